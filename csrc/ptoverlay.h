@@ -1,0 +1,164 @@
+/* ptoverlay.h - the core as the Python package sees it.
+ *
+ * The lines between "cdef begin" and "cdef end" are also read by cffi, so they hold plain
+ * declarations only: no include, no expression, no macro with an argument.
+ *
+ * Every function that can fail returns 0 or a positive value, or -errno.  Those that take
+ * `char *message, size_t size` write one line "what: why" there when they fail.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_H
+#define PTOVERLAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* cdef begin */
+typedef struct pto_view pto_view;
+
+/* flags of one overlay (mount options of overlayfs, Documentation/filesystems/overlayfs.rst) */
+#define PTO_READ_ONLY 1          /* "ro": nothing may be changed even though there is an upper */
+#define PTO_VOLATILE 2           /* "volatile": no sync; a crashed upper is refused */
+#define PTO_USERXATTR 4          /* "userxattr": user.overlay.* instead of trusted.overlay.* */
+#define PTO_TEMPORARY 8          /* upper and work were made for this run and go away with it */
+#define PTO_NO_REDIRECT 16       /* "redirect_dir=off": EXDEV for the rename of a merged directory */
+
+/* One overlay.  lowers: n_lowers directories, topmost first; upper and work: NULL for a read-only
+ * view, else existing directories; mount: where it appears, an existing directory. */
+struct pto_overlay {
+    const char *const *lowers;
+    size_t n_lowers;
+    const char *upper;
+    const char *work;
+    const char *mount;
+    unsigned flags;
+};
+
+/* kinds of places that are treated otherwise than the overlay around them */
+#define PTO_DIRECT 1             /* seen and written as it is on the host */
+#define PTO_PLACE_READ_ONLY 2    /* EROFS for every change */
+#define PTO_HIDDEN 3             /* ENOENT, and not listed */
+
+pto_view *pto_view_new(void);
+void pto_view_free(pto_view *view);
+/* -EBUSY: upper or work in use by another run; -EROFS: on a read-only file system; -EINVAL: upper and
+ * lower or work overlap in a way that cannot work; -ENOTDIR, -ENOENT, -EACCES as open(2). */
+int pto_view_add_overlay(pto_view *view, const struct pto_overlay *overlay, char *message, size_t size);
+int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size);
+
+/* ---- running a command ---- */
+#define PTO_TRAP_AUTO 0
+#define PTO_TRAP_PTRACE 1
+#define PTO_TRAP_NOTIFY 2
+
+#define PTO_KILL_ON_EXIT 1
+#define PTO_STRICT 2
+
+/* where a run failed, if it did (the exit status follows from it: 125, 126, 127) */
+#define PTO_STAGE_NONE 0
+#define PTO_STAGE_SETUP 1
+#define PTO_STAGE_CHDIR 2
+#define PTO_STAGE_EXEC 3
+
+/* argv: NULL-terminated, argv[0] is searched in PATH of envp, in the view; envp: NULL-terminated;
+ * chdir: directory in the view to start in, or NULL for the one we are in; trace_fd: -1, or where
+ * struct pto_trace records are written; message_fd: where warnings go, or -1. */
+struct pto_command {
+    const char *const *argv;
+    const char *const *envp;
+    const char *chdir;
+    int trap;
+    unsigned flags;
+    int trace_fd;
+    int message_fd;
+    int verbose;
+};
+
+#define PTO_VERDICT_PASS 0
+#define PTO_VERDICT_RETURN 1
+#define PTO_VERDICT_OPEN 2
+#define PTO_VERDICT_SUBSTITUTE 3
+#define PTO_VERDICTS 4
+#define PTO_CALLS 512
+
+/* One trapped call, followed in the stream by path_length bytes: the view's path it named, if any. */
+struct pto_trace {
+    uint64_t nanoseconds;        /* CLOCK_MONOTONIC at the stop */
+    uint64_t args[6];
+    int64_t value;               /* RETURN: value or -errno */
+    int32_t pid;
+    int32_t nr;
+    uint32_t verdict;
+    uint32_t path_length;
+};
+
+struct pto_stats {
+    uint64_t calls[512][4];      /* by call number and verdict */
+    uint64_t nanoseconds[512];   /* spent by the supervisor, by call number */
+    uint64_t refused;            /* calls answered with an errno because they cannot be carried out */
+    uint64_t processes;
+    uint64_t copy_ups;
+    uint64_t copied_bytes;
+    uint64_t whiteouts;
+};
+
+struct pto_result {
+    int status;                  /* of CMD, as waitpid(2) gives it */
+    int stage;                   /* PTO_STAGE_*: anything but NONE means CMD never ran */
+    int error;                   /* errno that belongs to stage */
+    int trap;                    /* PTO_TRAP_PTRACE or PTO_TRAP_NOTIFY: the one used */
+    char message[1024];          /* "what: why" when stage is not NONE */
+    struct pto_stats stats;
+};
+
+/* Runs the command over the view and waits for it and (without PTO_KILL_ON_EXIT) for all that it
+ * started.  Call it with the GIL released: it blocks.  0, or -errno with result->stage set. */
+int pto_run(pto_view *view, const struct pto_command *command, struct pto_result *result);
+/* From another thread or a signal handler: send this signal to CMD. */
+int pto_signal(pto_view *view, int signal);
+
+/* ---- the table, for tests and for --trace ---- */
+int pto_table_size(void);
+/* name of row i of the call table and its number on this machine (-1: not a call here). */
+const char *pto_table_name(int i, int *nr);
+
+/* ---- the view without a tracee: absolute paths, our own credentials ---- */
+struct pto_stat {
+    uint64_t dev, ino, nlink, size, blocks, rdev;
+    uint32_t mode, uid, gid, blksize;
+    int64_t mtime_sec, atime_sec, ctime_sec;
+    uint32_t mtime_nsec, atime_nsec, ctime_nsec;
+};
+/* where a path is from: bits */
+#define PTO_FROM_UPPER 1
+#define PTO_FROM_LOWER 2
+#define PTO_FROM_HOST 4
+int pto_stat(pto_view *view, const char *path, int follow, struct pto_stat *out);
+/* writes the real path; returns PTO_FROM_* bits */
+int pto_real(pto_view *view, const char *path, int follow, char *out, size_t size);
+/* maps a real path (of a layer) back to the view's path; -ESTALE: it has no name in the view */
+int pto_map_back(pto_view *view, const char *real, char *out, size_t size);
+/* flags and mode as open(2); returns a descriptor */
+int pto_open(pto_view *view, const char *path, int flags, unsigned mode);
+int pto_mkdir(pto_view *view, const char *path, unsigned mode);
+int pto_mknod(pto_view *view, const char *path, unsigned mode, uint64_t dev);
+int pto_symlink(pto_view *view, const char *target, const char *path);
+int pto_link(pto_view *view, const char *from, const char *to);
+int pto_unlink(pto_view *view, const char *path);
+int pto_rmdir(pto_view *view, const char *path);
+int pto_rename(pto_view *view, const char *from, const char *to, unsigned flags);
+int pto_chmod(pto_view *view, const char *path, unsigned mode);
+int pto_truncate(pto_view *view, const char *path, int64_t size);
+int pto_readlink(pto_view *view, const char *path, char *out, size_t size);
+int64_t pto_getxattr(pto_view *view, const char *path, const char *name, void *value, size_t size);
+int pto_setxattr(pto_view *view, const char *path, const char *name, const void *value, size_t size, int flags);
+int64_t pto_listxattr(pto_view *view, const char *path, char *list, size_t size);
+int pto_removexattr(pto_view *view, const char *path, const char *name);
+/* names of a directory, each ended by a NUL, into list; returns bytes, or bytes needed if size is 0 */
+int64_t pto_list(pto_view *view, const char *path, char *list, size_t size);
+/* entries held by the index and the bytes they take */
+void pto_index_size(pto_view *view, uint64_t *entries, uint64_t *bytes);
+/* cdef end */
+
+#endif

@@ -1,0 +1,19 @@
+/* memory.h - the tracee's memory, by process_vm_readv(2) and process_vm_writev(2).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_MEMORY_H
+#define PTOVERLAY_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* All of size bytes, or -EFAULT (-EPERM when the tracee's memory is closed to us). */
+int memory_read(pid_t pid, uint64_t address, void *out, size_t size);
+int memory_write(pid_t pid, uint64_t address, const void *data, size_t size);
+/* A string with its NUL: returns its length; -EFAULT; -ENAMETOOLONG when no NUL is within size
+ * bytes.  Never reads past the end of the page that holds the NUL. */
+ssize_t memory_read_string(pid_t pid, uint64_t address, char *out, size_t size);
+
+#endif

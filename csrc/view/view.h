@@ -1,0 +1,174 @@
+/* view.h - the merged view: what the other parts of the core may ask of it.
+ *
+ * The view knows layers; it knows neither processes nor system calls of a tracee.  Paths given to it
+ * are paths in the view.  Every function returns 0 (or a non-negative count) or -errno.
+ *
+ * Locking: the caller holds view_lock() around a walk and what it does with the location.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_VIEW_H
+#define PTOVERLAY_VIEW_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/types.h>
+
+#include "../ptoverlay.h"
+
+struct overlay;
+
+/* Who asks: what the kernel's permission checks look at (credentials(7), capabilities(7)). */
+struct cred {
+    bool own;               /* the supervisor's own: what the kernel answers to us, it answers to them */
+    uid_t fsuid;
+    gid_t fsgid;
+    uint64_t caps;          /* effective set, 1 << CAP_* */
+    mode_t umask;
+    size_t ngroups;
+    const gid_t *groups;    /* supplementary groups */
+};
+
+/* What a walk needs from its caller, who knows processes. */
+struct walker {
+    const struct cred *cred;
+    /* A symlink below /proc: `link` is its canonical host path.  Writes where it leads, as a path in
+     * the view, to target (PATH_MAX bytes) and returns 1; returns 0 when it is an ordinary symlink whose text
+     * is to be followed; 2 when it leads to an object without a path (pipe:[1], a deleted file), on which the
+     * walk then ends; or -errno.  NULL: all are ordinary. */
+    int (*magic)(void *arg, const char *link, char *target);
+    void *arg;
+};
+
+enum last { LAST_NORM, LAST_ROOT, LAST_DOT, LAST_DOTDOT };   /* as fs/namei.c's LAST_* */
+
+/* Where a walk ended. */
+struct location {
+    struct overlay *overlay;   /* NULL: as on the host (uncovered, or a direct place) */
+    uint32_t dentry;           /* index entry of the object, 0 when there is none */
+    uint32_t parent;           /* index entry of the directory it is in (overlay != NULL) */
+    mode_t type;               /* S_IFMT bits, 0: the name does not exist */
+    enum last last;            /* what the last component was */
+    bool pass;                 /* the kernel, given the same arguments, arrives at this very object and
+                                * nothing above the lower is involved: a reading call may be passed.  Also
+                                * meaningful after an error of the walk. */
+    bool upper;                /* the object is in the upper layer */
+    bool read_only;            /* every change here is EROFS */
+    bool slash;                /* the path ended in a slash */
+    bool magic;                /* a /proc magic link to an object without a path; path names the link */
+    bool hidden;               /* the name is hidden: it does not exist and cannot be made (EACCES) */
+    bool detached;             /* view_locate only: an open lower object that no name leads to any more */
+    size_t length;             /* of path */
+    char path[PATH_MAX];       /* canonical path in the view; a direct place has it on the host too */
+};
+
+#define WALK_FOLLOW 1u      /* follow a symlink that is the last component */
+#define WALK_START_PASS 2u  /* the start directory's real path is its path in the view */
+
+void view_lock(pto_view *view);
+void view_unlock(pto_view *view);
+
+/* Resolves path, from the canonical view directory `start` unless it is absolute.  An absent last
+ * component is not an error (type 0); an absent one before it is -ENOENT.  -ENOTDIR, -ELOOP (40
+ * links), -EACCES, -ENAMETOOLONG.  An empty path is -ENOENT.  path_resolution(7). */
+int view_walk(pto_view *view, const struct walker *walker, const char *start, const char *path, unsigned flags,
+              struct location *loc);
+
+/* From a real path, as /proc/PID/fd/N or /proc/PID/cwd shows it, to the location in the view.
+ * loc->detached: no name leads to it any more.  loc->overlay NULL: it lies on the host.
+ * loc->pass: real path and view path are the same. */
+int view_locate(pto_view *view, const char *real, struct location *loc);
+
+/* The real path of the object (upper, else topmost lower) into out[PATH_MAX]; host places: loc->path. */
+int view_real(pto_view *view, const struct location *loc, char *out);
+
+/* Attributes as the view shows them: identity that copy-up does not change, owner and mode kept for
+ * ordinary users.  stx->stx_mask as statx(2) gives it.  Host places too. */
+struct statx;
+int view_getattr(pto_view *view, const struct location *loc, struct statx *stx);
+/* Puts the view's identity and kept owner into what stat of a real object (by descriptor) has said:
+ * real is its real path. */
+int view_fix_attr(pto_view *view, const char *real, struct statx *stx);
+/* True while no object of any overlay shows other attributes than its real file has (fstat may be passed). */
+bool view_attr_is_real(pto_view *view);
+
+/* MAY_* mask of R_OK W_OK X_OK for this caller; -EACCES, -EROFS. */
+int view_permission(pto_view *view, const struct location *loc, const struct cred *cred, int mask);
+int view_readlink(pto_view *view, const struct location *loc, char *out, size_t size);
+int view_statfs(pto_view *view, const struct location *loc, struct statfs *out);
+
+/* How the caller is to open a file that view_open prepared. */
+struct open_plan {
+    char path[PATH_MAX];    /* real path, free of symlinks */
+    int flags;              /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
+    bool fix_mode;          /* after the open, view_open_done must be called */
+    mode_t mode;            /* what view_open_done sets; O_TMPFILE: the mode to open with */
+};
+/* Everything open(2) does before there is a descriptor: permission, creation, copy-up, truncation.
+ * Overlay places only.  Errors as open(2). */
+int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode, const struct cred *cred,
+              struct open_plan *plan);
+int view_open_done(pto_view *view, const struct open_plan *plan);
+
+/* Changes.  Overlay places only (loc->overlay not NULL); each checks permission for cred, existence
+ * and loc->read_only, loc->last, loc->slash as the system call of that name does. */
+int view_mkdir(pto_view *view, const struct location *loc, mode_t mode, const struct cred *cred);
+int view_mknod(pto_view *view, const struct location *loc, mode_t mode, dev_t dev, const struct cred *cred);
+int view_symlink(pto_view *view, const char *target, const struct location *loc, const struct cred *cred);
+int view_unlink(pto_view *view, const struct location *loc, const struct cred *cred);
+int view_rmdir(pto_view *view, const struct location *loc, const struct cred *cred);
+/* Both in one overlay, else -EXDEV. */
+int view_link(pto_view *view, const struct location *from, const struct location *to, const struct cred *cred);
+/* Gives an object without a name (O_TMPFILE) one: real is a path that leads to it, /proc/PID/fd/N. */
+int view_link_real(pto_view *view, const char *real, const struct location *to, const struct cred *cred);
+int view_rename(pto_view *view, const struct location *from, const struct location *to, unsigned flags,
+                const struct cred *cred);
+/* Before a caller makes a socket by bind(2): copies the parent up, removes nothing.  *real gets the path at
+ * which to bind (in the work directory when a whiteout must be replaced), view_bind_done puts it in place. */
+int view_bind(pto_view *view, const struct location *loc, const struct cred *cred, char *real);
+int view_bind_done(pto_view *view, const struct location *loc, const char *real, const struct cred *cred);
+
+#define ATTR_MODE 1u
+#define ATTR_UID 2u
+#define ATTR_GID 4u
+#define ATTR_SIZE 8u
+#define ATTR_ATIME 16u
+#define ATTR_MTIME 32u
+#define ATTR_TIMES_NOW 64u   /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
+#define ATTR_FLAGS 128u      /* FS_IOC_SETFLAGS */
+struct attr_change {
+    unsigned valid;
+    mode_t mode;
+    uid_t uid;
+    gid_t gid;
+    off_t size;
+    struct timespec atime, mtime;  /* tv_nsec may be UTIME_NOW */
+    unsigned fsflags;
+};
+int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change, const struct cred *cred);
+
+/* xattr(7); size 0 asks for the size; private attributes of the overlay are hidden. */
+ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *name, void *value, size_t size);
+ssize_t view_listxattr(pto_view *view, const struct location *loc, char *list, size_t size);
+int view_setxattr(pto_view *view, const struct location *loc, const char *name, const void *value, size_t size, int flags,
+                  const struct cred *cred);
+int view_removexattr(pto_view *view, const struct location *loc, const char *name, const struct cred *cred);
+
+/* Reads a merged directory: from *pos (a file position, 0 at the start; afterwards a value that only
+ * view_iterate understands and that fits an off_t of every file system) into buf as struct linux_dirent64
+ * (wide) or struct linux_dirent; returns bytes, 0 at the end, -EINVAL when not even one entry fits,
+ * -ESTALE when *pos is not one of ours: the stream began on the real directory and goes on there. */
+ssize_t view_iterate(pto_view *view, const struct location *loc, uint64_t *pos, void *buf, size_t size, bool wide);
+
+/* True when getdents of this directory may be passed to the real one: nothing above it, nothing hidden in it. */
+bool view_dir_is_real(pto_view *view, const struct location *loc);
+
+/* Counters that the run reports. */
+struct pto_stats *view_stats(pto_view *view);
+/* Changes whenever a directory moved or went away: what was derived from a real path may be stale. */
+uint64_t view_generation(pto_view *view);
+
+#endif
