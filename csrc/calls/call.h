@@ -8,6 +8,7 @@
 #ifndef PTOVERLAY_CALL_H
 #define PTOVERLAY_CALL_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,7 +24,13 @@ struct task {
     gid_t *groups;              /* owned; cred.groups points here */
     bool cred_known;            /* cleared by exec and by the set*id calls */
     uint64_t umask_generation;  /* cred.umask was read in this generation, 0: never */
-    char *exe;                  /* view path of a program that runs from a patched copy, or NULL; owned */
+    uid_t uid;                  /* real ids, for access(2); valid while cred_known */
+    gid_t gid;
+    uint64_t permitted;         /* capabilities, valid while cred_known */
+    char *cwd;                  /* view path of the current directory, or NULL; owned */
+    uint64_t cwd_generation;    /* cwd was read in this generation of the session, 0: never */
+    uint64_t cwd_view;          /* … and in this one of the view */
+    bool cwd_pass;              /* its real path is the same */
     int pidfd;                  /* -1: not open yet */
     void *trap;                 /* the trap's own */
 };
@@ -46,10 +53,15 @@ struct replacement {
     uint64_t value;             /* bytes false: the argument itself */
     const void *data;
     size_t size;
+    /* Where data holds pointers into itself (an argv, a msghdr): the places of n_pointers 8-byte words, each
+     * of which is an offset into data until the trap, which knows where data goes, adds that address. */
+    const uint32_t *pointers;
+    size_t n_pointers;
 };
 #define REPLACEMENTS 4
 
 struct call;
+struct call_row;
 /* Runs when the call that was opened or substituted has returned `result`; returns what the tracee is to get. */
 typedef long finish_fn(struct call *call, long result);
 
@@ -60,6 +72,7 @@ struct call {
     struct session *session;    /* what all tasks of one run share; calls/session.h */
     int nr;
     uint64_t arg[6];
+    const struct call_row *row; /* set by call_begin */
 
     /* out */
     enum verdict_kind verdict;
@@ -68,7 +81,8 @@ struct call {
     struct replacement replacements[REPLACEMENTS];
     int new_nr;                            /* OPEN, SUBSTITUTE: run this call instead, -1: the same */
     finish_fn *finish;                     /* OPEN, SUBSTITUTE: or NULL */
-    int open_flags;                        /* OPEN: what to open, for a trap that opens for the tracee */
+    int open_flags;                        /* OPEN: what to open, for a trap that opens for the tracee; one that
+                                            * does not has openat(AT_FDCWD, …) in new_nr and replacements */
     mode_t open_mode;
     const char *open_path;                 /* OPEN: absolute real path; valid until call_end */
     bool watch_exit;                       /* PASS: finish is to run at the exit all the same */
@@ -105,7 +119,18 @@ struct call_row {
     unsigned filter_arg;
     uint64_t filter_mask;
     const uint32_t *filter_values;  /* ended by 0 */
+
+    /* For the handlers: which argument is what. */
+    struct operand {
+        int8_t dirfd;               /* NO_ARG: relative to the current directory */
+        int8_t path;                /* NO_ARG: dirfd is the object itself */
+    } operand[2];                   /* the second: of rename and link */
+    int8_t at_flags;                /* AT_* flags, or NO_ARG */
+    unsigned at_allowed;            /* those that are not EINVAL */
+    unsigned walk;                  /* WALK_FOLLOW: what holds when the flags say nothing */
+    int detail;                     /* what tells this call from others with the same handler */
 };
+#define NO_ARG (-1)
 extern const struct call_row call_table[];
 extern const size_t call_table_size;
 /* Highest call number the table was checked against; the filter answers ENOSYS to higher ones. */
@@ -119,9 +144,14 @@ struct session {
     int message_fd;
     uint64_t umask_generation;      /* starts at 1; raised when a umask call has returned */
     unsigned umask_pending;         /* umask calls under way: nothing is cached meanwhile */
-    struct pto_stats *stats;
-    void *sockets;                  /* calls/socket.c's names of bound sockets */
-    void *programs;                 /* calls/exec.c's patched copies */
+    uint64_t cwd_generation;        /* the same for chdir and fchdir */
+    unsigned cwd_pending;
+    struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
+    struct sockets *sockets;        /* calls/names.h: names of bound sockets */
+    struct programs *programs;      /* calls/programs.c's patched copies, and the directory of a run */
+    struct identity *identity;      /* calls/task.c: the supervisor's own */
+    struct call_scratch *scratch;   /* unused ones */
+    pthread_mutex_t lock;           /* of all but the generations, which are atomic */
 };
 void session_init(struct session *session, pto_view *view);
 void session_clear(struct session *session);
