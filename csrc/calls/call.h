@@ -53,10 +53,10 @@ struct replacement {
     uint64_t value;             /* bytes false: the argument itself */
     const void *data;
     size_t size;
-    /* Where data holds pointers into itself (an argv, a msghdr): the places of n_pointers 8-byte words, each
+    /* Where data holds pointers into itself (an argv, a msghdr): the places of n_relocations 8-byte words, each
      * of which is an offset into data until the trap, which knows where data goes, adds that address. */
-    const uint32_t *pointers;
-    size_t n_pointers;
+    const uint32_t *relocations;
+    size_t n_relocations;
 };
 #define REPLACEMENTS 4
 
@@ -69,7 +69,7 @@ struct call {
     /* in */
     pto_view *view;
     struct task *task;
-    struct session *session;    /* what all tasks of one run share; calls/session.h */
+    struct session *session;    /* what all tasks of one run share */
     int nr;
     uint64_t arg[6];
     const struct call_row *row; /* set by call_begin */
@@ -128,6 +128,11 @@ struct call_row {
     int8_t at_flags;                /* AT_* flags, or NO_ARG */
     unsigned at_allowed;            /* those that are not EINVAL */
     unsigned walk;                  /* WALK_FOLLOW: what holds when the flags say nothing */
+    enum null_path {
+        NULL_IS_FAULT,
+        NULL_IS_EMPTY,              /* a NULL path is as good as "" where AT_EMPTY_PATH is given */
+        NULL_IS_DESCRIPTOR,         /* a NULL path means the descriptor itself */
+    } null_path;
     int detail;                     /* what tells this call from others with the same handler */
 };
 #define NO_ARG (-1)
