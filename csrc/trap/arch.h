@@ -1,0 +1,49 @@
+/* arch.h - what differs between architectures: registers of a tracee and the way a system call is made.
+ *
+ * Rules: nothing outside arch_*.c names a register.  A function that talks to a tracee needs it in a
+ * ptrace-stop and returns 0 or -errno (-ESRCH: it was killed meanwhile).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_ARCH_H
+#define PTOVERLAY_ARCH_H
+
+#include <linux/audit.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#if defined(__x86_64__)
+#define ARCH_AUDIT AUDIT_ARCH_X86_64
+#define ARCH_FOREIGN_BIT 0x40000000u   /* x32 numbers (arch/x86/include/uapi/asm/unistd.h) */
+struct registers {
+    struct user_regs_struct raw;
+};
+#elif defined(__aarch64__)
+#define ARCH_AUDIT AUDIT_ARCH_AARCH64
+struct registers {
+    struct user_regs_struct raw;
+};
+#else
+#error "no arch_*.c for this architecture"
+#endif
+
+int registers_read(pid_t tid, struct registers *regs);
+/* Writes the registers and makes nr the number of the call under way: the one that will run (at a seccomp
+ * stop) or that a restart after a signal repeats (at the exit stop). */
+int registers_write(pid_t tid, const struct registers *regs, int nr);
+
+uint64_t registers_arg(const struct registers *regs, unsigned arg);
+void registers_set_arg(struct registers *regs, unsigned arg, uint64_t value);
+/* At an exit stop: what the call returns. */
+long registers_result(const struct registers *regs);
+void registers_set_result(struct registers *regs, long value);
+/* Makes the tracee execute its system call instruction again, as call nr with the arguments in regs. */
+void registers_rewind(struct registers *regs, int nr);
+
+/* Number of the call that the tracee is in, -1: none. */
+int arch_call_number(pid_t tid, const struct registers *regs);
+/* At a seccomp stop: the call is not run, and returns value.  A signal does not restart it. */
+int arch_skip_call(pid_t tid, long value);
+
+#endif

@@ -1,0 +1,30 @@
+/* filter.h - the seccomp program that brings the calls of the table to the supervisor.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_FILTER_H
+#define PTOVERLAY_FILTER_H
+
+#include <linux/filter.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FILTER_MAX 4096   /* BPF_MAXINSNS */
+
+struct filter {
+    struct sock_filter code[FILTER_MAX];
+    size_t length;
+};
+
+/* A call that the trap itself wants to see when (argument & mask) != 0, whether or not it is in the table. */
+struct filter_extra {
+    int nr;
+    unsigned arg;
+    uint64_t mask;
+};
+
+/* Builds the program; trap is the action for trapped calls (SECCOMP_RET_TRACE or SECCOMP_RET_USER_NOTIF).
+ * 0, or -E2BIG when the table does not fit. */
+int filter_make(struct filter *filter, uint32_t trap, const struct filter_extra *extras, size_t n_extras);
+
+#endif

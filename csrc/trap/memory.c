@@ -1,0 +1,66 @@
+/* memory.c - reading and writing a tracee's memory.
+ *
+ * Rules: a write obeys the page protections of the tracee, as the kernel's copy_to_user does, so that a call
+ * with a bad buffer gets its EFAULT.  A read never goes beyond the page on which the wanted bytes end.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "memory.h"
+
+#define PAGE 4096u          /* smallest page of any architecture: no chunk crosses a real page */
+#define FIRST_CHUNK 256u    /* most paths are shorter */
+
+static ssize_t read_some(pid_t pid, uint64_t address, void *out, size_t size) {
+    struct iovec local = {.iov_base = out, .iov_len = size};
+    struct iovec remote = {.iov_base = (void *)address, .iov_len = size};
+    ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+    return n < 0 ? -errno : n;
+}
+
+int memory_read(pid_t pid, uint64_t address, void *out, size_t size) {
+    if (size == 0)
+        return 0;
+    ssize_t n = read_some(pid, address, out, size);
+    if (n < 0)
+        return (int)n;
+    return (size_t)n == size ? 0 : -EFAULT;
+}
+
+int memory_write(pid_t pid, uint64_t address, const void *data, size_t size) {
+    if (size == 0)
+        return 0;
+    struct iovec local = {.iov_base = (void *)data, .iov_len = size};
+    struct iovec remote = {.iov_base = (void *)address, .iov_len = size};
+    ssize_t n = process_vm_writev(pid, &local, 1, &remote, 1, 0);
+    if (n < 0)
+        return -errno;
+    return (size_t)n == size ? 0 : -EFAULT;
+}
+
+static size_t chunk_size(uint64_t address, size_t done, size_t size) {
+    size_t chunk = PAGE - (size_t)(address % PAGE);
+    if (done == 0 && chunk > FIRST_CHUNK)
+        chunk = FIRST_CHUNK;
+    return chunk < size - done ? chunk : size - done;
+}
+
+ssize_t memory_read_string(pid_t pid, uint64_t address, char *out, size_t size) {
+    for (size_t done = 0; done < size;) {
+        size_t chunk = chunk_size(address + done, done, size);
+        ssize_t n = read_some(pid, address + done, out + done, chunk);
+        if (n < 0)
+            return n;
+        if (n == 0)
+            return -EFAULT;
+        const char *end = memchr(out + done, '\0', (size_t)n);
+        if (end)
+            return end - out;
+        done += (size_t)n;
+    }
+    return -ENAMETOOLONG;
+}

@@ -1,0 +1,32 @@
+/* ptrace.h - the parts of the ptrace trap among themselves.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_PTRACE_H
+#define PTOVERLAY_PTRACE_H
+
+#include "run.h"
+#include "start.h"
+#include "tracee.h"
+
+struct ptrace_trap {
+    struct run *run;
+    struct tracees tracees;
+    struct start start;
+    pid_t cmd;                /* process id of CMD */
+    bool cmd_ended;           /* reaped; its status is in the result */
+    bool ending;              /* all tracees are being killed */
+};
+
+/* Lets a stopped tracee run on, delivering signal (0: none), to its exit stop if its call asks for one. */
+void tracee_resume(const struct tracee *tracee, int signal);
+
+/* verdict.c: one call from its seccomp stop to its end.  Each leaves the tracee running. */
+void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee);
+void verdict_at_exit_stop(struct ptrace_trap *trap, struct tracee *tracee);
+/* At PTRACE_EVENT_EXEC: the call under way has succeeded.  Does not resume. */
+void verdict_at_exec(struct ptrace_trap *trap, struct tracee *tracee);
+/* The tracee is dead: ends the call that was under way, if any. */
+void verdict_at_death(struct ptrace_trap *trap, struct tracee *tracee);
+
+#endif

@@ -1,0 +1,146 @@
+/* run.c - pto_run and pto_signal.
+ *
+ * Rules: a run lives on a thread of its own, because ptrace belongs to a thread and because only children of
+ * that thread may be waited for: the process around us has children of its own.  That thread takes no signals.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "run.h"
+
+/* A run as pto_signal finds it.  pto_signal may be called from a signal handler, so it takes no lock: it
+ * counts itself among the users and the run's end waits until there are none. */
+struct run_slot {
+    _Atomic(pto_view *) view;     /* NULL: free */
+    atomic_int pidfd;             /* of CMD; -1: not started */
+    atomic_uint users;
+    atomic_uint_fast64_t pending; /* signals to be sent, 1 << (signal - 1) */
+};
+#define RUNS 256
+static struct run_slot slots[RUNS];
+
+static struct run_slot *slot_claim(pto_view *view) {
+    for (size_t i = 0; i < RUNS; i++) {
+        pto_view *free_slot = NULL;
+        if (!atomic_compare_exchange_strong(&slots[i].view, &free_slot, view))
+            continue;
+        return &slots[i];
+    }
+    return NULL;
+}
+
+static void slot_release(struct run_slot *slot) {
+    int pidfd = atomic_exchange(&slot->pidfd, -1);
+    while (atomic_load(&slot->users))
+        sched_yield();
+    if (pidfd >= 0)
+        close(pidfd);
+    atomic_store(&slot->pending, 0);
+    atomic_store(&slot->view, NULL);
+}
+
+static int slot_deliver(struct run_slot *slot, int pidfd) {
+    uint64_t pending = atomic_exchange(&slot->pending, 0);
+    int err = 0;
+    for (; pending; pending &= pending - 1) {
+        int signal = __builtin_ctzll(pending) + 1;
+        if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0)
+            err = -errno;
+    }
+    return err;
+}
+
+int pto_signal(pto_view *view, int signal) {
+    if (signal < 1 || signal > 64)
+        return -EINVAL;
+    int saved = errno;
+    int err = -ESRCH;
+    for (size_t i = 0; i < RUNS; i++) {
+        struct run_slot *slot = &slots[i];
+        atomic_fetch_add(&slot->users, 1);
+        if (atomic_load(&slot->view) == view) {
+            atomic_fetch_or(&slot->pending, UINT64_C(1) << (signal - 1));
+            int pidfd = atomic_load(&slot->pidfd);
+            err = pidfd >= 0 ? slot_deliver(slot, pidfd) : 0;
+        }
+        atomic_fetch_sub(&slot->users, 1);
+    }
+    errno = saved;
+    return err;
+}
+
+int run_announce(struct run *run, pid_t cmd) {
+    int pidfd = (int)syscall(SYS_pidfd_open, cmd, 0);   /* close-on-exec by itself */
+    if (pidfd < 0)
+        return -errno;
+    atomic_store(&run->slot->pidfd, pidfd);
+    (void)slot_deliver(run->slot, pidfd);   /* a CMD that is gone already has no use for them */
+    return 0;
+}
+
+static void *run_thread(void *arg) {
+    struct run *run = arg;
+    return (void *)(intptr_t)ptrace_run(run);
+}
+
+/* Joins the run's thread; the run's signals are for the other threads of the process. */
+static int run_on_thread(struct run *run) {
+    sigset_t all, before;
+    if (sigfillset(&all) < 0)
+        return -errno;
+    int err = pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (err)
+        return -err;
+    pthread_t thread;
+    err = pthread_create(&thread, NULL, run_thread, run);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (err)
+        return run_fail(run, PTO_STAGE_SETUP, err, "thread", NULL);
+    void *result;
+    err = pthread_join(thread, &result);
+    return err ? -err : (int)(intptr_t)result;
+}
+
+/* What the view counted during this run. */
+static void add_view_stats(struct pto_stats *stats, const struct pto_stats *before, const struct pto_stats *after) {
+    stats->refused += after->refused - before->refused;
+    stats->copy_ups += after->copy_ups - before->copy_ups;
+    stats->copied_bytes += after->copied_bytes - before->copied_bytes;
+    stats->whiteouts += after->whiteouts - before->whiteouts;
+}
+
+int pto_run(pto_view *view, const struct pto_command *command, struct pto_result *result) {
+    struct run run = {
+        .view = view,
+        .command = command,
+        .result = result,
+        .trace_fd = command->trace_fd,
+        .trace_lock = PTHREAD_MUTEX_INITIALIZER,
+    };
+    memset(result, 0, sizeof *result);
+    if (!command->argv[0])
+        return run_fail(&run, PTO_STAGE_SETUP, EINVAL, "command", "no program named");
+    run.slot = slot_claim(view);
+    if (!run.slot)
+        return run_fail(&run, PTO_STAGE_SETUP, EAGAIN, "run", "too many at a time");
+    struct pto_stats before = *view_stats(view);
+    session_init(&run.session, view);
+    run.session.flags = command->flags;
+    run.session.message_fd = command->message_fd;
+    run.session.stats = &result->stats;
+    result->trap = PTO_TRAP_PTRACE;
+    int err = run_on_thread(&run);
+    session_clear(&run.session);
+    add_view_stats(&result->stats, &before, view_stats(view));
+    slot_release(run.slot);
+    return err;
+}

@@ -1,0 +1,52 @@
+/* run.h - one run of a command: what both traps share.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_RUN_H
+#define PTOVERLAY_RUN_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../calls/call.h"
+
+struct run_slot;
+
+struct run {
+    pto_view *view;
+    const struct pto_command *command;
+    struct pto_result *result;
+    struct session session;
+    struct run_slot *slot;      /* where pto_signal finds CMD */
+    bool foreign_noted;         /* the warning about 32-bit calls was given */
+    int trace_fd;               /* -1: no trace, or nobody reads it any more */
+    pthread_mutex_t trace_lock; /* one record is written as a whole */
+};
+
+/* Start CMD and live until it and what it started have ended.  0, or -errno with result->stage and
+ * result->message set. */
+int ptrace_run(struct run *run);
+
+/* pto_signal reaches CMD from run_announce on (0, or -errno); signals sent before that are delivered then. */
+int run_announce(struct run *run, pid_t cmd);
+
+/* Sets stage, error and the message "what: why" (why NULL: strerror); returns -error. */
+int run_fail(struct run *run, int stage, int error, const char *what, const char *why);
+
+/* One line `ptoverlay: …` to the message descriptor, unless there is none. */
+void run_warn(const struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A call of another architecture (i386, x32, arm) was refused: says so once. */
+void run_warn_foreign(struct run *run, pid_t tid);
+/* --strict: why the tracee is being killed. */
+void run_warn_killed(const struct run *run, const struct call *call);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t run_clock(void);
+/* Counts a call that has been answered and writes its trace record; call->value is what the tracee got. */
+void run_record(struct run *run, const struct call *call, uint64_t start);
+/* Adds time spent on a call. */
+void run_spent(struct run *run, const struct call *call, uint64_t nanoseconds);
+
+#endif

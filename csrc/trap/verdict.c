@@ -1,0 +1,336 @@
+/* verdict.c - one call of a tracee under ptrace: begun at its seccomp stop, carried out, ended.
+ *
+ *     seccomp stop ── call_begin ── PASS, RETURN ────────────────────────────────▶ call_end
+ *                                └─ OPEN, SUBSTITUTE ── arguments ──▶ exit stop ── call_finish, call_end
+ *                                        │  ▲
+ *                         no scratch area▼  │seccomp stop again
+ *                                       mmap ──▶ exit stop, rewind
+ *
+ * Rules: PASS and RETURN cost one stop.  Whatever is changed in the registers for a call is put back at its exit
+ * stop, call number included, so that a restart after a signal (ERESTART*) repeats the call that the tracee made.
+ * No signal handler of the tracee runs between call_begin and the call itself: signals are blocked over a rewind.
+ * A ptrace request that fails means that the tracee was killed; its death is reported by wait.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+
+#include "memory.h"
+#include "ptrace.h"
+
+#define ALIGNMENT 16u
+#define AREA_SIZE 16384u            /* two paths, and what an execve usually needs */
+#define AREA_ROUND 4096u
+#define KERNEL_SIGSET_SIZE 8u       /* bytes of sigset_t in the kernel's interface */
+#define FIRST_RESTART 512           /* ERESTARTSYS … ERESTART_RESTARTBLOCK, include/linux/errno.h */
+#define LAST_RESTART 516
+
+static bool is_execve(int nr) {
+    return nr == __NR_execve || nr == __NR_execveat;
+}
+
+static bool will_restart(long result) {
+    return result <= -FIRST_RESTART && result >= -LAST_RESTART;
+}
+
+void tracee_resume(const struct tracee *tracee, int signal) {
+    bool to_exit = tracee->state == TRACEE_CALL || tracee->state == TRACEE_MAPPING;
+    (void)ptrace(to_exit ? PTRACE_SYSCALL : PTRACE_CONT, tracee->task.tid, NULL, (long)signal);
+}
+
+static void end_call(struct ptrace_trap *trap, struct tracee *tracee) {
+    run_record(trap->run, &tracee->call, tracee->call_start);
+    call_end(&tracee->call);
+    area_release(tracee->area);
+    tracee->area = NULL;
+    tracee->state = TRACEE_FREE;
+}
+
+/* The tracee gets value and the call is over. */
+static void return_value(struct ptrace_trap *trap, struct tracee *tracee, long value) {
+    (void)arch_skip_call(tracee->task.tid, value);
+    tracee->call.value = value;
+    end_call(trap, tracee);
+}
+
+/* A call that was begun and that will not run after all: its finish hears about it. */
+static void give_up(struct ptrace_trap *trap, struct tracee *tracee, long error) {
+    if (tracee->call.finish)
+        error = call_finish(&tracee->call, error);
+    return_value(trap, tracee, error);
+}
+
+static void kill_tracee(struct ptrace_trap *trap, struct tracee *tracee) {
+    run_warn_killed(trap->run, &tracee->call);
+    (void)kill(tracee->task.tid, SIGKILL);   /* cannot fail: it is ours and not reaped */
+    end_call(trap, tracee);
+}
+
+/* ---- placing arguments ---- */
+
+static size_t aligned(size_t size) {
+    return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+static size_t size_to_place(const struct call *call) {
+    size_t size = 0;
+    for (size_t i = 0; i < call->n_replacements; i++)
+        if (call->replacements[i].bytes)
+            size += aligned(call->replacements[i].size);
+    return size;
+}
+
+static int place(pid_t tid, const struct replacement *replacement, uint64_t address) {
+    int err = memory_write(tid, address, replacement->data, replacement->size);
+    for (size_t i = 0; !err && i < replacement->n_relocations; i++) {
+        uint32_t offset = replacement->relocations[i];
+        uint64_t pointer;
+        memcpy(&pointer, (const char *)replacement->data + offset, sizeof pointer);
+        pointer += address;
+        err = memory_write(tid, address + offset, &pointer, sizeof pointer);
+    }
+    return err;
+}
+
+/* Places the bytes in the tracee's area and the arguments in regs. */
+static int replace_arguments(struct tracee *tracee, struct registers *regs) {
+    const struct call *call = &tracee->call;
+    uint64_t address = tracee->area ? tracee->area->address : 0;
+    for (size_t i = 0; i < call->n_replacements; i++) {
+        const struct replacement *replacement = &call->replacements[i];
+        if (!replacement->bytes) {
+            registers_set_arg(regs, replacement->arg, replacement->value);
+            continue;
+        }
+        int err = place(tracee->task.tid, replacement, address);
+        if (err)
+            return err;
+        registers_set_arg(regs, replacement->arg, address);
+        address += aligned(replacement->size);
+    }
+    return 0;
+}
+
+static void run_substituted(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct registers regs = tracee->regs;
+    int err = replace_arguments(tracee, &regs);
+    if (err) {
+        give_up(trap, tracee, err);
+        return;
+    }
+    int nr = tracee->call.new_nr >= 0 ? tracee->call.new_nr : tracee->call.nr;
+    tracee->substituted = true;
+    tracee->state = TRACEE_CALL;
+    (void)registers_write(tracee->task.tid, &regs, nr);
+}
+
+/* ---- mapping an area ---- */
+
+static size_t area_size(size_t need) {
+    size_t size = need > AREA_SIZE ? need : AREA_SIZE;
+    return (size + AREA_ROUND - 1) & ~(size_t)(AREA_ROUND - 1);
+}
+
+/* Instead of its call the tracee runs mmap; verdict_at_exit_stop goes on from there. */
+static void run_mmap(struct tracee *tracee, size_t need) {
+    const uint64_t args[6] = {
+        0, area_size(need), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0,
+    };
+    struct registers regs = tracee->regs;
+    for (unsigned i = 0; i < 6; i++)
+        registers_set_arg(&regs, i, args[i]);
+    tracee->state = TRACEE_MAPPING;
+    (void)registers_write(tracee->task.tid, &regs, __NR_mmap);
+}
+
+static int block_signals(struct tracee *tracee) {
+    uint64_t all = ~UINT64_C(0);
+    if (ptrace(PTRACE_GETSIGMASK, tracee->task.tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, &tracee->signal_mask) < 0)
+        return -errno;
+    return ptrace(PTRACE_SETSIGMASK, tracee->task.tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, &all) < 0 ? -errno : 0;
+}
+
+static void unblock_signals(struct tracee *tracee) {
+    (void)ptrace(PTRACE_SETSIGMASK, tracee->task.tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, &tracee->signal_mask);
+}
+
+/* At the exit stop of the mmap: keeps the area and sends the tracee back to its system call. */
+static void mapped(struct tracee *tracee) {
+    struct registers regs;
+    if (registers_read(tracee->task.tid, &regs))
+        return;
+    long address = registers_result(&regs);
+    tracee->map_error = 0;
+    if (address < 0 && address > -4096) {
+        tracee->map_error = (int)address;
+    } else {
+        tracee->area = space_add(tracee->space, (uint64_t)address, area_size(size_to_place(&tracee->call)));
+        if (!tracee->area)
+            tracee->map_error = -ENOMEM;   /* the mapping is lost to the tracee, not to us */
+    }
+    regs = tracee->regs;
+    registers_rewind(&regs, tracee->call.nr);
+    tracee->state = TRACEE_REWOUND;
+    if (!block_signals(tracee))
+        (void)registers_write(tracee->task.tid, &regs, -1);
+}
+
+/* ---- the stops ---- */
+
+static void substitute(struct ptrace_trap *trap, struct tracee *tracee) {
+    if (registers_read(tracee->task.tid, &tracee->regs))
+        return;
+    size_t need = size_to_place(&tracee->call);
+    if (need && !tracee->area)
+        tracee->area = space_take(tracee->space, need);
+    if (need && !tracee->area)
+        run_mmap(tracee, need);
+    else
+        run_substituted(trap, tracee);
+}
+
+/* A child must not get away from us: takes CLONE_UNTRACED out of the flags, until the exit stop. */
+static void keep_child_traced(struct tracee *tracee) {
+    struct call *call = &tracee->call;
+    call->verdict = VERDICT_SUBSTITUTE;
+    call->replacements[0] = (struct replacement){.arg = 0, .value = call->arg[0] & ~(uint64_t)CLONE_UNTRACED};
+    call->n_replacements = 1;
+    call->new_nr = -1;
+    tracee->untraced = true;
+}
+
+static void pass(struct ptrace_trap *trap, struct tracee *tracee) {
+    if (tracee->call.watch_exit || is_execve(tracee->call.nr))
+        tracee->state = TRACEE_CALL;
+    else
+        end_call(trap, tracee);
+}
+
+static void carry_out(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct call *call = &tracee->call;
+    if (call->kill) {
+        kill_tracee(trap, tracee);
+        return;
+    }
+    if (call->verdict == VERDICT_PASS && call->nr == __NR_clone && (call->arg[0] & CLONE_UNTRACED))
+        keep_child_traced(tracee);
+    switch (call->verdict) {
+    case VERDICT_PASS:
+        pass(trap, tracee);
+        break;
+    case VERDICT_RETURN:
+        return_value(trap, tracee, call->value);
+        break;
+    case VERDICT_OPEN:
+    case VERDICT_SUBSTITUTE:
+        substitute(trap, tracee);
+        break;
+    }
+}
+
+/* view, task and session of a tracee's call never change: tracee_new set them. */
+static void begin(struct ptrace_trap *trap, struct tracee *tracee, const struct __ptrace_syscall_info *info) {
+    struct call *call = &tracee->call;
+    call->nr = (int)info->seccomp.nr;
+    for (unsigned i = 0; i < 6; i++)
+        call->arg[i] = info->seccomp.args[i];
+    tracee->substituted = false;
+    tracee->untraced = false;
+    call_begin(call);
+    carry_out(trap, tracee);
+}
+
+/* Back at the call after an area was mapped for it. */
+static void go_on(struct ptrace_trap *trap, struct tracee *tracee) {
+    unblock_signals(tracee);
+    if (tracee->map_error)
+        give_up(trap, tracee, tracee->map_error);
+    else
+        substitute(trap, tracee);
+}
+
+/* An execve by another thread may have put a new program in the place of a leader that we hold stopped. */
+static bool still_stopped_there(const struct tracee *tracee) {
+    if (tracee->space->users == 1)
+        return true;
+    struct __ptrace_syscall_info info;
+    return ptrace(PTRACE_GET_SYSCALL_INFO, tracee->task.tid, sizeof info, &info) > 0 &&
+           info.op == PTRACE_SYSCALL_INFO_SECCOMP;
+}
+
+void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct __ptrace_syscall_info info;
+    tracee->call_start = run_clock();
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, tracee->task.tid, sizeof info, &info) < 0 ||
+        info.op != PTRACE_SYSCALL_INFO_SECCOMP)
+        return;
+    if (info.arch != ARCH_AUDIT) {
+        run_warn_foreign(trap->run, tracee->task.tid);
+        (void)arch_skip_call(tracee->task.tid, -ENOSYS);
+        tracee_resume(tracee, 0);
+        return;
+    }
+    if (tracee->state == TRACEE_REWOUND)
+        go_on(trap, tracee);
+    else
+        begin(trap, tracee, &info);
+    run_spent(trap->run, &tracee->call, run_clock() - tracee->call_start);
+    if (still_stopped_there(tracee))
+        tracee_resume(tracee, 0);
+}
+
+static void finish(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct call *call = &tracee->call;
+    struct registers regs;
+    if (registers_read(tracee->task.tid, &regs))
+        return;
+    long result = registers_result(&regs), handed = result;
+    if (call->finish)
+        handed = call_finish(call, will_restart(result) ? -EINTR : result);
+    if (will_restart(result))
+        handed = result;
+    if (tracee->substituted || handed != result) {
+        for (unsigned i = 0; tracee->substituted && i < 6; i++)
+            registers_set_arg(&regs, i, registers_arg(&tracee->regs, i));
+        registers_set_result(&regs, handed);
+        (void)registers_write(tracee->task.tid, &regs, call->nr);
+    }
+    call->value = handed;
+    end_call(trap, tracee);
+}
+
+void verdict_at_exit_stop(struct ptrace_trap *trap, struct tracee *tracee) {
+    uint64_t start = run_clock();
+    if (tracee->state == TRACEE_MAPPING)
+        mapped(tracee);
+    else if (tracee->state == TRACEE_CALL)
+        finish(trap, tracee);
+    run_spent(trap->run, &tracee->call, run_clock() - start);
+    tracee_resume(tracee, 0);
+}
+
+void verdict_at_exec(struct ptrace_trap *trap, struct tracee *tracee) {
+    task_exec(&tracee->task);
+    if (tracee->state != TRACEE_CALL)
+        return;
+    call_exec_done(&tracee->call);
+    tracee->call.value = 0;
+    end_call(trap, tracee);
+}
+
+void verdict_at_death(struct ptrace_trap *trap, struct tracee *tracee) {
+    if (tracee->state < TRACEE_MAPPING)
+        return;
+    if (tracee->call.finish)
+        (void)call_finish(&tracee->call, -ESRCH);
+    tracee->call.value = -ESRCH;
+    end_call(trap, tracee);
+}
