@@ -1,0 +1,201 @@
+"""The command line: ``ptoverlay [run] [OPTIONS] [--] CMD [ARG…]``.
+
+One table holds the options; parsing and the help text come from it.  Parsing is as getopt(3) with a leading
+"+": the first word that is no option begins CMD, so that CMD's own options are never ours.
+
+Rules: nothing is imported here that a plain run does not need; a mistake is one line and status 125.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+from ptoverlay import __version__, errors, options
+from ptoverlay.errors import Failure
+from ptoverlay.options import Overlay, Request
+
+_Apply = Callable[[Request, str], None]
+_Words = Iterator[str]
+
+
+class Option:
+    """One row of the table; `argument` is its name in the help, "" for a switch."""
+
+    __slots__ = ("apply", "argument", "help", "long", "short")
+
+    def __init__(self, short: str, long: str, argument: str, help: str, apply: _Apply) -> None:
+        self.short = short
+        self.long = long
+        self.argument = argument
+        self.help = help
+        self.apply = apply
+
+
+def _main_overlay(request: Request) -> Overlay:
+    return request.overlays[0]
+
+
+def _lower(request: Request, value: str) -> None:
+    _main_overlay(request).lowers = options.parse_lowers(value, "--lower")
+
+
+def _mount_options(request: Request, value: str) -> None:
+    options.parse_mount_options(value, _main_overlay(request), "-o", request.notes)
+
+
+def _overlay(request: Request, value: str) -> None:
+    request.overlays.append(options.parse_overlay_spec(value, request.notes))
+
+
+def _trap(request: Request, value: str) -> None:
+    if value not in options.TRAPS:
+        raise errors.usage(f"--trap {value}", f"one of {', '.join(options.TRAPS)} is meant")
+    request.trap = options.TRAPS[value]
+
+
+def _verbose(request: Request, _value: str) -> None:
+    request.verbose = max(request.verbose, 0) + 1
+
+
+def _of_overlay(attribute: str) -> _Apply:
+    return lambda request, value: setattr(_main_overlay(request), attribute, value)
+
+
+def _of_request(attribute: str, constant: object = None) -> _Apply:
+    return lambda request, value: setattr(request, attribute, value if constant is None else constant)
+
+
+def _place(kind: int) -> _Apply:
+    return lambda request, value: request.places.append((kind, value))
+
+
+def _help(_request: Request, _value: str) -> None:
+    raise _Answer(help_text())
+
+
+def _version(_request: Request, _value: str) -> None:
+    raise _Answer(f"ptoverlay {__version__}\n")
+
+
+class _Answer(Exception):
+    """The command line asked for a text and nothing else."""
+
+
+OPTIONS = (
+    Option("l", "lower", "DIR[:DIR…]", r"read-only layers, topmost first; \: for a colon in a name (default: /)",
+           _lower),
+    Option("u", "upper", "DIR", "the writable layer; made if missing (default: temporary, thrown away)",
+           _of_overlay("upper")),
+    Option("w", "work", "DIR", "scratch on the upper's file system (default: .NAME.work beside the upper)",
+           _of_overlay("work")),
+    Option("m", "mount", "DIR", "where the view appears (default: the topmost lower's own path)", _of_overlay("mount")),
+    Option("o", "", "OPT[,OPT…]", "overlayfs mount options: lowerdir= upperdir= workdir= ro volatile userxattr …",
+           _mount_options),
+    Option("", "overlay", "SPEC", "one more overlay, in the -o form plus mount=DIR; repeatable", _overlay),
+    Option("", "direct", "DIR", "seen and written as on the host; repeatable (always: /proc /sys /dev)",
+           _place(options.DIRECT)),
+    Option("", "read-only", "DIR", "nothing below it can be changed; repeatable", _place(options.PLACE_READ_ONLY)),
+    Option("", "hide", "DIR", "not there in the view; repeatable", _place(options.HIDDEN)),
+    Option("C", "chdir", "DIR", "directory to start in", _of_request("chdir")),
+    Option("", "trap", "auto|ptrace|notify", "how system calls are trapped (default: auto)", _trap),
+    Option("", "kill-on-exit", "", "end what is still running when CMD ends (default: wait for it)",
+           _of_request("kill_on_exit", True)),
+    Option("", "strict", "", "a call that cannot be carried out faithfully kills the program, with a reason",
+           _of_request("strict", True)),
+    Option("", "trace", "FILE", "one line a trapped call, with its verdict; - is standard error", _of_request("trace")),
+    Option("", "stats", "", "at the end: calls by name, verdict and time, copy-ups and bytes",
+           _of_request("stats", True)),
+    Option("v", "verbose", "", "say more", _verbose),
+    Option("q", "quiet", "", "no warnings", _of_request("verbose", -1)),
+    Option("", "version", "", "print the version", _version),
+    Option("h", "help", "", "print this help", _help),
+)
+_SHORT = {option.short: option for option in OPTIONS if option.short}
+_LONG = {option.long: option for option in OPTIONS if option.long}
+
+
+def parse(words: list[str]) -> Request:
+    """The request that these words (without the program's name) make; Failure when they make none."""
+    request = Request()
+    if words and words[0] == "run":
+        words = words[1:]
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            break
+        if word.startswith("--"):
+            _long(word, rest, request)
+        elif word.startswith("-") and word != "-":
+            _shorts(word, rest, request)
+        else:
+            request.argv.append(word)
+            break
+    request.argv.extend(rest)
+    if not request.argv:
+        raise errors.usage("command line", "no command given")
+    options.check(request)
+    return request
+
+
+def _long(word: str, rest: _Words, request: Request) -> None:
+    name, equals, value = word[2:].partition("=")
+    option = _LONG.get(name)
+    if option is None:
+        raise errors.usage(f"--{name}", "no such option")
+    if equals and not option.argument:
+        raise errors.usage(f"--{name}", "takes no argument")
+    option.apply(request, value if equals or not option.argument else _next(f"--{name}", rest))
+
+
+def _shorts(word: str, rest: _Words, request: Request) -> None:
+    for i, letter in enumerate(word[1:], 2):
+        option = _SHORT.get(letter)
+        if option is None:
+            raise errors.usage(f"-{letter}", "no such option")
+        if option.argument:
+            option.apply(request, word[i:] or _next(f"-{letter}", rest))
+            return
+        option.apply(request, "")
+
+
+def _next(name: str, rest: _Words) -> str:
+    for word in rest:
+        return word
+    raise errors.usage(name, "needs an argument")
+
+
+def help_text() -> str:
+    """The text of -h."""
+    lines = ["Usage: ptoverlay [run] [OPTIONS] [--] CMD [ARG…]",
+             "Run CMD over a merged view: what it changes goes to the upper layer, the lowers stay as they are.", ""]
+    for option in OPTIONS:
+        short = f"-{option.short}," if option.short and option.long else f"-{option.short}" if option.short else ""
+        names = f"  {short:<3} --{option.long}" if option.long else f"  {short:<3}"
+        head = f"{names} {option.argument}".rstrip()
+        lines.append(f"{head:<29} {option.help}" if len(head) < 29 else f"{head}\n{'':<29} {option.help}")
+    lines += ["", "Exit status: CMD's own; 125 own error, 126 CMD found but not executable, 127 CMD not found.",
+              "A CMD that a signal ends makes ptoverlay die of the same signal."]
+    return "\n".join(lines) + "\n"
+
+
+def _print(text: str) -> int:
+    try:
+        os.write(1, text.encode())
+    except OSError as error:
+        raise errors.from_os_error("standard output", error) from error
+    return 0
+
+
+def command(words: list[str]) -> int:
+    """Runs the command line `words`; returns the exit status, or dies of the signal that ended CMD."""
+    try:
+        try:
+            request = parse(words)
+        except _Answer as answer:
+            return _print(str(answer))
+        from ptoverlay.run import run_and_exit
+        return run_and_exit(request)
+    except Failure as failure:
+        errors.report(str(failure))
+        return failure.status

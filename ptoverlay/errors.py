@@ -1,0 +1,93 @@
+"""What a user reads when something goes wrong: one line, ``ptoverlay: what: why (remedy)``.
+
+Rules: every failure that a user can cause is a `Failure`; it takes one line however the names in it look;
+an errno alone is never the whole message.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import errno
+import os
+
+# Exit statuses that are ours and not CMD's, as env(1) and timeout(1) have them.
+OWN_ERROR = 125
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+_YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+
+_SETUP_REMEDIES = {
+    errno.EBUSY: "end the other run, or give another --upper and --work",
+    errno.EROFS: "give an --upper that can be written, or -o ro for a view that nothing can change",
+    errno.EXDEV: "give a --work directory on the file system of the upper",
+}
+
+
+class Failure(Exception):
+    """A run that could not be: what failed, why, the remedy if there is one, and the exit status."""
+
+    def __init__(self, what: str, why: str, remedy: str = "", status: int = OWN_ERROR) -> None:
+        super().__init__(what, why, remedy)
+        self.what = what
+        self.why = why
+        self.remedy = remedy
+        self.status = status
+
+    def __str__(self) -> str:
+        text = f"{self.what}: {self.why}"
+        return f"{text} ({self.remedy})" if self.remedy else text
+
+
+def usage(what: str, why: str) -> Failure:
+    """A command line that cannot be understood."""
+    return Failure(what, why, "ptoverlay -h shows the options")
+
+
+def from_os_error(what: str, error: OSError, remedy: str = "") -> Failure:
+    return Failure(what, error.strerror or str(error), remedy)
+
+
+def from_core(message: str, number: int) -> Failure:
+    """A failure of the core: its own ``what: why`` and the errno that goes with it."""
+    what, _, why = message.partition(": ")
+    if not why:
+        what, why = what or "set-up", os.strerror(number)
+    return Failure(what, why, _SETUP_REMEDIES.get(number, ""))
+
+
+def trap_refused(message: str, number: int) -> Failure:
+    """The kernel did not let us trace: `number` is the errno of ptrace(2) or seccomp(2)."""
+    failure = from_core(message, number)
+    failure.remedy = ptrace_remedy(_read_yama(), os.geteuid() == 0) if number in (errno.EPERM, errno.EACCES) else ""
+    return failure
+
+
+def ptrace_remedy(scope: int, root: bool) -> str:
+    """What lets us trace where `scope` is Yama's ptrace_scope, -1 without Yama (admin-guide/LSM/Yama.rst)."""
+    if scope >= 3:
+        return "Yama forbids all tracing until the next boot: boot with kernel.yama.ptrace_scope=1"
+    if scope == 2 and not root:
+        return "sysctl -w kernel.yama.ptrace_scope=1, or run as root"
+    return "in a container: allow ptrace, e.g. docker run --cap-add=SYS_PTRACE or --security-opt seccomp=unconfined"
+
+
+def _read_yama() -> int:
+    try:
+        with open(_YAMA, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return -1
+
+
+def one_line(text: str) -> str:
+    """The text with every character that could end or hide the line written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
+                   for c in text)
+
+
+def report(text: str) -> None:
+    """Writes one line to standard error; a closed or full one is nothing to fail over."""
+    try:
+        os.write(2, f"ptoverlay: {one_line(text)}\n".encode("utf-8", "surrogateescape"))
+    except OSError:
+        pass

@@ -1,0 +1,125 @@
+"""The directories of a run that are made by us: a missing upper, its work directory, a temporary upper.
+
+Rules: what was made for a run that never began, and every temporary layer, is taken away again whatever
+happens (`Layers` is a context manager); nothing that was there before is ever removed.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import stat
+
+from ptoverlay import errors
+from ptoverlay.errors import Failure
+from ptoverlay.options import Overlay
+from ptoverlay.remove import remove_tree
+
+
+class Layers:
+    """The upper and work directories that a run needs; leaving the context removes what must not stay.
+
+    Set `kept` once CMD ran: an upper that was made because it was missing then stays, as it was asked for.
+    """
+
+    __slots__ = ("_made", "_temporary", "kept")
+
+    def __init__(self) -> None:
+        self.kept = False
+        self._made: list[str] = []
+        self._temporary: list[str] = []
+
+    def __enter__(self) -> "Layers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for path in self._temporary:
+            _remove_temporary(path)
+        if not self.kept:
+            for path in reversed(self._made):
+                _remove_unused(path)
+
+    def prepare(self, overlay: Overlay) -> tuple[str | None, str | None]:
+        """The upper and the work directory for this overlay, made where they are missing."""
+        if overlay.upper is None:
+            return self._make_temporary(overlay) if overlay.writable else (None, None)
+        upper = os.path.join(os.getcwd(), overlay.upper)
+        if not overlay.writable:
+            return upper, overlay.work
+        if not os.path.lexists(upper):
+            self._make(upper, "upper", _root_mode(overlay))
+            _copy_attributes(overlay.layers()[0], upper)
+        work = default_work(upper) if overlay.work is None else os.path.join(os.getcwd(), overlay.work)
+        if not os.path.lexists(work):
+            self._make(work, "work directory", 0o755)
+        return upper, work
+
+    def _make(self, path: str, what: str, mode: int) -> None:
+        try:
+            os.mkdir(path, mode)
+        except OSError as error:
+            remedy = "give a --work directory on the upper's file system" if what != "upper" else ""
+            raise errors.from_os_error(f"{path}: {what} cannot be made", error, remedy) from error
+        self._made.append(path)
+
+    def _make_temporary(self, overlay: Overlay) -> tuple[str, str]:
+        top = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"ptoverlay-{os.urandom(6).hex()}")
+        try:
+            os.mkdir(top, 0o700)
+            self._temporary.append(top)
+            # Programs that change their ids must get through to the upper, but need not see what else is there.
+            os.chmod(top, 0o711)
+            upper, work = os.path.join(top, "upper"), os.path.join(top, "work")
+            os.mkdir(upper, _root_mode(overlay))
+            _copy_attributes(overlay.layers()[0], upper)
+            os.mkdir(work, 0o755)
+        except OSError as error:
+            raise errors.from_os_error(f"{top}: temporary upper", error, "set TMPDIR to a place that can be written, "
+                                       "or give --upper DIR") from error
+        return upper, work
+
+
+def default_work(upper: str) -> str:
+    """The work directory of an upper when none was named: ``.NAME.work`` beside it."""
+    real = os.path.realpath(upper)
+    if real == "/":
+        raise Failure("/: upper", "there is nothing beside it for the work directory", "give --work DIR")
+    parent, name = os.path.split(real)
+    return os.path.join(parent, f".{name}.work")
+
+
+def _root_mode(overlay: Overlay) -> int:
+    try:
+        return stat.S_IMODE(os.stat(overlay.layers()[0]).st_mode)
+    except OSError:
+        return 0o755
+
+
+def _copy_attributes(lower: str, upper: str) -> None:
+    """Owner, mode and times of the view's root are the upper's own, as in the kernel, so a new upper takes over
+    those of the lower that it lies on, as far as this user may set them."""
+    try:
+        status = os.stat(lower)
+    except OSError:
+        return  # the core says what is wrong with the lower
+    try:
+        os.chown(upper, status.st_uid, status.st_gid)
+    except PermissionError:
+        pass
+    os.chmod(upper, stat.S_IMODE(status.st_mode))  # after chown, which takes the set-id bits away
+    os.utime(upper, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _remove_unused(path: str) -> None:
+    """Removes a directory that the run made and then did not use, and the empty ones that the core made in it."""
+    for name in ("work", "index", ""):
+        try:
+            os.rmdir(os.path.join(path, name))
+        except OSError:
+            pass  # it holds something after all, and then it stays
+
+
+def _remove_temporary(top: str) -> None:
+    try:
+        remove_tree(top)
+    except OSError as error:
+        errors.report(f"{top}: not removed: {error.strerror} ({error.filename!r})")

@@ -1,0 +1,190 @@
+"""What a run was asked to do: the overlays, the special places, and the mount options of overlayfs.
+
+`parse_mount_options` reads the ``-o`` form as the kernel does (fs/overlayfs/params.c): options are separated
+by commas, directories in lowerdir= by colons, and a backslash takes the meaning from the character after it.
+
+Rules: an option that is not known, or that asks for what is not there, is refused and never ignored; the
+classes are plain ones with __slots__, since importing dataclasses costs more than parsing a command line.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from ptoverlay.errors import Failure
+
+# Bits of struct pto_overlay.flags and kinds of places, as csrc/ptoverlay.h has them; test_package.py
+# compares them.  Repeated here so that a command line can be refused without loading the core.
+READ_ONLY = 1
+VOLATILE = 2
+USERXATTR = 4
+TEMPORARY = 8
+NO_REDIRECT = 16
+
+DIRECT = 1
+PLACE_READ_ONLY = 2
+HIDDEN = 3
+
+TRAPS = {"auto": 0, "ptrace": 1, "notify": 2}
+
+# Options with a fixed meaning: text -> (bits set, bits cleared).
+_FLAGS = {
+    "ro": (READ_ONLY, 0),
+    "rw": (0, READ_ONLY),
+    "volatile": (VOLATILE, 0),
+    "userxattr": (USERXATTR, 0),
+    "redirect_dir=on": (0, NO_REDIRECT),
+    "redirect_dir=follow": (NO_REDIRECT, 0),
+    "redirect_dir=off": (NO_REDIRECT, 0),
+}
+# Known to the kernel, and asking for nothing here: they choose between ways to reach the same view, or
+# ask for what the view always does.
+_WITHOUT_EFFECT = frozenset((
+    "defaults", "index=on", "index=off", "xino=on", "xino=off", "xino=auto", "metacopy=on", "metacopy=off",
+    "nfs_export=off", "uuid=on", "uuid=off", "uuid=null", "uuid=auto", "verity=off",
+))
+_DIRECTORIES = ("lowerdir", "upperdir", "workdir", "mount")
+_KNOWN = frozenset(("redirect_dir", "index", "xino", "metacopy", "nfs_export", "uuid", "verity", "datadir+"))
+
+
+class Overlay:
+    """One overlay as it was asked for.
+
+    lowers: topmost first, empty: "/"; upper, work: None when not given; mount: None for the topmost lower's
+    own path; flags: bits as above; temporary_upper: without an upper, one is made for the run and thrown away.
+    """
+
+    __slots__ = ("flags", "lowers", "mount", "temporary_upper", "upper", "work")
+
+    def __init__(self) -> None:
+        self.lowers: list[str] = []
+        self.upper: str | None = None
+        self.work: str | None = None
+        self.mount: str | None = None
+        self.flags = 0
+        self.temporary_upper = True
+
+    @property
+    def writable(self) -> bool:
+        return not self.flags & READ_ONLY and (self.upper is not None or self.temporary_upper)
+
+    def layers(self) -> list[str]:
+        return self.lowers or ["/"]
+
+    def mount_point(self) -> str:
+        return self.mount if self.mount is not None else self.layers()[0]
+
+
+class Request:
+    """One run: `overlays` in the order in which they are laid, the first being the one of -l, -u, -w, -m and -o;
+    `places`: (kind, path); `chdir`: None to start where we are; `verbose`: -1 quiet, 0, 1 and more."""
+
+    __slots__ = ("argv", "chdir", "kill_on_exit", "notes", "overlays", "places", "stats", "strict", "trace", "trap",
+                 "verbose")
+
+    def __init__(self) -> None:
+        self.overlays = [Overlay()]
+        self.places: list[tuple[int, str]] = []
+        self.argv: list[str] = []
+        self.chdir: str | None = None
+        self.trap = TRAPS["auto"]
+        self.kill_on_exit = False
+        self.strict = False
+        self.trace: str | None = None
+        self.stats = False
+        self.verbose = 0
+        self.notes: list[str] = []
+
+
+def split_escaped(text: str, separator: str) -> list[str]:
+    """Splits at each separator that no backslash precedes; the backslashes stay, for `unescape`."""
+    parts, start, i = [], 0, 0
+    while i < len(text):
+        if text[i] == "\\":
+            i += 1
+        elif text[i] == separator:
+            parts.append(text[start:i])
+            start = i + 1
+        i += 1
+    parts.append(text[start:])
+    return parts
+
+
+def unescape(text: str) -> str:
+    """Takes away each backslash that protects the character after it."""
+    if "\\" not in text:
+        return text
+    out, i = [], 0
+    while i < len(text):
+        if text[i] == "\\" and i + 1 < len(text):
+            i += 1
+        out.append(text[i])
+        i += 1
+    return "".join(out)
+
+
+def parse_lowers(text: str, what: str) -> list[str]:
+    """The directories of ``DIR[:DIR…]``, topmost first."""
+    parts = split_escaped(text, ":")
+    if "" in parts:
+        if "" in parts[1:-1]:
+            raise Failure(what, "'::' starts data-only layers, which are not supported")
+        raise Failure(what, "an empty directory name", r"\: is a colon in a name")
+    return [unescape(part) for part in parts]
+
+
+def parse_mount_options(text: str, overlay: Overlay, what: str, notes: list[str]) -> None:
+    """Reads ``OPT[,OPT…]`` into the overlay; what had no effect is told in notes."""
+    for option in split_escaped(text, ","):
+        if option:
+            _mount_option(option, overlay, what, notes)
+
+
+def parse_overlay_spec(text: str, notes: list[str]) -> Overlay:
+    """The overlay of one ``--overlay SPEC``."""
+    overlay = Overlay()
+    parse_mount_options(text, overlay, "--overlay", notes)
+    if not overlay.lowers:
+        raise Failure("--overlay", "no lowerdir= in it", "--overlay lowerdir=DIR,upperdir=DIR,mount=DIR")
+    return overlay
+
+
+def _mount_option(option: str, overlay: Overlay, what: str, notes: list[str]) -> None:
+    name, equals, value = option.partition("=")
+    if option in _FLAGS:
+        on, off = _FLAGS[option]
+        overlay.flags = overlay.flags & ~off | on
+    elif option in _WITHOUT_EFFECT:
+        notes.append(f"{what} {option}: accepted, without effect")
+    elif name == "lowerdir+" and value:
+        overlay.lowers.append(unescape(value))
+        overlay.temporary_upper = False
+    elif name in _DIRECTORIES and (what == "--overlay" or name != "mount"):
+        if not value:
+            raise Failure(f"{what} {name}", "no directory given", f"{name}=DIR")
+        _directory(name, value, overlay, what)
+    elif name in _KNOWN and equals:
+        raise Failure(f"{what} {option}", "not supported")
+    else:
+        raise Failure(f"{what} {option}", "no such option", "docs/options.rst lists the mount options")
+
+
+def _directory(name: str, value: str, overlay: Overlay, what: str) -> None:
+    if name == "lowerdir":
+        overlay.lowers = parse_lowers(value, f"{what} lowerdir")
+        # As with mount(8): a lower list without an upperdir is a view that nothing can change.
+        overlay.temporary_upper = False
+    elif name == "upperdir":
+        overlay.upper = unescape(value)
+    elif name == "workdir":
+        overlay.work = unescape(value)
+    else:
+        overlay.mount = unescape(value)
+
+
+def check(request: Request) -> None:
+    """Refuses what cannot be meant; costs no system call."""
+    for overlay in request.overlays:
+        if overlay.work is not None and overlay.upper is None and not overlay.flags & READ_ONLY:
+            raise Failure("--work", "there is no upper directory that it could belong to", "give --upper DIR too")
+        for path in (*overlay.lowers, overlay.upper, overlay.work, overlay.mount):
+            if path is not None and (not path or "\0" in path):
+                raise Failure("layers", "an empty directory name")

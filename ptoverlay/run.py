@@ -1,0 +1,160 @@
+"""Carries a request out: layers, view, signals, the core's pto_run, reports, exit status.
+
+Rules: whatever happens, `Layers` removes what was made for the run, with the signals still blocked and the view
+already freed; the exit status of a run that began is CMD's own.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+
+from ptoverlay import errors
+from ptoverlay.errors import Failure
+from ptoverlay.layers import Layers
+from ptoverlay.options import Overlay, Request
+from ptoverlay.signals import Signals
+
+try:
+    from ptoverlay._core import ffi, lib
+except ImportError as error:
+    raise Failure("the compiled core", str(error), "install again with a C compiler: pip install ptoverlay") from error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+    from ptoverlay.trace import Trace
+
+_MESSAGE_SIZE = 1024
+
+
+class View:
+    """The core's merged view; freed when the context ends."""
+
+    __slots__ = ("_message", "handle")
+
+    def __enter__(self) -> View:
+        self.handle: Any = lib.pto_view_new()
+        if not self.handle:
+            raise Failure("view", os.strerror(errno.ENOMEM))
+        self._message = ffi.new("char[]", _MESSAGE_SIZE)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
+        lib.pto_view_free(self.handle)
+
+    def add_overlay(self, overlay: Overlay, upper: str | None, work: str | None) -> None:
+        """Lays one overlay; upper and work exist, or are None for a view that cannot be changed."""
+        lowers = [ffi.new("char[]", os.fsencode(path)) for path in overlay.layers()]
+        given = {name: ffi.NULL if path is None else ffi.new("char[]", os.fsencode(path))
+                 for name, path in (("upper", upper), ("work", work), ("mount", overlay.mount_point()))}
+        array = ffi.new("char *[]", lowers)
+        spec: Any = ffi.new("struct pto_overlay *", {
+            "lowers": ffi.cast("const char *const *", array), "n_lowers": len(lowers), "flags": overlay.flags, **given})
+        if overlay.upper is None and upper is not None:
+            spec.flags |= lib.PTO_TEMPORARY
+        self._check(lib.pto_view_add_overlay(self.handle, spec, self._message, _MESSAGE_SIZE))
+
+    def add_place(self, kind: int, path: str) -> None:
+        """Makes one directory a direct, read-only or hidden place."""
+        self._check(lib.pto_view_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE))
+
+    def _check(self, result: int) -> None:
+        if result < 0:
+            raise errors.from_core(os.fsdecode(ffi.string(self._message)), -result)
+
+
+def run(request: Request) -> tuple[int, Any]:
+    """Runs the request's command and waits for it; the wait status (os.waitstatus_to_exitcode) and the statistics
+    (struct pto_stats)."""
+    with Signals() as signals, Layers() as layers, View() as view:
+        for overlay in request.overlays:
+            view.add_overlay(overlay, *layers.prepare(overlay))
+        for kind, path in request.places:
+            view.add_place(kind, path)
+        result: Any = ffi.new("struct pto_result *")
+        trace = _start_trace(request)
+        signals.forward(lambda number: lib.pto_signal(view.handle, number) == 0)
+        try:
+            returned = _run(view, request, trace, result)
+        finally:
+            signals.stop()
+            if trace is not None:
+                trace.finish()
+        _check_stage(request, result, returned)
+        layers.kept = True
+        if request.verbose > 0:
+            errors.report(f"{request.argv[0]}: ran with the {_trap_name(result.trap)} trap")
+        return result.status, result
+
+
+def _run(view: View, request: Request, trace: Trace | None, result: Any) -> int:
+    argv = [ffi.new("char[]", os.fsencode(word)) for word in request.argv]
+    envp = [ffi.new("char[]", b"=".join(pair)) for pair in os.environb.items()]
+    argv_array = ffi.new("char *[]", [*argv, ffi.NULL])
+    envp_array = ffi.new("char *[]", [*envp, ffi.NULL])
+    chdir = ffi.NULL if request.chdir is None else ffi.new("char[]", os.fsencode(request.chdir))
+    command = ffi.new("struct pto_command *", {
+        "argv": ffi.cast("const char *const *", argv_array), "envp": ffi.cast("const char *const *", envp_array),
+        "chdir": chdir, "trap": request.trap,
+        "flags": lib.PTO_KILL_ON_EXIT * request.kill_on_exit | lib.PTO_STRICT * request.strict,
+        "trace_fd": -1 if trace is None else trace.fd,
+        "message_fd": -1 if request.verbose < 0 or sys.stderr is None else 2,
+        "verbose": max(request.verbose, 0)})
+    return lib.pto_run(view.handle, command, result)
+
+
+def _check_stage(request: Request, result: Any, returned: int) -> None:
+    """Failure when CMD never ran, or when the core lost it."""
+    number = result.error or -min(returned, 0)
+    message = os.fsdecode(ffi.string(result.message))
+    if result.stage == lib.PTO_STAGE_EXEC:
+        status = errors.NOT_FOUND if number == errno.ENOENT else errors.NOT_EXECUTABLE
+        raise Failure(request.argv[0], os.strerror(number), status=status)
+    if result.stage == lib.PTO_STAGE_CHDIR:
+        raise Failure(f"--chdir {request.chdir}" if request.chdir else "current directory", os.strerror(number))
+    if result.stage != lib.PTO_STAGE_NONE or returned < 0:
+        raise errors.trap_refused(message, number)
+
+
+def _trap_name(trap: int) -> str:
+    return "notify" if trap == lib.PTO_TRAP_NOTIFY else "ptrace"
+
+
+def _start_trace(request: Request) -> Trace | None:
+    if request.trace is None:
+        return None
+    from ptoverlay.trace import Trace
+    return Trace(request.trace)
+
+
+def run_and_exit(request: Request) -> int:
+    """Runs the request; returns CMD's exit status, or dies of the signal that CMD died of."""
+    if request.verbose > 0:
+        for note in request.notes:
+            errors.report(note)
+    status, result = run(request)
+    if request.stats:
+        from ptoverlay.stats import print_table
+        print_table(result)
+    if os.WIFSIGNALED(status):
+        return die_of(os.WTERMSIG(status))
+    return os.WEXITSTATUS(status)
+
+
+def die_of(number: int) -> int:
+    """Ends this process by the signal, without a core dump of ours; returns only if that is not possible."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    os.kill(os.getpid(), number)
+    return 128 + number

@@ -1,0 +1,80 @@
+"""Signals while CMD runs: what reaches us goes on to CMD, and nothing ends us before the layers are put away.
+
+Every signal that would end or stop us is blocked, and one thread takes them with sigwaitinfo(2).  What another
+process sent to us goes on to CMD.  What the kernel sent because of the terminal (Ctrl-C, Ctrl-Z, a hang-up) is
+dropped: CMD is in the same process group and has got it too.  When CMD has stopped, the core stops us as well, so that
+the shell that waits for us sees it.
+
+Rules: no handler in Python runs while CMD does, so none can raise; the mask is put back only when nothing is pending.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Signals that tell of a fault of our own, or that are harmless: they keep their meaning.
+_LEFT_ALONE = {
+    signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGSEGV, signal.SIGBUS,
+    signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGSYS, signal.SIGPIPE, signal.SIGXFSZ,
+}
+_OF_TERMINAL = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_SI_KERNEL = 0x80
+_DONE = signal.SIGRTMIN  # we send it to ourselves to end the waiting
+_RETRY = 0.01  # seconds
+
+
+class Signals:
+    """Holds the signals back for as long as the context lasts, which must be the main thread's."""
+
+    __slots__ = ("_blocked", "_child", "_done", "_mask", "_running")
+
+    def __enter__(self) -> Signals:
+        self._done = False
+        # A signal that was ignored when we started is ignored by CMD too, and stays so.
+        self._blocked = {number for number in signal.valid_signals() - _LEFT_ALONE
+                         if signal.getsignal(number) is not signal.SIG_IGN} | {_DONE}
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._blocked)
+        # With SIGCHLD ignored the kernel would throw CMD's exit status away.
+        self._child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._running = _thread.allocate_lock()
+        return self
+
+    def forward(self, send: Callable[[int], bool]) -> None:
+        """Starts handing signals on; send returns False when there is no CMD (yet) that could take it."""
+        self._running.acquire()
+        _thread.start_new_thread(self._forward, (send,))
+
+    def stop(self) -> None:
+        """Ends the handing on: `send` is not called any more."""
+        if self._running.locked():
+            self._done = True
+            os.kill(os.getpid(), _DONE)
+            self._running.acquire()
+            self._running.release()
+
+    def _forward(self, send: Callable[[int], bool]) -> None:
+        try:
+            while not self._done:
+                info = signal.sigwaitinfo(self._blocked)
+                if info.si_signo in _OF_TERMINAL and info.si_code == _SI_KERNEL:
+                    continue
+                while info.si_signo != _DONE and not self._done and not send(info.si_signo):
+                    time.sleep(_RETRY)
+        finally:
+            self._running.release()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        while signal.sigtimedwait(self._blocked, 0):
+            pass  # came after CMD had ended
+        signal.signal(signal.SIGCHLD, self._child)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)

@@ -1,0 +1,81 @@
+"""Builds the core.  Everything that can be said without code is in setup.cfg and pyproject.toml.
+
+Rules: what is missing on the machine is told in one sentence with its remedy, before a compiler gets to
+print pages; only what changed is compiled again.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+import os
+import shutil
+import sysconfig
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from setuptools import setup
+from setuptools.command.build_ext import build_ext
+
+
+def missing() -> str:
+    """What this machine lacks to build a C extension, with the remedy; "" if it lacks nothing."""
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        return f"there is no C compiler ({compiler}); on Debian: apt-get install gcc libc6-dev"
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        return f"there is no {header}; on Debian: apt-get install python3-dev"
+    if not Path("/usr/include/stdio.h").exists() and not os.environ.get("CC"):
+        return "there are no headers of the C library; on Debian: apt-get install libc6-dev"
+    return ""
+
+
+class BuildCore(build_ext):
+    """Compiles the changed files of the core, several at a time.
+
+    PTOVERLAY_BUILD names a directory in which what is made on the way stays, for the next time.
+    """
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        kept = os.environ.get("PTOVERLAY_BUILD")
+        if kept:
+            self.build_temp = os.path.join(kept, "objects")
+            self.build_lib = os.path.join(kept, "lib")
+
+    def run(self) -> None:
+        why = missing()
+        if why:
+            raise SystemExit(f"ptoverlay: cannot be built: {why}")
+        super().run()
+
+    def build_extension(self, ext: Any) -> None:
+        self.compiler.compile = self._compile_changed
+        super().build_extension(ext)
+
+    def _compile_changed(self, sources: list[str], output_dir: str | None = None, macros: Any = None,
+                         include_dirs: Any = None, debug: bool = False, extra_preargs: Any = None,
+                         extra_postargs: Any = None, depends: Iterable[str] = ()) -> list[str]:
+        """CCompiler.compile(), but for objects that are newer than their source and all that it may include."""
+        compiler: Any = self.compiler
+        macros, objects, postargs, cpp, build = compiler._setup_compile(
+            output_dir, macros, include_dirs, sources, list(depends), extra_postargs)
+        common = [*depends, __file__]
+        stale = [obj for obj in objects if older(obj, [build[obj][0], *common])]
+        arguments = compiler._get_cc_args(cpp, debug, extra_preargs)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for _ in pool.map(lambda obj: compiler._compile(obj, *build[obj], arguments, postargs, cpp), stale):
+                pass
+        return list(objects)
+
+
+def older(path: str, others: Iterable[str]) -> bool:
+    """Whether the file is missing or older than one of the others."""
+    if not os.path.exists(path):
+        return True
+    time = os.stat(path).st_mtime_ns
+    return any(os.stat(other).st_mtime_ns > time for other in others)
+
+
+setup(cffi_modules=["csrc/build.py:builder"], cmdclass={"build_ext": BuildCore})
