@@ -15,6 +15,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -182,6 +183,8 @@ static void at_fork(struct ptrace_trap *trap, struct tracee *parent, int event) 
 }
 
 static void at_stop(struct ptrace_trap *trap, struct tracee *tracee, int signal) {
+    if (tracee->task.tid == trap->cmd)
+        trap->cmd_stop = is_stopping_signal(signal) && signal != SIGSTOP ? signal : 0;
     if (tracee->state == TRACEE_HELD)
         tracee->first_signal = signal;
     else if (tracee->state == TRACEE_ANNOUNCED)
@@ -270,10 +273,35 @@ static int wait_event(struct event *event, int flags) {
     }
 }
 
+/* A CMD that stops itself (Ctrl-Z in a pager) must look stopped to the shell that waits for us.  A Ctrl-Z that the
+ * terminal has sent to both of us is over, SIGCONT included, when we get here: then there is another event. */
+static void stop_with_cmd(struct ptrace_trap *trap) {
+    int signal = trap->cmd_stop;
+    trap->cmd_stop = 0;
+    if (getpgid(trap->cmd) != getpgrp())
+        return;
+    int tty = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    if (tty < 0)
+        return;   /* no terminal, no shell's job */
+    close(tty);
+    (void)kill(getpid(), signal);
+}
+
+/* Waits until there is an event.  1, or -errno. */
+static int wait_first(struct ptrace_trap *trap, struct event *event) {
+    if (!trap->cmd_stop)
+        return wait_event(event, 0);
+    int got = wait_event(event, WNOHANG);
+    if (got)
+        return got;
+    stop_with_cmd(trap);
+    return wait_event(event, 0);
+}
+
 static int serve_until_the_end(struct ptrace_trap *trap) {
     struct event events[EVENTS];
     for (;;) {
-        int got = wait_event(&events[0], 0);
+        int got = wait_first(trap, &events[0]);
         if (got < 0)
             return got == -ECHILD ? 0 : got;
         size_t n = 1;

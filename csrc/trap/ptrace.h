@@ -16,6 +16,7 @@ struct ptrace_trap {
     pid_t cmd;                /* process id of CMD */
     bool cmd_ended;           /* reaped; its status is in the result */
     bool ending;              /* all tracees are being killed */
+    int cmd_stop;             /* CMD has been stopped by this signal of the terminal's, and we have not; 0 */
 };
 
 /* Lets a stopped tracee run on, delivering signal (0: none), to its exit stop if its call asks for one. */
