@@ -1,0 +1,181 @@
+"""Fixtures and markers of the whole suite.
+
+Rules: every end-to-end test gets its layers from `world`, which compares the lowers with their snapshot afterwards;
+nothing a test mounts or makes is left on the machine; a tool that is missing is a failure where tools/test
+could have installed it, and is named otherwise.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support import box as box_module
+from support import host
+from support.oracle import ROOT, USER, Who
+from support.subjects import Subjects
+from support.world import World
+
+IS_ROOT = os.geteuid() == 0
+PACKAGES = Path(__file__).with_name("debian-packages.txt")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Markers, and the mount namespace that all tests run in."""
+    config.addinivalue_line("markers", "quick: part of the fast subset")
+    config.addinivalue_line("markers", "root_only: needs root")
+    config.addinivalue_line("markers", "debian(*packages): needs these Debian packages (debian-packages.txt)")
+    if IS_ROOT:
+        host.private_mounts()
+        for path in host.python_paths():
+            host.let_others_through(path)
+
+
+def _registry() -> dict[str, list[str]]:
+    """package → what shows that it is there: a command, or a path with a slash."""
+    registry: dict[str, list[str]] = {}
+    for line in PACKAGES.read_text().splitlines():
+        words = line.split("#")[0].split()
+        if words:
+            registry[words[0]] = words[1:]
+    return registry
+
+
+def _missing(packages: tuple[str, ...]) -> list[str]:
+    registry = _registry()
+    missing = []
+    for package in packages:
+        for proof in registry[package]:
+            found = Path(proof).exists() if "/" in proof else shutil.which(proof) is not None
+            if not found:
+                missing.append(package)
+    return sorted(set(missing))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Names what cannot run here.  As root nothing may be missing: tools/test installs it."""
+    for item in items:
+        packages = tuple(itertools.chain.from_iterable(m.args for m in item.iter_markers("debian")))
+        missing = _missing(packages)
+        if missing and not IS_ROOT and not os.environ.get("CI"):
+            item.add_marker(pytest.mark.skip(reason=f"apt-get install {' '.join(missing)}"))
+        elif missing:
+            item.add_marker(pytest.mark.usefixtures("missing_package"))
+        callspec = getattr(item, "callspec", None)
+        as_root = callspec is not None and callspec.params.get("who") == "root"
+        if (item.get_closest_marker("root_only") or as_root) and not IS_ROOT:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture
+def missing_package(request: pytest.FixtureRequest) -> None:
+    """A tool that a test declares is not installed though it could be."""
+    packages = tuple(itertools.chain.from_iterable(m.args for m in request.node.iter_markers("debian")))
+    pytest.fail(f"missing Debian packages: {' '.join(_missing(packages))}; run tools/test")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that take `who` run as root and as an ordinary user, those that take `trap` with every trap."""
+    if "who" in metafunc.fixturenames and not _is_parametrised(metafunc, "who"):
+        only_root = any(m.name == "root_only" for m in metafunc.definition.iter_markers())
+        metafunc.parametrize("who", ["root"] if only_root else ["root", "user"], indirect=True)
+    if "trap" in metafunc.fixturenames and not _is_parametrised(metafunc, "trap"):
+        metafunc.parametrize("trap", box_module.traps(), indirect=True)
+
+
+def _is_parametrised(metafunc: pytest.Metafunc, name: str) -> bool:
+    return any(name in str(m.args[0]) for m in metafunc.definition.iter_markers("parametrize"))
+
+
+@pytest.fixture
+def who(request: pytest.FixtureRequest) -> Who:
+    """Who runs the commands of a test."""
+    return ROOT if request.param == "root" else USER
+
+
+@pytest.fixture
+def trap(request: pytest.FixtureRequest) -> str:
+    """The trap to use."""
+    return str(request.param)
+
+
+def _remove(path: Path) -> None:
+    """A whole tree, directories without permissions included."""
+    for directory, names, _ in os.walk(path):
+        for name in names:
+            below = Path(directory, name)
+            if not below.is_symlink():
+                below.chmod(0o700)
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def base() -> Iterator[Path]:
+    """A directory for everything, open for others, removed at the end."""
+    path = Path(tempfile.mkdtemp(prefix="ptoverlay-tests-"))
+    path.chmod(0o755)
+    yield path
+    _remove(path)
+
+
+@pytest.fixture(scope="session")
+def subjects(base: Path) -> Subjects:
+    """The C programs of tests/subjects."""
+    directory = base / "subjects"
+    directory.mkdir()
+    directory.chmod(0o755)
+    return Subjects(directory)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def area(base: Path) -> Iterator[Path]:
+    """An empty directory of this test's own; removed unless the test failed to clean up its processes."""
+    path = base / f"a{next(_numbers):05}"
+    path.mkdir()
+    path.chmod(0o755)
+    yield path
+    _remove(path)
+
+
+@pytest.fixture
+def make_world(area: Path, subjects: Subjects) -> Iterator[Callable[[Who, str], World]]:
+    """Makes worlds for tests that want their own who and trap."""
+    made: list[World] = []
+
+    def make(who: Who, trap: str) -> World:
+        path = area / f"w{len(made)}"
+        path.mkdir()
+        path.chmod(0o755)
+        world = World(path, subjects, who, trap)
+        made.append(world)
+        return world
+
+    yield make
+    for world in made:
+        world.assert_lowers_untouched()
+
+
+@pytest.fixture
+def world(make_world: Callable[[Who, str], World], who: Who, trap: str) -> World:
+    """Layers for one end-to-end test; afterwards the lowers have to be what they were."""
+    return make_world(who, trap)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_left_running() -> Iterator[None]:
+    """Every process that a test started has ended when the suite ends."""
+    yield
+    done = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=False)
+    ours = [line for line in done.stdout.splitlines() if "ptoverlay-tests-" in line]
+    assert not ours, "left running:\n" + "\n".join(ours)

@@ -1,0 +1,90 @@
+"""Compares what a subject printed in two places, line by line.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Lines of a subject that may differ from the plain copy: pattern of `what`, the result that must be there
+    instead (a pattern), and why.  who: only for this user."""
+
+    what: str
+    result: str
+    why: str
+    who: str = ""
+
+
+def _lines(output: str) -> list[tuple[str, str]]:
+    """(what, result) of each line; a `what` that comes again gets a number."""
+    pairs = []
+    seen: Counter[str] = Counter()
+    for line in output.splitlines():
+        what, _, result = line.partition(" =")
+        seen[what] += 1
+        pairs.append((what if seen[what] == 1 else f"{what} #{seen[what]}", result.strip()))
+    return pairs
+
+
+_SIZE = "asked for the size of the list, the kernel counts the private attributes in"
+_ACL = "the kernel's overlayfs drops an ACL that says no more than the mode"
+_NLINK = "an unlinked object keeps the nlink that it had when it was copied up"
+_D_INO = "the kernel does not merge this directory, so an entry keeps the d_ino of its layer"
+_HOLE = "the kernel looks for holes only in files larger than 1 MiB and a chunk"
+
+#: For each place the deliberate differences from a plain copy, by subject.
+LISTED: dict[str, Mapping[str, list[Difference]]] = {
+    "kernel": {
+        "open": [Difference("sparse (hole|data)", "0", _HOLE)],
+        "stat": [Difference("sparse stays sparse", "0", _HOLE)],
+        "readdir": [
+            Difference("0 (mixed|dir) getdents", ".* names sum .*, 1 wrong", _D_INO),
+            Difference("0 dir identity", "1 wrong .*", _D_INO),
+        ],
+        "cwd": [
+            Difference("nlink gone/z", "[12]", _NLINK),
+            Difference("chmod . in gone/z", "-ENOTDIR", "the kernel's overlayfs cannot copy up a removed directory"),
+        ],
+        "fdmeta": [
+            Difference(".* flistxattr", "[0-9]+", _SIZE),
+            Difference("(file|fifo) nlink", "1", _NLINK),
+        ],
+        "xattr": [
+            Difference("listxattr .* [01]", "[0-9]+|-ERANGE", _SIZE),
+            Difference("l?removexattr .* system.posix_acl_access", "-ENODATA", _ACL, "user"),
+        ],
+    },
+    "box": {},
+}
+
+
+def assert_lines(
+    what: str, expected: str, found: str, listed: Mapping[str, list[Difference]], subject: str, who: str
+) -> None:
+    """Fails with every line that differs and is not listed, or that is listed and gives something else again."""
+    allowed = [d for d in listed.get(subject, []) if d.who in ("", who)]
+    want, have = _lines(expected), _lines(found)
+    problems = []
+    if [w for w, _ in want] != [w for w, _ in have]:
+        names = [w for w, _ in want]
+        stray = [w for w, _ in have if w not in names]
+        lost = [w for w in names if w not in [h for h, _ in have]]
+        problems.append(f"other lines: {len(have)} instead of {len(want)}; new {stray[:5]}, missing {lost[:5]}")
+    results = dict(have)
+    for name, result in want:
+        if name not in results or results[name] == result:
+            continue
+        difference = next((d for d in allowed if re.fullmatch(d.what, name)), None)
+        if difference and re.fullmatch(difference.result, results[name]):
+            continue
+        problems.append(f"{name}: {results[name][:300]}   (plain: {result[:300]})")
+    if problems:
+        more = f"\n… and {len(problems) - 60} more" if len(problems) > 60 else ""
+        raise AssertionError(f"{what}: {len(problems)} lines differ\n" + "\n".join(problems[:60]) + more)

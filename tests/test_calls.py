@@ -1,0 +1,55 @@
+"""Every call of the table, by C subjects that print what they get: the same on a plain copy and in the box.
+
+The kernel's overlayfs runs them too: it has to agree with the plain copy, except where LISTED says so.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import pytest
+from support.compare import LISTED, assert_lines
+from support.subjects import SOURCES
+from support.world import World
+
+#: Subjects that run on the standard tree and take it as their one argument.
+ON_TREE = ["open", "stat", "names", "rename", "readdir", "fdmeta", "times", "xattr", "cwd", "path", "procfd", "socket"]
+
+
+@pytest.fixture(params=[False, True], ids=["fresh", "split"])
+def split(request: pytest.FixtureRequest) -> bool:
+    """Whether the tree is spread over upper and two lowers."""
+    return bool(request.param)
+
+
+@pytest.fixture(params=ON_TREE)
+def subject(request: pytest.FixtureRequest) -> str:
+    """One of the subjects."""
+    return str(request.param)
+
+
+@pytest.mark.parametrize("trap", ["none"], indirect=True)
+def test_oracle(world: World, subject: str, split: bool) -> None:
+    """The kernel's overlayfs and a plain copy give the same, with the listed differences."""
+    world.lay_out_standard(subject, split=split)
+    program = [world.subjects.path(subject), world.mount]
+    plain = world.plain().check(program, env=world.env)
+    kernel = world.kernel().check(program, env=world.env)
+    assert_lines(f"{subject} on the kernel's overlayfs", plain, kernel, LISTED["kernel"], subject, world.who.name)
+
+
+def test_box(world: World, subject: str, split: bool) -> None:
+    """The box gives what a plain copy gives, with the listed differences."""
+    world.lay_out_standard(subject, split=split)
+    program = [world.subjects.path(subject), world.mount]
+    plain = world.plain().check(program, env=world.env)
+    box = world.box().check(program, env=world.env)
+    assert_lines(f"{subject} in ptoverlay", plain, box, LISTED["box"], subject, world.who.name)
+    world.assert_same_tree()
+
+
+def test_every_subject_is_used() -> None:
+    """No C file of tests/subjects is forgotten by the tests."""
+    text = "".join(p.read_text() for p in SOURCES.parent.rglob("*.py"))
+    unused = [p.stem for p in SOURCES.glob("*.c") if f'"{p.stem}"' not in text]
+    assert not unused
