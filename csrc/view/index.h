@@ -24,12 +24,14 @@
 #define D_CHECKED 2u          /* the upper object's private attributes have been read */
 #define D_OPAQUE 4u           /* nothing of the lower shows through */
 #define D_KEPT 8u             /* overlay->kept has attributes for it */
-#define D_SEARCH_OK 16u       /* the supervisor's own credentials may search the upper directory */
 #define D_REDIRECT 32u        /* the upper directory has a redirect */
 #define D_LINKED 64u          /* lower file with more than one link */
 #define D_METACOPY 128u       /* the upper file has no data of its own */
 #define D_TARGET 256u         /* symlink: `stack` is its target */
-#define D_REAL_DIR 512u       /* getdents of it was found to need nothing from us; until it changes */
+#define D_SAME_SEARCH 512u    /* merged: upper and lower directory may be searched by the same callers */
+#define D_SEARCH_KNOWN 1024u  /* D_SAME_SEARCH and D_SEARCH_ALL have been found out */
+#define D_SEARCH_ALL 2048u    /* every caller may search it */
+#define D_NO_DEFAULT_ACL 4096u /* the upper directory has no default ACL */
 
 struct dentry {
     uint32_t hash_next;

@@ -9,6 +9,7 @@
 #ifndef PTOVERLAY_VIEW_INTERNAL_H
 #define PTOVERLAY_VIEW_INTERNAL_H
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,6 +57,16 @@ struct overlay {
     uint32_t root;          /* index entry of the mount point */
     struct kept_table kept;
     bool dirs_changed;      /* some directory of the upper shows other attributes than its own */
+    bool redirected;        /* some directory merges lowers of another name */
+    dev_t dev;              /* st_dev that the whole view shows */
+    struct submount *submounts;   /* mounts of the host below an own lower: they keep their st_dev */
+    size_t n_submounts;
+};
+
+struct submount {
+    char *path;             /* canonical view path */
+    size_t length;
+    dev_t dev;
 };
 
 struct place {
@@ -78,9 +89,8 @@ struct pto_view {
     uint64_t generation;
     struct dir_list *lists; /* readdir.c */
     uint32_t next_list;
-    bool privileged;        /* CAP_SYS_ADMIN: trusted.* and chown work */
-    bool search_all;        /* CAP_DAC_READ_SEARCH: no directory is closed to us */
-    pid_t child;            /* CMD, for pto_signal */
+    struct cred own;        /* our own credentials */
+    mode_t umask;           /* of our process */
 };
 
 #define WORK_NAME 32        /* bytes of a name in the work directory */
@@ -94,14 +104,21 @@ static inline bool has_upper(const struct overlay *ovl) {
 static inline bool upper_exists(const struct dentry *dentry) {
     return dentry->upper != KIND_NONE && dentry->upper != KIND_WHITEOUT;
 }
-/* Something in a lower would show if the upper had nothing here. Call lookup_lower() first. */
+/* Something in a lower shows if the upper has nothing here. */
 static inline bool lower_exists(const struct dentry *dentry) {
-    return dentry->lower != KIND_NONE && dentry->lower != KIND_UNKNOWN;
+    return dentry->lower != KIND_NONE && dentry->lower != KIND_UNKNOWN && dentry->lower != KIND_WHITEOUT;
 }
-#define is_dir_kind(k) ((k) == 4u)   /* DT_DIR */
+#define is_dir_kind(k) ((k) == DT_DIR)
 
 /* super.c */
-struct place *place_of(pto_view *view, const char *path, size_t length);
+/* The innermost place that covers the canonical path, NULL: none (as on the host). PTO_PLACE_READ_ONLY ones are skipped. */
+struct place *place_of(const pto_view *view, const char *path, size_t length);
+/* The place whose path is exactly this one, or NULL. */
+struct place *place_at(const pto_view *view, const char *path, size_t length);
+bool place_read_only(const pto_view *view, const char *path, size_t length);
+/* True when some place lies directly in this directory. */
+bool place_in_dir(const pto_view *view, const char *path, size_t length);
+/* True when path is top or lies below it; a top of "" is "/". */
 bool path_below(const char *path, size_t path_length, const char *top, size_t top_length);
 
 /* paths.c - the path of an entry.  All return the length, or -ENAMETOOLONG. */
@@ -111,93 +128,156 @@ int path_in_lower(const struct overlay *ovl, uint32_t d, unsigned layer, char *o
 int path_real(const struct overlay *ovl, uint32_t d, char *out);                  /* absolute host path of the topmost object */
 int path_absolute(const struct layer *layer, const char *relative, char *out);
 
-/* namei.c */
+/* lookup.c */
 /* The entry of name in directory d, with what each layer has looked up. 0 in *out never. */
 int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uint32_t *out);
-int lookup_lower(struct overlay *ovl, uint32_t d);
+/* Looks below again when nothing was there: the host may have made something since. */
+int lookup_again(struct overlay *ovl, uint32_t d);
+/* 1 when a lower has something under d's name that would show without an entry in the upper, else 0. */
+int lower_positive(struct overlay *ovl, uint32_t d);
 /* Reads the private attributes of an upper object once. */
 int check_upper(struct overlay *ovl, uint32_t d);
 int load_upper(struct overlay *ovl, uint32_t d);
-mode_t kind_type(uint8_t kind);
 /* What the view shows: KIND_NONE, or a DT_* kind. */
 uint8_t shown_kind(const struct dentry *dentry);
-void fill_location(struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc);
-/* The directories merged by d: count and copies into dirs (at most max). */
-uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs, uint32_t max);
+static inline mode_t kind_type(uint8_t kind) {
+    return (mode_t)kind << 12;   /* IFTODT(3) backwards */
+}
+static inline bool is_merged(const struct dentry *dentry) {
+    return is_dir_kind(dentry->upper) && is_dir_kind(dentry->lower);
+}
 #define LOWERS_MAX 512u
+/* The directories merged by d: count and copies into dirs (at most LOWERS_MAX). */
+uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs);
+/* The path, relative to its layer, of one of them. Returns the length or -ENAMETOOLONG. */
+int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out);
+/* True for a character device 0/0. */
+bool is_whiteout(const struct stat *st);
+
+/* namei.c */
+void fill_location(struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc);
+/* The overlay and entry of a canonical view path; *ovl NULL: host. -ENOENT when it does not exist. */
+int find_entry(pto_view *view, const char *path, size_t length, struct overlay **ovl, uint32_t *d);
 
 /* inode.c */
 struct statx;
-/* lstat of the topmost object as its layer has it. */
-int real_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
+/* lstat of the object as its topmost lower, or its upper, has it. */
 int lower_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
+int upper_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
+/* mask: R_OK W_OK X_OK; -EACCES. */
 int permission(struct overlay *ovl, uint32_t d, const struct cred *cred, int mask);
 int dentry_getattr(struct overlay *ovl, uint32_t d, struct statx *stx);
+ssize_t dentry_readlink(struct overlay *ovl, uint32_t d, char *out, size_t size);
 /* -EPERM or -EACCES when cred may not remove d from its directory (sticky(7)). */
 int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cred *cred);
+/* -EEXIST, -EROFS, -EACCES as for every call that makes a name. */
 int may_create(struct overlay *ovl, const struct location *loc, const struct cred *cred);
 bool capable(const struct cred *cred, int cap);
+bool owner_or_capable(const struct statx *stx, const struct cred *cred);
+bool may_keep_setgid(const struct statx *stx, const struct cred *cred);
+bool may_give_group(const struct cred *cred, gid_t gid);
+
+/* acl.c: POSIX ACLs, acl(5) */
+bool has_acl(const struct overlay *ovl, uint32_t d);
+/* 0 or -EACCES; -ENODATA when the object has no ACL. The owner is the caller's to check. */
+int acl_permission(const struct overlay *ovl, uint32_t d, const struct cred *cred, unsigned mask);
+/* True when an upper directory gives its new entries a default ACL. */
+bool has_default_acl(struct overlay *ovl, uint32_t d);
 
 /* kept.c */
 const struct kept *kept_find(const struct overlay *ovl, uint64_t upper_ino);
 int kept_set(struct overlay *ovl, const struct kept *kept);
 void kept_drop(struct overlay *ovl, uint64_t upper_ino);
 
-/* xattrs.c: private attributes. name is without the prefix: "opaque". */
+/* xattrs.c: private attributes. name is without the prefix: "opaque". All return bytes or -errno. */
 ssize_t private_get(const struct overlay *ovl, int fd, const char *name, void *value, size_t size);
 ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, const char *path, const char *name, void *value,
                        size_t size);
 int private_set(const struct overlay *ovl, int fd, const char *name, const void *value, size_t size);
 int private_remove(const struct overlay *ovl, int fd, const char *name);
-bool is_private(const struct overlay *ovl, const char *name);
+/* An attribute of the topmost object, by its name on the layer. */
+ssize_t real_getxattr(const struct overlay *ovl, uint32_t d, const char *name, void *value, size_t size);
+/* All but private attributes, between descriptors (O_PATH will do). */
 int copy_xattrs(const struct overlay *ovl, int from, int to);
-int kept_owner_set(struct overlay *ovl, int fd, uint64_t upper_ino, uid_t uid, gid_t gid, mode_t mode, dev_t rdev);
+/* Puts kept into the table and, where the file system can hold it, beside the object. */
+int kept_store(struct overlay *ovl, int fd, const struct kept *kept);
 int kept_load(struct overlay *ovl, int fd, uint64_t upper_ino);
 
 /* upper.c: changing the upper */
-/* Descriptor of d's directory in the upper, usable for *at calls; close it. -errno. */
-int upper_dir(struct overlay *ovl, uint32_t d);
 /* Opens what the path names without following any symlink, below the layer. */
 int open_beneath(int dirfd, const char *path, int flags);
-/* O_PATH turned into what the f*xattr, fchmod, futimens calls accept: "/proc/self/fd/N". */
-void fd_path(int fd, char out[32]);
+/* The topmost object of an entry, O_PATH and not following. */
+int open_upper_object(const struct overlay *ovl, uint32_t d);
+/* O_PATH turned into what chmod, utimensat, setxattr accept: "/proc/self/fd/N". */
+#define FD_PATH 32
+void fd_path(int fd, char out[FD_PATH]);
+/* An upper directory that is being changed. An ordinary user's own directory without write permission is lent it for
+ * that time. */
+struct upper_dir {
+    int fd;                 /* O_PATH; -1: not open */
+    bool lent;
+    mode_t mode;            /* to give back */
+};
+int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir);
+void upper_dir_close(struct upper_dir *dir);
+#define UPPER_DIR __attribute__((cleanup(upper_dir_close))) struct upper_dir
 void work_name(struct overlay *ovl, char out[WORK_NAME]);
-int work_remove(struct overlay *ovl, const char *name);
+/* Removes what is left in the work directory under this name, if anything. */
+void work_remove(struct overlay *ovl, const char *name);
+/* An object in the work directory that goes away unless it was put in place. */
+struct work_object {
+    struct overlay *ovl;
+    char name[WORK_NAME];   /* "": nothing to remove */
+};
+void work_object_drop(struct work_object *object);
+#define WORK_OBJECT __attribute__((cleanup(work_object_drop))) struct work_object
+void work_object_init(struct overlay *ovl, struct work_object *object);
+/* Removes what name is, with all below it. */
 int remove_tree(int dirfd, const char *name);
-/* Puts work/name at name in dirfd; replacing a whiteout when `over`. */
-int work_place(struct overlay *ovl, const char *work, int dirfd, const char *name, bool over);
-int make_whiteout(struct overlay *ovl, int dirfd, const char *name);
+int remove_children(int dirfd);
+enum placing {
+    PLACE_NEW,              /* the upper has nothing there */
+    PLACE_OVER,             /* replaces a whiteout or a file with what is no directory */
+    PLACE_EXCHANGE,         /* a directory, or what replaces one: what was there is removed afterwards */
+};
+/* Moves the object from the work directory to name in dirfd, and forgets it there. */
+int work_place(struct work_object *object, int dirfd, const char *name, enum placing placing);
+/* A whiteout at name in dirfd, where the upper has nothing. */
+int make_whiteout(int dirfd, const char *name);
 /* A copy of the entry's name, ended by a NUL. */
 void entry_name(const struct overlay *ovl, uint32_t d, char out[NAME_MAX + 1]);
-/* Write permission that an ordinary user's directory lacks, lent for the time of a change. */
-struct lent {
-    int fd;
-    mode_t mode;            /* to give back */
-    bool taken;
-};
-void lend_write(struct overlay *ovl, int dirfd, struct lent *lent);
-void give_back(struct lent *lent);
 void keep_times(int dirfd, struct timespec times[2]);
 void restore_times(int dirfd, const struct timespec times[2]);
-static inline void close_fd(const int *fd) {
-    extern int close(int);
-    if (*fd >= 0)
-        close(*fd);
-}
+/* fsync(2), unless nobody will look at the upper after a crash. */
+int sync_object(const struct overlay *ovl, int fd);
+void close_fd(const int *fd);
 #define CLOSE_FD __attribute__((cleanup(close_fd))) int
 
 /* copy_up.c */
 /* Makes the object exist in the upper, with its data, or only its first `keep` bytes (-1: all). */
 int copy_up(struct overlay *ovl, uint32_t d, off_t keep);
+/* Makes sure that a directory of the view exists in the upper. */
+int copy_up_dir(struct overlay *ovl, uint32_t d);
 
 /* readdir.c */
 void lists_free(pto_view *view);
 /* 0 when the directory shows nothing but "." and "..", else -ENOTEMPTY. */
 int dir_is_empty(struct overlay *ovl, uint32_t d);
+/* The names of a directory changed. */
 void dir_changed(struct overlay *ovl, uint32_t d);
 
-/* dir.c */
-int put_in_place(struct overlay *ovl, const struct location *loc, const char *work, uint8_t kind, uint32_t *made);
-int locate_entry(struct overlay *ovl, const struct location *loc, uint32_t *d);
+/* create.c: objects that come to be */
+struct creation {
+    mode_t mode;            /* with the type */
+    dev_t dev;
+    const char *target;     /* of a symlink */
+};
+int create(const struct location *loc, const struct creation *creation, const struct cred *cred, uint32_t *made);
+/* The entry of the name that loc is about, existing or not, with the lowers asked once more. */
+int locate_entry(const struct location *loc, uint32_t *d);
+
+/* remove.c */
+/* 1 when a whiteout must take the entry's place, else 0. */
+int needs_whiteout(struct overlay *ovl, uint32_t d);
 
 #endif

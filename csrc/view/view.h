@@ -67,6 +67,8 @@ struct location {
 
 #define WALK_FOLLOW 1u      /* follow a symlink that is the last component */
 #define WALK_START_PASS 2u  /* the start directory's real path is its path in the view */
+#define WALK_PARENT 4u      /* for a call that makes, removes or renames the name itself: a trailing slash follows no
+                             * symlink and demands no directory (LOOKUP_PARENT in fs/namei.c); see loc->slash */
 
 void view_lock(pto_view *view);
 void view_unlock(pto_view *view);

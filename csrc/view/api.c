@@ -1,0 +1,254 @@
+/* api.c - the view without a tracee: what tests and the Python tools call, by absolute paths and with our own
+ * credentials.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Locks the view for one call, until the end of the scope. */
+struct api {
+    pto_view *view;
+    struct location loc;
+};
+
+static void api_end(struct api *api) {
+    view_unlock(api->view);
+}
+#define API __attribute__((cleanup(api_end))) struct api
+
+static int api_walk(pto_view *view, const char *path, unsigned flags, struct location *loc) {
+    struct walker walker = {.cred = &view->own};
+    if (path[0] != '/')
+        return -EINVAL;
+    return view_walk(view, &walker, "/", path, flags, loc);
+}
+
+static int api_begin(struct api *api, pto_view *view, const char *path, unsigned flags) {
+    api->view = view;
+    view_lock(view);
+    return api_walk(view, path, flags, &api->loc);
+}
+
+static unsigned follow_flag(int follow) {
+    return follow ? WALK_FOLLOW : 0;
+}
+
+/* Changes are for what an overlay covers. */
+static int covered(const struct api *api) {
+    return api->loc.overlay || api->loc.hidden ? 0 : -EXDEV;
+}
+
+int pto_stat(pto_view *view, const char *path, int follow, struct pto_stat *out) {
+    API api;
+    struct statx stx;
+    int error = api_begin(&api, view, path, follow_flag(follow));
+    if (!error)
+        error = view_getattr(view, &api.loc, &stx);
+    if (error)
+        return error;
+    *out = (struct pto_stat){
+        .dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
+        .ino = stx.stx_ino,
+        .nlink = stx.stx_nlink,
+        .size = stx.stx_size,
+        .blocks = stx.stx_blocks,
+        .rdev = makedev(stx.stx_rdev_major, stx.stx_rdev_minor),
+        .mode = stx.stx_mode,
+        .uid = stx.stx_uid,
+        .gid = stx.stx_gid,
+        .blksize = stx.stx_blksize,
+        .mtime_sec = stx.stx_mtime.tv_sec,
+        .atime_sec = stx.stx_atime.tv_sec,
+        .ctime_sec = stx.stx_ctime.tv_sec,
+        .mtime_nsec = stx.stx_mtime.tv_nsec,
+        .atime_nsec = stx.stx_atime.tv_nsec,
+        .ctime_nsec = stx.stx_ctime.tv_nsec,
+    };
+    return 0;
+}
+
+int pto_real(pto_view *view, const char *path, int follow, char *out, size_t size) {
+    API api;
+    char real[PATH_MAX];
+    int error = api_begin(&api, view, path, follow_flag(follow));
+    if (!error && api.loc.type == 0)
+        error = -ENOENT;
+    if (!error)
+        error = view_real(view, &api.loc, real);
+    if (error)
+        return error;
+    if (strlen(real) >= size)
+        return -ERANGE;
+    strcpy(out, real);
+    if (!api.loc.overlay)
+        return PTO_FROM_HOST;
+    const struct dentry *dentry = at(api.loc.overlay, api.loc.dentry);
+    return (api.loc.upper ? PTO_FROM_UPPER : 0) | (!api.loc.upper || is_merged(dentry) ? PTO_FROM_LOWER : 0);
+}
+
+int pto_open(pto_view *view, const char *path, int flags, unsigned mode) {
+    API api;
+    struct open_plan plan;
+    bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+    int error = api_begin(&api, view, path, follow_flag(follow));
+    if (!error)
+        error = covered(&api);
+    if (!error)
+        error = view_open(view, &api.loc, flags, mode, &view->own, &plan);
+    if (error)
+        return error;
+    int fd = open(plan.path, plan.flags | O_CLOEXEC, plan.mode);
+    error = fd < 0 ? -errno : view_open_done(view, &plan);
+    if (error && fd >= 0)
+        close(fd);
+    return error ? error : fd;
+}
+
+int pto_mkdir(pto_view *view, const char *path, unsigned mode) {
+    API api;
+    int error = api_begin(&api, view, path, WALK_PARENT);
+    if (!error)
+        error = covered(&api);
+    return error ? error : view_mkdir(view, &api.loc, mode, &view->own);
+}
+
+int pto_mknod(pto_view *view, const char *path, unsigned mode, uint64_t dev) {
+    API api;
+    int error = api_begin(&api, view, path, WALK_PARENT);
+    if (!error)
+        error = covered(&api);
+    return error ? error : view_mknod(view, &api.loc, mode, dev, &view->own);
+}
+
+int pto_symlink(pto_view *view, const char *target, const char *path) {
+    API api;
+    int error = api_begin(&api, view, path, WALK_PARENT);
+    if (!error)
+        error = covered(&api);
+    return error ? error : view_symlink(view, target, &api.loc, &view->own);
+}
+
+int pto_link(pto_view *view, const char *from, const char *to) {
+    API api;
+    struct location target;
+    int error = api_begin(&api, view, from, 0);
+    if (!error)
+        error = api_walk(view, to, WALK_PARENT, &target);
+    return error ? error : view_link(view, &api.loc, &target, &view->own);
+}
+
+int pto_unlink(pto_view *view, const char *path) {
+    API api;
+    int error = api_begin(&api, view, path, WALK_PARENT);
+    if (!error)
+        error = covered(&api);
+    return error ? error : view_unlink(view, &api.loc, &view->own);
+}
+
+int pto_rmdir(pto_view *view, const char *path) {
+    API api;
+    int error = api_begin(&api, view, path, WALK_PARENT);
+    if (!error)
+        error = covered(&api);
+    return error ? error : view_rmdir(view, &api.loc, &view->own);
+}
+
+int pto_rename(pto_view *view, const char *from, const char *to, unsigned flags) {
+    API api;
+    struct location target;
+    int error = api_begin(&api, view, from, WALK_PARENT);
+    if (!error)
+        error = api_walk(view, to, WALK_PARENT, &target);
+    return error ? error : view_rename(view, &api.loc, &target, flags, &view->own);
+}
+
+static int api_setattr(pto_view *view, const char *path, const struct attr_change *change) {
+    API api;
+    int error = api_begin(&api, view, path, WALK_FOLLOW);
+    if (!error)
+        error = covered(&api);
+    return error ? error : view_setattr(view, &api.loc, change, &view->own);
+}
+
+int pto_chmod(pto_view *view, const char *path, unsigned mode) {
+    return api_setattr(view, path, &(struct attr_change){.valid = ATTR_MODE, .mode = mode});
+}
+
+int pto_truncate(pto_view *view, const char *path, int64_t size) {
+    return api_setattr(view, path, &(struct attr_change){.valid = ATTR_SIZE, .size = size});
+}
+
+int pto_readlink(pto_view *view, const char *path, char *out, size_t size) {
+    API api;
+    int error = api_begin(&api, view, path, 0);
+    return error ? error : view_readlink(view, &api.loc, out, size);
+}
+
+int64_t pto_getxattr(pto_view *view, const char *path, const char *name, void *value, size_t size) {
+    API api;
+    int error = api_begin(&api, view, path, 0);
+    return error ? error : view_getxattr(view, &api.loc, name, value, size);
+}
+
+int pto_setxattr(pto_view *view, const char *path, const char *name, const void *value, size_t size, int flags) {
+    API api;
+    int error = api_begin(&api, view, path, 0);
+    if (!error)
+        error = covered(&api);
+    return error ? error : view_setxattr(view, &api.loc, name, value, size, flags, &view->own);
+}
+
+int64_t pto_listxattr(pto_view *view, const char *path, char *list, size_t size) {
+    API api;
+    int error = api_begin(&api, view, path, 0);
+    return error ? error : view_listxattr(view, &api.loc, list, size);
+}
+
+int pto_removexattr(pto_view *view, const char *path, const char *name) {
+    API api;
+    int error = api_begin(&api, view, path, 0);
+    if (!error)
+        error = covered(&api);
+    return error ? error : view_removexattr(view, &api.loc, name, &view->own);
+}
+
+/* The bytes that the records of one buffer add to the list of names; they are put there when there is room. */
+static size_t take_names(const char *records, size_t size, char *list, size_t at, size_t room) {
+    for (size_t done = 0; done < size;) {
+        unsigned short length;
+        memcpy(&length, records + done + 16, sizeof length);   /* d_reclen */
+        const char *name = records + done + 19;                /* d_name */
+        size_t bytes = strlen(name) + 1;
+        if (at + bytes <= room)
+            memcpy(list + at, name, bytes);
+        at += bytes;
+        done += length;
+    }
+    return at;
+}
+
+int64_t pto_list(pto_view *view, const char *path, char *list, size_t size) {
+    API api;
+    _Alignas(8) char records[8192];
+    int error = api_begin(&api, view, path, WALK_FOLLOW);
+    if (!error && !S_ISDIR(api.loc.type))
+        error = api.loc.type ? -ENOTDIR : -ENOENT;
+    if (!error)
+        error = covered(&api);
+    uint64_t pos = 0;
+    size_t at = 0;
+    ssize_t got = error;
+    while (!error && (got = view_iterate(view, &api.loc, &pos, records, sizeof records, true)) > 0)
+        at = take_names(records, (size_t)got, list, at, size);
+    if (got < 0)
+        return got;
+    return size && at > size ? -ERANGE : (int64_t)at;
+}

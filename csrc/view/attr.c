@@ -1,0 +1,144 @@
+/* attr.c - chmod, chown, utimes and truncate on an object of the view.
+ *
+ * Rules: permission is asked of what the view shows, as setattr_prepare() in fs/attr.c does, before anything is
+ * copied up; truncation copies no data that it throws away.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static int may_chown(const struct statx *stx, const struct attr_change *change, const struct cred *cred) {
+    if (capable(cred, CAP_CHOWN))
+        return 0;
+    bool owner = stx->stx_uid == cred->fsuid;
+    if ((change->valid & ATTR_UID) && !(owner && change->uid == stx->stx_uid))
+        return -EPERM;
+    if ((change->valid & ATTR_GID) && !(owner && (change->gid == stx->stx_gid || may_give_group(cred, change->gid))))
+        return -EPERM;
+    return 0;
+}
+
+static int may_set_times(const struct location *loc, const struct statx *stx, const struct attr_change *change,
+                         const struct cred *cred) {
+    if (owner_or_capable(stx, cred))
+        return 0;
+    if (!(change->valid & ATTR_TIMES_NOW))
+        return -EPERM;
+    return permission(loc->overlay, loc->dentry, cred, W_OK);
+}
+
+static int may_truncate(const struct location *loc, const struct cred *cred) {
+    if (S_ISDIR(loc->type))
+        return -EISDIR;
+    if (!S_ISREG(loc->type))
+        return -EINVAL;
+    return permission(loc->overlay, loc->dentry, cred, W_OK);
+}
+
+static int may_change(const struct location *loc, const struct statx *stx, const struct attr_change *change,
+                      const struct cred *cred) {
+    int error = 0;
+    if (change->valid & (ATTR_MODE | ATTR_FLAGS))
+        error = owner_or_capable(stx, cred) ? 0 : -EPERM;
+    if (!error && (change->valid & (ATTR_UID | ATTR_GID)))
+        error = may_chown(stx, change, cred);
+    if (!error && (change->valid & (ATTR_ATIME | ATTR_MTIME)))
+        error = may_set_times(loc, stx, change, cred);
+    if (!error && (change->valid & ATTR_SIZE))
+        error = may_truncate(loc, cred);
+    return error;
+}
+
+/* What can be set is set; what cannot (another owner, by an ordinary user) is kept beside the object. */
+static int change_mode(struct overlay *ovl, int fd, const char *path, mode_t mode, const struct kept *kept) {
+    if (!kept || !kept->owner)
+        return chmod(path, mode) < 0 ? -errno : 0;
+    struct kept changed = *kept;
+    changed.mode = (kept->mode & S_IFMT) | mode;
+    return kept_store(ovl, fd, &changed);
+}
+
+/* The kernel takes set-id bits off a file that is given away, whoever does it for the program. */
+static int change_owner(struct overlay *ovl, int fd, const struct attr_change *change, const struct kept *kept) {
+    uid_t uid = change->valid & ATTR_UID ? change->uid : (uid_t)-1;
+    gid_t gid = change->valid & ATTR_GID ? change->gid : (gid_t)-1;
+    if (kept && kept->owner) {
+        struct kept changed = *kept;
+        changed.uid = uid == (uid_t)-1 ? kept->uid : uid;
+        changed.gid = gid == (gid_t)-1 ? kept->gid : gid;
+        return kept_store(ovl, fd, &changed);
+    }
+    return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+static int change_flags(const char *path, unsigned fsflags) {
+    CLOSE_FD fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int flags = (int)fsflags;
+    return fd < 0 || ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
+}
+
+static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *change, const struct statx *shown,
+                 const struct cred *cred) {
+    char path[FD_PATH];
+    struct stat st;
+    CLOSE_FD fd = open_upper_object(ovl, d);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    const struct kept *kept = kept_find(ovl, st.st_ino);
+    fd_path(fd, path);
+    int error = 0;
+    if ((change->valid & ATTR_SIZE) && truncate(path, change->size) < 0)
+        error = -errno;
+    if (!error && (change->valid & (ATTR_UID | ATTR_GID)))
+        error = change_owner(ovl, fd, change, kept);
+    if (!error && (change->valid & ATTR_MODE)) {
+        mode_t mode = change->mode & 07777;
+        if (!may_keep_setgid(shown, cred))
+            mode &= ~(mode_t)S_ISGID;
+        error = change_mode(ovl, fd, path, mode, kept_find(ovl, st.st_ino));
+    }
+    if (!error && (change->valid & (ATTR_ATIME | ATTR_MTIME))) {
+        struct timespec times[2] = {change->atime, change->mtime};
+        if (!(change->valid & ATTR_ATIME))
+            times[0].tv_nsec = UTIME_OMIT;
+        if (!(change->valid & ATTR_MTIME))
+            times[1].tv_nsec = UTIME_OMIT;
+        error = utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+    }
+    if (!error && (change->valid & ATTR_FLAGS))
+        error = change_flags(path, change->fsflags);
+    return error;
+}
+
+int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change, const struct cred *cred) {
+    struct statx stx;
+    (void)view;
+    if (loc->type == 0)
+        return -ENOENT;
+    struct overlay *ovl = loc->overlay;
+    if ((change->valid & ATTR_MODE) && S_ISLNK(loc->type))
+        return -EOPNOTSUPP;
+    int error = dentry_getattr(ovl, loc->dentry, &stx);
+    if (error)
+        return error;
+    if (loc->read_only)
+        return -EROFS;
+    error = may_change(loc, &stx, change, cred);
+    if (!error)
+        error = copy_up(ovl, loc->dentry, change->valid & ATTR_SIZE ? change->size : -1);
+    if (!error)
+        error = apply(ovl, loc->dentry, change, &stx, cred);
+    at(ovl, loc->dentry)->flags &= (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH);
+    return error;
+}

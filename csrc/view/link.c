@@ -1,0 +1,175 @@
+/* link.c - a second name for an object, and names for objects that have none yet: O_TMPFILE files, sockets.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Everything up to the new name: permission, the parent in the upper, its descriptor. */
+static int begin(const struct location *to, const struct cred *cred, uint32_t *d, struct upper_dir *dir) {
+    struct overlay *ovl = to->overlay;
+    int error = may_create(ovl, to, cred);
+    if (!error && to->slash)
+        error = -ENOENT;
+    if (!error)
+        error = locate_entry(to, d);
+    if (!error && shown_kind(at(ovl, *d)) != KIND_NONE)
+        error = -EEXIST;
+    if (!error)
+        error = copy_up_dir(ovl, to->parent);
+    return error ? error : upper_dir_open(ovl, to->parent, dir);
+}
+
+/* The name now leads to an object of the upper. */
+static void named(struct overlay *ovl, uint32_t d, uint8_t kind) {
+    struct dentry *dentry = at(ovl, d);
+    index_free_stack(&ovl->view->index, dentry);
+    dentry->upper = kind;
+    dentry->lower = KIND_NONE;
+    dentry->layer = 0;
+    dentry->flags = 0;
+    dir_changed(ovl, dentry->parent);
+}
+
+/* Links from/old at the entry's name, over a whiteout by way of the work directory. */
+static int link_over(struct overlay *ovl, int from, const char *old, int flags, int dirfd, uint32_t d) {
+    char name[NAME_MAX + 1];
+    entry_name(ovl, d, name);
+    if (at(ovl, d)->upper != KIND_WHITEOUT)
+        return linkat(from, old, dirfd, name, flags) < 0 ? -errno : 0;
+    WORK_OBJECT object;
+    work_object_init(ovl, &object);
+    if (linkat(from, old, ovl->work, object.name, flags) < 0) {
+        object.name[0] = '\0';
+        return -errno;
+    }
+    return work_place(&object, dirfd, name, PLACE_OVER);
+}
+
+/* may_linkat() in fs/namei.c with protected_hardlinks: only what one owns, or may read and write. */
+static int may_link(struct overlay *ovl, uint32_t d, const struct cred *cred) {
+    struct statx stx;
+    int error = dentry_getattr(ovl, d, &stx);
+    if (error || owner_or_capable(&stx, cred))
+        return error;
+    bool special = !S_ISREG(stx.stx_mode) || (stx.stx_mode & S_ISUID) ||
+                   (stx.stx_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+    return special || permission(ovl, d, cred, R_OK | W_OK) ? -EPERM : 0;
+}
+
+int view_link(pto_view *view, const struct location *from, const struct location *to, const struct cred *cred) {
+    (void)view;
+    if (from->type == 0)
+        return -ENOENT;
+    if (to->type)
+        return -EEXIST;
+    if (!from->overlay || from->overlay != to->overlay)
+        return -EXDEV;
+    struct overlay *ovl = to->overlay;
+    if (S_ISDIR(from->type))
+        return -EPERM;
+    int error = may_link(ovl, from->dentry, cred);
+    uint32_t d;
+    UPPER_DIR dir = {.fd = -1}, source = {.fd = -1};
+    if (!error)
+        error = begin(to, cred, &d, &dir);
+    if (!error)
+        error = copy_up(ovl, from->dentry, -1);
+    if (!error)
+        error = upper_dir_open(ovl, at(ovl, from->dentry)->parent, &source);
+    if (error)
+        return error;
+    char old[NAME_MAX + 1];
+    entry_name(ovl, from->dentry, old);
+    error = link_over(ovl, source.fd, old, 0, dir.fd, d);
+    if (!error)
+        named(ovl, d, at(ovl, from->dentry)->upper);
+    return error;
+}
+
+int view_link_real(pto_view *view, const char *real, const struct location *to, const struct cred *cred) {
+    struct stat st;
+    uint32_t d;
+    UPPER_DIR dir = {.fd = -1};
+    (void)view;
+    if (stat(real, &st) < 0)
+        return -errno;
+    if (S_ISDIR(st.st_mode))
+        return -EPERM;
+    if (!to->overlay || !has_upper(to->overlay) || st.st_dev != to->overlay->layers[0].dev)
+        return -EXDEV;
+    int error = begin(to, cred, &d, &dir);
+    if (!error)
+        error = link_over(to->overlay, AT_FDCWD, real, AT_SYMLINK_FOLLOW, dir.fd, d);
+    if (!error)
+        named(to->overlay, d, (uint8_t)IFTODT(st.st_mode));
+    return error;
+}
+
+/* ---- sockets ---- */
+
+int view_bind(pto_view *view, const struct location *loc, const struct cred *cred, char *real) {
+    uint32_t d;
+    UPPER_DIR dir = {.fd = -1};
+    struct overlay *ovl = loc->overlay;
+    char name[NAME_MAX + 1], upper[PATH_MAX];
+    (void)view;
+    int error = begin(loc, cred, &d, &dir);
+    if (error)
+        return error == -EEXIST ? -EADDRINUSE : error;
+    if (at(ovl, d)->upper == KIND_WHITEOUT) {
+        char work[WORK_NAME];
+        work_name(ovl, work);
+        int length = snprintf(real, PATH_MAX, "%s/%s", ovl->work_path, work);
+        return length >= PATH_MAX ? -ENAMETOOLONG : 0;
+    }
+    entry_name(ovl, d, name);
+    error = path_in_upper(ovl, loc->parent, upper);
+    if (error >= 0)
+        error = path_absolute(&ovl->layers[0], upper, real);
+    if (error < 0)
+        return error;
+    size_t length = strlen(real);
+    if (length + 1 + strlen(name) >= PATH_MAX)
+        return -ENAMETOOLONG;
+    real[length] = '/';
+    strcpy(real + length + 1, name);
+    return 0;
+}
+
+int view_bind_done(pto_view *view, const struct location *loc, const char *real, const struct cred *cred) {
+    uint32_t d;
+    struct overlay *ovl = loc->overlay;
+    struct stat st;
+    (void)view;
+    int error = locate_entry(loc, &d);
+    if (error)
+        return error;
+    if (lstat(real, &st) < 0)
+        return -errno;
+    if ((st.st_uid != cred->fsuid || st.st_gid != cred->fsgid) && lchown(real, cred->fsuid, cred->fsgid) < 0 && errno != EPERM)
+        return -errno;
+    if (at(ovl, d)->upper == KIND_WHITEOUT) {
+        UPPER_DIR dir = {.fd = -1};
+        char name[NAME_MAX + 1];
+        WORK_OBJECT object = {.ovl = ovl};
+        error = upper_dir_open(ovl, loc->parent, &dir);
+        if (error)
+            return error;
+        entry_name(ovl, d, name);
+        snprintf(object.name, sizeof object.name, "%s", strrchr(real, '/') + 1);
+        error = work_place(&object, dir.fd, name, PLACE_OVER);
+        if (error)
+            return error;
+    }
+    named(ovl, d, DT_SOCK);
+    return 0;
+}

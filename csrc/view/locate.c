@@ -1,0 +1,209 @@
+/* locate.c - from a real path, as /proc shows it for a descriptor or a working directory, back into the view.
+ *
+ * Rules: of several layers that could hold the path the innermost wins; a lower object belongs to the view only while a
+ * name leads to it, so an entry is accepted only after it has been found to be backed by that very object.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "internal.h"
+
+/* The layer that holds a real path. */
+struct home {
+    struct overlay *ovl;   /* NULL: none */
+    unsigned layer;
+    bool work;             /* in the work directory: an object that has no name (yet) */
+    size_t length;         /* of the layer's root */
+};
+
+static void consider(struct home *home, struct overlay *ovl, unsigned layer, const char *root, size_t root_length, bool work,
+                     const char *real, size_t length) {
+    bool better = !home->ovl || root_length > home->length || (root_length == home->length && layer < home->layer);
+    if (better && path_below(real, length, root, root_length))
+        *home = (struct home){ovl, layer, work, root_length};
+}
+
+static struct home find_home(const pto_view *view, const char *real, size_t length) {
+    struct home home = {0};
+    for (size_t i = 0; i < view->n_overlays; i++) {
+        struct overlay *ovl = view->overlays[i];
+        for (unsigned layer = has_upper(ovl) ? 0 : 1; layer <= ovl->n_lowers; layer++)
+            consider(&home, ovl, layer, ovl->layers[layer].root, ovl->layers[layer].length, false, real, length);
+        if (ovl->work_root)
+            consider(&home, ovl, 0, ovl->work_root, strlen(ovl->work_root), true, real, length);
+    }
+    return home;
+}
+
+/* ---- lower objects ---- */
+
+/* True when a directory entry merges this directory of a layer. */
+static bool merges(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
+    struct lower_dir dirs[LOWERS_MAX];
+    char path[PATH_MAX];
+    if (d != ovl->root && (at(ovl, d)->flags & D_OPAQUE))
+        return false;
+    uint32_t count = lower_dirs(ovl, d, dirs);
+    for (uint32_t i = 0; i < count; i++)
+        if (dirs[i].layer == layer)
+            return lower_dir_path(ovl, d, &dirs[i], path) >= 0 && strcmp(path, relative) == 0;
+    return false;
+}
+
+/* True when a copied-up file was copied from this lower object. */
+static bool copied_from(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
+    struct stat lower, upper;
+    char path[PATH_MAX];
+    if (fstatat(ovl->layers[layer].fd, relative, &lower, AT_SYMLINK_NOFOLLOW) < 0 || path_in_upper(ovl, d, path) < 0 ||
+        fstatat(ovl->layers[0].fd, path, &upper, AT_SYMLINK_NOFOLLOW) < 0)
+        return false;
+    const struct kept *kept = kept_find(ovl, upper.st_ino);
+    return kept && kept->identity && kept->ino == lower.st_ino;
+}
+
+static bool backed_by(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
+    const struct dentry *dentry = at(ovl, d);
+    char path[PATH_MAX];
+    if (is_dir_kind(shown_kind(dentry)))
+        return merges(ovl, d, layer, relative);
+    if (dentry->upper == KIND_NONE)
+        return dentry->layer == layer && path_in_lower(ovl, d, layer, path) >= 0 && strcmp(path, relative) == 0;
+    return upper_exists(dentry) && copied_from(ovl, d, layer, relative);
+}
+
+/* The longest directory path that some redirected entry has in this layer and that relative lies in. 0: none. */
+static uint32_t redirected_top(const struct overlay *ovl, unsigned layer, const char *relative, size_t *top_length) {
+    uint32_t best = 0;
+    size_t length = strlen(relative);
+    char path[PATH_MAX];
+    for (uint32_t d = ovl->root;;) {
+        const struct dentry *dentry = at(ovl, d);
+        bool inside = is_dir_kind(shown_kind(dentry));
+        if (inside && d != ovl->root && dentry->stack && !(dentry->flags & D_TARGET) && is_dir_kind(dentry->lower)) {
+            int at_length = path_in_lower(ovl, d, layer, path);
+            if (at_length > 0 && merges(ovl, d, layer, path) && path_below(relative, length, path, (size_t)at_length) &&
+                (!best || (size_t)at_length > *top_length)) {
+                best = d;
+                *top_length = (size_t)at_length;
+            }
+        }
+        if (inside && dentry->child) {
+            d = dentry->child;
+            continue;
+        }
+        while (d != ovl->root && !at(ovl, d)->sibling)
+            d = at(ovl, d)->parent;
+        if (d == ovl->root)
+            return best;
+        d = at(ovl, d)->sibling;
+    }
+}
+
+/* Walks down from an entry along a relative path. -ENOENT when there is nothing. */
+static int descend(struct overlay *ovl, uint32_t *d, const char *relative) {
+    while (*relative) {
+        size_t length = strcspn(relative, "/");
+        if (length && !is_dir_kind(shown_kind(at(ovl, *d))))
+            return -ENOENT;
+        int error = length ? lookup(ovl, *d, relative, length, d) : 0;
+        if (error)
+            return error;
+        relative += length + (relative[length] == '/');
+    }
+    return shown_kind(at(ovl, *d)) == KIND_NONE ? -ENOENT : 0;
+}
+
+static bool find_lower(struct overlay *ovl, unsigned layer, const char *relative, uint32_t *d) {
+    *d = ovl->root;
+    if (strcmp(relative, ".") == 0)
+        return true;
+    if (descend(ovl, d, relative) == 0 && backed_by(ovl, *d, layer, relative))
+        return true;
+    size_t top_length;
+    *d = ovl->redirected ? redirected_top(ovl, layer, relative, &top_length) : 0;
+    if (!*d)
+        return false;
+    return descend(ovl, d, relative + top_length) == 0 && backed_by(ovl, *d, layer, relative);
+}
+
+/* ---- */
+
+static void on_host(pto_view *view, const char *real, size_t length, struct location *loc) {
+    struct stat st;
+    memcpy(loc->path, real, length + 1);
+    loc->length = length;
+    loc->pass = true;
+    loc->type = lstat(real, &st) == 0 ? st.st_mode & S_IFMT : 0;
+    loc->read_only = place_read_only(view, real, length == 1 ? 0 : length);
+}
+
+static void detached(const char *real, size_t length, const struct home *home, struct location *loc) {
+    memcpy(loc->path, real, length + 1);
+    loc->length = length;
+    loc->overlay = home->ovl;
+    loc->upper = home->layer == 0;
+    loc->detached = true;
+}
+
+int view_locate(pto_view *view, const char *real, struct location *loc) {
+    size_t length = strlen(real);
+    if (real[0] != '/')
+        return -EINVAL;
+    if (length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memset(loc, 0, offsetof(struct location, path));
+    loc->last = LAST_NORM;
+    struct home home = find_home(view, real, length == 1 ? 0 : length);
+    const struct place *place = place_of(view, real, length == 1 ? 0 : length);
+    bool shown_there = home.ovl && home.layer && home.layer == home.ovl->own;
+    if (!home.ovl || (shown_there && place && place->kind == PTO_DIRECT)) {
+        on_host(view, real, length, loc);
+        return 0;
+    }
+    if (home.work) {
+        detached(real, length, &home, loc);
+        return 0;
+    }
+    struct overlay *ovl = home.ovl;
+    const char *relative = real + home.length;
+    while (*relative == '/')
+        relative++;
+    if (!*relative)
+        relative = ".";
+    uint32_t d = ovl->root;
+    bool found = home.layer ? find_lower(ovl, home.layer, relative, &d)
+                            : (strcmp(relative, ".") == 0 || descend(ovl, &d, relative) == 0) && upper_exists(at(ovl, d));
+    if (!found) {
+        detached(real, length, &home, loc);
+        return 0;
+    }
+    int path_length = path_in_view(ovl, d, loc->path);
+    if (path_length < 0)
+        return path_length;
+    loc->length = (size_t)path_length;
+    fill_location(ovl, d == ovl->root ? d : at(ovl, d)->parent, d, loc);
+    loc->pass = !loc->upper && home.layer == ovl->own && strcmp(loc->path, real) == 0;
+    return 0;
+}
+
+int pto_map_back(pto_view *view, const char *real, char *out, size_t size) {
+    struct location loc;
+    view_lock(view);
+    int error = view_locate(view, real, &loc);
+    view_unlock(view);
+    if (error)
+        return error;
+    if (loc.detached)
+        return -ESTALE;
+    if (loc.length >= size)
+        return -ERANGE;
+    memcpy(out, loc.path, loc.length + 1);
+    return 0;
+}

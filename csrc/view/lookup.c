@@ -1,0 +1,423 @@
+/* lookup.c - what each layer has under a name.
+ *
+ * Rules: the names of an upper directory are read once, whole, when it is first walked through; from then on
+ * the index alone says what the upper has.  What lowers have is looked up when asked and kept as a cache.
+ * A whiteout in a layer ends the search below it, so does an opaque directory; a redirect renames what is
+ * searched in the layers below.  As ovl_lookup() in fs/overlayfs/namei.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+bool is_whiteout(const struct stat *st) {
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
+}
+
+uint8_t shown_kind(const struct dentry *dentry) {
+    if (dentry->upper == KIND_WHITEOUT)
+        return KIND_NONE;
+    if (dentry->upper != KIND_NONE)
+        return dentry->upper;
+    return dentry->lower == KIND_UNKNOWN || dentry->lower == KIND_WHITEOUT ? KIND_NONE : dentry->lower;
+}
+
+uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs) {
+    const struct dentry *dentry = at(ovl, d);
+    if (d == ovl->root) {
+        for (unsigned i = 0; i < ovl->n_lowers; i++)
+            dirs[i] = (struct lower_dir){.layer = (uint16_t)(i + 1)};
+        return ovl->n_lowers;
+    }
+    if (!is_dir_kind(dentry->lower))
+        return 0;
+    if (!dentry->stack) {
+        dirs[0] = (struct lower_dir){.layer = dentry->layer};
+        return 1;
+    }
+    const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
+    memcpy(dirs, stack->dirs, stack->count * sizeof dirs[0]);
+    return stack->count;
+}
+
+int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out) {
+    if (!dir->path)
+        return path_in_lower(ovl, d, dir->layer, out);
+    const struct text *text = index_text_at(&ovl->view->index, dir->path);
+    memcpy(out, text->bytes, text->length + 1);
+    return (int)text->length;
+}
+
+/* out = directory/name, both relative to a layer. Returns the length or -ENAMETOOLONG. */
+static int join(char *out, const char *directory, size_t directory_length, const char *name, size_t length) {
+    size_t at = 0;
+    if (!(directory_length == 1 && directory[0] == '.')) {
+        if (directory_length + 1 >= PATH_MAX)
+            return -ENAMETOOLONG;
+        memmove(out, directory, directory_length);
+        out[directory_length] = '/';
+        at = directory_length + 1;
+    }
+    if (at + length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(out + at, name, length);
+    out[at + length] = '\0';
+    return (int)(at + length);
+}
+
+/* What the layers of a directory have under one name. */
+struct probe {
+    uint8_t kind;
+    uint16_t layer;
+    bool derived;                       /* every directory found lies under its parent's path and its own name */
+    uint32_t count;                     /* directories found */
+    struct lower_dir dirs[LOWERS_MAX];  /* their texts belong to the probe until they are given to the index */
+};
+
+static void probe_drop(struct overlay *ovl, struct probe *probe) {
+    for (uint32_t i = 0; i < probe->count; i++)
+        index_free_text(&ovl->view->index, probe->dirs[i].path);
+    probe->count = 0;
+}
+
+static int probe_keep(struct overlay *ovl, struct probe *probe, unsigned layer, const char *path, size_t length, bool derived) {
+    struct lower_dir *dir = &probe->dirs[probe->count];
+    *dir = (struct lower_dir){.layer = (uint16_t)layer};
+    if (!derived) {
+        dir->path = index_text(&ovl->view->index, path, length);
+        if (!dir->path)
+            return -ENOMEM;
+        probe->derived = false;
+    }
+    probe->count++;
+    return 0;
+}
+
+/* An empty file with overlay.whiteout counts as a whiteout in a directory marked opaque "x". */
+static bool is_xattr_whiteout(const struct overlay *ovl, const struct layer *layer, const char *path, const struct stat *st) {
+    char value[2], parent[PATH_MAX];
+    if (!S_ISREG(st->st_mode) || st->st_size != 0 || private_get_at(ovl, layer, path, "whiteout", value, sizeof value) < 0)
+        return false;
+    strcpy(parent, path);
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        *slash = '\0';
+    return private_get_at(ovl, layer, slash ? parent : ".", "opaque", value, sizeof value) == 1 && value[0] == 'x';
+}
+
+/* Whether the search goes on below this directory of a lower layer, and under which name: redirect gets the new
+ * one ("" when it stays). */
+static int read_lower_marks(const struct overlay *ovl, const struct layer *layer, const char *path, bool *opaque, char *redirect) {
+    char value[2];
+    *opaque = private_get_at(ovl, layer, path, "opaque", value, sizeof value) == 1 && value[0] == 'y';
+    redirect[0] = '\0';
+    ssize_t length = private_get_at(ovl, layer, path, "redirect", redirect, PATH_MAX - 1);
+    if (length == -ERANGE)
+        return -ENAMETOOLONG;
+    redirect[length > 0 ? length : 0] = '\0';
+    return 0;
+}
+
+/* One layer's answer: 1 to go on below, 0 to stop, -errno. */
+static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number, const char *path, bool derived, bool *opaque,
+                       char *redirect) {
+    const struct layer *layer = &ovl->layers[number];
+    struct stat st;
+    if (fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 1 : -errno;
+    bool last = number == ovl->n_lowers;
+    if (is_whiteout(&st) || (ovl->n_lowers > 1 && is_xattr_whiteout(ovl, layer, path, &st))) {
+        if (probe->kind == KIND_NONE)
+            probe->kind = KIND_WHITEOUT;
+        return 0;
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        if (probe->kind != KIND_NONE)
+            return 0;   /* a directory above hides it */
+        probe->kind = (uint8_t)IFTODT(st.st_mode);
+        probe->layer = (uint16_t)number;
+        return 0;
+    }
+    if (probe->kind == KIND_NONE) {
+        probe->kind = DT_DIR;
+        probe->layer = (uint16_t)number;
+    }
+    int error = probe_keep(ovl, probe, number, path, strlen(path), derived);
+    if (error || last)
+        return error;
+    error = read_lower_marks(ovl, layer, path, opaque, redirect);
+    return error ? error : !*opaque;
+}
+
+/* The path that a name has in one layer: below the parent's directory there, or, for a name that begins with a
+ * slash (an absolute redirect), below the layer's root. 0: the parent has no directory in this layer. */
+static int candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next, const struct lower_dir *end,
+                     unsigned layer, const char *name, size_t length, char *path) {
+    if (name[0] == '/')
+        return join(path, ".", 1, name + 1, length - 1);
+    while (*next < end && (*next)->layer < layer)
+        ++*next;
+    if (*next == end || (*next)->layer != layer)
+        return 0;
+    int at = lower_dir_path(ovl, parent, *next, path);
+    return at < 0 ? at : join(path, path, (size_t)at, name, length);
+}
+
+/* Searches the lowers of parent for name, a name or an absolute redirect. 0 or -errno. */
+static int probe_lowers(struct overlay *ovl, uint32_t parent, const char *name, size_t length, struct probe *probe) {
+    char path[PATH_MAX], current[PATH_MAX], redirect[PATH_MAX] = "";
+    struct lower_dir dirs[LOWERS_MAX];
+    const struct lower_dir *next = dirs, *end = dirs + lower_dirs(ovl, parent, dirs);
+    *probe = (struct probe){.derived = true};
+    if (length >= sizeof current)
+        return -ENAMETOOLONG;
+    memcpy(current, name, length);
+    current[length] = '\0';
+    bool derived = name[0] != '/', opaque = false;
+    int more = 1;
+    for (unsigned layer = 1; layer <= ovl->n_lowers && more > 0; layer++) {
+        int at = candidate(ovl, parent, &next, end, layer, current, length, path);
+        if (at == 0)
+            continue;
+        more = at < 0 ? at : probe_layer(ovl, probe, layer, path, derived, &opaque, redirect);
+        if (more > 0 && redirect[0]) {
+            strcpy(current, redirect);
+            length = strlen(current);
+            redirect[0] = '\0';
+            derived = false;
+        }
+    }
+    if (more < 0)
+        probe_drop(ovl, probe);
+    return more < 0 ? more : 0;
+}
+
+/* Puts what a probe found into the entry. */
+static int take_probe(struct overlay *ovl, uint32_t d, struct probe *probe) {
+    struct dentry *dentry = at(ovl, d);
+    index_free_stack(&ovl->view->index, dentry);
+    bool single = probe->count == 1 && probe->derived;
+    if (probe->count && !single) {
+        int error = index_set_stack(&ovl->view->index, d, probe->dirs, probe->count);
+        if (error) {
+            probe_drop(ovl, probe);
+            return error;
+        }
+    }
+    dentry = at(ovl, d);
+    dentry->lower = probe->kind;
+    dentry->layer = probe->layer;
+    if (probe->count && !probe->derived)
+        ovl->redirected = true;
+    return 0;
+}
+
+/* Symlinks of lower layers are followed again and again (/lib, /bin): their targets are kept. */
+static int keep_target(struct overlay *ovl, uint32_t d) {
+    char path[PATH_MAX], target[PATH_MAX];
+    unsigned layer = at(ovl, d)->layer;
+    int error = path_in_lower(ovl, d, layer, path);
+    if (error < 0)
+        return error;
+    ssize_t length = readlinkat(ovl->layers[layer].fd, path, target, sizeof target);
+    if (length < 0)
+        return -errno;
+    if ((size_t)length >= sizeof target)
+        return -ENAMETOOLONG;
+    uint32_t text = index_text(&ovl->view->index, target, (size_t)length);
+    if (!text)
+        return -ENOMEM;
+    at(ovl, d)->stack = text;
+    at(ovl, d)->flags |= D_TARGET;
+    return 0;
+}
+
+static int lookup_lower_as(struct overlay *ovl, uint32_t d, const char *name, size_t length) {
+    struct probe probe;
+    int error = probe_lowers(ovl, at(ovl, d)->parent, name, length, &probe);
+    if (!error)
+        error = take_probe(ovl, d, &probe);
+    return error;
+}
+
+static int lookup_lower(struct overlay *ovl, uint32_t d) {
+    char name[NAME_MAX + 1];
+    entry_name(ovl, d, name);
+    int error = lookup_lower_as(ovl, d, name, at(ovl, d)->name_length);
+    if (!error && at(ovl, d)->lower == DT_LNK && at(ovl, d)->upper == KIND_NONE)
+        error = keep_target(ovl, d);
+    return error;
+}
+
+int lookup_again(struct overlay *ovl, uint32_t d) {
+    const struct dentry *dentry = at(ovl, d);
+    if (dentry->upper != KIND_NONE || lower_exists(dentry))
+        return 0;
+    at(ovl, d)->lower = KIND_UNKNOWN;
+    return lookup_lower(ovl, d);
+}
+
+int lower_positive(struct overlay *ovl, uint32_t d) {
+    char name[NAME_MAX + 1];
+    struct probe probe;
+    entry_name(ovl, d, name);
+    int error = probe_lowers(ovl, at(ovl, d)->parent, name, at(ovl, d)->name_length, &probe);
+    if (error)
+        return error;
+    probe_drop(ovl, &probe);
+    return probe.kind != KIND_NONE && probe.kind != KIND_WHITEOUT;
+}
+
+/* ---- the upper ---- */
+
+/* An upper directory merges what lies below its name, or below its redirect, unless it is opaque. */
+static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd) {
+    char value[2], redirect[PATH_MAX];
+    ssize_t length = private_get(ovl, fd, "opaque", value, sizeof value);
+    if (length == 1 && value[0] == 'y') {
+        at(ovl, d)->flags |= D_OPAQUE;
+        at(ovl, d)->lower = KIND_NONE;
+        return 0;
+    }
+    length = private_get(ovl, fd, "redirect", redirect, sizeof redirect);
+    if (length == -ERANGE)
+        return -ENAMETOOLONG;
+    int error;
+    if (length > 0) {
+        at(ovl, d)->flags |= D_REDIRECT;
+        error = lookup_lower_as(ovl, d, redirect, (size_t)length);
+        ovl->redirected = true;
+    } else {
+        error = lookup_lower(ovl, d);
+    }
+    if (error)
+        return error;
+    if (!is_dir_kind(at(ovl, d)->lower)) {   /* a file below is hidden by the directory */
+        index_free_stack(&ovl->view->index, at(ovl, d));
+        at(ovl, d)->lower = KIND_NONE;
+    } else {
+        ovl->dirs_changed = true;
+    }
+    return 0;
+}
+
+int check_upper(struct overlay *ovl, uint32_t d) {
+    struct dentry *dentry = at(ovl, d);
+    if ((dentry->flags & D_CHECKED) || !upper_exists(dentry))
+        return 0;
+    char path[PATH_MAX];
+    int error = path_in_upper(ovl, d, path);
+    if (error < 0)
+        return error;
+    bool plain = is_dir_kind(dentry->upper) || dentry->upper == DT_REG;
+    CLOSE_FD fd = open_beneath(ovl->layers[0].fd, path, O_PATH | O_NOFOLLOW);
+    if (fd < 0)
+        return fd;
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (plain || !(ovl->flags & PTO_USERXATTR))
+        error = kept_load(ovl, fd, st.st_ino);
+    else
+        error = 0;
+    if (!error && is_dir_kind(dentry->upper))
+        error = check_upper_dir(ovl, d, fd);
+    if (!error)
+        at(ovl, d)->flags |= D_CHECKED;
+    return error;
+}
+
+static uint8_t upper_kind(int fd, const struct dirent *entry) {
+    struct stat st;
+    if (entry->d_type != DT_CHR && entry->d_type != DT_UNKNOWN)
+        return entry->d_type;
+    if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return KIND_NONE;   /* gone meanwhile: somebody changes the upper behind our back */
+    return is_whiteout(&st) ? KIND_WHITEOUT : (uint8_t)IFTODT(st.st_mode);
+}
+
+static void close_stream(DIR **stream) {
+    if (*stream)
+        closedir(*stream);
+}
+
+static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dirent *entry) {
+    size_t length = strlen(entry->d_name);
+    if (entry->d_name[0] == '.' && (length == 1 || (length == 2 && entry->d_name[1] == '.')))
+        return 0;
+    uint32_t child = index_find(&ovl->view->index, d, entry->d_name, length);
+    if (!child)
+        child = index_add(&ovl->view->index, d, entry->d_name, length);
+    if (!child)
+        return -ENOMEM;
+    at(ovl, child)->upper = upper_kind(fd, entry);
+    return 0;
+}
+
+int load_upper(struct overlay *ovl, uint32_t d) {
+    struct dentry *dentry = at(ovl, d);
+    if ((dentry->flags & D_LOADED) || !is_dir_kind(dentry->upper))
+        return 0;
+    char path[PATH_MAX];
+    int error = path_in_upper(ovl, d, path);
+    if (error < 0)
+        return error;
+    int fd = open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
+        return fd;
+    __attribute__((cleanup(close_stream))) DIR *stream = fdopendir(fd);
+    if (!stream) {
+        error = -errno;
+        close(fd);
+        return error;
+    }
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(stream);
+        if (!entry && errno)
+            return -errno;
+        if (!entry)
+            break;
+        error = load_entry(ovl, d, fd, entry);
+        if (error)
+            return error;
+    }
+    at(ovl, d)->flags |= D_LOADED;
+    return 0;
+}
+
+int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uint32_t *out) {
+    if (length > NAME_MAX)
+        return -ENAMETOOLONG;
+    int error = load_upper(ovl, d);
+    if (error)
+        return error;
+    struct index *index = &ovl->view->index;
+    uint32_t child = index_find(index, d, name, length);
+    bool made = !child;
+    if (made)
+        child = index_add(index, d, name, length);
+    if (!child)
+        return -ENOMEM;
+    if (at(ovl, child)->upper == KIND_NONE && at(ovl, child)->lower == KIND_UNKNOWN) {
+        error = lookup_lower(ovl, child);
+        index->cached += (uint32_t)made;
+    } else {
+        error = check_upper(ovl, child);
+    }
+    if (error) {
+        if (made)
+            index_drop(index, child);
+        return error;
+    }
+    *out = child;
+    return 0;
+}

@@ -1,0 +1,142 @@
+/* remove.c - unlink and rmdir: out of the upper, and a whiteout where a lower would show through.
+ *
+ * Rules: the name goes by one rename or one mknod, never by two steps that show the lower in between; the work grows
+ * with what the upper holds of a directory, not with what lowers hold.  ovl_do_remove() in fs/overlayfs/dir.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+int needs_whiteout(struct overlay *ovl, uint32_t d) {
+    uint32_t parent = at(ovl, d)->parent;
+    if (!is_dir_kind(at(ovl, parent)->lower) || (at(ovl, parent)->flags & D_OPAQUE))
+        return 0;
+    return lower_positive(ovl, d);
+}
+
+static int whiteout_in_work(struct overlay *ovl, struct work_object *object) {
+    work_object_init(ovl, object);
+    int error = make_whiteout(ovl->work, object->name);
+    if (error)
+        object->name[0] = '\0';
+    return error;
+}
+
+/* The upper has the name: a whiteout takes its place, or nothing does. */
+static int remove_upper(struct overlay *ovl, uint32_t d, const struct upper_dir *dir, bool whiteout) {
+    char name[NAME_MAX + 1];
+    bool directory = is_dir_kind(at(ovl, d)->upper);
+    entry_name(ovl, d, name);
+    WORK_OBJECT object = {.ovl = ovl};
+    if (whiteout) {
+        int error = whiteout_in_work(ovl, &object);
+        return error ? error : work_place(&object, dir->fd, name, directory ? PLACE_EXCHANGE : PLACE_OVER);
+    }
+    if (unlinkat(dir->fd, name, directory ? AT_REMOVEDIR : 0) == 0)
+        return 0;
+    if (!directory || (errno != ENOTEMPTY && errno != EEXIST))
+        return -errno;
+    /* Only whiteouts are left in it: out of the view by one rename, then removed. */
+    work_object_init(ovl, &object);
+    if (renameat(dir->fd, name, ovl->work, object.name) < 0) {
+        int error = -errno;
+        object.name[0] = '\0';
+        return error;
+    }
+    return 0;
+}
+
+/* The last name of a copied-up file takes what was kept for it along. */
+static void forget_kept(struct overlay *ovl, uint32_t d) {
+    struct statx stx;
+    if (ovl->kept.count && upper_statx(ovl, d, &stx) == 0 && (stx.stx_nlink == 1 || S_ISDIR(stx.stx_mode)))
+        kept_drop(ovl, stx.stx_ino);
+}
+
+static void entry_gone(struct overlay *ovl, uint32_t d, bool whiteout) {
+    if (is_dir_kind(shown_kind(at(ovl, d)))) {
+        index_drop_children(&ovl->view->index, d);
+        ovl->view->generation++;
+    }
+    struct dentry *dentry = at(ovl, d);
+    index_free_stack(&ovl->view->index, dentry);
+    dentry->upper = whiteout ? KIND_WHITEOUT : KIND_NONE;
+    dentry->lower = KIND_NONE;
+    dentry->layer = 0;
+    dentry->flags = 0;
+    dir_changed(ovl, dentry->parent);
+}
+
+static int remove_entry(const struct location *loc) {
+    struct overlay *ovl = loc->overlay;
+    uint32_t d = loc->dentry;
+    int whiteout = needs_whiteout(ovl, d);
+    if (whiteout < 0)
+        return whiteout;
+    int error = copy_up_dir(ovl, loc->parent);
+    UPPER_DIR dir = {.fd = -1};
+    if (!error)
+        error = upper_dir_open(ovl, loc->parent, &dir);
+    if (error)
+        return error;
+    if (at(ovl, d)->upper == KIND_NONE) {
+        char name[NAME_MAX + 1];
+        entry_name(ovl, d, name);
+        error = make_whiteout(dir.fd, name);
+        whiteout = 1;
+    } else {
+        forget_kept(ovl, d);
+        error = remove_upper(ovl, d, &dir, whiteout);
+    }
+    if (error)
+        return error;
+    ovl->view->stats.whiteouts += (uint64_t)whiteout;
+    entry_gone(ovl, d, whiteout);
+    return 0;
+}
+
+/* What unlink(2) and rmdir(2) ask in the same order as the kernel. */
+static int may_remove(const struct location *loc, const struct cred *cred) {
+    if (loc->read_only)
+        return -EROFS;
+    if (loc->hidden || loc->type == 0)
+        return -ENOENT;
+    if (loc->dentry == loc->overlay->root)
+        return -EBUSY;
+    return may_delete(loc->overlay, loc->parent, loc->dentry, cred);
+}
+
+int view_unlink(pto_view *view, const struct location *loc, const struct cred *cred) {
+    (void)view;
+    if (loc->last != LAST_NORM)
+        return -EISDIR;
+    if (loc->slash && loc->type && !loc->read_only)
+        return S_ISDIR(loc->type) ? -EISDIR : -ENOTDIR;
+    int error = may_remove(loc, cred);
+    if (error)
+        return error;
+    return S_ISDIR(loc->type) ? -EISDIR : remove_entry(loc);
+}
+
+int view_rmdir(pto_view *view, const struct location *loc, const struct cred *cred) {
+    static const int errors[] = {[LAST_NORM] = 0, [LAST_ROOT] = -EBUSY, [LAST_DOT] = -EINVAL, [LAST_DOTDOT] = -ENOTEMPTY};
+    if (errors[loc->last])
+        return errors[loc->last];
+    int error = may_remove(loc, cred);
+    if (error)
+        return error;
+    if (!S_ISDIR(loc->type))
+        return -ENOTDIR;
+    if (place_in_dir(view, loc->path, loc->length))
+        return -EBUSY;
+    error = dir_is_empty(loc->overlay, loc->dentry);
+    return error ? error : remove_entry(loc);
+}

@@ -1,0 +1,498 @@
+/* super.c - the view as a whole: its overlays, their layers, and the places that are treated otherwise.
+ *
+ * Rules: every layer is opened once and kept by descriptor, so it keeps its identity even where the view
+ * covers it; an upper and its work directory belong to one run at a time (flock(2)); layer directories
+ * that the view itself would show are hidden in it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define VOLATILE_MARK "incompat/volatile"   /* below <work>/work, as the kernel names it */
+
+static int fail(char *message, size_t size, int error, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static int fail(char *message, size_t size, int error, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(message, size, format, args);
+    va_end(args);
+    if (length < 0 && size)
+        message[0] = '\0';
+    return error;
+}
+
+bool path_below(const char *path, size_t path_length, const char *top, size_t top_length) {
+    if (top_length == 0)
+        return true;
+    return path_length >= top_length && memcmp(path, top, top_length) == 0 &&
+           (path_length == top_length || path[top_length] == '/');
+}
+
+/* "/" is held as "", so that a prefix and a name below it always join with one slash. */
+static size_t place_length(const char *path) {
+    size_t length = strlen(path);
+    return length == 1 && path[0] == '/' ? 0 : length;
+}
+
+struct place *place_of(const pto_view *view, const char *path, size_t length) {
+    for (size_t i = 0; i < view->n_places; i++) {
+        struct place *place = &view->places[i];
+        if (place->kind != PTO_PLACE_READ_ONLY && path_below(path, length, place->path, place->length))
+            return place;
+    }
+    return NULL;
+}
+
+struct place *place_at(const pto_view *view, const char *path, size_t length) {
+    for (size_t i = 0; i < view->n_places; i++) {
+        struct place *place = &view->places[i];
+        if (place->length == length && place->kind != PTO_PLACE_READ_ONLY && memcmp(path, place->path, length) == 0)
+            return place;
+    }
+    return NULL;
+}
+
+bool place_read_only(const pto_view *view, const char *path, size_t length) {
+    for (size_t i = 0; i < view->n_places; i++) {
+        const struct place *place = &view->places[i];
+        if (place->kind == PTO_PLACE_READ_ONLY && path_below(path, length, place->path, place->length))
+            return true;
+    }
+    return false;
+}
+
+bool place_in_dir(const pto_view *view, const char *path, size_t length) {
+    for (size_t i = 0; i < view->n_places; i++) {
+        const struct place *place = &view->places[i];
+        if (place->kind == PTO_PLACE_READ_ONLY || place->length <= length + 1 || place->path[length] != '/' ||
+            memcmp(path, place->path, length) != 0)
+            continue;
+        if (!memchr(place->path + length + 1, '/', place->length - length - 1))
+            return true;
+    }
+    return false;
+}
+
+/* Keeps the longest paths first, and at equal length what treats a place otherwise before the overlay. */
+static int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay) {
+    struct place *places = realloc(view->places, (view->n_places + 1) * sizeof *places);
+    if (!places)
+        return -ENOMEM;
+    view->places = places;
+    size_t length = place_length(path), i = 0;
+    char *copy = strndup(path, length);
+    if (!copy)
+        return -ENOMEM;
+    while (i < view->n_places && (places[i].length > length || (places[i].length == length && places[i].kind && !kind)))
+        i++;
+    memmove(&places[i + 1], &places[i], (view->n_places - i) * sizeof *places);
+    places[i] = (struct place){.kind = kind, .path = copy, .length = length, .overlay = overlay};
+    view->n_places++;
+    return 0;
+}
+
+int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size) {
+    char *real = realpath(path, NULL);
+    if (!real)
+        return fail(message, size, -errno, "%s: %s", path, strerror(errno));
+    int error = place_insert(view, kind, real, NULL);
+    free(real);
+    return error ? fail(message, size, error, "%s: %s", path, strerror(-error)) : 0;
+}
+
+/* ---- our own credentials ---- */
+
+static uint64_t own_caps(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2] = {{0}};
+    if (syscall(SYS_capget, &header, data) < 0)
+        return 0;
+    return data[0].effective | (uint64_t)data[1].effective << 32;
+}
+
+static mode_t own_umask(void) {
+    FILE *status = fopen("/proc/self/status", "re");
+    unsigned mask = 022;
+    char line[256];
+    while (status && fgets(line, sizeof line, status))
+        if (sscanf(line, "Umask: %o", &mask) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return (mode_t)mask;
+}
+
+static int own_cred(pto_view *view) {
+    int n = getgroups(0, NULL);
+    gid_t *groups = calloc((size_t)(n > 0 ? n : 1), sizeof *groups);
+    if (!groups)
+        return -ENOMEM;
+    n = getgroups(n, groups);
+    view->umask = own_umask();
+    view->own = (struct cred){.own = true, .fsuid = geteuid(), .fsgid = getegid(), .caps = own_caps(), .umask = view->umask};
+    view->own.groups = groups;
+    view->own.ngroups = n > 0 ? (size_t)n : 0;
+    return 0;
+}
+
+/* ---- the view ---- */
+
+pto_view *pto_view_new(void) {
+    pto_view *view = calloc(1, sizeof *view);
+    if (!view)
+        return NULL;
+    if (index_open(&view->index) < 0) {
+        free(view);
+        return NULL;
+    }
+    if (own_cred(view) < 0 || pthread_mutex_init(&view->lock, NULL) != 0) {
+        index_close(&view->index);
+        free((void *)view->own.groups);
+        free(view);
+        return NULL;
+    }
+    return view;
+}
+
+static void overlay_free(struct overlay *ovl) {
+    if (!ovl)
+        return;
+    if ((ovl->flags & PTO_VOLATILE) && ovl->work >= 0)
+        unlinkat(ovl->work, VOLATILE_MARK, AT_REMOVEDIR);   /* a clean end: the upper may be used again */
+    for (unsigned i = 0; ovl->layers && i <= ovl->n_lowers; i++) {
+        close_fd(&ovl->layers[i].fd);
+        free(ovl->layers[i].root);
+    }
+    for (size_t i = 0; i < ovl->n_submounts; i++)
+        free(ovl->submounts[i].path);
+    free(ovl->submounts);
+    close_fd(&ovl->work);
+    close_fd(&ovl->locks[0]);
+    close_fd(&ovl->locks[1]);
+    free(ovl->layers);
+    free(ovl->mount);
+    free(ovl->work_root);
+    free(ovl->work_path);
+    free(ovl->kept.slots);
+    free(ovl);
+}
+
+void pto_view_free(pto_view *view) {
+    if (!view)
+        return;
+    lists_free(view);
+    for (size_t i = 0; i < view->n_overlays; i++)
+        overlay_free(view->overlays[i]);
+    for (size_t i = 0; i < view->n_places; i++)
+        free(view->places[i].path);
+    free(view->overlays);
+    free(view->places);
+    free((void *)view->own.groups);
+    index_close(&view->index);
+    pthread_mutex_destroy(&view->lock);
+    free(view);
+}
+
+/* Bounds the memory of names that only cache what the lower has. */
+#define CACHED_NAMES 100000u
+
+void view_lock(pto_view *view) {
+    pthread_mutex_lock(&view->lock);
+    if (view->index.cached > CACHED_NAMES) {
+        for (size_t i = 0; i < view->n_overlays; i++)
+            index_shrink(&view->index, view->overlays[i]->root, 0);
+        view->index.cached = 0;
+    }
+}
+
+void view_unlock(pto_view *view) {
+    pthread_mutex_unlock(&view->lock);
+}
+
+struct pto_stats *view_stats(pto_view *view) {
+    return &view->stats;
+}
+
+uint64_t view_generation(pto_view *view) {
+    return view->generation;
+}
+
+void pto_index_size(pto_view *view, uint64_t *entries, uint64_t *bytes) {
+    *entries = view->index.count;
+    *bytes = view->index.arena.live;
+}
+
+/* ---- layers ---- */
+
+static int layer_open(struct layer *layer, const char *path, char *message, size_t size) {
+    layer->fd = -1;
+    char *real = realpath(path, NULL);
+    if (!real)
+        return fail(message, size, -errno, "%s: %s", path, strerror(errno));
+    layer->length = place_length(real);
+    layer->root = real;
+    real[layer->length] = '\0';
+    const char *name = layer->length ? real : "/";
+    layer->fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat st;
+    if (layer->fd < 0 || fstat(layer->fd, &st) < 0 || faccessat(layer->fd, ".", R_OK | X_OK, AT_EACCESS) < 0)
+        return fail(message, size, -errno, "%s: %s", path, strerror(errno));
+    layer->dev = st.st_dev;
+    return 0;
+}
+
+static int open_lowers(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
+    for (size_t i = 0; i < spec->n_lowers; i++) {
+        struct layer *layer = &ovl->layers[i + 1];
+        int error = layer_open(layer, spec->lowers[i], message, size);
+        if (error)
+            return error;
+        if (!ovl->own && strcmp(layer->root, ovl->mount) == 0)
+            ovl->own = (unsigned)i + 1;
+    }
+    return 0;
+}
+
+/* A directory that a run writes to is locked by it, through the descriptor that stays open. */
+static int lock_dir(const char *path, int *fd, char *message, size_t size) {
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        return fail(message, size, -errno, "%s: %s", path, strerror(errno));
+    if (flock(*fd, LOCK_EX | LOCK_NB) < 0) {
+        int error = errno == EWOULDBLOCK ? EBUSY : errno;
+        return fail(message, size, -error, "%s: %s", path, error == EBUSY ? "in use by another run" : strerror(error));
+    }
+    if (faccessat(*fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+        return fail(message, size, -errno, "%s: %s", path, strerror(errno));
+    return 0;
+}
+
+/* The upper and the work directory may lie in a lower, where they are hidden; they may neither be nor hold
+ * a lower, nor each other. */
+static int check_overlap(const struct overlay *ovl, char *message, size_t size) {
+    const struct layer *upper = &ovl->layers[0];
+    const char *work = ovl->work_root;
+    size_t work_length = strlen(work);
+    if (path_below(work, work_length, upper->root, upper->length) || path_below(upper->root, upper->length, work, work_length))
+        return fail(message, size, -EINVAL, "%s: upper and work directory must be apart from each other (work directory: %s)",
+                    upper->root, work);
+    for (unsigned i = 1; i <= ovl->n_lowers; i++) {
+        const struct layer *lower = &ovl->layers[i];
+        if (path_below(lower->root, lower->length, upper->root, upper->length))
+            return fail(message, size, -EINVAL, "%s: the upper may neither be nor hold the lower %s", upper->root, lower->root);
+        if (path_below(lower->root, lower->length, work, work_length))
+            return fail(message, size, -EINVAL, "%s: the work directory may neither be nor hold the lower %s", work, lower->root);
+    }
+    return 0;
+}
+
+/* <work>/work is ours alone: what a killed run left in it is removed. */
+static int open_work(struct overlay *ovl, char *message, size_t size) {
+    if (asprintf(&ovl->work_path, "%s/work", ovl->work_root) < 0) {
+        ovl->work_path = NULL;
+        return -ENOMEM;
+    }
+    if (mkdir(ovl->work_path, 0700) < 0 && errno != EEXIST)
+        return fail(message, size, -errno, "%s: %s", ovl->work_path, strerror(errno));
+    ovl->work = open(ovl->work_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (ovl->work < 0)
+        return fail(message, size, -errno, "%s: %s", ovl->work_path, strerror(errno));
+    if (faccessat(ovl->work, VOLATILE_MARK, F_OK, 0) == 0)
+        return fail(message, size, -EINVAL,
+                    "%s: the upper was used with \"volatile\" and not ended cleanly: throw it away, or remove %s/" VOLATILE_MARK,
+                    ovl->layers[0].root, ovl->work_path);
+    int error = remove_children(ovl->work);
+    if (error)
+        return fail(message, size, error, "%s: %s", ovl->work_path, strerror(-error));
+    if (!(ovl->flags & PTO_VOLATILE))
+        return 0;
+    if (mkdirat(ovl->work, "incompat", 0700) < 0 || mkdirat(ovl->work, VOLATILE_MARK, 0700) < 0)
+        return fail(message, size, -errno, "%s: %s", ovl->work_path, strerror(errno));
+    return 0;
+}
+
+/* trusted.overlay.* where the kernel lets us, user.overlay.* elsewhere (as "userxattr"). */
+static void choose_prefix(struct overlay *ovl) {
+    bool trusted = !(ovl->flags & PTO_USERXATTR) && (ovl->view->own.caps & (1ull << CAP_SYS_ADMIN));
+    if (trusted && ovl->work >= 0 && fsetxattr(ovl->work, "trusted.overlay.probe", "y", 1, 0) < 0 && errno == EPERM)
+        trusted = false;   /* root of a user namespace */
+    if (trusted && ovl->work >= 0 && fremovexattr(ovl->work, "trusted.overlay.probe") < 0 && errno == EPERM)
+        trusted = false;
+    ovl->prefix = trusted ? "trusted.overlay." : "user.overlay.";
+    if (!trusted)
+        ovl->flags |= PTO_USERXATTR;
+}
+
+static int open_upper(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
+    int error = lock_dir(spec->upper, &ovl->locks[0], message, size);
+    if (!error)
+        error = layer_open(&ovl->layers[0], spec->upper, message, size);
+    if (error)
+        return error;
+    ovl->work_root = realpath(spec->work, NULL);
+    if (!ovl->work_root)
+        return fail(message, size, -errno, "%s: %s", spec->work, strerror(errno));
+    error = check_overlap(ovl, message, size);
+    if (!error)
+        error = lock_dir(spec->work, &ovl->locks[1], message, size);
+    if (error)
+        return error;
+    struct stat st;
+    if (fstat(ovl->locks[1], &st) < 0)
+        return fail(message, size, -errno, "%s: %s", spec->work, strerror(errno));
+    if (st.st_dev != ovl->layers[0].dev)
+        return fail(message, size, -EXDEV, "%s: the work directory must be on the file system of the upper %s", spec->work,
+                    spec->upper);
+    return open_work(ovl, message, size);
+}
+
+/* Where a lower shows a layer directory, the view hides it. */
+static int hide_layer(struct overlay *ovl, const char *root) {
+    size_t length = strlen(root);
+    for (unsigned i = 1; i <= ovl->n_lowers; i++) {
+        const struct layer *lower = &ovl->layers[i];
+        if (length <= lower->length || !path_below(root, length, lower->root, lower->length))
+            continue;
+        char *shown;
+        if (asprintf(&shown, "%s%s", ovl->mount, root + lower->length) < 0)
+            return -ENOMEM;
+        int error = place_insert(ovl->view, PTO_HIDDEN, shown, NULL);
+        free(shown);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+static int make_places(struct overlay *ovl) {
+    int error = place_insert(ovl->view, 0, ovl->mount, ovl);
+    if (!error && has_upper(ovl))
+        error = hide_layer(ovl, ovl->layers[0].root);
+    if (!error && has_upper(ovl))
+        error = hide_layer(ovl, ovl->work_root);
+    return error;
+}
+
+/* The octal escapes of /proc/self/mountinfo (proc_pid_mountinfo(5)). */
+static void unescape(char *path) {
+    char *out = path;
+    for (const char *in = path; *in; in++)
+        if (in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] && in[3]) {
+            *out++ = (char)((in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0'));
+            in += 3;
+        } else {
+            *out++ = *in;
+        }
+    *out = '\0';
+}
+
+static int add_submount(struct overlay *ovl, const char *path) {
+    struct stat st;
+    if (lstat(path, &st) < 0 || st.st_dev == ovl->dev)
+        return 0;
+    struct submount *submounts = realloc(ovl->submounts, (ovl->n_submounts + 1) * sizeof *submounts);
+    if (!submounts)
+        return -ENOMEM;
+    ovl->submounts = submounts;
+    char *copy = strdup(path);
+    if (!copy)
+        return -ENOMEM;
+    submounts[ovl->n_submounts++] = (struct submount){.path = copy, .length = strlen(copy), .dev = st.st_dev};
+    return 0;
+}
+
+/* What is mounted below a lower that shows at its own place stays visible, with its own st_dev. */
+static int find_submounts(struct overlay *ovl) {
+    FILE *info = ovl->own ? fopen("/proc/self/mountinfo", "re") : NULL;
+    if (!info)
+        return 0;
+    char *line = NULL;
+    size_t size = 0;
+    int error = 0;
+    while (!error && getline(&line, &size, info) > 0) {
+        char *path = NULL;
+        if (sscanf(line, "%*s %*s %*s %*s %ms", &path) != 1)
+            continue;
+        unescape(path);
+        size_t length = place_length(path);
+        if (length > ovl->mount_length && path_below(path, length, ovl->mount, ovl->mount_length))
+            error = add_submount(ovl, path);
+        free(path);
+    }
+    free(line);
+    fclose(info);
+    return error;
+}
+
+static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
+    if (spec->n_lowers == 0 || spec->n_lowers > LOWERS_MAX)
+        return fail(message, size, -EINVAL, "lower: between 1 and %u directories are needed", LOWERS_MAX);
+    ovl->layers = calloc(spec->n_lowers + 1, sizeof *ovl->layers);
+    if (!ovl->layers)
+        return -ENOMEM;
+    for (size_t i = 0; i <= spec->n_lowers; i++)
+        ovl->layers[i].fd = -1;
+    ovl->n_lowers = (unsigned)spec->n_lowers;
+    ovl->mount = realpath(spec->mount, NULL);
+    if (!ovl->mount)
+        return fail(message, size, -errno, "%s: %s", spec->mount, strerror(errno));
+    ovl->mount_length = place_length(ovl->mount);
+    ovl->mount[ovl->mount_length] = '\0';
+    int error = open_lowers(ovl, spec, message, size);
+    if (!error && spec->upper)
+        error = open_upper(ovl, spec, message, size);
+    if (error)
+        return error;
+    choose_prefix(ovl);
+    ovl->dev = ovl->layers[1].dev;
+    ovl->root = index_root(&ovl->view->index);
+    if (!ovl->root)
+        return -ENOMEM;
+    struct dentry *root = at(ovl, ovl->root);
+    root->upper = has_upper(ovl) ? DT_DIR : KIND_NONE;
+    root->lower = DT_DIR;
+    root->layer = 1;
+    root->flags = D_CHECKED;
+    error = find_submounts(ovl);
+    return error ? error : make_places(ovl);
+}
+
+int pto_view_add_overlay(pto_view *view, const struct pto_overlay *spec, char *message, size_t size) {
+    struct overlay *ovl = calloc(1, sizeof *ovl);
+    struct overlay **overlays = realloc(view->overlays, (view->n_overlays + 1) * sizeof *overlays);
+    if (overlays)
+        view->overlays = overlays;
+    if (!ovl || !overlays) {
+        free(ovl);
+        return fail(message, size, -ENOMEM, "%s", strerror(ENOMEM));
+    }
+    if (size)
+        message[0] = '\0';
+    ovl->view = view;
+    ovl->flags = spec->flags;
+    ovl->work = ovl->locks[0] = ovl->locks[1] = -1;
+    int error = overlay_open(ovl, spec, message, size);
+    if (error) {
+        ovl->flags &= ~(unsigned)PTO_VOLATILE;   /* the mark, if there is one, is another run's */
+        overlay_free(ovl);
+        if (size && !message[0])
+            return fail(message, size, error, "%s: %s", spec->mount, strerror(-error));
+        return error;
+    }
+    view->overlays[view->n_overlays++] = ovl;
+    return 0;
+}

@@ -1,0 +1,238 @@
+/* upper.c - the few ways in which the upper is changed.
+ *
+ * Rules: an upper directory is opened below the layer's descriptor without following any symlink; a new object is made
+ * in the work directory and put in place by one rename, so that at every moment the upper holds the old or the new
+ * state; what stays in the work directory is removed by the same scope that made it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+void fd_path(int fd, char out[FD_PATH]) {
+    snprintf(out, FD_PATH, "/proc/self/fd/%d", fd);   /* fits: 14 characters and a number */
+}
+
+void close_fd(const int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+}
+
+void entry_name(const struct overlay *ovl, uint32_t d, char out[NAME_MAX + 1]) {
+    const struct dentry *dentry = at(ovl, d);
+    memcpy(out, dentry->name, dentry->name_length);
+    out[dentry->name_length] = '\0';
+}
+
+/* Where there is no openat2(2): one component after the other. */
+static int open_by_steps(int dirfd, const char *path, int flags) {
+    int fd = openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && *path) {
+        char name[NAME_MAX + 1];
+        size_t length = strcspn(path, "/");
+        bool last = path[length] == '\0';
+        if (length > NAME_MAX) {
+            close(fd);
+            return -ENAMETOOLONG;
+        }
+        memcpy(name, path, length);
+        name[length] = '\0';
+        int next = openat(fd, name, (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
+        int error = errno;
+        close(fd);
+        errno = error;
+        fd = next;
+        path += length + !last;
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+int open_beneath(int dirfd, const char *path, int flags) {
+    struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    if (flags & O_NOFOLLOW && flags & O_PATH)
+        how.resolve = RESOLVE_BENEATH;   /* the last component itself may be a symlink */
+    int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    if (fd >= 0)
+        return fd;
+    return errno == ENOSYS || errno == EPERM || errno == EAGAIN ? open_by_steps(dirfd, path, flags) : -errno;
+}
+
+int open_upper_object(const struct overlay *ovl, uint32_t d) {
+    char path[PATH_MAX];
+    int error = path_in_upper(ovl, d, path);
+    return error < 0 ? error : open_beneath(ovl->layers[0].fd, path, O_PATH | O_NOFOLLOW);
+}
+
+/* ---- directories ---- */
+
+/* Root needs no loan; a directory of another owner cannot be lent. */
+static void lend(const struct overlay *ovl, struct upper_dir *dir) {
+    struct stat st;
+    char path[FD_PATH];
+    if (capable(&ovl->view->own, CAP_DAC_OVERRIDE) || fstat(dir->fd, &st) < 0)
+        return;
+    if ((st.st_mode & 0300) == 0300 || st.st_uid != ovl->view->own.fsuid)
+        return;
+    fd_path(dir->fd, path);
+    dir->mode = st.st_mode & 07777;
+    dir->lent = chmod(path, dir->mode | 0700) == 0;
+}
+
+int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir) {
+    char path[PATH_MAX];
+    *dir = (struct upper_dir){.fd = -1};
+    int error = path_in_upper(ovl, d, path);
+    if (error < 0)
+        return error;
+    int fd = open_beneath(ovl->layers[0].fd, path, O_PATH | O_DIRECTORY);
+    if (fd < 0)
+        return fd;
+    dir->fd = fd;
+    lend(ovl, dir);
+    return 0;
+}
+
+void upper_dir_close(struct upper_dir *dir) {
+    char path[FD_PATH];
+    if (dir->fd < 0)
+        return;
+    if (dir->lent) {
+        fd_path(dir->fd, path);
+        /* Nothing more can be done when it fails: the owner keeps more rights than before. */
+        (void)!chmod(path, dir->mode);
+    }
+    close(dir->fd);
+    dir->fd = -1;
+}
+
+void keep_times(int dirfd, struct timespec times[2]) {
+    struct stat st;
+    times[0].tv_nsec = times[1].tv_nsec = UTIME_OMIT;
+    if (fstat(dirfd, &st) == 0) {
+        times[0] = st.st_atim;
+        times[1] = st.st_mtim;
+    }
+}
+
+void restore_times(int dirfd, const struct timespec times[2]) {
+    char path[FD_PATH];
+    fd_path(dirfd, path);
+    (void)!utimensat(AT_FDCWD, path, times, 0);   /* of no account for what the call was to do */
+}
+
+int sync_object(const struct overlay *ovl, int fd) {
+    if (ovl->flags & (PTO_TEMPORARY | PTO_VOLATILE))
+        return 0;
+    return fsync(fd) < 0 && errno != EINVAL && errno != EBADF ? -errno : 0;
+}
+
+/* ---- the work directory ---- */
+
+void work_name(struct overlay *ovl, char out[WORK_NAME]) {
+    snprintf(out, WORK_NAME, "#%llx", (unsigned long long)++ovl->sequence);
+}
+
+void work_object_init(struct overlay *ovl, struct work_object *object) {
+    object->ovl = ovl;
+    work_name(ovl, object->name);
+}
+
+void work_remove(struct overlay *ovl, const char *name) {
+    if (unlinkat(ovl->work, name, 0) < 0 && (errno == EISDIR || errno == EPERM))
+        (void)remove_tree(ovl->work, name);   /* what stays is removed at the next start */
+}
+
+void work_object_drop(struct work_object *object) {
+    if (object->name[0])
+        work_remove(object->ovl, object->name);
+}
+
+static int rename_flags(int from, const char *old, int to, const char *new, unsigned flags) {
+    if (syscall(SYS_renameat2, from, old, to, new, flags) == 0)
+        return 0;
+    if (errno == EINVAL && flags == RENAME_NOREPLACE)   /* a file system without the flag; nobody else writes there */
+        return renameat(from, old, to, new) < 0 ? -errno : 0;
+    return -errno;
+}
+
+int work_place(struct work_object *object, int dirfd, const char *name, enum placing placing) {
+    static const unsigned flags[] = {[PLACE_NEW] = RENAME_NOREPLACE, [PLACE_OVER] = 0, [PLACE_EXCHANGE] = RENAME_EXCHANGE};
+    int error = rename_flags(object->ovl->work, object->name, dirfd, name, flags[placing]);
+    if (!error && placing != PLACE_EXCHANGE)
+        object->name[0] = '\0';
+    return error;   /* after an exchange the scope removes what was there */
+}
+
+int make_whiteout(int dirfd, const char *name) {
+    return mknodat(dirfd, name, S_IFCHR, makedev(0, 0)) < 0 ? -errno : 0;
+}
+
+/* ---- removal ---- */
+
+static int open_to_empty(int dirfd, const char *name) {
+    int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == EACCES && fchmodat(dirfd, name, 0700, 0) == 0)
+        fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static void close_stream(DIR **stream) {
+    if (*stream)
+        closedir(*stream);
+}
+
+static int remove_entry(int dirfd, const struct dirent *entry) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        return 0;
+    if (entry->d_type != DT_DIR && unlinkat(dirfd, entry->d_name, 0) == 0)
+        return 0;
+    if (entry->d_type != DT_DIR && errno != EISDIR && errno != EPERM && errno != EACCES)
+        return -errno;
+    return remove_tree(dirfd, entry->d_name);
+}
+
+int remove_children(int dirfd) {
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    (void)!fchmod(fd, 0700);   /* fails only where it is not needed */
+    __attribute__((cleanup(close_stream))) DIR *stream = fdopendir(fd);
+    if (!stream) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    for (const struct dirent *entry; (entry = readdir(stream));) {
+        int error = remove_entry(dirfd, entry);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+int remove_tree(int dirfd, const char *name) {
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) == 0)
+        return 0;
+    if (errno == ENOTDIR)
+        return unlinkat(dirfd, name, 0) < 0 ? -errno : 0;
+    if (errno != ENOTEMPTY && errno != EEXIST)
+        return -errno;
+    CLOSE_FD fd = open_to_empty(dirfd, name);
+    if (fd < 0)
+        return fd;
+    int error = remove_children(fd);
+    if (error)
+        return error;
+    return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
