@@ -132,10 +132,16 @@ struct call_row {
         NULL_IS_FAULT,
         NULL_IS_EMPTY,              /* a NULL path is as good as "" where AT_EMPTY_PATH is given */
         NULL_IS_DESCRIPTOR,         /* a NULL path means the descriptor itself */
+        EMPTY_IS_DESCRIPTOR,        /* "" does, without a flag */
     } null_path;
     int detail;                     /* what tells this call from others with the same handler */
 };
 #define NO_ARG (-1)
+/* What detail says. */
+#define OPEN_CREAT 1                /* creat */
+#define NAME_OF_PEER 1              /* getpeername */
+#define DIRENT_WIDE 1               /* getdents64 */
+#define UNLINK_DIRECTORY 1          /* rmdir */
 extern const struct call_row call_table[];
 extern const size_t call_table_size;
 /* Highest call number the table was checked against; the filter answers ENOSYS to higher ones. */

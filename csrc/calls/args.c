@@ -1,0 +1,219 @@
+/* args.c - from the arguments of a call to a location in the view.
+ *
+ * Rules: descriptors are 32 bits wide, whatever the register holds above; an absolute path makes its descriptor
+ * meaningless; an empty path is ENOENT unless AT_EMPTY_PATH says otherwise.  path_resolution(7), fs/namei.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "internal.h"
+
+unsigned after_operand(const struct call *call) {
+    const struct operand *operand = &call->row->operand[0];
+    return (unsigned)(operand->path != NO_ARG ? operand->path : operand->dirfd) + 1;
+}
+
+static unsigned at_flags(const struct call *call) {
+    return call->row->at_flags == NO_ARG ? 0 : (unsigned)call->arg[call->row->at_flags];
+}
+
+int walk_flags(const struct call *call, unsigned *flags) {
+    unsigned at = at_flags(call);
+    if (at & ~call->row->at_allowed)
+        return -EINVAL;
+    *flags = call->row->walk;
+    if (at & call->row->at_allowed & AT_SYMLINK_NOFOLLOW)
+        *flags &= ~WALK_FOLLOW;
+    if (at & call->row->at_allowed & AT_SYMLINK_FOLLOW)
+        *flags |= WALK_FOLLOW;
+    return 0;
+}
+
+/* The current directory is looked up later, in the view: it may be known. */
+int fetch_directory(struct call *call, unsigned i) {
+    struct given *given = &call->scratch->given[i];
+    int8_t dirfd = call->row->operand[i].dirfd;
+    int fd = dirfd == NO_ARG ? AT_FDCWD : (int)call->arg[dirfd];
+    char link[PROC_LINK];
+    given->fd = fd;
+    if (fd == AT_FDCWD && !given->by_fd)
+        return 0;
+    if (fd < 0 && fd != AT_FDCWD)
+        return -EBADF;
+    descriptor_link(call->task->tid, fd, link);
+    given->kind = object_read(link, given->real);
+    if (given->kind == -ENOENT)
+        return fd == AT_FDCWD ? -ENOENT : -EBADF;
+    return given->kind < 0 ? given->kind : 0;
+}
+
+/* No path at all, so that the call is about its descriptor. */
+static bool path_absent(const struct call *call, const struct operand *operand) {
+    return operand->path == NO_ARG || (call->row->null_path == NULL_IS_DESCRIPTOR && call->arg[operand->path] == 0 &&
+                                       (int)call->arg[operand->dirfd] != AT_FDCWD);
+}
+
+/* 1: an empty path that means the descriptor itself; 0; -errno. */
+static int fetch_path(struct call *call, struct given *given, const struct operand *operand) {
+    /* linkat has one flags argument, and it is about the first operand. */
+    bool empty_ok = operand == &call->row->operand[0] && ((at_flags(call) & call->row->at_allowed & AT_EMPTY_PATH) ||
+                                                          call->row->null_path == EMPTY_IS_DESCRIPTOR);
+    uint64_t address = call->arg[operand->path];
+    if (address == 0 && empty_ok && call->row->null_path == NULL_IS_EMPTY)
+        return 1;
+    ssize_t length = memory_read_string(call->task->tid, address, given->path, sizeof given->path);
+    if (length < 0)
+        return (int)length;
+    given->length = (size_t)length;
+    if (length > 0)
+        return 0;
+    return empty_ok ? 1 : -ENOENT;
+}
+
+int fetch(struct call *call, unsigned i) {
+    const struct operand *operand = &call->row->operand[i];
+    struct given *given = &call->scratch->given[i];
+    if (!task_cred(call))
+        return -EPERM;
+    given->bare = path_absent(call, operand);
+    int rc = given->bare ? 1 : fetch_path(call, given, operand);
+    if (rc < 0)
+        return rc;
+    given->by_fd = rc;
+    given->kind = OBJECT_NAMED;
+    given->absolute = !given->by_fd && given->path[0] == '/';
+    return given->absolute ? 0 : fetch_directory(call, i);
+}
+
+/* A known current directory stays right until a task of the run changes one, or a directory moves. */
+static bool directory_known(const struct call *call) {
+    const struct task *task = call->task;
+    return task->cwd && task->cwd_view == view_generation(call->view) &&
+           task->cwd_generation == __atomic_load_n(&call->session->cwd_generation, __ATOMIC_SEQ_CST) &&
+           __atomic_load_n(&call->session->cwd_pending, __ATOMIC_SEQ_CST) == 0;
+}
+
+static void remember_directory(struct call *call, uint64_t generation, const struct location *loc) {
+    struct task *task = call->task;
+    task->cwd_generation = 0;
+    if (!loc->overlay)   /* the host's directories move without our knowledge */
+        return;
+    if (!task->cwd)
+        task->cwd = malloc(PATH_MAX);
+    if (!task->cwd)
+        return;
+    memcpy(task->cwd, loc->path, loc->length + 1);
+    task->cwd_pass = loc->pass;
+    task->cwd_view = view_generation(call->view);
+    task->cwd_generation = generation;
+}
+
+int current_directory(struct call *call, const char **path, bool *pass) {
+    struct location *start = &call->scratch->start;
+    char link[PROC_LINK];
+    *pass = false;
+    if (directory_known(call)) {
+        *path = call->task->cwd;
+        *pass = call->task->cwd_pass;
+        return 0;
+    }
+    bool pending = __atomic_load_n(&call->session->cwd_pending, __ATOMIC_SEQ_CST) != 0;
+    uint64_t generation = __atomic_load_n(&call->session->cwd_generation, __ATOMIC_SEQ_CST);
+    descriptor_link(call->task->tid, AT_FDCWD, link);
+    int kind = object_read(link, call->scratch->text);
+    if (kind < 0)
+        return kind;
+    int rc = view_locate(call->view, call->scratch->text, start);
+    *path = start->path;
+    *pass = rc == 0 && start->pass;
+    if (rc < 0)
+        return rc;
+    if (kind != OBJECT_NAMED || start->detached)
+        return -ENOENT;
+    remember_directory(call, pending ? 0 : generation, start);
+    return 0;
+}
+
+/* The directory that a relative path starts from. */
+static int start_directory(struct call *call, const struct given *given, const char **path, bool *pass) {
+    struct location *start = &call->scratch->start;
+    if (given->fd == AT_FDCWD)
+        return current_directory(call, path, pass);
+    if (given->kind == OBJECT_ANONYMOUS)
+        return -ENOTDIR;
+    int rc = view_locate(call->view, given->real, start);
+    *path = start->path;
+    *pass = rc == 0 && start->pass;
+    if (rc < 0)
+        return rc;
+    if (given->kind == OBJECT_DELETED || start->detached)
+        return -ENOENT;
+    return start->type == S_IFDIR ? 0 : -ENOTDIR;
+}
+
+static const struct walker *set_walker(struct call *call) {
+    struct walker *walker = &call->scratch->walker;
+    walker->cred = &call->task->cred;
+    walker->magic = magic_link;
+    walker->arg = call;
+    return walker;
+}
+
+/* The descriptor itself. */
+static int locate_given(struct call *call, const struct given *given, struct target *target) {
+    target->by_fd = true;
+    target->kind = given->kind;
+    if (given->kind != OBJECT_NAMED)
+        return 0;
+    int rc = view_locate(call->view, given->real, target->loc);
+    if (rc < 0)
+        return rc;
+    target->pass = target->loc->pass && !target->loc->detached;
+    call->trace_path = target->loc->path;
+    return 0;
+}
+
+int walk_given(struct call *call, unsigned i, unsigned flags, struct target *target) {
+    const struct given *given = &call->scratch->given[i];
+    struct location *loc = &call->scratch->loc[i];
+    *target = (struct target){.loc = loc};
+    if (given->by_fd)
+        return locate_given(call, given, target);
+    const char *start = "/";
+    bool pass = true;
+    int rc = given->absolute ? 0 : start_directory(call, given, &start, &pass);
+    if (rc == -ENOENT && strcmp(given->path, ".") == 0)
+        target->pass = true;    /* a removed directory is still itself */
+    if (rc < 0)
+        return rc;
+    rc = view_walk(call->view, set_walker(call), start, given->path, flags | (pass ? WALK_START_PASS : 0), loc);
+    target->pass = loc->pass && !loc->hidden;
+    if (rc == 0 && !call->trace_path)
+        call->trace_path = loc->path;
+    return rc;
+}
+
+int walk_path(struct call *call, const char *path, unsigned flags, struct location *loc) {
+    const char *start = "/";
+    bool pass = true;
+    int rc = path[0] == '/' ? 0 : current_directory(call, &start, &pass);
+    if (rc < 0)
+        return rc;
+    return view_walk(call->view, set_walker(call), start, path, flags | (pass ? WALK_START_PASS : 0), loc);
+}
+
+int resolve(struct call *call, struct target *target) {
+    unsigned flags;
+    *target = (struct target){.loc = &call->scratch->loc[0]};
+    int rc = walk_flags(call, &flags);
+    if (rc == 0)
+        rc = fetch(call, 0);
+    if (rc < 0)
+        return rc;
+    view_enter(call);
+    return walk_given(call, 0, flags, target);
+}

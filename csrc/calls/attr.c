@@ -1,0 +1,173 @@
+/* attr.c - chmod, chown, truncate, utime and their kin, by path and by descriptor; ioctl's file flags.
+ *
+ * Rules: the change happens in the view and the call is answered, whether the object was named by a path or by a
+ * descriptor: a descriptor that was opened for reading leads to a lower file and may not change it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <utime.h>
+
+#include "internal.h"
+
+static void change(struct call *call, const struct location *loc, const struct attr_change *attr) {
+    answer(call, view_setattr(call->view, loc, attr, &call->task->cred));
+}
+
+void do_chmod(struct call *call) {
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if (loc->type == S_IFLNK)
+        return answer(call, -EOPNOTSUPP);
+    change(call, loc, &(struct attr_change){.valid = ATTR_MODE, .mode = (mode_t)call->arg[after_operand(call)] & 07777});
+}
+
+void do_chown(struct call *call) {
+    unsigned at = after_operand(call);
+    struct attr_change attr = {.uid = (uid_t)call->arg[at], .gid = (gid_t)call->arg[at + 1]};
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if (attr.uid != (uid_t)-1)
+        attr.valid |= ATTR_UID;
+    if (attr.gid != (gid_t)-1)
+        attr.valid |= ATTR_GID;
+    change(call, loc, &attr);
+}
+
+void do_truncate(struct call *call) {
+    int64_t length = (int64_t)call->arg[1];
+    if (length < 0)
+        return answer(call, -EINVAL);
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if (loc->type == S_IFDIR)
+        return answer(call, -EISDIR);
+    if (loc->type && loc->type != S_IFREG)
+        return answer(call, -EINVAL);
+    change(call, loc, &(struct attr_change){.valid = ATTR_SIZE, .size = length});
+}
+
+/* ---- times ---- */
+
+/* times NULL: now. */
+static void change_times(struct call *call, const struct timespec *times) {
+    static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
+    if (!times)
+        times = now;
+    struct attr_change attr = {.atime = times[0], .mtime = times[1]};
+    if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
+        return answer(call, 0);
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if (times[0].tv_nsec != UTIME_OMIT)
+        attr.valid |= ATTR_ATIME;
+    if (times[1].tv_nsec != UTIME_OMIT)
+        attr.valid |= ATTR_MTIME;
+    if (times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW)
+        attr.valid |= ATTR_TIMES_NOW;
+    change(call, loc, &attr);
+}
+
+void do_utime(struct call *call) {
+    struct utimbuf buffer;
+    if (!call->arg[1])
+        return change_times(call, NULL);
+    int rc = memory_read(call->task->tid, call->arg[1], &buffer, sizeof buffer);
+    if (rc < 0)
+        return answer(call, rc);
+    change_times(call, (struct timespec[2]){{.tv_sec = buffer.actime}, {.tv_sec = buffer.modtime}});
+}
+
+/* utimes and futimesat */
+void do_utimes(struct call *call) {
+    struct timeval buffer[2];
+    struct timespec times[2];
+    uint64_t address = call->arg[after_operand(call)];
+    if (!address)
+        return change_times(call, NULL);
+    int rc = memory_read(call->task->tid, address, buffer, sizeof buffer);
+    if (rc < 0)
+        return answer(call, rc);
+    for (int i = 0; i < 2; i++) {
+        if (buffer[i].tv_usec < 0 || buffer[i].tv_usec >= 1000000)
+            return answer(call, -EINVAL);
+        times[i] = (struct timespec){buffer[i].tv_sec, buffer[i].tv_usec * 1000};
+    }
+    change_times(call, times);
+}
+
+static bool valid_nanoseconds(long nanoseconds) {
+    return nanoseconds == UTIME_NOW || nanoseconds == UTIME_OMIT || (nanoseconds >= 0 && nanoseconds < 1000000000);
+}
+
+void do_utimensat(struct call *call) {
+    struct timespec times[2];
+    if (!call->arg[1] && (int)call->arg[0] != AT_FDCWD && call->arg[3])
+        return answer(call, -EINVAL);
+    if (!call->arg[2])
+        return change_times(call, NULL);
+    int rc = memory_read(call->task->tid, call->arg[2], times, sizeof times);
+    if (rc < 0)
+        return answer(call, rc);
+    if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
+        return answer(call, 0);
+    if (!valid_nanoseconds(times[0].tv_nsec) || !valid_nanoseconds(times[1].tv_nsec))
+        return answer(call, -EINVAL);
+    change_times(call, times);
+}
+
+/* ---- ioctl ---- */
+
+/* Extended flags that are the same thing as one of FS_IOC_SETFLAGS. fs/ioctl.c, fileattr_fill_xflags() */
+static const struct {
+    uint32_t extended, plain;
+} flag_pairs[] = {
+    {FS_XFLAG_IMMUTABLE, FS_IMMUTABLE_FL}, {FS_XFLAG_APPEND, FS_APPEND_FL}, {FS_XFLAG_SYNC, FS_SYNC_FL},
+    {FS_XFLAG_NOATIME, FS_NOATIME_FL},     {FS_XFLAG_NODUMP, FS_NODUMP_FL}, {FS_XFLAG_DAX, FS_DAX_FL},
+    {FS_XFLAG_PROJINHERIT, FS_PROJINHERIT_FL},
+};
+
+static int plain_flags(const struct fsxattr *extended, unsigned *plain) {
+    uint32_t rest = extended->fsx_xflags & ~(uint32_t)FS_XFLAG_HASATTR;
+    *plain = 0;
+    for (size_t i = 0; i < sizeof flag_pairs / sizeof *flag_pairs; i++) {
+        if (rest & flag_pairs[i].extended)
+            *plain |= flag_pairs[i].plain;
+        rest &= ~flag_pairs[i].extended;
+    }
+    return rest || extended->fsx_extsize || extended->fsx_projid || extended->fsx_cowextsize ? -EOPNOTSUPP : 0;
+}
+
+static int read_flags(struct call *call, unsigned *flags) {
+    struct fsxattr extended;
+    if ((uint32_t)call->arg[1] != FS_IOC_FSSETXATTR)
+        return memory_read(call->task->tid, call->arg[2], flags, sizeof *flags);
+    int rc = memory_read(call->task->tid, call->arg[2], &extended, sizeof extended);
+    return rc < 0 ? rc : plain_flags(&extended, flags);
+}
+
+/* The requests that change a file through a descriptor opened for reading; the filter traps no others. */
+void do_ioctl(struct call *call) {
+    struct attr_change attr = {.valid = ATTR_FLAGS};
+    uint32_t request = (uint32_t)call->arg[1];
+    bool flags = request == FS_IOC_SETFLAGS || request == FS_IOC32_SETFLAGS || request == FS_IOC_FSSETXATTR;
+    int rc = flags ? read_flags(call, &attr.fsflags) : 0;
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if (!flags)
+        return refuse(call, ENOTTY, "this ioctl would change a lower file");
+    if (rc < 0)
+        return answer(call, rc);
+    change(call, loc, &attr);
+}

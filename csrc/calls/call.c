@@ -1,0 +1,148 @@
+/* call.c - from a trapped call to its handler, and what a call holds meanwhile.
+ *
+ * Rules: whatever a handler took (the view, a short name, memory) is given back here, so that no handler can
+ * forget it; the scratch of a call that ended is used again, so a call that changes nothing allocates nothing.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define NUMBERS 1024
+
+static int16_t row_of[NUMBERS];         /* row + 1 of a call number, 0: none */
+static pthread_once_t row_once = PTHREAD_ONCE_INIT;
+
+static void index_rows(void) {
+    for (size_t i = 0; i < call_table_size; i++) {
+        int nr = call_table[i].nr;
+        if (nr >= 0 && nr < NUMBERS)
+            row_of[nr] = (int16_t)(i + 1);
+    }
+}
+
+const struct call_row *call_row(int nr) {
+    if (nr < 0 || nr >= NUMBERS)
+        return NULL;
+    pthread_once(&row_once, index_rows);
+    return row_of[nr] ? &call_table[row_of[nr] - 1] : NULL;
+}
+
+int pto_table_size(void) {
+    return (int)call_table_size;
+}
+
+const char *pto_table_name(int i, int *nr) {
+    if (i < 0 || (size_t)i >= call_table_size)
+        return NULL;
+    *nr = call_table[i].nr;
+    return call_table[i].name;
+}
+
+static struct call_scratch *take_scratch(struct session *session) {
+    pthread_mutex_lock(&session->lock);
+    struct call_scratch *scratch = session->scratch;
+    if (scratch)
+        session->scratch = scratch->next;
+    pthread_mutex_unlock(&session->lock);
+    if (!scratch)
+        scratch = malloc(sizeof *scratch);
+    if (!scratch)
+        return NULL;
+    scratch->entered = false;
+    scratch->exec_patch = false;
+    scratch->short_name = -1;
+    scratch->generation = NULL;
+    scratch->pending = NULL;
+    scratch->owned[0] = scratch->owned[1] = NULL;
+    return scratch;
+}
+
+static void give_scratch(struct session *session, struct call_scratch *scratch) {
+    pthread_mutex_lock(&session->lock);
+    scratch->next = session->scratch;
+    session->scratch = scratch;
+    pthread_mutex_unlock(&session->lock);
+}
+
+static void reset(struct call *call) {
+    call->row = call_row(call->nr);
+    call->verdict = VERDICT_PASS;
+    call->value = 0;
+    call->n_replacements = 0;
+    memset(call->replacements, 0, sizeof call->replacements);
+    call->new_nr = -1;
+    call->finish = NULL;
+    call->open_flags = 0;
+    call->open_mode = 0;
+    call->open_path = NULL;
+    call->watch_exit = false;
+    call->kill = false;
+    call->reason = NULL;
+    call->trace_path = NULL;
+    call->scratch = NULL;
+}
+
+void call_begin(struct call *call) {
+    reset(call);
+    if (!call->row)
+        return answer(call, -ENOSYS);
+    if (!call->row->handler)
+        return answer(call, -call->row->filter_errno);
+    call->scratch = take_scratch(call->session);
+    if (!call->scratch)
+        return answer(call, -ENOMEM);
+    call->row->handler(call);
+    view_leave(call);
+}
+
+long call_finish(struct call *call, long result) {
+    if (!call->finish)
+        return result;
+    result = call->finish(call, result);
+    view_leave(call);
+    return result;
+}
+
+void call_end(struct call *call) {
+    struct call_scratch *scratch = call->scratch;
+    if (!scratch)
+        return;
+    call->scratch = NULL;
+    if (scratch->generation) {
+        __atomic_add_fetch(scratch->generation, 1, __ATOMIC_SEQ_CST);
+        __atomic_sub_fetch(scratch->pending, 1, __ATOMIC_SEQ_CST);
+    }
+    if (scratch->short_name >= 0)
+        programs_unshorten(call->session, scratch->short_name);
+    free(scratch->owned[0]);
+    free(scratch->owned[1]);
+    give_scratch(call->session, scratch);
+}
+
+void session_init(struct session *session, pto_view *view) {
+    memset(session, 0, sizeof *session);
+    session->view = view;
+    session->message_fd = -1;
+    session->umask_generation = 1;
+    session->cwd_generation = 1;
+    session->identity = identity_new();
+    pthread_mutex_init(&session->lock, NULL);
+}
+
+void session_clear(struct session *session) {
+    while (session->scratch) {
+        struct call_scratch *scratch = session->scratch;
+        session->scratch = scratch->next;
+        free(scratch);
+    }
+    sockets_clear(session);
+    programs_clear(session);
+    identity_free(session->identity);
+    session->identity = NULL;
+    pthread_mutex_destroy(&session->lock);
+}

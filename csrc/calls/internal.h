@@ -1,0 +1,229 @@
+/* internal.h - what the handlers share.
+ *
+ * Rules: a handler reads the tracee's memory and takes its credentials first, then enters the view (resolve() does
+ * that), decides, and leaves the view before it writes to the tracee: nothing that another process can hold up
+ * happens inside.  call_begin() leaves a view that a handler has not left.
+ * A place that no overlay covers is the tracee's own business (host_verdict()); on one that an overlay covers
+ * only reading is ever passed.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_CALLS_INTERNAL_H
+#define PTOVERLAY_CALLS_INTERNAL_H
+
+#include <linux/stat.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../trap/memory.h"
+#include "call.h"
+
+/* linux/stat.h and sys/stat.h both have struct statx only under conditions; AT_* of linux/fcntl.h clash with
+ * fcntl.h in old headers, so what may be missing is given here (include/uapi/linux/fcntl.h). */
+#ifndef AT_FDCWD
+#define AT_FDCWD (-100)
+#endif
+#ifndef AT_SYMLINK_NOFOLLOW
+#define AT_SYMLINK_NOFOLLOW 0x100
+#endif
+#ifndef AT_EACCESS
+#define AT_EACCESS 0x200
+#endif
+#ifndef AT_REMOVEDIR
+#define AT_REMOVEDIR 0x200
+#endif
+#ifndef AT_SYMLINK_FOLLOW
+#define AT_SYMLINK_FOLLOW 0x400
+#endif
+#ifndef AT_NO_AUTOMOUNT
+#define AT_NO_AUTOMOUNT 0x800
+#endif
+#ifndef AT_EMPTY_PATH
+#define AT_EMPTY_PATH 0x1000
+#endif
+#ifndef AT_STATX_SYNC_TYPE
+#define AT_STATX_SYNC_TYPE 0x6000
+#endif
+#ifndef AT_EXECVE_CHECK
+#define AT_EXECVE_CHECK 0x10000
+#endif
+
+static inline void close_descriptor(const int *fd) {
+    if (*fd >= 0)
+        close(*fd);
+}
+#define CLOSE_DESCRIPTOR __attribute__((cleanup(close_descriptor))) int
+
+/* ---- object.c: what a link of /proc leads to ---- */
+enum object_kind {
+    OBJECT_NAMED,           /* real is its path */
+    OBJECT_DELETED,         /* real was its path */
+    OBJECT_ANONYMOUS,       /* a pipe, a socket, … */
+};
+/* kind of the object that link (/proc/PID/fd/N, …/cwd, …/exe) leads to; its real path into real[PATH_MAX]. -errno. */
+int object_read(const char *link, char *real);
+#define PROC_LINK 64        /* bytes of "/proc/PID/fd/N" */
+void descriptor_link(pid_t tid, int fd, char out[PROC_LINK]);
+/* The O_* flags with which descriptor fd was opened, O_CLOEXEC included; -EBADF. */
+int descriptor_flags(pid_t tid, int fd);
+
+/* ---- args.c: from arguments to a location ---- */
+struct given {
+    bool by_fd;             /* the descriptor itself is meant */
+    bool bare;              /* … by a call that takes no O_PATH descriptor */
+    bool absolute;
+    int fd;                 /* the descriptor that the path is relative to, or AT_FDCWD */
+    int kind;               /* of what fd leads to: enum object_kind */
+    size_t length;
+    char path[PATH_MAX];    /* as the tracee gave it */
+    char real[PATH_MAX];    /* where fd leads, as /proc shows it */
+};
+struct target {
+    struct location *loc;
+    bool by_fd;
+    int kind;               /* by_fd: enum object_kind */
+    bool pass;              /* loc->pass; false while there has been no walk */
+};
+/* Reads path and directory of operand i into the scratch. -EFAULT, -ENOENT, -EBADF, -ENAMETOOLONG. */
+int fetch(struct call *call, unsigned i);
+/* The directory alone, which an absolute path makes meaningless and fetch() does not look at then. -EBADF. */
+int fetch_directory(struct call *call, unsigned i);
+/* WALK_FOLLOW or 0, from the AT_* flags of the row; -EINVAL. */
+int walk_flags(const struct call *call, unsigned *flags);
+/* Walks what fetch() has read.  The view must be entered. */
+int walk_given(struct call *call, unsigned i, unsigned flags, struct target *target);
+/* Walks a path from the tracee's current directory. */
+int walk_path(struct call *call, const char *path, unsigned flags, struct location *loc);
+/* fetch(), view_enter() and walk_given() of the first operand. */
+int resolve(struct call *call, struct target *target);
+/* The first argument behind the first operand. */
+unsigned after_operand(const struct call *call);
+/* The tracee's current directory as a path in the view, into out.  The view must be entered. -ENOENT: removed. */
+int current_directory(struct call *call, const char **path, bool *pass);
+
+/* ---- verdicts.c ---- */
+void view_enter(struct call *call);
+void view_leave(struct call *call);
+void answer(struct call *call, long value);
+/* Leaves the view, writes to the tracee, and answers value, or -EFAULT. */
+void answer_bytes(struct call *call, uint64_t address, const void *data, size_t size, long value);
+/* Answers -error because the call cannot be carried out; counted, and the end of the tracee with --strict. */
+void refuse(struct call *call, int error, const char *reason);
+void substitute_value(struct call *call, unsigned arg, uint64_t value);
+void substitute_bytes(struct call *call, unsigned arg, const void *data, size_t size);
+void substitute_string(struct call *call, unsigned arg, const char *string);
+/* What an uncovered place gets: PASS, or the same call with its canonical path. */
+void host_verdict(struct call *call, unsigned i, struct location *loc);
+/* The overlay place that a reading call asks about, the view entered; NULL: the verdict is there. */
+struct location *reading(struct call *call);
+/* The overlay place that a call changes, the view entered; NULL: the verdict is there. */
+struct location *changing(struct call *call);
+/* Settles an uncovered or hidden place, an object without a name, and errors of the walk, for a change of target. */
+struct location *settle_change(struct call *call, unsigned i, int error, const struct target *target);
+/* The change of an object that has no name in the view: passed unless it belongs to a lower layer. */
+void change_unnamed(struct call *call, const char *link);
+/* PASS with call_finish() at the exit; afterwards *generation is raised, and *pending is up meanwhile. */
+void watch(struct call *call, uint64_t *generation, unsigned *pending);
+
+/* ---- task.c ---- */
+/* Credentials of the task, NULL with the verdict set when they cannot be had. */
+const struct cred *task_cred(struct call *call);
+/* The same with a umask that is right. */
+const struct cred *task_cred_umask(struct call *call);
+/* For access(2): those of the real ids. */
+const struct cred *task_real_cred(struct call *call, struct cred *out);
+/* -1: not to be had. */
+int task_pidfd(struct task *task);
+/* A descriptor of the tracee, as ours; -errno. */
+int task_descriptor(struct call *call, int fd);
+struct identity *identity_new(void);
+void identity_free(struct identity *identity);
+bool identity_privileged(const struct session *session);
+
+/* ---- magic.c ---- */
+int magic_link(void *arg, const char *link, char *target);
+/* Text that readlink of a magic link shows in the view, into out[PATH_MAX]; 0: it is no such link. -errno. */
+int magic_text(struct call *call, const char *link, char *out);
+
+/* ---- programs.c: the directory of a run, for what must exist under a name of its own ---- */
+struct programs;
+/* Its path, made when first needed; NULL when it cannot be made. */
+const char *run_directory(struct session *session);
+void programs_clear(struct session *session);
+/* A name in it, of the given last component, that leads to target; into out[PATH_MAX]. -errno. */
+int programs_link(struct session *session, const char *name, const char *target, char *out);
+/* A copy of the program whose PT_INTERP is interpreter; into out[PATH_MAX]. -errno. */
+int programs_copy(struct session *session, const char *view_path, const char *real, const char *interpreter, char *out);
+/* View path of the program of which real is a copy; NULL: it is none. Valid as long as the session. */
+const char *programs_original(struct session *session, const char *real);
+/* A short name for a path that is too long for a socket address; out[SHORT_NAME]. Number to give to programs_unshorten. */
+#define SHORT_NAME 92
+int programs_shorten(struct session *session, const char *path, char out[SHORT_NAME]);
+void programs_unshorten(struct session *session, int number);
+
+/* ---- script.c, elf.c: what an executable asks for ---- */
+#define SCRIPT_LINE 256     /* BINPRM_BUF_SIZE */
+struct script {
+    char interpreter[SCRIPT_LINE];
+    char argument[SCRIPT_LINE];     /* "" without one: has_argument tells */
+    bool has_argument;
+};
+/* The first line of a script, from the first SCRIPT_LINE bytes of the file, padded with NULs.  0: no script. 1. -ENOEXEC. */
+int script_parse(const char line[SCRIPT_LINE], struct script *script);
+/* PT_INTERP of an ELF file into out[PATH_MAX]: its length, 0 without one or when fd is no ELF file. */
+int elf_interpreter(int fd, char *out);
+/* Makes the copy in fd ask for another interpreter. -errno. */
+int elf_set_interpreter(int fd, const char *interpreter);
+
+/* ---- sockets.c: what AF_UNIX sockets are called, where the kernel has another name for them ---- */
+struct address {
+    socklen_t length;
+    struct sockaddr_un un;
+};
+/* bound: what the kernel has; asked: what the tracee gave, and is to be told. */
+int sockets_record(struct session *session, const struct address *bound, const struct address *asked);
+bool sockets_find(struct session *session, const struct address *bound, struct address *asked);
+bool sockets_any(struct session *session);
+void sockets_clear(struct session *session);
+
+/* ---- what a call holds from call_begin to call_end ---- */
+struct call_scratch {
+    struct call_scratch *next;
+    bool entered;               /* we hold view_lock */
+    bool exec_patch;            /* exec: AT_EXECFN is to be changed */
+    int short_name;             /* of a socket address, -1: none */
+    uint64_t *generation;       /* watch() */
+    unsigned *pending;
+    void *owned[2];             /* freed by call_end */
+    struct walker walker;
+    struct given given[2];
+    struct location loc[2];
+    struct location start;
+    struct location spare;      /* of magic_link() */
+    struct open_plan plan;
+    char real[PATH_MAX];
+    char text[PATH_MAX];
+    struct address asked;       /* of a socket, as the tracee gave it */
+    struct address address;     /* … and as the kernel gets it */
+    char message[192];          /* a struct msghdr and the address behind it */
+    uint32_t relocation;        /* where message points into itself */
+    int size;                   /* of the tracee's buffer for an address */
+};
+
+/* ---- the handlers ---- */
+handler_fn do_open, do_openat2;
+handler_fn do_stat, do_statx, do_access;
+handler_fn do_chmod, do_chown, do_truncate, do_utime, do_utimes, do_utimensat, do_ioctl;
+handler_fn do_mkdir, do_mknod, do_unlink, do_rename, do_link, do_symlink, do_readlink;
+handler_fn do_getxattr, do_listxattr, do_setxattr, do_removexattr;
+handler_fn do_getxattrat, do_listxattrat, do_setxattrat, do_removexattrat;
+handler_fn do_getdents, do_chdir, do_fchdir, do_getcwd, do_chroot;
+handler_fn do_execve;
+handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom;
+handler_fn do_statfs, do_inotify_add_watch, do_fanotify_mark;
+handler_fn do_umask, do_set_credentials;
+handler_fn do_refuse, do_clone, do_unshare, do_setns;
+
+#endif

@@ -1,0 +1,118 @@
+/* magic.c - the links of /proc that lead to an object and not along a path.
+ *
+ * Rules: /proc/self is the tracee's, not ours; what such a link shows is a path of the view; an object
+ * without a path in the view ends the walk on the link itself.  proc(5), fs/proc/base.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define CAP_SYS_PTRACE_BIT (1ull << 19)
+#define ORDINARY 0
+#define LEADS_TO_PATH 1
+#define LEADS_TO_OBJECT 2
+
+static const char *after(const char *text, const char *prefix) {
+    size_t length = strlen(prefix);
+    return strncmp(text, prefix, length) == 0 ? text + length : NULL;
+}
+
+/* What follows a number and a slash; NULL when text is something else. */
+static const char *after_number(const char *text, pid_t *number) {
+    const char *at = text;
+    *number = 0;
+    for (; isdigit((unsigned char)*at) && at - text < 10; at++)
+        *number = *number * 10 + (*at - '0');
+    return at > text && *at == '/' ? at + 1 : NULL;
+}
+
+/* "cwd", "root", "exe", "fd/N", "map_files/RANGE", "ns/KIND" below a process or a task of it: whose it is; 0: it is none. */
+static pid_t owner(const char *link) {
+    pid_t pid, tid;
+    const char *rest = after(link, "/proc/");
+    if (!rest || !(rest = after_number(rest, &pid)))
+        return 0;
+    const char *task = after(rest, "task/");
+    if (task && (task = after_number(task, &tid)))
+        rest = task;
+    static const char *const names[] = {"cwd", "root", "exe"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(rest, names[i]) == 0)
+            return pid;
+    return after(rest, "fd/") || after(rest, "map_files/") || after(rest, "ns/") ? pid : 0;
+}
+
+/* ptrace(2), "ptrace access mode checking", as far as ids tell; our own access is not the tracee's. */
+static int may_look(const struct call *call, pid_t pid) {
+    char path[PROC_LINK];
+    struct stat process;
+    const struct task *task = call->task;
+    if (task->cred.own || pid == task->tgid || pid == task->tid || task->cred.caps & CAP_SYS_PTRACE_BIT)
+        return 0;
+    snprintf(path, sizeof path, "/proc/%d", pid);
+    if (stat(path, &process) < 0)
+        return -errno;
+    return process.st_uid == task->cred.fsuid && process.st_gid == task->cred.fsgid ? 0 : -EACCES;
+}
+
+/* Where the link leads: the view's path into target and *kind, or "" when it has none. */
+static int look(struct call *call, const char *link, char *target, int *kind) {
+    struct location *loc = &call->scratch->spare;
+    *kind = object_read(link, target);
+    if (*kind < 0)
+        return *kind;
+    if (*kind == OBJECT_ANONYMOUS)
+        return LEADS_TO_OBJECT;
+    const char *original = programs_original(call->session, target);
+    if (original)
+        memmove(target, original, strlen(original) + 1);
+    int rc = view_locate(call->view, target, loc);
+    if (rc < 0)
+        return rc;
+    memcpy(target, loc->path, loc->length + 1);
+    if (loc->detached && *kind == OBJECT_NAMED)
+        *kind = OBJECT_DELETED;
+    return *kind == OBJECT_NAMED ? LEADS_TO_PATH : LEADS_TO_OBJECT;
+}
+
+int magic_link(void *arg, const char *link, char *target) {
+    struct call *call = arg;
+    const struct task *task = call->task;
+    int kind;
+    if (strcmp(link, "/proc/self") == 0) {
+        snprintf(target, PATH_MAX, "/proc/%d", task->tgid);
+        return LEADS_TO_PATH;
+    }
+    if (strcmp(link, "/proc/thread-self") == 0) {
+        snprintf(target, PATH_MAX, "/proc/%d/task/%d", task->tgid, task->tid);
+        return LEADS_TO_PATH;
+    }
+    pid_t pid = owner(link);
+    if (!pid)
+        return ORDINARY;
+    int rc = may_look(call, pid);
+    return rc < 0 ? rc : look(call, link, target, &kind);
+}
+
+int magic_text(struct call *call, const char *link, char *out) {
+    static const char deleted[] = " (deleted)";
+    int kind;
+    pid_t pid = owner(link);
+    if (!pid)
+        return 0;
+    int rc = may_look(call, pid);
+    if (rc == 0)
+        rc = look(call, link, out, &kind);
+    if (rc < 0)
+        return rc;
+    size_t length = strlen(out);
+    if (kind == OBJECT_DELETED && length + sizeof deleted <= PATH_MAX)
+        memcpy(out + length, deleted, sizeof deleted);
+    return 1;
+}

@@ -1,0 +1,59 @@
+/* object.c - what a link of /proc leads to, and how a descriptor was opened.
+ *
+ * Rule: the text of such a link ends in " (deleted)" for an object without a name, and so may a name; only the
+ * object itself tells them apart.  fs/d_path.c, proc(5).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+static const char deleted[] = " (deleted)";
+
+static bool same_object(const char *link, const char *path) {
+    struct stat object, name;
+    return stat(link, &object) == 0 && lstat(path, &name) == 0 && object.st_dev == name.st_dev &&
+           object.st_ino == name.st_ino;
+}
+
+int object_read(const char *link, char *real) {
+    ssize_t length = readlink(link, real, PATH_MAX);
+    if (length < 0)
+        return -errno;
+    if (length == PATH_MAX)
+        return -ENAMETOOLONG;
+    real[length] = '\0';
+    if (real[0] != '/')
+        return OBJECT_ANONYMOUS;
+    size_t tail = sizeof deleted - 1;
+    if ((size_t)length <= tail || memcmp(real + length - tail, deleted, tail) != 0 || same_object(link, real))
+        return OBJECT_NAMED;
+    real[(size_t)length - tail] = '\0';
+    return OBJECT_DELETED;
+}
+
+void descriptor_link(pid_t tid, int fd, char out[PROC_LINK]) {
+    if (fd == AT_FDCWD)
+        snprintf(out, PROC_LINK, "/proc/%d/cwd", tid);
+    else
+        snprintf(out, PROC_LINK, "/proc/%d/fd/%d", tid, fd);
+}
+
+int descriptor_flags(pid_t tid, int fd) {
+    char path[PROC_LINK], text[256];
+    snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", tid, fd);
+    CLOSE_DESCRIPTOR info = open(path, O_RDONLY | O_CLOEXEC);
+    if (info < 0)
+        return errno == ENOENT ? -EBADF : -errno;
+    ssize_t length = read(info, text, sizeof text - 1);
+    if (length < 0)
+        return -errno;
+    text[length] = '\0';
+    const char *flags = strstr(text, "flags:");
+    return flags ? (int)strtoul(flags + sizeof "flags:" - 1, NULL, 8) : -EBADF;
+}

@@ -1,0 +1,220 @@
+/* open.c - open, openat, creat, openat2.
+ *
+ * Rules: only an open that reads an untouched path is passed.  Everything else on an overlay place is prepared by the
+ * view and opened by its real path, which holds no symlink, so nothing can change between the check and
+ * the open.  open(2), openat2(2), fs/open.c build_open_flags().
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "internal.h"
+#include "scoped.h"
+
+#define O_KERNEL_LARGEFILE 0100000
+#define O_KNOWN                                                                                                          \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT |  \
+     O_KERNEL_LARGEFILE | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE)
+#define O_WITH_PATH (O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC)
+#define O_ONLY_TMPFILE (O_TMPFILE & ~O_DIRECTORY)
+
+struct opening {
+    int flags;
+    mode_t mode;
+};
+
+/* What the kernel makes of the arguments before it looks at the path. */
+static int check_flags(struct opening *opening) {
+    int *flags = &opening->flags;
+    opening->mode &= 07777;
+    if (!(*flags & (O_CREAT | O_ONLY_TMPFILE)))
+        opening->mode = 0;
+    if ((*flags & (O_DIRECTORY | O_CREAT)) == (O_DIRECTORY | O_CREAT))
+        return -EINVAL;
+    if (*flags & O_ONLY_TMPFILE) {
+        if ((*flags & O_TMPFILE) != O_TMPFILE || (*flags & O_ACCMODE) == O_RDONLY)
+            return -EINVAL;
+        return 0;
+    }
+    if (*flags & O_PATH)
+        *flags &= O_WITH_PATH;
+    return 0;
+}
+
+/* May change something, or would if another process made or removed a name meanwhile. */
+static bool may_change(int flags) {
+    return !(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC | O_ONLY_TMPFILE)));
+}
+
+static unsigned open_walk_flags(int flags) {
+    if (flags & O_NOFOLLOW)
+        return 0;
+    if (!(flags & O_CREAT))
+        return WALK_FOLLOW;
+    /* With O_CREAT a trailing slash demands nothing of what is there: it is EISDIR in any case. */
+    return WALK_PARENT | (flags & O_EXCL ? 0 : WALK_FOLLOW);
+}
+
+static long opened(struct call *call, long result) {
+    if (result < 0)
+        return result;
+    view_enter(call);
+    int rc = view_open_done(call->view, &call->scratch->plan);
+    return rc < 0 ? rc : result;
+}
+
+/* The tracee gets a descriptor of path. */
+static void open_real(struct call *call, const char *path, int flags, mode_t mode) {
+    call->open_path = path;
+    call->open_flags = flags;
+    call->open_mode = mode;
+    call->new_nr = SYS_openat;
+    substitute_value(call, 0, (uint64_t)AT_FDCWD);
+    substitute_string(call, 1, path);
+    substitute_value(call, 2, (uint64_t)(unsigned)flags);
+    substitute_value(call, 3, mode);
+}
+
+static void open_overlay(struct call *call, const struct location *loc, const struct opening *opening) {
+    struct open_plan *plan = &call->scratch->plan;
+    int rc = view_open(call->view, loc, opening->flags, opening->mode, &call->task->cred, plan);
+    if (rc < 0)
+        return answer(call, rc);
+    open_real(call, plan->path, plan->flags, plan->mode);
+    call->verdict = VERDICT_OPEN;
+    if (plan->fix_mode)
+        call->finish = opened;
+}
+
+static void open_host(struct call *call, struct location *loc, const struct opening *opening, bool as_asked) {
+    if (loc->magic && may_change(opening->flags)) {
+        change_unnamed(call, loc->path);
+        if (call->verdict != VERDICT_PASS)
+            return;
+    }
+    if (!as_asked)
+        open_real(call, loc->path, opening->flags, opening->mode);
+    else
+        host_verdict(call, 0, loc);
+}
+
+/* as_asked: the kernel may be given the call itself. */
+static void open_location(struct call *call, struct location *loc, const struct opening *opening, bool as_asked) {
+    int flags = opening->flags;
+    if ((flags & O_CREAT) && loc->slash)
+        return answer(call, -EISDIR);
+    if (loc->hidden)
+        return answer(call, flags & O_CREAT ? -EACCES : -ENOENT);
+    if (!loc->overlay)
+        return open_host(call, loc, opening, as_asked);
+    open_overlay(call, loc, opening);
+}
+
+static void open_path(struct call *call, struct opening *opening) {
+    struct target target;
+    struct location *loc = &call->scratch->loc[0];
+    int rc = check_flags(opening);
+    if (rc == 0)
+        rc = fetch(call, 0);
+    if (rc < 0)
+        return answer(call, rc);
+    if (opening->flags & (O_CREAT | O_ONLY_TMPFILE) && !task_cred_umask(call))
+        return;
+    view_enter(call);
+    rc = walk_given(call, 0, open_walk_flags(opening->flags), &target);
+    if (target.pass && !may_change(opening->flags))
+        return;
+    if (rc < 0)
+        return answer(call, rc);
+    open_location(call, loc, opening, true);
+}
+
+void do_open(struct call *call) {
+    unsigned at = after_operand(call);
+    struct opening opening = {.flags = O_CREAT | O_WRONLY | O_TRUNC, .mode = (mode_t)call->arg[at]};
+    if (call->row->detail != OPEN_CREAT) {
+        opening.flags = (int)call->arg[at] & O_KNOWN;
+        opening.mode = (mode_t)call->arg[at + 1];
+    }
+    open_path(call, &opening);
+}
+
+/* ---- openat2 ---- */
+
+#define RESOLVE_KNOWN                                                                                                    \
+    (RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
+#define HOW_SIZE_FIRST 24u      /* OPEN_HOW_SIZE_VER0 */
+
+/* copy_struct_from_user() */
+static int read_how(struct call *call, struct open_how *how) {
+    char extra[64];
+    uint64_t address = call->arg[2], size = call->arg[3];
+    if (size < HOW_SIZE_FIRST)
+        return -EINVAL;
+    if (size > 4096)
+        return -E2BIG;
+    int rc = memory_read(call->task->tid, address, how, sizeof *how);
+    for (uint64_t at = sizeof *how; rc == 0 && at < size; at += sizeof extra) {
+        size_t part = size - at < sizeof extra ? size - at : sizeof extra;
+        rc = memory_read(call->task->tid, address + at, extra, part);
+        for (size_t i = 0; rc == 0 && i < part; i++)
+            if (extra[i])
+                return -E2BIG;
+    }
+    return rc;
+}
+
+/* openat2 is strict where open ignores. */
+static int check_how(const struct open_how *how) {
+    if (how->flags & ~(uint64_t)O_KNOWN || how->resolve & ~(uint64_t)RESOLVE_KNOWN)
+        return -EINVAL;
+    if ((how->resolve & RESOLVE_BENEATH) && (how->resolve & RESOLVE_IN_ROOT))
+        return -EINVAL;
+    bool makes = how->flags & (O_CREAT | O_ONLY_TMPFILE);
+    if (makes ? how->mode & ~07777ull : how->mode)
+        return -EINVAL;
+    if ((how->flags & O_PATH) && (how->flags & ~(uint64_t)(O_WITH_PATH | O_KERNEL_LARGEFILE)))
+        return -EINVAL;
+    /* "Not from the cache" is always a true answer, and callers ask again without the flag. */
+    return how->resolve & RESOLVE_CACHED ? -EAGAIN : 0;
+}
+
+static void open_scoped(struct call *call, struct opening *opening, uint64_t resolve) {
+    struct location *loc = &call->scratch->loc[0];
+    bool pass = false;
+    int rc = check_flags(opening);
+    if (rc == 0)
+        rc = fetch(call, 0);
+    if (rc == 0)
+        rc = fetch_directory(call, 0);
+    if (rc < 0)
+        return answer(call, rc);
+    if (opening->flags & (O_CREAT | O_ONLY_TMPFILE) && !task_cred_umask(call))
+        return;
+    view_enter(call);
+    rc = walk_scoped(call, resolve, open_walk_flags(opening->flags), &pass);
+    if (pass && !loc->hidden && !may_change(opening->flags))
+        return;
+    if (rc < 0)
+        return answer(call, rc);
+    open_location(call, loc, opening, false);
+}
+
+void do_openat2(struct call *call) {
+    struct open_how how;
+    int rc = read_how(call, &how);
+    if (rc == 0)
+        rc = check_how(&how);
+    if (rc < 0)
+        return answer(call, rc);
+    struct opening opening = {.flags = (int)how.flags, .mode = (mode_t)how.mode};
+    if (how.resolve)
+        open_scoped(call, &opening, how.resolve);
+    else
+        open_path(call, &opening);
+}

@@ -1,0 +1,200 @@
+/* scoped.c - path resolution with the RESOLVE_* flags of openat2(2).
+ *
+ * Rules: every component is one walk of the view that follows nothing, so that each symlink, each ".." and each
+ * change of file system is seen here before it is taken.  openat2(2), fs/namei.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/openat2.h>
+#include <string.h>
+
+#include "scoped.h"
+
+#define LINKS_MAX 40            /* MAXSYMLINKS of include/linux/namei.h */
+#define SCOPED (RESOLVE_BENEATH | RESOLVE_IN_ROOT)
+
+struct scoped {
+    struct call *call;
+    uint64_t resolve;
+    unsigned flags;
+    struct location *loc;       /* where the walk is */
+    unsigned links;
+    bool pass;
+    uint32_t major, minor;      /* the file system, for RESOLVE_NO_XDEV */
+    size_t root_length;
+    char root[PATH_MAX];        /* what the walk must not leave, with SCOPED */
+    char rest[2 * PATH_MAX];    /* what is still to be walked */
+};
+
+static int device(struct scoped *scoped, uint32_t *major, uint32_t *minor) {
+    struct statx stx;
+    int rc = view_getattr(scoped->call->view, scoped->loc, &stx);
+    if (rc < 0)
+        return rc;
+    *major = stx.stx_dev_major;
+    *minor = stx.stx_dev_minor;
+    return 0;
+}
+
+static int same_file_system(struct scoped *scoped) {
+    uint32_t major, minor;
+    if (!(scoped->resolve & RESOLVE_NO_XDEV) || scoped->loc->type == 0)
+        return 0;
+    int rc = device(scoped, &major, &minor);
+    if (rc < 0)
+        return rc;
+    return major == scoped->major && minor == scoped->minor ? 0 : -EXDEV;
+}
+
+/* Goes to the one component name, or to an absolute path, from where the walk is. */
+static int go(struct scoped *scoped, const char *name) {
+    char start[PATH_MAX];
+    memcpy(start, scoped->loc->path, scoped->loc->length + 1);
+    unsigned flags = scoped->pass ? WALK_START_PASS : 0;
+    int rc = view_walk(scoped->call->view, &scoped->call->scratch->walker, start, name, flags, scoped->loc);
+    if (!scoped->loc->pass || scoped->loc->hidden)
+        scoped->pass = false;
+    return rc;
+}
+
+static bool at_root(const struct scoped *scoped) {
+    return scoped->loc->length == scoped->root_length && memcmp(scoped->loc->path, scoped->root, scoped->root_length) == 0;
+}
+
+static int go_to_root(struct scoped *scoped) {
+    if (scoped->resolve & RESOLVE_BENEATH)
+        return -EXDEV;
+    int rc = go(scoped, scoped->resolve & RESOLVE_IN_ROOT ? scoped->root : "/");
+    return rc < 0 ? rc : same_file_system(scoped);
+}
+
+static int go_up(struct scoped *scoped) {
+    if ((scoped->resolve & SCOPED) && at_root(scoped))
+        return scoped->resolve & RESOLVE_BENEATH ? -EXDEV : 0;
+    int rc = go(scoped, "..");
+    return rc < 0 ? rc : same_file_system(scoped);
+}
+
+static int push(struct scoped *scoped, const char *target) {
+    size_t length = strlen(target), rest = strlen(scoped->rest);
+    if (length + rest + 2 > sizeof scoped->rest)
+        return -ENAMETOOLONG;
+    memmove(scoped->rest + length + 1, scoped->rest, rest + 1);
+    memcpy(scoped->rest, target, length);
+    scoped->rest[length] = '/';
+    if (rest == 0)
+        scoped->rest[length] = '\0';
+    return 0;
+}
+
+static int follow_magic(struct scoped *scoped, const char *target) {
+    if (scoped->resolve & RESOLVE_NO_MAGICLINKS)
+        return -ELOOP;
+    if (scoped->resolve & SCOPED)
+        return -EXDEV;
+    int rc = go(scoped, target);
+    return rc < 0 ? rc : same_file_system(scoped);
+}
+
+/* Follows the symlink where the walk is.  1: it is an object without a path, and the end. */
+static int follow(struct scoped *scoped, const char *parent) {
+    struct call *call = scoped->call;
+    char target[PATH_MAX];
+    if ((scoped->resolve & RESOLVE_NO_SYMLINKS) || ++scoped->links > LINKS_MAX)
+        return -ELOOP;
+    int magic = scoped->loc->overlay ? 0 : magic_link(call, scoped->loc->path, target);
+    if (magic < 0)
+        return magic;
+    if (magic > 0 && strcmp(scoped->loc->path, "/proc/self") != 0 && strcmp(scoped->loc->path, "/proc/thread-self") != 0) {
+        scoped->loc->magic = magic == 2;
+        return magic == 2 ? (scoped->resolve & (SCOPED | RESOLVE_NO_MAGICLINKS) ? -ELOOP : 1) : follow_magic(scoped, target);
+    }
+    if (magic == 1)   /* these two are ordinary links with a relative text */
+        memmove(target, target + sizeof "/proc", strlen(target + sizeof "/proc") + 1);
+    int length = magic ? (int)strlen(target) : view_readlink(call->view, scoped->loc, target, sizeof target - 1);
+    if (length < 0)
+        return length;
+    target[length] = '\0';
+    int rc = push(scoped, target);
+    if (rc < 0)
+        return rc;
+    return target[0] == '/' ? go_to_root(scoped) : go(scoped, parent);
+}
+
+/* One component, which name is.  1: the walk ends here. */
+static int step(struct scoped *scoped, const char *name, bool last, bool slash) {
+    char parent[PATH_MAX];
+    memcpy(parent, scoped->loc->path, scoped->loc->length + 1);
+    if (strcmp(name, "..") == 0)
+        return go_up(scoped);
+    int rc = go(scoped, name);
+    if (rc < 0)
+        return rc;
+    bool wanted = !last || (scoped->flags & WALK_FOLLOW) || (slash && !(scoped->flags & WALK_PARENT));
+    if (scoped->loc->type == S_IFLNK && wanted)
+        return follow(scoped, parent);
+    rc = same_file_system(scoped);
+    if (rc == 0 && slash && scoped->loc->type != S_IFDIR && scoped->loc->type != 0 && !(scoped->flags & WALK_PARENT))
+        return -ENOTDIR;
+    scoped->loc->slash = slash;
+    return rc;
+}
+
+static int walk_rest(struct scoped *scoped) {
+    char name[NAME_MAX + 2];
+    for (;;) {
+        char *at = scoped->rest + strspn(scoped->rest, "/");
+        size_t length = strcspn(at, "/");
+        if (length == 0)
+            return 0;
+        if (length > NAME_MAX)
+            return -ENAMETOOLONG;
+        memcpy(name, at, length);
+        name[length] = '\0';
+        bool slash = at[length] == '/';
+        bool last = at[length + strspn(at + length, "/")] == '\0';
+        memmove(scoped->rest, at + length, strlen(at + length) + 1);
+        if (last)
+            scoped->rest[0] = '\0';
+        int rc = step(scoped, name, last, last && slash);
+        if (rc == 1)
+            return scoped->rest[0] ? -ENOTDIR : 0;
+        if (rc < 0)
+            return rc;
+    }
+}
+
+/* The directory where the walk begins, which is what it must not leave.  Walks into the scratch's first location. */
+static int begin(struct scoped *scoped) {
+    struct target target;
+    struct call *call = scoped->call;
+    struct given *first = &call->scratch->given[0];
+    memcpy(scoped->rest, first->path, first->length + 1);
+    if (first->absolute && (scoped->resolve & RESOLVE_BENEATH))
+        return -EXDEV;
+    /* "." of the directory: what an absolute path is taken from too, in a scope of its own. */
+    bool relative = !first->absolute || (scoped->resolve & RESOLVE_IN_ROOT);
+    strcpy(first->path, relative ? "." : "/");
+    first->length = 1;
+    first->absolute = !relative;
+    int rc = walk_given(call, 0, 0, &target);
+    scoped->pass = target.pass;
+    if (rc < 0)
+        return rc;
+    scoped->root_length = scoped->loc->length;
+    memcpy(scoped->root, scoped->loc->path, scoped->loc->length + 1);
+    return device(scoped, &scoped->major, &scoped->minor);
+}
+
+int walk_scoped(struct call *call, uint64_t resolve, unsigned flags, bool *pass) {
+    struct location *loc = &call->scratch->loc[0];
+    struct scoped scoped = {.call = call, .resolve = resolve, .flags = flags, .loc = loc};
+    int rc = begin(&scoped);
+    if (rc == 0)
+        rc = walk_rest(&scoped);
+    *pass = scoped.pass;
+    call->trace_path = loc->path;
+    return rc;
+}

@@ -1,0 +1,347 @@
+/* socket.c - bind, connect, sendto, sendmsg, sendmmsg with AF_UNIX paths, and the calls that tell such a name.
+ *
+ * Rules: only a path matters: unnamed and abstract sockets and all other families are passed at once.  A socket is bound
+ * by the supervisor, so that nothing lies between the view's preparation and its end; it is connected to by the
+ * tracee, whose credentials the peer sees.  A real path too long for an address goes through a short name.
+ * unix(7), net/unix/af_unix.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "internal.h"
+
+#define PATH_AT offsetof(struct sockaddr_un, sun_path)
+#define PATH_SIZE sizeof((struct sockaddr_un *)0)->sun_path
+#define MESSAGES_MAX 1024u      /* UIO_MAXIOV: what sendmmsg takes at most */
+
+/* An address with a path, into the scratch's `asked`: 1; 0: another kind, which is the kernel's business; -EFAULT. */
+static int read_address(struct call *call, uint64_t at, uint64_t length) {
+    struct address *asked = &call->scratch->asked;
+    int size = (int)length;
+    if (size <= (int)PATH_AT || size > (int)sizeof asked->un)
+        return 0;
+    memset(asked, 0, sizeof *asked);
+    int rc = memory_read(call->task->tid, at, &asked->un, (size_t)size);
+    if (rc < 0)
+        return rc;
+    if (asked->un.sun_family != AF_UNIX || !asked->un.sun_path[0])
+        return 0;
+    size_t path = strnlen(asked->un.sun_path, PATH_SIZE);
+    asked->length = (socklen_t)(PATH_AT + path + 1);
+    return 1;
+}
+
+static int set_address(struct address *address, const char *path) {
+    size_t length = strlen(path);
+    if (length >= PATH_SIZE)
+        return -ENAMETOOLONG;
+    memset(&address->un, 0, sizeof address->un);
+    address->un.sun_family = AF_UNIX;
+    memcpy(address->un.sun_path, path, length);
+    address->length = (socklen_t)(PATH_AT + length + 1);
+    return 0;
+}
+
+/* The path that read_address() found, walked from the tracee's current directory. */
+static int walk_address(struct call *call, unsigned flags) {
+    char path[PATH_SIZE + 1];
+    memcpy(path, call->scratch->asked.un.sun_path, PATH_SIZE);
+    path[PATH_SIZE] = '\0';
+    struct location *loc = &call->scratch->loc[0];
+    loc->pass = loc->hidden = false;
+    int rc = walk_path(call, path, flags, loc);
+    if (rc == 0)
+        call->trace_path = loc->path;
+    return rc;
+}
+
+/* ---- connecting ---- */
+
+/* path, or a short name of it, as an address. */
+static int reachable_address(struct call *call, const char *path) {
+    char name[SHORT_NAME];
+    struct address *address = &call->scratch->address;
+    if (set_address(address, path) == 0)
+        return 0;
+    int number = programs_shorten(call->session, path, name);
+    if (number < 0)
+        return number;
+    call->scratch->short_name = number;
+    return set_address(address, name);
+}
+
+/* Looks up the peer.  1: the tracee is to use the scratch's `address`; 0: the call is passed; -errno. */
+static int peer(struct call *call, uint64_t at, uint64_t length) {
+    int rc = read_address(call, at, length);
+    if (rc <= 0)
+        return rc;
+    if (!task_cred(call))
+        return -EPERM;
+    view_enter(call);
+    struct location *loc = &call->scratch->loc[0];
+    rc = walk_address(call, WALK_FOLLOW);
+    if (loc->pass && !loc->hidden)
+        return 0;
+    if (rc == 0 && (loc->hidden || loc->type == 0))
+        rc = -ENOENT;
+    if (rc == 0 && loc->overlay)
+        rc = view_permission(call->view, loc, &call->task->cred, W_OK);
+    if (rc == 0 && loc->type != S_IFSOCK)
+        rc = -ECONNREFUSED;
+    if (rc == 0)
+        rc = view_real(call->view, loc, call->scratch->real);
+    if (rc == 0)
+        rc = reachable_address(call, call->scratch->real);
+    return rc < 0 ? rc : 1;
+}
+
+static void use_address(struct call *call, unsigned arg) {
+    const struct address *address = &call->scratch->address;
+    substitute_bytes(call, arg, &address->un, address->length);
+    substitute_value(call, arg + 1, address->length);
+}
+
+static void to_peer(struct call *call, unsigned arg) {
+    int rc = peer(call, call->arg[arg], call->arg[arg + 1]);
+    if (rc < 0)
+        answer(call, rc);
+    else if (rc > 0)
+        use_address(call, arg);
+}
+
+void do_connect(struct call *call) {
+    to_peer(call, 1);
+}
+
+void do_sendto(struct call *call) {
+    to_peer(call, 4);
+}
+
+/* The peer of one message: as peer(), with the message in the scratch. */
+static int message_peer(struct call *call, uint64_t at) {
+    struct call_scratch *scratch = call->scratch;
+    struct msghdr header;
+    int rc = memory_read(call->task->tid, at, &header, sizeof header);
+    if (rc < 0 || !header.msg_name)
+        return rc;
+    rc = peer(call, (uint64_t)(uintptr_t)header.msg_name, header.msg_namelen);
+    if (rc <= 0)
+        return rc;
+    header.msg_name = (void *)sizeof header;
+    header.msg_namelen = scratch->address.length;
+    memcpy(scratch->message, &header, sizeof header);
+    memcpy(scratch->message + sizeof header, &scratch->address.un, scratch->address.length);
+    scratch->relocation = offsetof(struct msghdr, msg_name);
+    return 1;
+}
+
+static void use_message(struct call *call) {
+    substitute_bytes(call, 1, call->scratch->message, sizeof(struct msghdr) + call->scratch->address.length);
+    call->replacements[0].relocations = &call->scratch->relocation;
+    call->replacements[0].n_relocations = 1;
+}
+
+void do_sendmsg(struct call *call) {
+    int rc = message_peer(call, call->arg[1]);
+    if (rc < 0)
+        answer(call, rc);
+    else if (rc > 0)
+        use_message(call);
+}
+
+static long first_sent(struct call *call, long result) {
+    if (result < 0)
+        return result;
+    uint32_t length = (uint32_t)result;
+    int rc = memory_write(call->task->tid, call->arg[1] + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
+    return rc < 0 ? rc : 1;
+}
+
+/* Fewer messages than asked for may be sent: those before one that needs our help, or that one alone. */
+void do_sendmmsg(struct call *call) {
+    unsigned count = (unsigned)call->arg[2] < MESSAGES_MAX ? (unsigned)call->arg[2] : MESSAGES_MAX;
+    unsigned i = 0;
+    int rc = 0;
+    while (i < count && (rc = message_peer(call, call->arg[1] + i * sizeof(struct mmsghdr))) == 0)
+        i++;
+    if (i == count)
+        return;
+    if (i > 0)
+        return substitute_value(call, 2, i);
+    if (rc < 0)
+        return answer(call, rc);
+    call->new_nr = SYS_sendmsg;
+    call->finish = first_sent;
+    use_message(call);
+    substitute_value(call, 2, call->arg[3]);
+}
+
+/* ---- binding ---- */
+
+/* An address at which real can be made: of its directory's short name, if real is too long. */
+static int bindable_address(struct call *call, char *real) {
+    char name[SHORT_NAME], path[PATH_MAX];
+    struct address *address = &call->scratch->address;
+    if (set_address(address, real) == 0)
+        return 0;
+    char *slash = strrchr(real, '/');
+    *slash = '\0';
+    int number = programs_shorten(call->session, real, name);
+    *slash = '/';
+    if (number < 0)
+        return number;
+    call->scratch->short_name = number;
+    snprintf(path, sizeof path, "%s%s", name, slash);
+    return set_address(address, path);
+}
+
+/* The socket file exists: what of it is the tracee's, and what it is called. */
+static int bound(struct call *call, mode_t mode) {
+    struct call_scratch *scratch = call->scratch;
+    if (chmod(scratch->real, mode & ~call->task->cred.umask) < 0)
+        return -errno;
+    int rc = view_bind_done(call->view, &scratch->loc[0], scratch->real, &call->task->cred);
+    return rc < 0 ? rc : sockets_record(call->session, &scratch->address, &scratch->asked);
+}
+
+static int bind_real(struct call *call, int fd) {
+    struct stat st;
+    const struct address *address = &call->scratch->address;
+    if (fstat(fd, &st) < 0 || bind(fd, (const struct sockaddr *)&address->un, address->length) < 0)
+        return -errno;
+    return bound(call, st.st_mode & 07777);
+}
+
+static long tracee_bound(struct call *call, long result) {
+    if (result < 0)
+        return result;
+    view_enter(call);
+    int rc = bound(call, 0777);
+    return rc < 0 ? rc : result;
+}
+
+static long host_bound(struct call *call, long result) {
+    if (result == 0)
+        (void)sockets_record(call->session, &call->scratch->address, &call->scratch->asked);
+    return result;
+}
+
+static void bind_overlay(struct call *call) {
+    CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
+    if (fd == -EBADF)
+        return answer(call, fd);
+    int rc = view_bind(call->view, &call->scratch->loc[0], &call->task->cred, call->scratch->real);
+    if (rc == 0)
+        rc = bindable_address(call, call->scratch->real);
+    if (rc < 0)
+        return answer(call, rc == -EEXIST ? -EADDRINUSE : rc);
+    if (fd >= 0)
+        return answer(call, bind_real(call, fd));
+    /* pidfd_getfd(2) is refused here: then the tracee does it. */
+    call->finish = tracee_bound;
+    use_address(call, 1);
+}
+
+void do_bind(struct call *call) {
+    int rc = read_address(call, call->arg[1], call->arg[2]);
+    if (rc <= 0)
+        return rc < 0 ? answer(call, rc) : (void)0;
+    if (!task_cred_umask(call))
+        return;
+    view_enter(call);
+    struct location *loc = &call->scratch->loc[0];
+    rc = walk_address(call, WALK_PARENT);
+    if (rc < 0)
+        return answer(call, rc);
+    if (loc->hidden)
+        return answer(call, -EACCES);
+    if (loc->overlay)
+        return bind_overlay(call);
+    if (loc->pass)
+        return;
+    rc = bindable_address(call, loc->path);
+    if (rc < 0)
+        return answer(call, rc);
+    call->finish = host_bound;
+    use_address(call, 1);
+}
+
+/* ---- names that are told ---- */
+
+/* Writes an address as the kernel does: cut to the tracee's buffer of `size` bytes, its true length beside. */
+static int tell(struct call *call, uint64_t at, uint64_t length_at, int size, const struct address *address) {
+    int length = (int)address->length;
+    int rc = memory_write(call->task->tid, at, &address->un, (size_t)(size < length ? size : length));
+    return rc < 0 ? rc : memory_write(call->task->tid, length_at, &length, sizeof length);
+}
+
+/* The name of our descriptor fd that the tracee is to be told; false: the kernel's is right. */
+static bool told_name(struct call *call, int fd, bool of_peer, struct address *asked) {
+    struct address name = {.length = sizeof name.un};
+    struct sockaddr *un = (struct sockaddr *)&name.un;
+    if ((of_peer ? getpeername(fd, un, &name.length) : getsockname(fd, un, &name.length)) < 0)
+        return false;
+    return name.un.sun_family == AF_UNIX && name.length <= sizeof name.un && sockets_find(call->session, &name, asked);
+}
+
+/* getsockname and getpeername */
+void do_socket_name(struct call *call) {
+    struct address asked;
+    int size;
+    if (!sockets_any(call->session))
+        return;
+    CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
+    if (fd < 0 || !told_name(call, fd, call->row->detail == NAME_OF_PEER, &asked))
+        return;
+    int rc = memory_read(call->task->tid, call->arg[2], &size, sizeof size);
+    if (rc == 0)
+        rc = size < 0 ? -EINVAL : tell(call, call->arg[1], call->arg[2], size, &asked);
+    answer(call, rc);
+}
+
+static long accepted(struct call *call, long result) {
+    struct address asked;
+    if (result < 0)
+        return result;
+    CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)result);
+    if (fd >= 0 && told_name(call, fd, true, &asked))
+        (void)tell(call, call->arg[1], call->arg[2], call->scratch->size, &asked);
+    return result;
+}
+
+static long received(struct call *call, long result) {
+    struct address name, asked;
+    int length = 0;
+    if (result < 0 || memory_read(call->task->tid, call->arg[5], &length, sizeof length) < 0 ||
+        length <= (int)PATH_AT || length > call->scratch->size || length > (int)sizeof name.un)
+        return result;
+    name.length = (socklen_t)length;
+    if (memory_read(call->task->tid, call->arg[4], &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
+        sockets_find(call->session, &name, &asked))
+        (void)tell(call, call->arg[4], call->arg[5], call->scratch->size, &asked);
+    return result;
+}
+
+static void watch_name(struct call *call, unsigned length_arg, finish_fn *finish) {
+    int *size = &call->scratch->size;
+    if (!sockets_any(call->session) || memory_read(call->task->tid, call->arg[length_arg], size, sizeof *size) < 0 ||
+        *size < 0)
+        return;
+    call->watch_exit = true;
+    call->finish = finish;
+}
+
+void do_accept(struct call *call) {
+    watch_name(call, 2, accepted);
+}
+
+void do_recvfrom(struct call *call) {
+    watch_name(call, 5, received);
+}

@@ -1,0 +1,122 @@
+/* stat.c - stat, lstat, fstat, newfstatat, statx; access, faccessat, faccessat2.
+ *
+ * Rules: while every object shows its real file's attributes a call about a descriptor is passed unseen; an
+ * untouched path is passed.  Questions about writing are the view's: the lower may be read-only and the view not.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include "internal.h"
+
+#ifndef STATX__RESERVED
+#define STATX__RESERVED 0x80000000u
+#endif
+
+/* The kernel's struct stat is the C library's on the 64-bit architectures (asm/stat.h). */
+static void to_stat(const struct statx *from, struct stat *to) {
+    memset(to, 0, sizeof *to);
+    to->st_dev = makedev(from->stx_dev_major, from->stx_dev_minor);
+    to->st_ino = from->stx_ino;
+    to->st_nlink = from->stx_nlink;
+    to->st_mode = from->stx_mode;
+    to->st_uid = from->stx_uid;
+    to->st_gid = from->stx_gid;
+    to->st_rdev = makedev(from->stx_rdev_major, from->stx_rdev_minor);
+    to->st_size = (off_t)from->stx_size;
+    to->st_blksize = from->stx_blksize;
+    to->st_blocks = (blkcnt_t)from->stx_blocks;
+    to->st_atim = (struct timespec){from->stx_atime.tv_sec, from->stx_atime.tv_nsec};
+    to->st_mtim = (struct timespec){from->stx_mtime.tv_sec, from->stx_mtime.tv_nsec};
+    to->st_ctim = (struct timespec){from->stx_ctime.tv_sec, from->stx_ctime.tv_nsec};
+}
+
+static void answer_stat(struct call *call, unsigned arg, const struct statx *stx) {
+    struct stat st;
+    to_stat(stx, &st);
+    answer_bytes(call, call->arg[arg], &st, sizeof st, 0);
+}
+
+static void answer_statx(struct call *call, unsigned arg, const struct statx *stx) {
+    answer_bytes(call, call->arg[arg], stx, sizeof *stx, 0);
+}
+
+/* A call about a descriptor of which the real file tells the truth. */
+static bool tells_truth(struct call *call) {
+    const struct call_row *row = call->row;
+    char first;
+    if (row->operand[0].path != NO_ARG) {
+        if (!(call->arg[row->at_flags == NO_ARG ? 0 : row->at_flags] & AT_EMPTY_PATH) || row->at_flags == NO_ARG)
+            return false;
+        uint64_t address = call->arg[row->operand[0].path];
+        if (address && memory_read_string(call->task->tid, address, &first, 1) != 0)
+            return false;
+    }
+    view_enter(call);
+    bool truth = view_attr_is_real(call->view);
+    view_leave(call);
+    return truth;
+}
+
+/* The attributes that the view shows.  False: the verdict is there. */
+static bool attributes(struct call *call, struct statx *stx) {
+    char link[PROC_LINK];
+    struct location *loc = reading(call);
+    if (!loc)
+        return false;
+    int rc;
+    if (call->scratch->given[0].by_fd) {
+        descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
+        if (statx(AT_FDCWD, link, 0, STATX_BASIC_STATS | STATX_BTIME, stx) < 0)
+            return false;
+        rc = view_fix_attr(call->view, call->scratch->given[0].real, stx);
+    } else {
+        rc = view_getattr(call->view, loc, stx);
+    }
+    if (rc < 0)
+        answer(call, rc);
+    return rc == 0;
+}
+
+void do_stat(struct call *call) {
+    struct statx stx;
+    if (!tells_truth(call) && attributes(call, &stx))
+        answer_stat(call, after_operand(call), &stx);
+}
+
+void do_statx(struct call *call) {
+    struct statx stx;
+    unsigned flags = (unsigned)call->arg[2], mask = (unsigned)call->arg[3];
+    if ((flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || (mask & STATX__RESERVED))
+        return answer(call, -EINVAL);
+    if (!tells_truth(call) && attributes(call, &stx))
+        answer_statx(call, 4, &stx);
+}
+
+void do_access(struct call *call) {
+    struct target target;
+    struct cred cred;
+    int mode = (int)call->arg[after_operand(call)];
+    if (mode & ~(R_OK | W_OK | X_OK))
+        return answer(call, -EINVAL);
+    int rc = resolve(call, &target);
+    const struct location *loc = target.loc;
+    if (target.pass && (!(mode & W_OK) || !loc->overlay || rc < 0))
+        return;
+    if (rc < 0)
+        return answer(call, rc);
+    if (target.by_fd && (target.kind != OBJECT_NAMED || loc->detached || !loc->overlay))
+        return;
+    if (loc->hidden || loc->type == 0)
+        return answer(call, -ENOENT);
+    if (!loc->overlay)
+        return host_verdict(call, 0, target.loc);
+    bool effective = call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EACCESS);
+    answer(call, view_permission(call->view, loc, effective ? &call->task->cred : task_real_cred(call, &cred), mode));
+}

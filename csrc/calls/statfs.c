@@ -1,0 +1,59 @@
+/* statfs.c - statfs and fstatfs; inotify_add_watch and fanotify_mark, which watch where a path leads.
+ *
+ * Rule: a watch is set on the real object, which is the tracee's to do: it gets the real path.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
+#include <sys/statfs.h>
+
+#include "internal.h"
+
+void do_statfs(struct call *call) {
+    struct statfs buffer;
+    struct location *loc = reading(call);
+    if (!loc)
+        return;
+    memset(&buffer, 0, sizeof buffer);
+    int rc = view_statfs(call->view, loc, &buffer);
+    if (rc < 0)
+        return answer(call, rc);
+    answer_bytes(call, call->arg[after_operand(call)], &buffer, sizeof buffer, 0);
+}
+
+/* The same call on the real path of what the path names, followed or not as flag says. */
+static void watch_real(struct call *call, bool follow) {
+    struct target target;
+    struct location *loc = &call->scratch->loc[0];
+    int rc = fetch(call, 0);
+    if (rc < 0)
+        return answer(call, rc);
+    view_enter(call);
+    rc = walk_given(call, 0, follow ? WALK_FOLLOW : 0, &target);
+    if (target.pass || target.by_fd)
+        return;
+    if (rc < 0)
+        return answer(call, rc);
+    if (loc->hidden || loc->type == 0)
+        return answer(call, -ENOENT);
+    if (!loc->overlay)
+        return host_verdict(call, 0, loc);
+    rc = view_permission(call->view, loc, &call->task->cred, R_OK);
+    if (rc == 0)
+        rc = view_real(call->view, loc, call->scratch->real);
+    if (rc < 0)
+        return answer(call, rc);
+    substitute_string(call, (unsigned)call->row->operand[0].path, call->scratch->real);
+}
+
+void do_inotify_add_watch(struct call *call) {
+    watch_real(call, !(call->arg[2] & IN_DONT_FOLLOW));
+}
+
+void do_fanotify_mark(struct call *call) {
+    watch_real(call, !(call->arg[1] & FAN_MARK_DONT_FOLLOW));
+}

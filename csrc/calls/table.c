@@ -1,0 +1,206 @@
+/* table.c - the system calls that are trapped: one row a call, data only.
+ *
+ * Rules: every call of Linux that takes a path or a directory descriptor, or changes metadata through a
+ * descriptor, has a row here; a call that only some arguments make interesting says which, so that the
+ * filter lets the rest run untrapped.  New calls get a row before call_table_last is raised.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/fs.h>
+#include <linux/sched.h>
+
+#include "internal.h"
+#include "numbers.h"
+
+/* Requests beside FS_IOC_* that change a file or a directory whose descriptor is open for reading. */
+#define FAT_SET_ATTRIBUTES 0x40047211u              /* linux/msdos_fs.h */
+#define ENABLE_VERITY 0x40806685u                   /* linux/fsverity.h */
+#define SET_ENCRYPTION_POLICY 0x800c6613u           /* linux/fscrypt.h */
+#define SET_VERSION 0x40087602u                     /* FS_IOC_SETVERSION */
+#define BTRFS_SNAP_CREATE 0x50009401u               /* linux/btrfs.h */
+#define BTRFS_SUBVOL_CREATE 0x5000940eu
+#define BTRFS_SNAP_DESTROY 0x5000940fu
+#define BTRFS_SNAP_CREATE_V2 0x50009417u
+#define BTRFS_SUBVOL_CREATE_V2 0x50009418u
+#define BTRFS_SUBVOL_SETFLAGS 0x4008941au
+#define BTRFS_SNAP_DESTROY_V2 0x5000943fu
+
+static const uint32_t changing_requests[] = {
+    FS_IOC_SETFLAGS,      FS_IOC32_SETFLAGS,      FS_IOC_FSSETXATTR,     FAT_SET_ATTRIBUTES,   ENABLE_VERITY,
+    SET_ENCRYPTION_POLICY, SET_VERSION,           BTRFS_SNAP_CREATE,     BTRFS_SUBVOL_CREATE,  BTRFS_SNAP_DESTROY,
+    BTRFS_SNAP_CREATE_V2, BTRFS_SUBVOL_CREATE_V2, BTRFS_SUBVOL_SETFLAGS, BTRFS_SNAP_DESTROY_V2, 0,
+};
+static const uint32_t bpf_path_commands[] = {BPF_OBJ_PIN, BPF_OBJ_GET, 0};
+
+#define NOFOLLOW AT_SYMLINK_NOFOLLOW
+#define EMPTY AT_EMPTY_PATH
+
+/* Which argument is what. */
+#define NO_OPERAND {NO_ARG, NO_ARG}
+#define NOTHING .operand = {NO_OPERAND, NO_OPERAND}, .at_flags = NO_ARG
+#define PATH(p) .operand = {{NO_ARG, p}, NO_OPERAND}, .at_flags = NO_ARG
+#define FD .operand = {{0, NO_ARG}, NO_OPERAND}, .at_flags = NO_ARG
+#define AT(d, p) .operand = {{d, p}, NO_OPERAND}, .at_flags = NO_ARG
+#define AT_WITH(d, p, f, allowed) .operand = {{d, p}, NO_OPERAND}, .at_flags = (f), .at_allowed = (allowed)
+#define FOLLOW .walk = WALK_FOLLOW
+#define PARENT .walk = WALK_PARENT
+
+/* How the filter meets it. */
+#define IF_SET(n, mask) .filter = FILTER_TRAP_IF_SET, .filter_arg = (n), .filter_mask = (mask)
+#define IF_IN(n, values) .filter = FILTER_TRAP_IF_IN, .filter_arg = (n), .filter_values = (values)
+#define ANY UINT64_MAX
+
+#define ROW(call, how, ...) {.nr = __NR_##call, .name = #call, .handler = how, __VA_ARGS__}
+#define WITHOUT(call, error) {.nr = __NR_##call, .name = #call, .filter = FILTER_ERRNO, .filter_errno = error, NOTHING}
+#define REFUSED(call, error) ROW(call, do_refuse, NOTHING, .detail = error)
+
+const struct call_row call_table[] = {
+    /* opening */
+    ROW(open, do_open, PATH(0)),
+    ROW(creat, do_open, PATH(0), .detail = OPEN_CREAT),
+    ROW(openat, do_open, AT(0, 1)),
+    ROW(openat2, do_openat2, AT(0, 1)),
+
+    /* attributes, asked for */
+    ROW(stat, do_stat, PATH(0), FOLLOW),
+    ROW(lstat, do_stat, PATH(0)),
+    ROW(fstat, do_stat, FD),
+    ROW(newfstatat, do_stat, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT), FOLLOW, .null_path = NULL_IS_EMPTY),
+    ROW(statx, do_statx, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE), FOLLOW,
+        .null_path = NULL_IS_EMPTY),
+    ROW(access, do_access, PATH(0), FOLLOW),
+    ROW(faccessat, do_access, AT(0, 1), FOLLOW),
+    ROW(faccessat2, do_access, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_EACCESS), FOLLOW),
+    ROW(statfs, do_statfs, PATH(0), FOLLOW),
+    ROW(fstatfs, do_statfs, FD),
+    ROW(readlink, do_readlink, PATH(0)),
+    ROW(readlinkat, do_readlink, .operand = {{0, 1}, NO_OPERAND}, .at_flags = NO_ARG, .null_path = EMPTY_IS_DESCRIPTOR),
+
+    /* attributes, changed */
+    ROW(chmod, do_chmod, PATH(0), FOLLOW),
+    ROW(fchmod, do_chmod, FD),
+    ROW(fchmodat, do_chmod, AT(0, 1), FOLLOW),
+    ROW(fchmodat2, do_chmod, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(chown, do_chown, PATH(0), FOLLOW),
+    ROW(lchown, do_chown, PATH(0)),
+    ROW(fchown, do_chown, FD),
+    ROW(fchownat, do_chown, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(truncate, do_truncate, PATH(0), FOLLOW),
+    ROW(utime, do_utime, PATH(0), FOLLOW),
+    ROW(utimes, do_utimes, PATH(0), FOLLOW),
+    ROW(futimesat, do_utimes, AT(0, 1), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
+    ROW(utimensat, do_utimensat, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
+    ROW(ioctl, do_ioctl, FD, IF_IN(1, changing_requests)),
+
+    /* extended attributes */
+    ROW(getxattr, do_getxattr, PATH(0), FOLLOW),
+    ROW(lgetxattr, do_getxattr, PATH(0)),
+    ROW(fgetxattr, do_getxattr, FD),
+    ROW(getxattrat, do_getxattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(listxattr, do_listxattr, PATH(0), FOLLOW),
+    ROW(llistxattr, do_listxattr, PATH(0)),
+    ROW(flistxattr, do_listxattr, FD),
+    ROW(listxattrat, do_listxattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(setxattr, do_setxattr, PATH(0), FOLLOW),
+    ROW(lsetxattr, do_setxattr, PATH(0)),
+    ROW(fsetxattr, do_setxattr, FD),
+    ROW(setxattrat, do_setxattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(removexattr, do_removexattr, PATH(0), FOLLOW),
+    ROW(lremovexattr, do_removexattr, PATH(0)),
+    ROW(fremovexattr, do_removexattr, FD),
+    ROW(removexattrat, do_removexattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
+    WITHOUT(file_getattr, ENOSYS),
+    WITHOUT(file_setattr, ENOSYS),
+
+    /* names */
+    ROW(mkdir, do_mkdir, PATH(0), PARENT),
+    ROW(mkdirat, do_mkdir, AT(0, 1), PARENT),
+    ROW(mknod, do_mknod, PATH(0), PARENT),
+    ROW(mknodat, do_mknod, AT(0, 1), PARENT),
+    ROW(symlink, do_symlink, PATH(1), PARENT),
+    ROW(symlinkat, do_symlink, AT(1, 2), PARENT),
+    ROW(unlink, do_unlink, PATH(0), PARENT),
+    ROW(rmdir, do_unlink, PATH(0), PARENT, .detail = UNLINK_DIRECTORY),
+    ROW(unlinkat, do_unlink, AT_WITH(0, 1, 2, AT_REMOVEDIR), PARENT),
+    ROW(rename, do_rename, .operand = {{NO_ARG, 0}, {NO_ARG, 1}}, .at_flags = NO_ARG, PARENT),
+    ROW(renameat, do_rename, .operand = {{0, 1}, {2, 3}}, .at_flags = NO_ARG, PARENT),
+    ROW(renameat2, do_rename, .operand = {{0, 1}, {2, 3}}, .at_flags = 4, PARENT),
+    ROW(link, do_link, .operand = {{NO_ARG, 0}, {NO_ARG, 1}}, .at_flags = NO_ARG),
+    ROW(linkat, do_link, .operand = {{0, 1}, {2, 3}}, .at_flags = 4, .at_allowed = AT_SYMLINK_FOLLOW | EMPTY),
+
+    /* directories */
+    ROW(getdents, do_getdents, FD),
+    ROW(getdents64, do_getdents, FD, .detail = DIRENT_WIDE),
+    ROW(chdir, do_chdir, PATH(0), FOLLOW),
+    ROW(fchdir, do_fchdir, FD),
+    ROW(getcwd, do_getcwd, NOTHING),
+    ROW(chroot, do_chroot, PATH(0), FOLLOW),
+
+    /* programs */
+    ROW(execve, do_execve, PATH(0), FOLLOW),
+    ROW(execveat, do_execve, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY | AT_EXECVE_CHECK), FOLLOW),
+    WITHOUT(uselib, ENOSYS),
+
+    /* sockets */
+    ROW(bind, do_bind, NOTHING),
+    ROW(connect, do_connect, NOTHING),
+    ROW(sendto, do_sendto, NOTHING, IF_SET(4, ANY)),
+    ROW(sendmsg, do_sendmsg, NOTHING),
+    ROW(sendmmsg, do_sendmmsg, NOTHING),
+    ROW(getsockname, do_socket_name, NOTHING),
+    ROW(getpeername, do_socket_name, NOTHING, .detail = NAME_OF_PEER),
+    ROW(accept, do_accept, NOTHING, IF_SET(1, ANY)),
+    ROW(accept4, do_accept, NOTHING, IF_SET(1, ANY)),
+    ROW(recvfrom, do_recvfrom, NOTHING, IF_SET(4, ANY)),
+
+    /* watches */
+    ROW(inotify_add_watch, do_inotify_add_watch, PATH(1)),
+    ROW(fanotify_mark, do_fanotify_mark, AT(3, 4), .null_path = NULL_IS_DESCRIPTOR),
+
+    /* who asks */
+    ROW(umask, do_umask, NOTHING),
+    ROW(setuid, do_set_credentials, NOTHING),
+    ROW(setgid, do_set_credentials, NOTHING),
+    ROW(setreuid, do_set_credentials, NOTHING),
+    ROW(setregid, do_set_credentials, NOTHING),
+    ROW(setresuid, do_set_credentials, NOTHING),
+    ROW(setresgid, do_set_credentials, NOTHING),
+    ROW(setfsuid, do_set_credentials, NOTHING),
+    ROW(setfsgid, do_set_credentials, NOTHING),
+    ROW(setgroups, do_set_credentials, NOTHING),
+    ROW(capset, do_set_credentials, NOTHING),
+
+    /* what would leave the view */
+    ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)),
+    ROW(unshare, do_unshare, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER)),
+    ROW(setns, do_setns, NOTHING),
+    WITHOUT(clone3, ENOSYS),
+    WITHOUT(io_uring_setup, ENOSYS),
+    WITHOUT(io_uring_enter, ENOSYS),
+    WITHOUT(io_uring_register, ENOSYS),
+    WITHOUT(landlock_create_ruleset, EOPNOTSUPP),
+    WITHOUT(name_to_handle_at, EOPNOTSUPP),
+    REFUSED(open_by_handle_at, EPERM),
+    ROW(bpf, do_refuse, NOTHING, IF_IN(0, bpf_path_commands), .detail = EPERM),
+    REFUSED(mount, EPERM),
+    REFUSED(umount2, EPERM),
+    REFUSED(pivot_root, EPERM),
+    REFUSED(fsopen, EPERM),
+    REFUSED(fsconfig, EPERM),
+    REFUSED(fsmount, EPERM),
+    REFUSED(fspick, EPERM),
+    REFUSED(open_tree, EPERM),
+    REFUSED(open_tree_attr, EPERM),
+    REFUSED(move_mount, EPERM),
+    REFUSED(mount_setattr, EPERM),
+    REFUSED(quotactl, EPERM),
+    REFUSED(quotactl_fd, EPERM),
+    REFUSED(swapon, EPERM),
+    REFUSED(swapoff, EPERM),
+    REFUSED(acct, EPERM),
+};
+const size_t call_table_size = sizeof call_table / sizeof *call_table;
+const int call_table_last = __NR_file_setattr;

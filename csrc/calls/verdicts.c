@@ -1,0 +1,193 @@
+/* verdicts.c - the verdicts that handlers have in common.
+ *
+ * Rules: a call that changes something is passed only on a place that no overlay covers, or on an object without
+ * a name that belongs to no lower layer; what cannot be told apart is refused.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "internal.h"
+
+void view_enter(struct call *call) {
+    if (call->scratch->entered)
+        return;
+    view_lock(call->view);
+    call->scratch->entered = true;
+}
+
+void view_leave(struct call *call) {
+    if (!call->scratch || !call->scratch->entered)
+        return;
+    call->scratch->entered = false;
+    view_unlock(call->view);
+}
+
+void answer(struct call *call, long value) {
+    call->verdict = VERDICT_RETURN;
+    call->value = value;
+}
+
+void answer_bytes(struct call *call, uint64_t address, const void *data, size_t size, long value) {
+    view_leave(call);
+    int rc = size ? memory_write(call->task->tid, address, data, size) : 0;
+    answer(call, rc < 0 ? rc : value);
+}
+
+void refuse(struct call *call, int error, const char *reason) {
+    answer(call, -error);
+    call->reason = reason;
+    call->kill = call->session->flags & PTO_STRICT;
+    if (call->session->stats)
+        __atomic_add_fetch(&call->session->stats->refused, 1, __ATOMIC_RELAXED);
+}
+
+static struct replacement *next_replacement(struct call *call, unsigned arg) {
+    struct replacement *replacement = &call->replacements[call->n_replacements++];
+    call->verdict = VERDICT_SUBSTITUTE;
+    replacement->arg = arg;
+    return replacement;
+}
+
+void substitute_value(struct call *call, unsigned arg, uint64_t value) {
+    struct replacement *replacement = next_replacement(call, arg);
+    replacement->value = value;
+}
+
+void substitute_bytes(struct call *call, unsigned arg, const void *data, size_t size) {
+    struct replacement *replacement = next_replacement(call, arg);
+    replacement->bytes = true;
+    replacement->data = data;
+    replacement->size = size;
+}
+
+void substitute_string(struct call *call, unsigned arg, const char *string) {
+    substitute_bytes(call, arg, string, strlen(string) + 1);
+}
+
+/* The canonical path has lost what the call may be refused for: keep a slash or a dot at its end. */
+static int keep_ending(struct location *loc) {
+    const char *ending = loc->last == LAST_DOT || loc->last == LAST_DOTDOT ? "/." : loc->slash ? "/" : "";
+    size_t length = strlen(ending);
+    if (loc->length + length >= sizeof loc->path)
+        return -ENAMETOOLONG;
+    memcpy(loc->path + loc->length, ending, length + 1);
+    loc->length += length;
+    return 0;
+}
+
+void host_verdict(struct call *call, unsigned i, struct location *loc) {
+    if (loc->pass)
+        return;
+    int rc = keep_ending(loc);
+    if (rc < 0)
+        return answer(call, rc);
+    substitute_string(call, (unsigned)call->row->operand[i].path, loc->path);
+}
+
+struct location *reading(struct call *call) {
+    struct target target;
+    int rc = resolve(call, &target);
+    if (target.pass)
+        return NULL;
+    if (rc < 0) {
+        answer(call, rc);
+        return NULL;
+    }
+    if (target.by_fd && (target.kind != OBJECT_NAMED || target.loc->detached || !target.loc->overlay))
+        return NULL;
+    if (target.loc->hidden || target.loc->type == 0) {
+        answer(call, -ENOENT);
+        return NULL;
+    }
+    if (!target.loc->overlay) {
+        host_verdict(call, 0, target.loc);
+        return NULL;
+    }
+    return target.loc;
+}
+
+/* True when real is, or was, an object of the upper layer. */
+static bool in_upper(struct call *call, const char *real) {
+    struct location *loc = &call->scratch->spare;
+    if (!loc->upper)
+        return false;
+    return loc->detached || (view_real(call->view, loc, call->scratch->real) == 0 && strcmp(call->scratch->real, real) == 0);
+}
+
+void change_unnamed(struct call *call, const char *link) {
+    struct call_scratch *scratch = call->scratch;
+    struct stat object;
+    int kind = object_read(link, scratch->text);
+    if (kind < 0)
+        return answer(call, kind == -ENOENT ? -EBADF : kind);
+    if (kind == OBJECT_ANONYMOUS)
+        return;
+    if (stat(link, &object) < 0)
+        return answer(call, -errno);
+    if (kind == OBJECT_DELETED && object.st_nlink == 0)
+        return;
+    int rc = view_locate(call->view, scratch->text, &scratch->spare);
+    if (rc == 0 && (!scratch->spare.overlay || in_upper(call, scratch->text)))
+        return;
+    refuse(call, EROFS, "the file belongs to a lower layer and has no name any more");
+}
+
+/* The row's call makes the name that its operand gives. */
+static bool makes_name(const struct call *call, unsigned i) {
+    handler_fn *handler = call->row->handler;
+    return handler == do_mkdir || handler == do_mknod || handler == do_symlink || i == 1;
+}
+
+struct location *settle_change(struct call *call, unsigned i, int error, const struct target *target) {
+    char link[PROC_LINK];
+    struct location *loc = target->loc;
+    if (error < 0)
+        answer(call, error);
+    else if (target->by_fd && (target->kind != OBJECT_NAMED || loc->detached)) {
+        descriptor_link(call->task->tid, call->scratch->given[i].fd, link);
+        change_unnamed(call, link);
+    } else if (loc->hidden)
+        answer(call, makes_name(call, i) ? -EACCES : -ENOENT);
+    else if (!loc->overlay && loc->magic) {
+        change_unnamed(call, loc->path);
+        if (call->verdict == VERDICT_PASS)
+            host_verdict(call, i, loc);
+    } else if (!loc->overlay && target->by_fd)
+        return NULL;
+    else if (!loc->overlay)
+        host_verdict(call, i, loc);
+    else
+        return loc;
+    return NULL;
+}
+
+struct location *changing(struct call *call) {
+    struct target target;
+    int rc = resolve(call, &target);
+    struct location *loc = settle_change(call, 0, rc, &target);
+    /* The f… calls refuse O_PATH descriptors; AT_EMPTY_PATH takes them. */
+    if (!loc || !call->scratch->given[0].bare)
+        return loc;
+    int flags = descriptor_flags(call->task->tid, call->scratch->given[0].fd);
+    if (flags >= 0 && !(flags & O_PATH))
+        return loc;
+    answer(call, flags < 0 ? flags : -EBADF);
+    return NULL;
+}
+
+static long nothing_more(struct call *call, long result) {
+    (void)call;
+    return result;
+}
+
+void watch(struct call *call, uint64_t *generation, unsigned *pending) {
+    __atomic_add_fetch(pending, 1, __ATOMIC_SEQ_CST);
+    call->scratch->generation = generation;
+    call->scratch->pending = pending;
+    call->watch_exit = true;
+    call->finish = nothing_more;
+}
