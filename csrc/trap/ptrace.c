@@ -117,6 +117,7 @@ static void release_held(void *arg, struct tracee *tracee) {
 /* ---- events ---- */
 
 static void at_death(struct ptrace_trap *trap, struct tracee *tracee, pid_t tid, int status) {
+    follow_death(&trap->follow, tid);
     if (tid == trap->cmd) {
         trap->run->result->status = status;
         trap->cmd_ended = true;
@@ -157,6 +158,7 @@ static void at_fork(struct ptrace_trap *trap, struct tracee *parent, int event) 
     if (ptrace(PTRACE_GETEVENTMSG, parent->task.tid, NULL, &child_tid) < 0)
         return;
     uint64_t flags = clone_flags(parent, event);
+    follow_child(&trap->follow, parent->task.tid, (pid_t)child_tid);
     if (!(flags & CLONE_THREAD))
         trap->run->result->stats.processes++;
     struct tracee *child = tracees_find(&trap->tracees, (pid_t)child_tid);
@@ -199,6 +201,8 @@ static struct tracee *take_leaders_place(struct ptrace_trap *trap, struct tracee
     if (!tracee)
         return leader;
     pid_t tid = leader->task.tid;
+    follow_death(&trap->follow, tid);
+    follow_rename(&trap->follow, former, tid);
     verdict_at_death(trap, leader);
     tracees_remove(&trap->tracees, leader);
     tracees_rename(&trap->tracees, tracee, tid);
@@ -343,7 +347,11 @@ static int seize(struct ptrace_trap *trap) {
 }
 
 static int make_filter(struct run *run, struct filter *filter) {
-    static const struct filter_extra extras[] = {{.nr = __NR_clone, .arg = 0, .mask = CLONE_UNTRACED}};
+    static const struct filter_extra extras[] = {
+        {.nr = __NR_clone, .arg = 0, .mask = CLONE_UNTRACED},
+        {.nr = __NR_sched_getaffinity, .arg = 1, .mask = UINT64_MAX},   /* a size: never 0 in earnest */
+        {.nr = __NR_sched_setaffinity, .arg = 1, .mask = UINT64_MAX},
+    };
     int err = filter_make(filter, SECCOMP_RET_TRACE, extras, sizeof extras / sizeof extras[0]);
     return err ? run_fail(run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL) : 0;
 }
@@ -375,6 +383,7 @@ int ptrace_run(struct run *run) {
         return run_fail(run, PTO_STAGE_SETUP, ENOMEM, "ptrace", NULL);
     trap->run = run;
     trap->start = (struct start){.go = -1, .report = -1};
+    follow_init(&trap->follow);
     int err = start(trap);
     if (err && trap->cmd)
         (void)kill(trap->cmd, SIGKILL);
@@ -383,6 +392,7 @@ int ptrace_run(struct run *run) {
         err = run_fail(run, PTO_STAGE_SETUP, -served, "wait", NULL);
     if (!err)
         err = start_outcome(run, &trap->start);
+    follow_clear(&trap->follow);
     tracees_each(&trap->tracees, forget, trap);
     start_close(&trap->start);
     free(trap);

@@ -5,6 +5,7 @@
 #ifndef PTOVERLAY_PTRACE_H
 #define PTOVERLAY_PTRACE_H
 
+#include "follow.h"
 #include "run.h"
 #include "start.h"
 #include "tracee.h"
@@ -13,6 +14,7 @@ struct ptrace_trap {
     struct run *run;
     struct tracees tracees;
     struct start start;
+    struct follow follow;
     pid_t cmd;                /* process id of CMD */
     bool cmd_ended;           /* reaped; its status is in the result */
     bool ending;              /* all tracees are being killed */

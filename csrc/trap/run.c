@@ -1,7 +1,7 @@
 /* run.c - pto_run and pto_signal.
  *
  * Rules: a run lives on a thread of its own, because ptrace belongs to a thread and because only children of
- * that thread may be waited for: the process around us has children of its own.  That thread takes no signals.
+ * that thread may be waited for: the process around us has children of its own.  That thread takes no signals but SIGCHLD.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -92,12 +92,14 @@ static void *run_thread(void *arg) {
     return (void *)(intptr_t)ptrace_run(run);
 }
 
-/* Joins the run's thread; the run's signals are for the other threads of the process. */
+/* Joins the run's thread; signals are for the other threads of the process.  Not so SIGCHLD: every stop of a
+ * tracee sends it, and the kernel drops an ignored signal at once only where it is not blocked; else it would wake
+ * another thread for each (sig_ignored, kernel/signal.c). */
 static int run_on_thread(struct run *run) {
-    sigset_t all, before;
-    if (sigfillset(&all) < 0)
+    sigset_t most, before;
+    if (sigfillset(&most) < 0 || sigdelset(&most, SIGCHLD) < 0)
         return -errno;
-    int err = pthread_sigmask(SIG_SETMASK, &all, &before);
+    int err = pthread_sigmask(SIG_SETMASK, &most, &before);
     if (err)
         return -err;
     pthread_t thread;

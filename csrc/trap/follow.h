@@ -1,0 +1,43 @@
+/* follow.h - keeps the supervisor on the CPU of the tracee that it serves.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_FOLLOW_H
+#define PTOVERLAY_FOLLOW_H
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct follow {
+    pid_t self;                 /* thread id of the supervisor */
+    pid_t last;                 /* whose stop was served last … */
+    unsigned streak;            /* … and how many of its in a row */
+    pid_t refused;              /* could not be tied */
+    uint64_t stops;             /* all stops served */
+    pid_t tied;                 /* tracee that shares our CPU, 0: none */
+    cpu_set_t tracee_cpus;      /* what it may use by right */
+    cpu_set_t own_cpus;         /* what the supervisor may use by right */
+    bool off;                   /* one CPU only, or too many to name */
+    bool has_thread, asleep, ending;
+    pthread_t thread;           /* loosens a tie that has no use any more */
+    pthread_mutex_t lock;       /* of tied, and of what is done to the tied tracee */
+    pthread_cond_t wake;
+};
+
+/* The calling thread is the supervisor. */
+void follow_init(struct follow *follow);
+void follow_clear(struct follow *follow);
+/* At a stop of tid, before it is resumed. */
+void follow_stop(struct follow *follow, pid_t tid);
+/* From here on all is as if nobody had followed, until the next tie: before CPU affinity is asked for or changed. */
+void follow_loosen(struct follow *follow);
+/* At parent's fork, vfork or clone event: child gets the CPUs that are parent's by right. */
+void follow_child(struct follow *follow, pid_t parent, pid_t child);
+void follow_death(struct follow *follow, pid_t tid);
+/* The thread got another id, see execve(2). */
+void follow_rename(struct follow *follow, pid_t former, pid_t tid);
+
+#endif
