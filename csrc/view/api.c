@@ -140,6 +140,8 @@ int pto_link(pto_view *view, const char *from, const char *to) {
     API api;
     struct location target;
     int error = api_begin(&api, view, from, 0);
+    if (!error && api.loc.type == 0)
+        error = -ENOENT;
     if (!error)
         error = api_walk(view, to, WALK_PARENT, &target);
     return error ? error : view_link(view, &api.loc, &target, &view->own);

@@ -171,8 +171,29 @@ static int candidate(const struct overlay *ovl, uint32_t parent, const struct lo
     return at < 0 ? at : join(path, path, (size_t)at, name, length);
 }
 
-/* Searches the lowers of parent for name, a name or an absolute redirect. 0 or -errno. */
-static int probe_lowers(struct overlay *ovl, uint32_t parent, const char *name, size_t length, struct probe *probe) {
+/* The directories on the way of an absolute redirect, in one layer, as ovl_lookup_layer(): 1 when all are there, 0 when this
+ * layer lacks one.  *stop: something on the way hides what the layers below have. */
+static int check_way(const struct overlay *ovl, const struct layer *layer, const char *path, bool *stop) {
+    char way[PATH_MAX], value[2];
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        struct stat st;
+        memcpy(way, path, (size_t)(slash - path));
+        way[slash - path] = '\0';
+        if (fstatat(layer->fd, way, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return errno == ENOENT ? 0 : -errno;
+        if (!S_ISDIR(st.st_mode)) {
+            *stop = true;
+            return 0;
+        }
+        if (private_get_at(ovl, layer, way, "opaque", value, sizeof value) == 1 && value[0] == 'y')
+            *stop = true;
+    }
+    return 1;
+}
+
+/* Searches the lowers of parent for name: the entry's own, or what a redirect says in its place. 0 or -errno. */
+static int probe_lowers(struct overlay *ovl, uint32_t parent, const char *name, size_t length, bool own_name,
+                        struct probe *probe) {
     char path[PATH_MAX], current[PATH_MAX], redirect[PATH_MAX] = "";
     struct lower_dir dirs[LOWERS_MAX];
     const struct lower_dir *next = dirs, *end = dirs + lower_dirs(ovl, parent, dirs);
@@ -181,10 +202,15 @@ static int probe_lowers(struct overlay *ovl, uint32_t parent, const char *name, 
         return -ENAMETOOLONG;
     memcpy(current, name, length);
     current[length] = '\0';
-    bool derived = name[0] != '/', opaque = false;
+    bool derived = own_name, opaque = false;
+    bool stop = false;
     int more = 1;
-    for (unsigned layer = 1; layer <= ovl->n_lowers && more > 0; layer++) {
+    for (unsigned layer = 1; layer <= ovl->n_lowers && more > 0 && !stop; layer++) {
         int at = candidate(ovl, parent, &next, end, layer, current, length, path);
+        if (at > 0 && current[0] == '/') {
+            int whole = check_way(ovl, &ovl->layers[layer], path, &stop);
+            at = whole <= 0 ? whole : at;
+        }
         if (at == 0)
             continue;
         more = at < 0 ? at : probe_layer(ovl, probe, layer, path, derived, &opaque, redirect);
@@ -240,9 +266,9 @@ static int keep_target(struct overlay *ovl, uint32_t d) {
     return 0;
 }
 
-static int lookup_lower_as(struct overlay *ovl, uint32_t d, const char *name, size_t length) {
+static int lookup_lower_as(struct overlay *ovl, uint32_t d, const char *name, size_t length, bool own_name) {
     struct probe probe;
-    int error = probe_lowers(ovl, at(ovl, d)->parent, name, length, &probe);
+    int error = probe_lowers(ovl, at(ovl, d)->parent, name, length, own_name, &probe);
     if (!error)
         error = take_probe(ovl, d, &probe);
     return error;
@@ -251,7 +277,7 @@ static int lookup_lower_as(struct overlay *ovl, uint32_t d, const char *name, si
 static int lookup_lower(struct overlay *ovl, uint32_t d) {
     char name[NAME_MAX + 1];
     entry_name(ovl, d, name);
-    int error = lookup_lower_as(ovl, d, name, at(ovl, d)->name_length);
+    int error = lookup_lower_as(ovl, d, name, at(ovl, d)->name_length, true);
     if (!error && at(ovl, d)->lower == DT_LNK && at(ovl, d)->upper == KIND_NONE)
         error = keep_target(ovl, d);
     return error;
@@ -269,7 +295,7 @@ int lower_positive(struct overlay *ovl, uint32_t d) {
     char name[NAME_MAX + 1];
     struct probe probe;
     entry_name(ovl, d, name);
-    int error = probe_lowers(ovl, at(ovl, d)->parent, name, at(ovl, d)->name_length, &probe);
+    int error = probe_lowers(ovl, at(ovl, d)->parent, name, at(ovl, d)->name_length, true, &probe);
     if (error)
         return error;
     probe_drop(ovl, &probe);
@@ -293,7 +319,7 @@ static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd) {
     int error;
     if (length > 0) {
         at(ovl, d)->flags |= D_REDIRECT;
-        error = lookup_lower_as(ovl, d, redirect, (size_t)length);
+        error = lookup_lower_as(ovl, d, redirect, (size_t)length, false);
         ovl->redirected = true;
     } else {
         error = lookup_lower(ovl, d);
