@@ -21,18 +21,18 @@ class Layers:
     Set `kept` once CMD ran: an upper that was made because it was missing then stays, as it was asked for.
     """
 
-    __slots__ = ("_made", "_temporary", "kept")
+    __slots__ = ("_made", "kept", "temporary")
 
     def __init__(self) -> None:
         self.kept = False
+        self.temporary: list[str] = []  # directories that are to be hidden in the view
         self._made: list[str] = []
-        self._temporary: list[str] = []
 
     def __enter__(self) -> "Layers":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for path in self._temporary:
+        for path in self.temporary:
             _remove_temporary(path)
         if not self.kept:
             for path in reversed(self._made):
@@ -65,7 +65,7 @@ class Layers:
         top = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"ptoverlay-{os.urandom(6).hex()}")
         try:
             os.mkdir(top, 0o700)
-            self._temporary.append(top)
+            self.temporary.append(top)
             # Programs that change their ids must get through to the upper, but need not see what else is there.
             os.chmod(top, 0o711)
             upper, work = os.path.join(top, "upper"), os.path.join(top, "work")

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 
-from ptoverlay import errors
+from ptoverlay import errors, options
 from ptoverlay.errors import Failure
 from ptoverlay.layers import Layers
 from ptoverlay.options import Overlay, Request
@@ -76,7 +76,7 @@ def run(request: Request) -> tuple[int, Any]:
     with Signals() as signals, Layers() as layers, View() as view:
         for overlay in request.overlays:
             view.add_overlay(overlay, *layers.prepare(overlay))
-        for kind, path in request.places:
+        for kind, path in (*request.places, *((options.HIDDEN, path) for path in layers.temporary)):
             view.add_place(kind, path)
         result: Any = ffi.new("struct pto_result *")
         trace = _start_trace(request)

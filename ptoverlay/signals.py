@@ -2,8 +2,8 @@
 
 Every signal that would end or stop us is blocked, and one thread takes them with sigwaitinfo(2).  What another
 process sent to us goes on to CMD.  What the kernel sent because of the terminal (Ctrl-C, Ctrl-Z, a hang-up) is
-dropped: CMD is in the same process group and has got it too.  When CMD has stopped, the core stops us as well, so that
-the shell that waits for us sees it.
+dropped: CMD is in the same process group and has got it too.  When CMD has stopped because of it, the core sends us the
+same signal, and then we stop as well, so that the shell that waits for us sees it.
 
 Rules: no handler in Python runs while CMD does, so none can raise; the mask is put back only when nothing is pending.
 
@@ -26,7 +26,8 @@ _LEFT_ALONE = {
     signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGSEGV, signal.SIGBUS,
     signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGSYS, signal.SIGPIPE, signal.SIGXFSZ,
 }
-_OF_TERMINAL = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_STOPPING = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_OF_TERMINAL = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT} | _STOPPING
 _SI_KERNEL = 0x80
 _DONE = signal.SIGRTMIN  # we send it to ourselves to end the waiting
 _RETRY = 0.01  # seconds
@@ -65,12 +66,16 @@ class Signals:
         try:
             while not self._done:
                 info = signal.sigwaitinfo(self._blocked)
-                if info.si_signo in _OF_TERMINAL and info.si_code == _SI_KERNEL:
-                    continue
-                while info.si_signo != _DONE and not self._done and not send(info.si_signo):
-                    time.sleep(_RETRY)
+                if info.si_pid == os.getpid() and info.si_code <= 0:
+                    _stop(info.si_signo)
+                elif info.si_signo not in _OF_TERMINAL or info.si_code != _SI_KERNEL:
+                    self._hand_on(info.si_signo, send)
         finally:
             self._running.release()
+
+    def _hand_on(self, number: int, send: Callable[[int], bool]) -> None:
+        while not send(number) and not self._done:
+            time.sleep(_RETRY)  # CMD is about to come
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -78,3 +83,11 @@ class Signals:
             pass  # came after CMD had ended
         signal.signal(signal.SIGCHLD, self._child)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+
+
+def _stop(number: int) -> None:
+    """Stops this process by its own signal until SIGCONT; any other signal of ours only ends a wait."""
+    if number in _STOPPING:
+        signal.pthread_kill(_thread.get_ident(), number)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})

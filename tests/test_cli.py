@@ -296,7 +296,7 @@ job=$!
 fg %1 >/dev/null
 echo stopped $?
 echo state $(cut -d' ' -f3 /proc/$job/stat)
-(sleep 0.2; kill -INT -$job) &
+(sleep 0.2; kill -TERM -$job) &
 fg %1 >/dev/null
 echo over $?
 """
@@ -309,7 +309,7 @@ def test_ctrl_z_stops_the_job_and_fg_goes_on(run: Run) -> None:
     terminal.type("\x1a")
     terminal.expect(f"stopped {128 + signal.SIGTSTP}")
     terminal.expect("state T")
-    terminal.expect(f"over {128 + signal.SIGINT}")
+    terminal.expect(f"over {128 + signal.SIGTERM}")
     assert terminal.status() == 0
 
 
