@@ -81,6 +81,7 @@ static void reset(struct call *call) {
     call->open_mode = 0;
     call->open_path = NULL;
     call->watch_exit = false;
+    call->any_time = false;
     call->kill = false;
     call->reason = NULL;
     call->trace_path = NULL;

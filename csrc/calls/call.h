@@ -86,6 +86,9 @@ struct call {
     mode_t open_mode;
     const char *open_path;                 /* OPEN: absolute real path; valid until call_end */
     bool watch_exit;                       /* PASS: finish is to run at the exit all the same */
+    bool any_time;                         /* watch_exit: the result does not matter (finish may be given 0) and it is
+                                            * in time before the task's next trapped call: the notify trap, which sees no
+                                            * exits, then runs it at that call, soon after, or when the task is dead */
     bool kill;                             /* --strict: the tracee is to be killed, with reason */
     const char *reason;                    /* why a call was refused; static text, or NULL */
     const char *trace_path;                /* view path for --trace, or NULL; valid until call_end */
@@ -95,10 +98,13 @@ struct call {
 
 /* What the trap does at a stop: call_begin decides (fills the out part); the trap carries the verdict
  * out; call_finish runs at the exit if the verdict asked for it (and returns the result to hand over);
- * call_end frees.  The struct is the trap's and is used again for the next call. */
+ * call_end frees.  The struct is the trap's and is used again for the next call.
+ * Between call_begin and the exit the task may be killed: finish then gets -ESRCH.  A call that a signal has
+ * interrupted and that the kernel will restart: finish gets -EINTR, and the restart is a new call.
+ * OPEN by a trap that opens for the tracee: finish gets the trap's own descriptor, before the tracee has one. */
 void call_begin(struct call *call);
 long call_finish(struct call *call, long result);
-/* After execve succeeded: no exit with an error, the task has a new program. */
+/* After an execve that was substituted has succeeded, after task_exec: there is no exit, and no finish. */
 void call_exec_done(struct call *call);
 void call_end(struct call *call);
 

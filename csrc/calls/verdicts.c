@@ -189,5 +189,6 @@ void watch(struct call *call, uint64_t *generation, unsigned *pending) {
     call->scratch->generation = generation;
     call->scratch->pending = pending;
     call->watch_exit = true;
+    call->any_time = true;
     call->finish = nothing_more;
 }
