@@ -18,20 +18,11 @@
 #include <linux/sched.h>
 #include <signal.h>
 #include <stddef.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
-#include "memory.h"
+#include "inject.h"
 #include "ptrace.h"
-
-#define ALIGNMENT 16u
-#define AREA_SIZE 16384u            /* two paths, and what an execve usually needs */
-#define AREA_ROUND 4096u
-#define KERNEL_SIGSET_SIZE 8u       /* bytes of sigset_t in the kernel's interface */
-#define FIRST_RESTART 512           /* ERESTARTSYS … ERESTART_RESTARTBLOCK, include/linux/errno.h */
-#define LAST_RESTART 516
 
 static bool is_execve(int nr) {
     return nr == __NR_execve || nr == __NR_execveat;
@@ -40,10 +31,6 @@ static bool is_execve(int nr) {
 /* In no table, but follow.c must hear about them. */
 static bool is_affinity_call(int nr) {
     return nr == __NR_sched_getaffinity || nr == __NR_sched_setaffinity;
-}
-
-static bool will_restart(long result) {
-    return result <= -FIRST_RESTART && result >= -LAST_RESTART;
 }
 
 void tracee_resume(const struct tracee *tracee, int signal) {
@@ -79,92 +66,26 @@ static void kill_tracee(struct ptrace_trap *trap, struct tracee *tracee) {
     end_call(trap, tracee);
 }
 
-/* ---- placing arguments ---- */
-
-static size_t aligned(size_t size) {
-    return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-}
-
-static size_t size_to_place(const struct call *call) {
-    size_t size = 0;
-    for (size_t i = 0; i < call->n_replacements; i++)
-        if (call->replacements[i].bytes)
-            size += aligned(call->replacements[i].size);
-    return size;
-}
-
-static int place(pid_t tid, const struct replacement *replacement, uint64_t address) {
-    int err = memory_write(tid, address, replacement->data, replacement->size);
-    for (size_t i = 0; !err && i < replacement->n_relocations; i++) {
-        uint32_t offset = replacement->relocations[i];
-        uint64_t pointer;
-        memcpy(&pointer, (const char *)replacement->data + offset, sizeof pointer);
-        pointer += address;
-        err = memory_write(tid, address + offset, &pointer, sizeof pointer);
-    }
-    return err;
-}
-
-/* Places the bytes in the tracee's area and the arguments in regs. */
-static int replace_arguments(struct tracee *tracee, struct registers *regs) {
-    const struct call *call = &tracee->call;
-    uint64_t address = tracee->area ? tracee->area->address : 0;
-    for (size_t i = 0; i < call->n_replacements; i++) {
-        const struct replacement *replacement = &call->replacements[i];
-        if (!replacement->bytes) {
-            registers_set_arg(regs, replacement->arg, replacement->value);
-            continue;
-        }
-        int err = place(tracee->task.tid, replacement, address);
-        if (err)
-            return err;
-        registers_set_arg(regs, replacement->arg, address);
-        address += aligned(replacement->size);
-    }
-    return 0;
-}
+/* ---- other arguments ---- */
 
 static void run_substituted(struct ptrace_trap *trap, struct tracee *tracee) {
     struct registers regs = tracee->regs;
-    int err = replace_arguments(tracee, &regs);
+    int err = inject_arguments(&tracee->call, tracee->task.tid, tracee->area ? tracee->area->address : 0, &regs);
     if (err) {
         give_up(trap, tracee, err);
         return;
     }
-    int nr = tracee->call.new_nr >= 0 ? tracee->call.new_nr : tracee->call.nr;
     tracee->substituted = true;
     tracee->state = TRACEE_CALL;
-    (void)registers_write(tracee->task.tid, &regs, nr);
-}
-
-/* ---- mapping an area ---- */
-
-static size_t area_size(size_t need) {
-    size_t size = need > AREA_SIZE ? need : AREA_SIZE;
-    return (size + AREA_ROUND - 1) & ~(size_t)(AREA_ROUND - 1);
+    (void)registers_write(tracee->task.tid, &regs, inject_number(&tracee->call));
 }
 
 /* Instead of its call the tracee runs mmap; verdict_at_exit_stop goes on from there. */
 static void run_mmap(struct tracee *tracee, size_t need) {
-    const uint64_t args[6] = {
-        0, area_size(need), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0,
-    };
     struct registers regs = tracee->regs;
-    for (unsigned i = 0; i < 6; i++)
-        registers_set_arg(&regs, i, args[i]);
+    inject_mmap(&regs, need);
     tracee->state = TRACEE_MAPPING;
     (void)registers_write(tracee->task.tid, &regs, __NR_mmap);
-}
-
-static int block_signals(struct tracee *tracee) {
-    uint64_t all = ~UINT64_C(0);
-    if (ptrace(PTRACE_GETSIGMASK, tracee->task.tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, &tracee->signal_mask) < 0)
-        return -errno;
-    return ptrace(PTRACE_SETSIGMASK, tracee->task.tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, &all) < 0 ? -errno : 0;
-}
-
-static void unblock_signals(struct tracee *tracee) {
-    (void)ptrace(PTRACE_SETSIGMASK, tracee->task.tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, &tracee->signal_mask);
 }
 
 /* At the exit stop of the mmap: keeps the area and sends the tracee back to its system call. */
@@ -174,17 +95,17 @@ static void mapped(struct tracee *tracee) {
         return;
     long address = registers_result(&regs);
     tracee->map_error = 0;
-    if (address < 0 && address > -4096) {
+    if (inject_mmap_failed(address)) {
         tracee->map_error = (int)address;
     } else {
-        tracee->area = space_add(tracee->space, (uint64_t)address, area_size(size_to_place(&tracee->call)));
+        tracee->area = space_add(tracee->space, (uint64_t)address, inject_area_size(inject_size(&tracee->call)));
         if (!tracee->area)
             tracee->map_error = -ENOMEM;   /* the mapping is lost to the tracee, not to us */
     }
     regs = tracee->regs;
     registers_rewind(&regs, tracee->call.nr);
     tracee->state = TRACEE_REWOUND;
-    if (!block_signals(tracee))
+    if (!inject_block(tracee->task.tid, &tracee->signal_mask))
         (void)registers_write(tracee->task.tid, &regs, -1);
 }
 
@@ -193,7 +114,7 @@ static void mapped(struct tracee *tracee) {
 static void substitute(struct ptrace_trap *trap, struct tracee *tracee) {
     if (registers_read(tracee->task.tid, &tracee->regs))
         return;
-    size_t need = size_to_place(&tracee->call);
+    size_t need = inject_size(&tracee->call);
     if (need && !tracee->area)
         tracee->area = space_take(tracee->space, need);
     if (need && !tracee->area)
@@ -255,7 +176,7 @@ static void begin(struct ptrace_trap *trap, struct tracee *tracee, const struct 
 
 /* Back at the call after an area was mapped for it. */
 static void go_on(struct ptrace_trap *trap, struct tracee *tracee) {
-    unblock_signals(tracee);
+    inject_unblock(tracee->task.tid, tracee->signal_mask);
     if (tracee->map_error)
         give_up(trap, tracee, tracee->map_error);
     else
@@ -305,8 +226,8 @@ static void finish(struct ptrace_trap *trap, struct tracee *tracee) {
         return;
     long result = registers_result(&regs), handed = result;
     if (call->finish)
-        handed = call_finish(call, will_restart(result) ? -EINTR : result);
-    if (will_restart(result))
+        handed = call_finish(call, inject_will_restart(result) ? -EINTR : result);
+    if (inject_will_restart(result))
         handed = result;
     if (tracee->substituted || handed != result) {
         for (unsigned i = 0; tracee->substituted && i < 6; i++)

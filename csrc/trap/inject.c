@@ -1,0 +1,101 @@
+/* inject.c - giving a stopped tracee other arguments than its own.
+ *
+ * Rules: data goes to scratch memory of the tracee's that belongs to this call alone; what is changed in the
+ * registers is put back by the caller at the exit stop.  No signal handler of the tracee may run between call_begin
+ * and the call itself, so signals are blocked where the tracee goes back to user space in between.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+
+#include "inject.h"
+#include "memory.h"
+
+#define ALIGNMENT 16u
+#define AREA_SIZE 16384u            /* two paths, and what an execve usually needs */
+#define AREA_ROUND 4096u
+#define KERNEL_SIGSET_SIZE 8u       /* bytes of sigset_t in the kernel's interface */
+#define FIRST_RESTART 512           /* ERESTARTSYS … ERESTART_RESTARTBLOCK, include/linux/errno.h */
+#define LAST_RESTART 516
+#define MAX_ERRNO 4095
+
+static size_t aligned(size_t size) {
+    return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+}
+
+size_t inject_size(const struct call *call) {
+    size_t size = 0;
+    for (size_t i = 0; i < call->n_replacements; i++)
+        if (call->replacements[i].bytes)
+            size += aligned(call->replacements[i].size);
+    return size;
+}
+
+static int place(pid_t tid, const struct replacement *replacement, uint64_t address) {
+    int err = memory_write(tid, address, replacement->data, replacement->size);
+    for (size_t i = 0; !err && i < replacement->n_relocations; i++) {
+        uint32_t offset = replacement->relocations[i];
+        uint64_t pointer;
+        memcpy(&pointer, (const char *)replacement->data + offset, sizeof pointer);
+        pointer += address;
+        err = memory_write(tid, address + offset, &pointer, sizeof pointer);
+    }
+    return err;
+}
+
+int inject_arguments(const struct call *call, pid_t tid, uint64_t address, struct registers *regs) {
+    for (size_t i = 0; i < call->n_replacements; i++) {
+        const struct replacement *replacement = &call->replacements[i];
+        if (!replacement->bytes) {
+            registers_set_arg(regs, replacement->arg, replacement->value);
+            continue;
+        }
+        int err = place(tid, replacement, address);
+        if (err)
+            return err;
+        registers_set_arg(regs, replacement->arg, address);
+        address += aligned(replacement->size);
+    }
+    return 0;
+}
+
+int inject_number(const struct call *call) {
+    return call->new_nr >= 0 ? call->new_nr : call->nr;
+}
+
+size_t inject_area_size(size_t need) {
+    size_t size = need > AREA_SIZE ? need : AREA_SIZE;
+    return (size + AREA_ROUND - 1) & ~(size_t)(AREA_ROUND - 1);
+}
+
+void inject_mmap(struct registers *regs, size_t need) {
+    const uint64_t args[6] = {
+        0, inject_area_size(need), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0,
+    };
+    for (unsigned i = 0; i < 6; i++)
+        registers_set_arg(regs, i, args[i]);
+}
+
+bool inject_mmap_failed(long result) {
+    return result < 0 && result >= -MAX_ERRNO;
+}
+
+int inject_block(pid_t tid, uint64_t *own) {
+    uint64_t all = UINT64_MAX;
+    void *size = (void *)(uintptr_t)KERNEL_SIGSET_SIZE;
+    if (ptrace(PTRACE_GETSIGMASK, tid, size, own) < 0)
+        return -errno;
+    return ptrace(PTRACE_SETSIGMASK, tid, size, &all) < 0 ? -errno : 0;
+}
+
+void inject_unblock(pid_t tid, uint64_t own) {
+    (void)ptrace(PTRACE_SETSIGMASK, tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, &own);
+}
+
+bool inject_will_restart(long result) {
+    return result <= -FIRST_RESTART && result >= -LAST_RESTART;
+}
