@@ -177,8 +177,17 @@ static int locate_given(struct call *call, const struct given *given, struct tar
     return 0;
 }
 
+/* "." of a removed directory is still the directory. */
+static int locate_removed(struct call *call, struct given *given, struct target *target) {
+    char link[PROC_LINK];
+    descriptor_link(call->task->tid, given->fd, link);
+    given->by_fd = true;
+    given->kind = object_read(link, given->real);
+    return given->kind < 0 ? given->kind : locate_given(call, given, target);
+}
+
 int walk_given(struct call *call, unsigned i, unsigned flags, struct target *target) {
-    const struct given *given = &call->scratch->given[i];
+    struct given *given = &call->scratch->given[i];
     struct location *loc = &call->scratch->loc[i];
     *target = (struct target){.loc = loc};
     if (given->by_fd)
@@ -187,7 +196,7 @@ int walk_given(struct call *call, unsigned i, unsigned flags, struct target *tar
     bool pass = true;
     int rc = given->absolute ? 0 : start_directory(call, given, &start, &pass);
     if (rc == -ENOENT && strcmp(given->path, ".") == 0)
-        target->pass = true;    /* a removed directory is still itself */
+        return flags & WALK_PARENT ? -EINVAL : locate_removed(call, given, target);
     if (rc < 0)
         return rc;
     rc = view_walk(call->view, set_walker(call), start, given->path, flags | (pass ? WALK_START_PASS : 0), loc);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <utime.h>
@@ -58,6 +59,10 @@ void do_truncate(struct call *call) {
 
 /* ---- times ---- */
 
+static bool valid_nanoseconds(long nanoseconds) {
+    return nanoseconds == UTIME_NOW || nanoseconds == UTIME_OMIT || (nanoseconds >= 0 && nanoseconds < 1000000000);
+}
+
 /* times NULL: now. */
 static void change_times(struct call *call, const struct timespec *times) {
     static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
@@ -69,6 +74,8 @@ static void change_times(struct call *call, const struct timespec *times) {
     struct location *loc = changing(call);
     if (!loc)
         return;
+    if (!valid_nanoseconds(times[0].tv_nsec) || !valid_nanoseconds(times[1].tv_nsec))
+        return answer(call, -EINVAL);
     if (times[0].tv_nsec != UTIME_OMIT)
         attr.valid |= ATTR_ATIME;
     if (times[1].tv_nsec != UTIME_OMIT)
@@ -106,10 +113,6 @@ void do_utimes(struct call *call) {
     change_times(call, times);
 }
 
-static bool valid_nanoseconds(long nanoseconds) {
-    return nanoseconds == UTIME_NOW || nanoseconds == UTIME_OMIT || (nanoseconds >= 0 && nanoseconds < 1000000000);
-}
-
 void do_utimensat(struct call *call) {
     struct timespec times[2];
     if (!call->arg[1] && (int)call->arg[0] != AT_FDCWD && call->arg[3])
@@ -119,10 +122,6 @@ void do_utimensat(struct call *call) {
     int rc = memory_read(call->task->tid, call->arg[2], times, sizeof times);
     if (rc < 0)
         return answer(call, rc);
-    if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
-        return answer(call, 0);
-    if (!valid_nanoseconds(times[0].tv_nsec) || !valid_nanoseconds(times[1].tv_nsec))
-        return answer(call, -EINVAL);
     change_times(call, times);
 }
 
@@ -156,10 +155,32 @@ static int read_flags(struct call *call, unsigned *flags) {
     return rc < 0 ? rc : plain_flags(&extended, flags);
 }
 
+/* A descriptor from before a copy-up is of the lower file, whose flags are not the view's any more. */
+static void get_flags(struct call *call, uint32_t request) {
+    union {
+        unsigned plain;
+        long wide;
+        struct fsxattr extended;
+    } flags = {.wide = 0};
+    struct location *loc = reading(call);
+    char *real = call->scratch->real;
+    if (!loc || !loc->upper || (loc->type != S_IFREG && loc->type != S_IFDIR) ||
+        view_real(call->view, loc, real) < 0 || strcmp(real, call->scratch->given[0].real) == 0)
+        return;
+    CLOSE_DESCRIPTOR fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || refuse_path_descriptor(call))
+        return;
+    if (ioctl(fd, request, &flags) < 0)
+        return answer(call, -errno);
+    answer_bytes(call, call->arg[2], &flags, request == FS_IOC_FSGETXATTR ? sizeof flags.extended : sizeof flags.plain, 0);
+}
+
 /* The requests that change a file through a descriptor opened for reading; the filter traps no others. */
 void do_ioctl(struct call *call) {
     struct attr_change attr = {.valid = ATTR_FLAGS};
     uint32_t request = (uint32_t)call->arg[1];
+    if (request == FS_IOC_GETFLAGS || request == FS_IOC_FSGETXATTR)
+        return get_flags(call, request);
     bool flags = request == FS_IOC_SETFLAGS || request == FS_IOC32_SETFLAGS || request == FS_IOC_FSSETXATTR;
     int rc = flags ? read_flags(call, &attr.fsflags) : 0;
     struct location *loc = changing(call);

@@ -163,12 +163,13 @@ struct session {
     unsigned umask_pending;         /* umask calls under way: nothing is cached meanwhile */
     uint64_t cwd_generation;        /* the same for chdir and fchdir */
     unsigned cwd_pending;
+    bool lower_removed;             /* a lower object lost its name: descriptors may be of it.  view_lock's */
     struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
     struct sockets *sockets;        /* calls/names.h: names of bound sockets */
     struct programs *programs;      /* calls/programs.c's patched copies, and the directory of a run */
     struct identity *identity;      /* calls/task.c: the supervisor's own */
     struct call_scratch *scratch;   /* unused ones */
-    pthread_mutex_t lock;           /* of all but the generations, which are atomic */
+    pthread_mutex_t lock;           /* of sockets and scratch; the generations are atomic */
 };
 void session_init(struct session *session, pto_view *view);
 void session_clear(struct session *session);

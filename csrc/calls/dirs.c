@@ -107,8 +107,8 @@ void do_getcwd(struct call *call) {
 void do_chroot(struct call *call) {
     struct target target;
     int rc = resolve(call, &target);
-    if (rc < 0)
-        return answer(call, rc);
+    if (rc < 0 || target.by_fd)
+        return answer(call, rc < 0 ? rc : -ENOENT);
     if (target.loc->type != S_IFDIR)
         return answer(call, target.loc->type ? -ENOTDIR : -ENOENT);
     if (!(call->task->cred.caps & CAP_SYS_CHROOT_BIT))

@@ -118,6 +118,10 @@ void substitute_string(struct call *call, unsigned arg, const char *string);
 void host_verdict(struct call *call, unsigned i, struct location *loc);
 /* The overlay place that a reading call asks about, the view entered; NULL: the verdict is there. */
 struct location *reading(struct call *call);
+/* The same for a target that has been walked, with what the walk returned. */
+struct location *settle_read(struct call *call, int error, const struct target *target);
+/* The f… calls take no O_PATH descriptor (AT_EMPTY_PATH does). True: the verdict is there. */
+bool refuse_path_descriptor(struct call *call);
 /* The overlay place that a call changes, the view entered; NULL: the verdict is there. */
 struct location *changing(struct call *call);
 /* Settles an uncovered or hidden place, an object without a name, and errors of the walk, for a change of target. */
@@ -221,7 +225,7 @@ handler_fn do_getxattr, do_listxattr, do_setxattr, do_removexattr;
 handler_fn do_getxattrat, do_listxattrat, do_setxattrat, do_removexattrat;
 handler_fn do_getdents, do_chdir, do_fchdir, do_getcwd, do_chroot;
 handler_fn do_execve;
-handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom;
+handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom, do_recvmsg, do_recvmmsg;
 handler_fn do_statfs, do_inotify_add_watch, do_fanotify_mark;
 handler_fn do_umask, do_set_credentials;
 handler_fn do_refuse, do_clone, do_unshare, do_setns;

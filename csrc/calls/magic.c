@@ -61,6 +61,26 @@ static int may_look(const struct call *call, pid_t pid) {
     return process.st_uid == task->cred.fsuid && process.st_gid == task->cred.fsgid ? 0 : -EACCES;
 }
 
+/* The view's path that a removed object had: below the innermost directory that is still there. */
+static void removed_path(struct call *call, char *path) {
+    char rest[PATH_MAX];
+    struct location *loc = &call->scratch->spare;
+    memcpy(rest, path, strlen(path) + 1);
+    for (char *slash = strrchr(path, '/'); slash && slash != path; slash = strrchr(path, '/')) {
+        *slash = '\0';
+        if (view_locate(call->view, path, loc) < 0 || loc->detached)
+            continue;
+        size_t tail = strlen(rest + (slash - path)), length = loc->length == 1 ? 0 : loc->length;
+        if (length + tail >= PATH_MAX)
+            break;
+        memmove(path + length, rest + (slash - path), tail + 1);
+        memcpy(path, loc->path, length);
+        return;
+    }
+    const char *name = strrchr(rest, '/');
+    memcpy(path, name, strlen(name) + 1);
+}
+
 /* Where the link leads: the view's path into target and *kind, or "" when it has none. */
 static int look(struct call *call, const char *link, char *target, int *kind) {
     struct location *loc = &call->scratch->spare;
@@ -75,9 +95,12 @@ static int look(struct call *call, const char *link, char *target, int *kind) {
     int rc = view_locate(call->view, target, loc);
     if (rc < 0)
         return rc;
-    memcpy(target, loc->path, loc->length + 1);
-    if (loc->detached && *kind == OBJECT_NAMED)
+    if (loc->detached) {
         *kind = OBJECT_DELETED;
+        removed_path(call, target);
+    } else {
+        memcpy(target, loc->path, loc->length + 1);
+    }
     return *kind == OBJECT_NAMED ? LEADS_TO_PATH : LEADS_TO_OBJECT;
 }
 

@@ -58,6 +58,12 @@ void do_symlink(struct call *call) {
     answer(call, view_symlink(call->view, target, loc, &call->task->cred));
 }
 
+/* The name may be the last of a lower object. */
+static void note_removal(struct call *call, const struct location *loc) {
+    if (loc->overlay && loc->type && !loc->upper)
+        call->session->lower_removed = true;
+}
+
 /* unlink, rmdir, unlinkat */
 void do_unlink(struct call *call) {
     bool directory = call->row->detail == UNLINK_DIRECTORY;
@@ -66,6 +72,7 @@ void do_unlink(struct call *call) {
     struct location *loc = changing(call);
     if (!loc)
         return;
+    note_removal(call, loc);
     answer(call, directory ? view_rmdir(call->view, loc, &call->task->cred)
                            : view_unlink(call->view, loc, &call->task->cred));
 }
@@ -109,10 +116,11 @@ void do_rename(struct call *call) {
     const struct location *from = targets[0].loc, *to = targets[1].loc;
     if (!from->overlay && !to->overlay)
         return two_on_host(call, targets);
-    if (from->last != LAST_NORM || to->last != LAST_NORM)
-        return answer(call, -EBUSY);
     if (from->overlay != to->overlay)
         return answer(call, -EXDEV);
+    if (from->last != LAST_NORM || to->last != LAST_NORM)
+        return answer(call, -EBUSY);
+    note_removal(call, to);
     answer(call, view_rename(call->view, from, to, flags, &call->task->cred));
 }
 

@@ -131,6 +131,8 @@ static void open_path(struct call *call, struct opening *opening) {
         return;
     if (rc < 0)
         return answer(call, rc);
+    if (target.by_fd)   /* "." of a removed directory */
+        return may_change(opening->flags) ? answer(call, -ENOENT) : (void)0;
     open_location(call, loc, opening, true);
 }
 

@@ -329,6 +329,51 @@ static long received(struct call *call, long result) {
     return result;
 }
 
+/* The sender's name in one message, whose header is at `at`, with room for size bytes of it. */
+static void tell_sender(struct call *call, uint64_t at, int size) {
+    struct address name, asked;
+    struct msghdr header;
+    if (memory_read(call->task->tid, at, &header, sizeof header) < 0 || !header.msg_name || header.msg_namelen <= PATH_AT ||
+        header.msg_namelen > (socklen_t)size || header.msg_namelen > sizeof name.un)
+        return;
+    name.length = header.msg_namelen;
+    uint64_t name_at = (uint64_t)(uintptr_t)header.msg_name;
+    if (memory_read(call->task->tid, name_at, &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
+        sockets_find(call->session, &name, &asked))
+        (void)tell(call, name_at, at + offsetof(struct msghdr, msg_namelen), size, &asked);
+}
+
+static long received_message(struct call *call, long result) {
+    if (result >= 0)
+        tell_sender(call, call->arg[1], call->scratch->size);
+    return result;
+}
+
+static long received_messages(struct call *call, long result) {
+    for (long i = 0; i < result; i++)
+        tell_sender(call, call->arg[1] + (uint64_t)i * sizeof(struct mmsghdr), call->scratch->size);
+    return result;
+}
+
+static void watch_message(struct call *call, finish_fn *finish) {
+    struct msghdr header;
+    if (!sockets_any(call->session) || memory_read(call->task->tid, call->arg[1], &header, sizeof header) < 0 ||
+        !header.msg_name)
+        return;
+    call->scratch->size = (int)header.msg_namelen;
+    call->watch_exit = true;
+    call->finish = finish;
+}
+
+void do_recvmsg(struct call *call) {
+    watch_message(call, received_message);
+}
+
+/* All have room for as long a name as the first: callers fill such a vector in a loop. */
+void do_recvmmsg(struct call *call) {
+    watch_message(call, received_messages);
+}
+
 static void watch_name(struct call *call, unsigned length_arg, finish_fn *finish) {
     int *size = &call->scratch->size;
     if (!sockets_any(call->session) || memory_read(call->task->tid, call->arg[length_arg], size, sizeof *size) < 0 ||

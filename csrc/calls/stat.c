@@ -59,26 +59,32 @@ static bool tells_truth(struct call *call) {
             return false;
     }
     view_enter(call);
-    bool truth = view_attr_is_real(call->view);
+    bool truth = view_attr_is_real(call->view) && !call->session->lower_removed;
     view_leave(call);
     return truth;
 }
 
-/* The attributes that the view shows.  False: the verdict is there. */
-static bool attributes(struct call *call, struct statx *stx) {
+/* A lower object that was removed from the view has no name, whatever the lower layer says. */
+static bool removed_attributes(struct call *call, struct statx *stx) {
     char link[PROC_LINK];
-    struct location *loc = reading(call);
+    descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
+    if (statx(AT_FDCWD, link, 0, STATX_BASIC_STATS | STATX_BTIME, stx) < 0)
+        return false;
+    stx->stx_nlink = 0;
+    return true;
+}
+
+/* The attributes that the view shows: of what a descriptor leads to, too, though it may be of the file from before a
+ * copy-up.  False: the verdict is there. */
+static bool attributes(struct call *call, struct statx *stx) {
+    struct target target;
+    int rc = resolve(call, &target);
+    if (rc == 0 && target.by_fd && target.kind == OBJECT_NAMED && target.loc->detached && !target.loc->upper)
+        return removed_attributes(call, stx);
+    struct location *loc = settle_read(call, rc, &target);
     if (!loc)
         return false;
-    int rc;
-    if (call->scratch->given[0].by_fd) {
-        descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
-        if (statx(AT_FDCWD, link, 0, STATX_BASIC_STATS | STATX_BTIME, stx) < 0)
-            return false;
-        rc = view_fix_attr(call->view, call->scratch->given[0].real, stx);
-    } else {
-        rc = view_getattr(call->view, loc, stx);
-    }
+    rc = view_getattr(call->view, loc, stx);
     if (rc < 0)
         answer(call, rc);
     return rc == 0;
@@ -106,17 +112,11 @@ void do_access(struct call *call) {
     if (mode & ~(R_OK | W_OK | X_OK))
         return answer(call, -EINVAL);
     int rc = resolve(call, &target);
-    const struct location *loc = target.loc;
-    if (target.pass && (!(mode & W_OK) || !loc->overlay || rc < 0))
+    if (rc == 0 && (mode & W_OK) && target.loc->overlay)
+        target.pass = false;
+    const struct location *loc = settle_read(call, rc, &target);
+    if (!loc)
         return;
-    if (rc < 0)
-        return answer(call, rc);
-    if (target.by_fd && (target.kind != OBJECT_NAMED || loc->detached || !loc->overlay))
-        return;
-    if (loc->hidden || loc->type == 0)
-        return answer(call, -ENOENT);
-    if (!loc->overlay)
-        return host_verdict(call, 0, target.loc);
     bool effective = call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EACCESS);
     answer(call, view_permission(call->view, loc, effective ? &call->task->cred : task_real_cred(call, &cred), mode));
 }

@@ -15,7 +15,7 @@
 #include "internal.h"
 #include "numbers.h"
 
-/* Requests beside FS_IOC_* that change a file or a directory whose descriptor is open for reading. */
+/* Requests beside FS_IOC_*FLAGS that change a file or a directory whose descriptor is open for reading. */
 #define FAT_SET_ATTRIBUTES 0x40047211u              /* linux/msdos_fs.h */
 #define ENABLE_VERITY 0x40806685u                   /* linux/fsverity.h */
 #define SET_ENCRYPTION_POLICY 0x800c6613u           /* linux/fscrypt.h */
@@ -28,7 +28,8 @@
 #define BTRFS_SUBVOL_SETFLAGS 0x4008941au
 #define BTRFS_SNAP_DESTROY_V2 0x5000943fu
 
-static const uint32_t changing_requests[] = {
+static const uint32_t file_requests[] = {
+    FS_IOC_GETFLAGS,      FS_IOC_FSGETXATTR,
     FS_IOC_SETFLAGS,      FS_IOC32_SETFLAGS,      FS_IOC_FSSETXATTR,     FAT_SET_ATTRIBUTES,   ENABLE_VERITY,
     SET_ENCRYPTION_POLICY, SET_VERSION,           BTRFS_SNAP_CREATE,     BTRFS_SUBVOL_CREATE,  BTRFS_SNAP_DESTROY,
     BTRFS_SNAP_CREATE_V2, BTRFS_SUBVOL_CREATE_V2, BTRFS_SUBVOL_SETFLAGS, BTRFS_SNAP_DESTROY_V2, 0,
@@ -93,7 +94,7 @@ const struct call_row call_table[] = {
     ROW(utimes, do_utimes, PATH(0), FOLLOW),
     ROW(futimesat, do_utimes, AT(0, 1), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
     ROW(utimensat, do_utimensat, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
-    ROW(ioctl, do_ioctl, FD, IF_IN(1, changing_requests)),
+    ROW(ioctl, do_ioctl, FD, IF_IN(1, file_requests)),
 
     /* extended attributes */
     ROW(getxattr, do_getxattr, PATH(0), FOLLOW),
@@ -155,6 +156,8 @@ const struct call_row call_table[] = {
     ROW(accept, do_accept, NOTHING, IF_SET(1, ANY)),
     ROW(accept4, do_accept, NOTHING, IF_SET(1, ANY)),
     ROW(recvfrom, do_recvfrom, NOTHING, IF_SET(4, ANY)),
+    ROW(recvmsg, do_recvmsg, NOTHING),
+    ROW(recvmmsg, do_recvmmsg, NOTHING),
 
     /* watches */
     ROW(inotify_add_watch, do_inotify_add_watch, PATH(1)),

@@ -88,26 +88,38 @@ void host_verdict(struct call *call, unsigned i, struct location *loc) {
     substitute_string(call, (unsigned)call->row->operand[i].path, loc->path);
 }
 
+struct location *settle_read(struct call *call, int error, const struct target *target) {
+    struct location *loc = target->loc;
+    bool unnamed = target->by_fd && (target->kind != OBJECT_NAMED || loc->detached || !loc->overlay);
+    if (target->pass)
+        return NULL;
+    if (error < 0)
+        answer(call, error);
+    else if (unnamed)
+        return NULL;
+    else if (loc->hidden || loc->type == 0)
+        answer(call, -ENOENT);
+    else if (!loc->overlay)
+        host_verdict(call, 0, loc);
+    else
+        return loc;
+    return NULL;
+}
+
 struct location *reading(struct call *call) {
     struct target target;
     int rc = resolve(call, &target);
-    if (target.pass)
-        return NULL;
-    if (rc < 0) {
-        answer(call, rc);
-        return NULL;
-    }
-    if (target.by_fd && (target.kind != OBJECT_NAMED || target.loc->detached || !target.loc->overlay))
-        return NULL;
-    if (target.loc->hidden || target.loc->type == 0) {
-        answer(call, -ENOENT);
-        return NULL;
-    }
-    if (!target.loc->overlay) {
-        host_verdict(call, 0, target.loc);
-        return NULL;
-    }
-    return target.loc;
+    return settle_read(call, rc, &target);
+}
+
+bool refuse_path_descriptor(struct call *call) {
+    if (!call->scratch->given[0].bare)
+        return false;
+    int flags = descriptor_flags(call->task->tid, call->scratch->given[0].fd);
+    if (flags >= 0 && !(flags & O_PATH))
+        return false;
+    answer(call, flags < 0 ? flags : -EBADF);
+    return true;
 }
 
 /* True when real is, or was, an object of the upper layer. */
@@ -169,14 +181,7 @@ struct location *changing(struct call *call) {
     struct target target;
     int rc = resolve(call, &target);
     struct location *loc = settle_change(call, 0, rc, &target);
-    /* The f… calls refuse O_PATH descriptors; AT_EMPTY_PATH takes them. */
-    if (!loc || !call->scratch->given[0].bare)
-        return loc;
-    int flags = descriptor_flags(call->task->tid, call->scratch->given[0].fd);
-    if (flags >= 0 && !(flags & O_PATH))
-        return loc;
-    answer(call, flags < 0 ? flags : -EBADF);
-    return NULL;
+    return loc && !refuse_path_descriptor(call) ? loc : NULL;
 }
 
 static long nothing_more(struct call *call, long result) {

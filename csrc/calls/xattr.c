@@ -57,7 +57,7 @@ static void get(struct call *call, unsigned name_arg, const struct value *value)
     if (rc < 0)
         return answer(call, rc);
     struct location *loc = reading(call);
-    if (!loc)
+    if (!loc || refuse_path_descriptor(call))
         return;
     size_t size = value->size < sizeof buffer ? value->size : sizeof buffer;
     ssize_t length = view_getxattr(call->view, loc, name, buffer, size);
@@ -69,7 +69,7 @@ static void get(struct call *call, unsigned name_arg, const struct value *value)
 static void list(struct call *call, uint64_t address, size_t given) {
     char buffer[XATTR_LIST_MAX];
     struct location *loc = reading(call);
-    if (!loc)
+    if (!loc || refuse_path_descriptor(call))
         return;
     size_t size = given < sizeof buffer ? given : sizeof buffer;
     ssize_t length = view_listxattr(call->view, loc, buffer, size);
