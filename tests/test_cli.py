@@ -32,7 +32,7 @@ class Run:
         self.tmp = top / "tmp"
         self.lower.mkdir()
         self.tmp.mkdir()
-        self.environment = {**os.environ, "TMPDIR": str(self.tmp)}
+        self.environment = {**os.environ, "TMPDIR": str(self.tmp), "PATH": "/usr/local/bin:/usr/bin:/bin"}
 
     def words(self, *words: str) -> list[str]:
         return [*PTOVERLAY, "-l", str(self.lower), *words]
