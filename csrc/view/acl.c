@@ -74,3 +74,24 @@ int acl_permission(const struct overlay *ovl, uint32_t d, const struct cred *cre
         return (groups & limit & wanted) == wanted ? 0 : -EACCES;
     return (others & wanted) == wanted ? 0 : -EACCES;
 }
+
+int acl_check(const void *value, size_t size) {
+    struct posix_acl_xattr_header header;
+    if (size == 0)
+        return 0;
+    if (size < sizeof header)
+        return -EINVAL;
+    memcpy(&header, value, sizeof header);
+    if (le32toh(header.a_version) != POSIX_ACL_XATTR_VERSION)
+        return -EOPNOTSUPP;
+    if ((size - sizeof header) % sizeof(struct posix_acl_xattr_entry))
+        return -EINVAL;
+    for (size_t at = sizeof header; at < size; at += sizeof(struct posix_acl_xattr_entry)) {
+        struct posix_acl_xattr_entry entry;
+        memcpy(&entry, (const char *)value + at, sizeof entry);
+        unsigned tag = le16toh(entry.e_tag);
+        if (tag == 0 || tag > ACL_OTHER || (tag & (tag - 1)))
+            return -EINVAL;
+    }
+    return 0;
+}

@@ -140,9 +140,7 @@ static int copy_attributes(struct overlay *ovl, int from, int to, const struct s
     mode_t mode = stx->stx_mode;
     if (unowned)   /* the view asks the kept mode; we must be able to work with the copy */
         mode = (mode & ~07000u) | (S_ISDIR(mode) ? 0700 : 0600);
-    int error = set_mode(to, mode);
-    if (!error)
-        error = copy_xattrs(ovl, from, to);
+    int error = copy_xattrs(ovl, from, to);
     struct kept kept = {.upper_ino = st.st_ino, .identity = !S_ISDIR(mode), .owner = unowned == 1};
     kept.ino = stx->stx_ino;
     kept.dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
@@ -152,6 +150,8 @@ static int copy_attributes(struct overlay *ovl, int from, int to, const struct s
     kept.rdev = makedev(stx->stx_rdev_major, stx->stx_rdev_minor);
     if (!error && (kept.identity || kept.owner))
         error = kept_store(ovl, to, &kept);
+    if (!error)
+        error = set_mode(to, mode);   /* after the attributes: who may not write may not set them either */
     return error ? error : set_times(to, stx);
 }
 
@@ -250,6 +250,12 @@ static void now_in_upper(struct overlay *ovl, uint32_t d) {
     ovl->view->stats.copy_ups++;
 }
 
+static int share(struct overlay *ovl, uint32_t d, int dirfd, const char *name) {
+    struct statx lower;
+    int error = lower_statx(ovl, d, &lower);
+    return error ? error : links_copied(ovl, &lower, dirfd, name);
+}
+
 /* The parent is in the upper already. */
 static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
     struct statx stx;
@@ -267,6 +273,8 @@ static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
         error = copy_file(ovl, d, keep, dir.fd, name, &stx);
     else
         error = copy_node(ovl, d, dir.fd, name, &stx);
+    if (!error && (at(ovl, d)->flags & D_LINKED))
+        error = share(ovl, d, dir.fd, name);
     restore_times(dir.fd, times);
     if (!error)
         now_in_upper(ovl, d);

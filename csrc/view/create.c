@@ -37,6 +37,7 @@ struct given {
     gid_t gid;
     mode_t mode;            /* without the type */
     bool inherits;          /* the parent has a default ACL */
+    bool setgid;            /* the parent gives its group */
 };
 
 static int find_given(const struct location *loc, const struct creation *creation, const struct cred *cred, struct given *given) {
@@ -53,6 +54,7 @@ static int find_given(const struct location *loc, const struct creation *creatio
         given->mode = 0777;
     if (!(parent.stx_mode & S_ISGID))
         return 0;
+    given->setgid = true;
     given->gid = parent.stx_gid;
     if (S_ISDIR(creation->mode))
         given->mode |= S_ISGID;
@@ -72,23 +74,33 @@ static int make(int dirfd, const char *name, const struct creation *creation, mo
     }
 }
 
-/* Owner and mode of what was made by the supervisor. With a default ACL the kernel has worked out the mode. */
-static int adjust(struct overlay *ovl, int dirfd, const char *name, const struct creation *creation, const struct given *given) {
+int give_owner(struct overlay *ovl, int dirfd, const char *name, const struct kept *owner) {
     struct stat st;
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    if ((st.st_uid != given->uid || st.st_gid != given->gid) &&
-        fchownat(dirfd, name, given->uid, given->gid, AT_SYMLINK_NOFOLLOW) < 0) {
-        if (errno != EPERM)
-            return -errno;
-        struct kept kept = {.upper_ino = st.st_ino, .uid = given->uid, .gid = given->gid, .owner = true};
-        kept.mode = (creation->mode & S_IFMT) | given->mode;
-        kept.rdev = creation->dev;
-        CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        int error = fd < 0 ? -errno : kept_store(ovl, fd, &kept);
-        if (error)
-            return error;
-    }
+    if (st.st_uid == owner->uid && st.st_gid == owner->gid)
+        return 0;
+    if (fchownat(dirfd, name, owner->uid, owner->gid, AT_SYMLINK_NOFOLLOW) == 0)
+        return 0;
+    if (errno != EPERM)
+        return -errno;
+    struct kept kept = *owner;
+    kept.upper_ino = st.st_ino;
+    kept.owner = true;
+    CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : kept_store(ovl, fd, &kept);
+}
+
+/* Owner and mode of what was made by the supervisor. With a default ACL the kernel has worked out the mode. */
+static int adjust(struct overlay *ovl, int dirfd, const char *name, const struct creation *creation, const struct given *given) {
+    struct stat st;
+    struct kept owner = {.uid = given->uid, .gid = given->gid, .rdev = creation->dev};
+    owner.mode = (creation->mode & S_IFMT) | given->mode;
+    int error = give_owner(ovl, dirfd, name, &owner);
+    if (error)
+        return error;
+    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
     mode_t mode = given->inherits ? (st.st_mode & 0777) | (given->mode & 07000) : given->mode;
     if (S_ISLNK(st.st_mode) || (st.st_mode & 07777) == mode)
         return 0;
@@ -174,7 +186,7 @@ int create(const struct location *loc, const struct creation *creation, const st
     bool whiteout = at(ovl, d)->upper == KIND_WHITEOUT, directory = S_ISDIR(creation->mode);
     bool opaque = directory && (whiteout || is_dir_kind(at(ovl, loc->parent)->lower));
     const struct cred *own = &ovl->view->own;
-    bool plain = !whiteout && given.uid == own->fsuid && cred->fsgid == own->fsgid &&
+    bool plain = !whiteout && !given.setgid && given.uid == own->fsuid && cred->fsgid == own->fsgid &&
                  (given.inherits || !(given.mode & ovl->view->umask) || S_ISLNK(creation->mode)) && !(given.mode & 07000);
     if (plain) {
         error = make(dir.fd, name, creation, given.mode);

@@ -81,6 +81,7 @@ static void show_identity(const struct overlay *ovl, uint32_t d, unsigned layer,
 /* Puts in what the upper's file shows but does not have. */
 static void show_kept(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     const struct kept *kept = kept_find(ovl, stx->stx_ino);
+    stx->stx_nlink = links_count(ovl, stx, true);
     if (kept && kept->owner) {
         stx->stx_uid = kept->uid;
         stx->stx_gid = kept->gid;
@@ -117,6 +118,7 @@ int dentry_getattr(struct overlay *ovl, uint32_t d, struct statx *stx) {
         int error = lower_statx(ovl, d, stx);
         if (error)
             return error;
+        stx->stx_nlink = links_count(ovl, stx, false);
         show_identity(ovl, d, dentry->layer, stx);
         if (is_dir_kind(dentry->lower) && dentry->stack)
             stx->stx_nlink = 1;
@@ -153,13 +155,7 @@ int view_fix_attr(pto_view *view, const char *real, struct statx *stx) {
             show_kept(ovl, ovl->root, stx);
         return 0;
     }
-    if (loc.upper && is_dir_kind(at(ovl, loc.dentry)->lower))
-        return show_merged(ovl, loc.dentry, stx);
-    if (loc.upper)
-        show_kept(ovl, loc.dentry, stx);
-    else
-        show_identity(ovl, loc.dentry, at(ovl, loc.dentry)->layer, stx);
-    return 0;
+    return dentry_getattr(ovl, loc.dentry, stx);   /* also for what was opened before it was copied up */
 }
 
 static bool attr_is_real(const struct overlay *ovl) {

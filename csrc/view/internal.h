@@ -40,6 +40,15 @@ struct kept_table {
     size_t size, count;     /* size: a power of two */
 };
 
+/* A lower file with several names, one of which was copied up or removed. */
+struct shared {
+    uint64_t ino;           /* of the lower object */
+    dev_t dev;
+    uint64_t upper_ino;     /* 0: not copied up */
+    unsigned left;          /* copied up: names that still only a lower has */
+    unsigned removed;       /* not copied up: names that were removed */
+};
+
 struct overlay {
     pto_view *view;
     char *mount;            /* canonical view path without a slash at the end: "" for "/" */
@@ -58,6 +67,9 @@ struct overlay {
     struct kept_table kept;
     bool dirs_changed;      /* some directory of the upper shows other attributes than its own */
     bool redirected;        /* some directory merges lowers of another name */
+    int links;              /* <work>/links, -1: not there */
+    struct shared *shared;
+    size_t n_shared;
     dev_t dev;              /* st_dev that the whole view shows */
     struct submount *submounts;   /* mounts of the host below an own lower: they keep their st_dev */
     size_t n_submounts;
@@ -153,6 +165,9 @@ uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dir
 int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out);
 /* True for a character device 0/0. */
 bool is_whiteout(const struct stat *st);
+/* The other form of whiteouts: an empty file with overlay.whiteout in a directory whose overlay.opaque is "x". */
+bool has_marked_whiteouts(const struct overlay *ovl, int fd);
+bool is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name);
 
 /* namei.c */
 void fill_location(struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc);
@@ -181,6 +196,8 @@ bool may_give_group(const struct cred *cred, gid_t gid);
 bool has_acl(const struct overlay *ovl, uint32_t d);
 /* 0 or -EACCES; -ENODATA when the object has no ACL. The owner is the caller's to check. */
 int acl_permission(const struct overlay *ovl, uint32_t d, const struct cred *cred, unsigned mask);
+/* What posix_acl_from_xattr() of fs/posix_acl.c says of a value: 0, -EINVAL, -EOPNOTSUPP. */
+int acl_check(const void *value, size_t size);
 /* True when an upper directory gives its new entries a default ACL. */
 bool has_default_acl(struct overlay *ovl, uint32_t d);
 
@@ -259,6 +276,20 @@ int copy_up(struct overlay *ovl, uint32_t d, off_t keep);
 /* Makes sure that a directory of the view exists in the upper. */
 int copy_up_dir(struct overlay *ovl, uint32_t d);
 
+/* links.c: hard links of lower files */
+/* Reads what an earlier run left. */
+int links_open(struct overlay *ovl);
+void links_close(struct overlay *ovl);
+/* A lower file with more than one name was copied up to name in dirfd. lower: what the lower has. */
+int links_copied(struct overlay *ovl, const struct statx *lower, int dirfd, const char *name);
+/* Gives a lower name its upper object if another name of it was copied up. */
+int links_join(struct overlay *ovl, uint32_t d);
+struct shared *links_find(const struct overlay *ovl, const struct statx *lower);
+/* st_nlink as the view shows it; stx: as the layer has it. */
+uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool upper);
+/* Before a name goes away. */
+void links_removed(struct overlay *ovl, const struct statx *stx, bool upper);
+
 /* readdir.c */
 void lists_free(pto_view *view);
 /* 0 when the directory shows nothing but "." and "..", else -ENOTEMPTY. */
@@ -272,6 +303,8 @@ struct creation {
     dev_t dev;
     const char *target;     /* of a symlink */
 };
+/* Gives a new object of the upper its owner (uid, gid), or keeps uid, gid, mode and rdev beside it. */
+int give_owner(struct overlay *ovl, int dirfd, const char *name, const struct kept *owner);
 int create(const struct location *loc, const struct creation *creation, const struct cred *cred, uint32_t *made);
 /* The entry of the name that loc is about, existing or not, with the lowers asked once more. */
 int locate_entry(const struct location *loc, uint32_t *d);
@@ -279,5 +312,13 @@ int locate_entry(const struct location *loc, uint32_t *d);
 /* remove.c */
 /* 1 when a whiteout must take the entry's place, else 0. */
 int needs_whiteout(struct overlay *ovl, uint32_t d);
+/* A name is about to go, and has gone: what is kept for an object goes with its last name. */
+struct last_look {
+    bool seen;              /* there is something to forget */
+    bool upper;
+    struct statx stx;       /* as the layer has it */
+};
+void look_at(const struct overlay *ovl, uint32_t d, struct last_look *look);
+void forget_name(struct overlay *ovl, const struct last_look *look);
 
 #endif

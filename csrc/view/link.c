@@ -153,10 +153,16 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
     int error = locate_entry(loc, &d);
     if (error)
         return error;
+    struct statx parent;
+    error = dentry_getattr(ovl, loc->parent, &parent);
+    if (error)
+        return error;
     if (lstat(real, &st) < 0)
         return -errno;
-    if ((st.st_uid != cred->fsuid || st.st_gid != cred->fsgid) && lchown(real, cred->fsuid, cred->fsgid) < 0 && errno != EPERM)
-        return -errno;
+    struct kept owner = {.uid = cred->fsuid, .gid = parent.stx_mode & S_ISGID ? parent.stx_gid : cred->fsgid, .mode = st.st_mode};
+    error = give_owner(ovl, AT_FDCWD, real, &owner);
+    if (error)
+        return error;
     if (at(ovl, d)->upper == KIND_WHITEOUT) {
         UPPER_DIR dir = {.fd = -1};
         char name[NAME_MAX + 1];

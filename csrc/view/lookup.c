@@ -77,6 +77,7 @@ static int join(char *out, const char *directory, size_t directory_length, const
 struct probe {
     uint8_t kind;
     uint16_t layer;
+    bool linked;                        /* a file with more than one name */
     bool derived;                       /* every directory found lies under its parent's path and its own name */
     uint32_t count;                     /* directories found */
     struct lower_dir dirs[LOWERS_MAX];  /* their texts belong to the probe until they are given to the index */
@@ -101,7 +102,20 @@ static int probe_keep(struct overlay *ovl, struct probe *probe, unsigned layer, 
     return 0;
 }
 
-/* An empty file with overlay.whiteout counts as a whiteout in a directory marked opaque "x". */
+bool has_marked_whiteouts(const struct overlay *ovl, int fd) {
+    char value[2];
+    return private_get(ovl, fd, "opaque", value, sizeof value) == 1 && value[0] == 'x';
+}
+
+bool is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
+    char value[2];
+    struct stat st;
+    CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+           private_get(ovl, fd, "whiteout", value, sizeof value) >= 0;
+}
+
+/* The same for one name of a lower layer. */
 static bool is_xattr_whiteout(const struct overlay *ovl, const struct layer *layer, const char *path, const struct stat *st) {
     char value[2], parent[PATH_MAX];
     if (!S_ISREG(st->st_mode) || st->st_size != 0 || private_get_at(ovl, layer, path, "whiteout", value, sizeof value) < 0)
@@ -134,7 +148,7 @@ static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number
     if (fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT || errno == ENOTDIR ? 1 : -errno;
     bool last = number == ovl->n_lowers;
-    if (is_whiteout(&st) || (ovl->n_lowers > 1 && is_xattr_whiteout(ovl, layer, path, &st))) {
+    if (is_whiteout(&st) || is_xattr_whiteout(ovl, layer, path, &st)) {
         if (probe->kind == KIND_NONE)
             probe->kind = KIND_WHITEOUT;
         return 0;
@@ -143,6 +157,7 @@ static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number
         if (probe->kind != KIND_NONE)
             return 0;   /* a directory above hides it */
         probe->kind = (uint8_t)IFTODT(st.st_mode);
+        probe->linked = st.st_nlink > 1;
         probe->layer = (uint16_t)number;
         return 0;
     }
@@ -241,6 +256,8 @@ static int take_probe(struct overlay *ovl, uint32_t d, struct probe *probe) {
     dentry = at(ovl, d);
     dentry->lower = probe->kind;
     dentry->layer = probe->layer;
+    dentry->flags &= (uint16_t)~D_LINKED;
+    dentry->flags |= (uint16_t)(probe->linked ? D_LINKED : 0);
     if (probe->count && !probe->derived)
         ovl->redirected = true;
     return 0;
@@ -361,8 +378,10 @@ int check_upper(struct overlay *ovl, uint32_t d) {
     return error;
 }
 
-static uint8_t upper_kind(int fd, const struct dirent *entry) {
+static uint8_t upper_kind(const struct overlay *ovl, int fd, const struct dirent *entry, bool marked) {
     struct stat st;
+    if (marked && is_marked_whiteout(ovl, fd, entry->d_name))
+        return KIND_WHITEOUT;
     if (entry->d_type != DT_CHR && entry->d_type != DT_UNKNOWN)
         return entry->d_type;
     if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -375,7 +394,7 @@ static void close_stream(DIR **stream) {
         closedir(*stream);
 }
 
-static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dirent *entry) {
+static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dirent *entry, bool marked) {
     size_t length = strlen(entry->d_name);
     if (entry->d_name[0] == '.' && (length == 1 || (length == 2 && entry->d_name[1] == '.')))
         return 0;
@@ -384,7 +403,7 @@ static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dire
         child = index_add(&ovl->view->index, d, entry->d_name, length);
     if (!child)
         return -ENOMEM;
-    at(ovl, child)->upper = upper_kind(fd, entry);
+    at(ovl, child)->upper = upper_kind(ovl, fd, entry, marked);
     return 0;
 }
 
@@ -405,6 +424,7 @@ int load_upper(struct overlay *ovl, uint32_t d) {
         close(fd);
         return error;
     }
+    bool marked = has_marked_whiteouts(ovl, fd);
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(stream);
@@ -412,7 +432,7 @@ int load_upper(struct overlay *ovl, uint32_t d) {
             return -errno;
         if (!entry)
             break;
-        error = load_entry(ovl, d, fd, entry);
+        error = load_entry(ovl, d, fd, entry, marked);
         if (error)
             return error;
     }
@@ -439,6 +459,8 @@ int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uin
     } else {
         error = check_upper(ovl, child);
     }
+    if (!error && ovl->n_shared && (at(ovl, child)->flags & D_LINKED) && at(ovl, child)->upper == KIND_NONE)
+        error = links_join(ovl, child);
     if (error) {
         if (made)
             index_drop(index, child);

@@ -335,7 +335,8 @@ static int walk_rest(struct walk *walk, unsigned flags) {
         if (error)
             return error;
         bool wanted = !last || (flags & WALK_FOLLOW) || (loc->slash && !(flags & WALK_PARENT));
-        if (walk->type == S_IFLNK && wanted)
+        bool followed = walk->type == S_IFLNK && wanted;
+        if (followed)
             error = follow(walk);
         if (error == 1) {
             loc->magic = true;
@@ -343,7 +344,8 @@ static int walk_rest(struct walk *walk, unsigned flags) {
         }
         if (error)
             return error;
-        if (last && loc->slash && !(flags & WALK_PARENT) && !*walk->rest && walk->type != S_IFDIR && walk->type != 0)
+        bool directory = walk->type == S_IFDIR || walk->type == 0;
+        if (last && loc->slash && !followed && !(flags & WALK_PARENT) && !directory)
             return -ENOTDIR;
     }
 }

@@ -218,6 +218,7 @@ struct reading {
     struct dir_list *list;
     unsigned layer;
     bool several;                  /* lowers: an earlier one may have had the name */
+    bool marked;                   /* has_marked_whiteouts() */
     bool foreign;                  /* inode numbers of this layer show otherwise than they are */
 };
 
@@ -249,8 +250,10 @@ static int add_upper(void *arg, int fd, const struct dirent64 *entry) {
     return list_add(list, entry->d_name, length, ino, at(ovl, child)->upper, name_hash(entry->d_name, length));
 }
 
-static uint8_t lower_type(int fd, const struct dirent64 *entry) {
+static uint8_t lower_type(const struct reading *reading, int fd, const struct dirent64 *entry) {
     struct stat st;
+    if (reading->marked && is_marked_whiteout(reading->list->ovl, fd, entry->d_name))
+        return KIND_WHITEOUT;
     if (entry->d_type != DT_CHR && entry->d_type != DT_UNKNOWN)
         return entry->d_type;
     if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -286,7 +289,7 @@ static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
         if (error && error != -EACCES)
             return error;
     }
-    int error = list_add(list, entry->d_name, length, ino, lower_type(fd, entry), name_hash(entry->d_name, length));
+    int error = list_add(list, entry->d_name, length, ino, lower_type(reading, fd, entry), name_hash(entry->d_name, length));
     if (!error && slot)
         *slot = list->count;
     return error;
@@ -295,7 +298,10 @@ static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
 static int read_layer(struct reading *reading, const char *path, entry_fn *fn) {
     const struct layer *layer = &reading->list->ovl->layers[reading->layer];
     CLOSE_FD fd = open_beneath(layer->fd, path, O_RDONLY | O_DIRECTORY);
-    return fd < 0 ? fd : for_each_entry(fd, fn, reading);
+    if (fd < 0)
+        return fd;
+    reading->marked = reading->layer && has_marked_whiteouts(reading->list->ovl, fd);
+    return for_each_entry(fd, fn, reading);
 }
 
 static int read_upper(struct dir_list *list) {
@@ -485,7 +491,7 @@ static int find_shown(void *arg, int fd, const struct dirent64 *entry) {
     uint32_t child = index_find(&ovl->view->index, reading->list->d, entry->d_name, strlen(entry->d_name));
     if (child && at(ovl, child)->upper == KIND_WHITEOUT)
         return 0;
-    return lower_type(fd, entry) == KIND_WHITEOUT ? 0 : -ENOTEMPTY;
+    return lower_type(reading, fd, entry) == KIND_WHITEOUT ? 0 : -ENOTEMPTY;
 }
 
 int dir_is_empty(struct overlay *ovl, uint32_t d) {

@@ -54,11 +54,22 @@ static int remove_upper(struct overlay *ovl, uint32_t d, const struct upper_dir 
     return 0;
 }
 
-/* The last name of a copied-up file takes what was kept for it along. */
-static void forget_kept(struct overlay *ovl, uint32_t d) {
-    struct statx stx;
-    if (ovl->kept.count && upper_statx(ovl, d, &stx) == 0 && (stx.stx_nlink == 1 || S_ISDIR(stx.stx_mode)))
-        kept_drop(ovl, stx.stx_ino);
+void look_at(const struct overlay *ovl, uint32_t d, struct last_look *look) {
+    const struct dentry *dentry = at(ovl, d);
+    look->upper = upper_exists(dentry);
+    look->seen = false;
+    if (look->upper && (ovl->kept.count || ovl->n_shared))
+        look->seen = upper_statx(ovl, d, &look->stx) == 0;
+    else if (!look->upper && lower_exists(dentry) && (dentry->flags & D_LINKED))
+        look->seen = lower_statx(ovl, d, &look->stx) == 0;
+}
+
+void forget_name(struct overlay *ovl, const struct last_look *look) {
+    if (!look->seen)
+        return;
+    if (look->upper && (S_ISDIR(look->stx.stx_mode) || links_count(ovl, &look->stx, true) <= 1))
+        kept_drop(ovl, look->stx.stx_ino);
+    links_removed(ovl, &look->stx, look->upper);
 }
 
 static void entry_gone(struct overlay *ovl, uint32_t d, bool whiteout) {
@@ -87,18 +98,20 @@ static int remove_entry(const struct location *loc) {
         error = upper_dir_open(ovl, loc->parent, &dir);
     if (error)
         return error;
+    struct last_look look;
+    look_at(ovl, d, &look);
     if (at(ovl, d)->upper == KIND_NONE) {
         char name[NAME_MAX + 1];
         entry_name(ovl, d, name);
         error = make_whiteout(dir.fd, name);
         whiteout = 1;
     } else {
-        forget_kept(ovl, d);
         error = remove_upper(ovl, d, &dir, whiteout);
     }
     if (error)
         return error;
     ovl->view->stats.whiteouts += (uint64_t)whiteout;
+    forget_name(ovl, &look);
     entry_gone(ovl, d, whiteout);
     return 0;
 }

@@ -330,10 +330,15 @@ static int prepare(struct move *move) {
 static int carry_out(struct move *move) {
     struct overlay *ovl = move->ovl;
     int error = prepare(move);
-    if (!error)
-        error = rename_upper(move);
     if (error)
         return error;
+    struct last_look look;
+    look_at(ovl, move->target, &look);
+    error = rename_upper(move);
+    if (error)
+        return error;
+    if (!(move->flags & RENAME_EXCHANGE))
+        forget_name(ovl, &look);
     if (S_ISDIR(move->from->type) || S_ISDIR(move->to->type))
         ovl->view->generation++;
     ovl->view->stats.whiteouts += move->whiteout;

@@ -106,11 +106,18 @@ static int place_insert(pto_view *view, int kind, const char *path, struct overl
 }
 
 int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size) {
-    char *real = realpath(path, NULL);
-    if (!real)
+    char cwd[PATH_MAX] = "/";
+    struct walker walker = {.cred = &view->own};
+    struct location loc;
+    if (path[0] != '/' && !getcwd(cwd, sizeof cwd))
         return fail(message, size, -errno, "%s: %s", path, strerror(errno));
-    int error = place_insert(view, kind, real, NULL);
-    free(real);
+    int error = view_walk(view, &walker, cwd, path, WALK_FOLLOW, &loc);
+    if (!error && loc.type == 0)
+        error = -ENOENT;
+    if (!error && kind == PTO_DIRECT && access(loc.path, F_OK) < 0)
+        error = -errno;
+    if (!error)
+        error = place_insert(view, kind, loc.path, NULL);
     return error ? fail(message, size, error, "%s: %s", path, strerror(-error)) : 0;
 }
 
@@ -180,6 +187,7 @@ static void overlay_free(struct overlay *ovl) {
     for (size_t i = 0; i < ovl->n_submounts; i++)
         free(ovl->submounts[i].path);
     free(ovl->submounts);
+    links_close(ovl);
     close_fd(&ovl->work);
     close_fd(&ovl->locks[0]);
     close_fd(&ovl->locks[1]);
@@ -458,6 +466,9 @@ static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, cha
     if (error)
         return error;
     choose_prefix(ovl);
+    error = has_upper(ovl) ? links_open(ovl) : 0;
+    if (error)
+        return fail(message, size, error, "%s/links: %s", ovl->work_root, strerror(-error));
     ovl->dev = ovl->layers[1].dev;
     ovl->root = index_root(&ovl->view->index);
     if (!ovl->root)
@@ -484,7 +495,7 @@ int pto_view_add_overlay(pto_view *view, const struct pto_overlay *spec, char *m
         message[0] = '\0';
     ovl->view = view;
     ovl->flags = spec->flags;
-    ovl->work = ovl->locks[0] = ovl->locks[1] = -1;
+    ovl->work = ovl->links = ovl->locks[0] = ovl->locks[1] = -1;
     int error = overlay_open(ovl, spec, message, size);
     if (error) {
         ovl->flags &= ~(unsigned)PTO_VOLATILE;   /* the mark, if there is one, is another run's */

@@ -54,13 +54,26 @@ ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, con
     return length < 0 ? -errno : length;
 }
 
+/* user.* attributes need write permission, which an owner can give himself for the moment. */
+static int set_unwritable(int fd, const char *path, const char *name, const void *value, size_t size) {
+    struct stat st;
+    if (fstat(fd, &st) < 0 || chmod(path, (st.st_mode & 07777) | S_IWUSR) < 0)
+        return -EACCES;
+    int error = setxattr(path, name, value, size, 0) < 0 ? -errno : 0;
+    if (chmod(path, st.st_mode & 07777) < 0 && !error)
+        error = -errno;
+    return error;
+}
+
 int private_set(const struct overlay *ovl, int fd, const char *name, const void *value, size_t size) {
     char full[XATTR_NAME_MAX + 1], path[FD_PATH];
     int error = private_name(ovl, name, full);
     if (error)
         return error;
     fd_path(fd, path);
-    return setxattr(path, full, value, size, 0) < 0 ? -errno : 0;
+    if (setxattr(path, full, value, size, 0) == 0)
+        return 0;
+    return errno == EACCES ? set_unwritable(fd, path, full, value, size) : -errno;
 }
 
 int private_remove(const struct overlay *ovl, int fd, const char *name) {
@@ -303,6 +316,9 @@ int view_setxattr(pto_view *view, const struct location *loc, const char *name, 
                   const struct cred *cred) {
     char escaped[XATTR_NAME_MAX + 1], path[FD_PATH];
     (void)view;
+    int error = strncmp(name, "system.posix_acl_", 17) == 0 ? acl_check(value, size) : 0;
+    if (error)
+        return error;
     CLOSE_FD fd = begin_change(loc, name, cred, escaped);
     if (fd < 0)
         return fd;
@@ -315,12 +331,12 @@ int view_setxattr(pto_view *view, const struct location *loc, const char *name, 
 
 int view_removexattr(pto_view *view, const struct location *loc, const char *name, const struct cred *cred) {
     char escaped[XATTR_NAME_MAX + 1], path[FD_PATH];
-    /* Nothing to remove is found out before anything is copied up. */
-    if (loc->overlay && loc->type) {
-        ssize_t there = view_getxattr(view, loc, name, NULL, 0);
-        if (there == -ENODATA)
-            return -ENODATA;
-    }
+    int error = may_set(loc, name, cred);
+    if (error)
+        return error;
+    /* Nothing to remove is found out before anything is copied up; an ACL may be removed that is not there. */
+    if (view_getxattr(view, loc, name, NULL, 0) == -ENODATA)
+        return strncmp(name, "system.posix_acl_", 17) == 0 ? 0 : -ENODATA;
     CLOSE_FD fd = begin_change(loc, name, cred, escaped);
     if (fd < 0)
         return fd;
