@@ -157,7 +157,7 @@ static int start_directory(struct call *call, const struct given *given, const c
 
 static const struct walker *set_walker(struct call *call) {
     struct walker *walker = &call->scratch->walker;
-    walker->cred = &call->task->cred;
+    walker->cred = call->scratch->cred ? call->scratch->cred : &call->task->cred;
     walker->magic = magic_link;
     walker->arg = call;
     return walker;

@@ -27,7 +27,8 @@ void do_chmod(struct call *call) {
         return;
     if (loc->type == S_IFLNK)
         return answer(call, -EOPNOTSUPP);
-    change(call, loc, &(struct attr_change){.valid = ATTR_MODE, .mode = (mode_t)call->arg[after_operand(call)] & 07777});
+    change(call, loc,
+           &(struct attr_change){.valid = ATTR_MODE, .mode = (mode_t)call->arg[after_operand(call)] & 07777});
 }
 
 void do_chown(struct call *call) {
@@ -74,7 +75,7 @@ static void change_times(struct call *call, const struct timespec *times) {
     struct location *loc = changing(call);
     if (!loc)
         return;
-    if (!valid_nanoseconds(times[0].tv_nsec) || !valid_nanoseconds(times[1].tv_nsec))
+    if (loc->type && !(valid_nanoseconds(times[0].tv_nsec) && valid_nanoseconds(times[1].tv_nsec)))
         return answer(call, -EINVAL);
     if (times[0].tv_nsec != UTIME_OMIT)
         attr.valid |= ATTR_ATIME;
@@ -131,15 +132,16 @@ void do_utimensat(struct call *call) {
 static const struct {
     uint32_t extended, plain;
 } flag_pairs[] = {
-    {FS_XFLAG_IMMUTABLE, FS_IMMUTABLE_FL}, {FS_XFLAG_APPEND, FS_APPEND_FL}, {FS_XFLAG_SYNC, FS_SYNC_FL},
-    {FS_XFLAG_NOATIME, FS_NOATIME_FL},     {FS_XFLAG_NODUMP, FS_NODUMP_FL}, {FS_XFLAG_DAX, FS_DAX_FL},
+    {FS_XFLAG_IMMUTABLE, FS_IMMUTABLE_FL},     {FS_XFLAG_APPEND, FS_APPEND_FL}, {FS_XFLAG_SYNC, FS_SYNC_FL},
+    {FS_XFLAG_NOATIME, FS_NOATIME_FL},         {FS_XFLAG_NODUMP, FS_NODUMP_FL}, {FS_XFLAG_DAX, FS_DAX_FL},
     {FS_XFLAG_PROJINHERIT, FS_PROJINHERIT_FL},
 };
 
+/* What of the flags both forms have, over the rest of those that the file has. */
 static int plain_flags(const struct fsxattr *extended, unsigned *plain) {
     uint32_t rest = extended->fsx_xflags & ~(uint32_t)FS_XFLAG_HASATTR;
-    *plain = 0;
     for (size_t i = 0; i < sizeof flag_pairs / sizeof *flag_pairs; i++) {
+        *plain &= ~flag_pairs[i].plain;
         if (rest & flag_pairs[i].extended)
             *plain |= flag_pairs[i].plain;
         rest &= ~flag_pairs[i].extended;
@@ -147,12 +149,27 @@ static int plain_flags(const struct fsxattr *extended, unsigned *plain) {
     return rest || extended->fsx_extsize || extended->fsx_projid || extended->fsx_cowextsize ? -EOPNOTSUPP : 0;
 }
 
-static int read_flags(struct call *call, unsigned *flags) {
-    struct fsxattr extended;
-    if ((uint32_t)call->arg[1] != FS_IOC_FSSETXATTR)
-        return memory_read(call->task->tid, call->arg[2], flags, sizeof *flags);
-    int rc = memory_read(call->task->tid, call->arg[2], &extended, sizeof extended);
-    return rc < 0 ? rc : plain_flags(&extended, flags);
+static int read_flags(struct call *call, struct fsxattr *extended, unsigned *flags) {
+    if ((uint32_t)call->arg[1] == FS_IOC_FSSETXATTR)
+        return memory_read(call->task->tid, call->arg[2], extended, sizeof *extended);
+    return memory_read(call->task->tid, call->arg[2], flags, sizeof *flags);
+}
+
+/* The object's real file, or directory, opened for an ioctl; real[PATH_MAX] becomes its path. -errno. */
+static int open_real_object(struct call *call, const struct location *loc, char *real) {
+    int rc = loc->type == S_IFREG || loc->type == S_IFDIR ? view_real(call->view, loc, real) : -ENOTTY;
+    if (rc < 0)
+        return rc;
+    int fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+static int flags_over_present(struct call *call, const struct location *loc, const struct fsxattr *extended,
+                              unsigned *flags) {
+    CLOSE_DESCRIPTOR fd = open_real_object(call, loc, call->scratch->real);
+    if (fd < 0)
+        return fd;
+    return ioctl(fd, FS_IOC_GETFLAGS, flags) < 0 ? -errno : plain_flags(extended, flags);
 }
 
 /* A descriptor from before a copy-up is of the lower file, whose flags are not the view's any more. */
@@ -163,16 +180,15 @@ static void get_flags(struct call *call, uint32_t request) {
         struct fsxattr extended;
     } flags = {.wide = 0};
     struct location *loc = reading(call);
-    char *real = call->scratch->real;
-    if (!loc || !loc->upper || (loc->type != S_IFREG && loc->type != S_IFDIR) ||
-        view_real(call->view, loc, real) < 0 || strcmp(real, call->scratch->given[0].real) == 0)
+    if (!loc || !loc->upper)
         return;
-    CLOSE_DESCRIPTOR fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || refuse_path_descriptor(call))
+    CLOSE_DESCRIPTOR fd = open_real_object(call, loc, call->scratch->real);
+    if (fd < 0 || strcmp(call->scratch->real, call->scratch->given[0].real) == 0 || refuse_path_descriptor(call))
         return;
     if (ioctl(fd, request, &flags) < 0)
         return answer(call, -errno);
-    answer_bytes(call, call->arg[2], &flags, request == FS_IOC_FSGETXATTR ? sizeof flags.extended : sizeof flags.plain, 0);
+    answer_bytes(call, call->arg[2], &flags, request == FS_IOC_FSGETXATTR ? sizeof flags.extended : sizeof flags.plain,
+                 0);
 }
 
 /* The requests that change a file through a descriptor opened for reading; the filter traps no others. */
@@ -182,12 +198,15 @@ void do_ioctl(struct call *call) {
     if (request == FS_IOC_GETFLAGS || request == FS_IOC_FSGETXATTR)
         return get_flags(call, request);
     bool flags = request == FS_IOC_SETFLAGS || request == FS_IOC32_SETFLAGS || request == FS_IOC_FSSETXATTR;
-    int rc = flags ? read_flags(call, &attr.fsflags) : 0;
+    struct fsxattr extended;
+    int rc = flags ? read_flags(call, &extended, &attr.fsflags) : 0;
     struct location *loc = changing(call);
     if (!loc)
         return;
     if (!flags)
         return refuse(call, ENOTTY, "this ioctl would change a lower file");
+    if (rc == 0 && request == FS_IOC_FSSETXATTR)
+        rc = flags_over_present(call, loc, &extended, &attr.fsflags);
     if (rc < 0)
         return answer(call, rc);
     change(call, loc, &attr);

@@ -56,6 +56,7 @@ static struct call_scratch *take_scratch(struct session *session) {
     scratch->entered = false;
     scratch->exec_patch = false;
     scratch->short_name = -1;
+    scratch->cred = NULL;
     scratch->generation = NULL;
     scratch->pending = NULL;
     scratch->owned[0] = scratch->owned[1] = NULL;

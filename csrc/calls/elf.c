@@ -77,8 +77,8 @@ static bool find_interpreter(const struct elf *elf, struct segment *segment) {
 int elf_interpreter(int fd, char *out) {
     struct elf elf;
     struct segment segment;
-    if (!read_header(fd, &elf) || !find_interpreter(&elf, &segment) || !read_at(fd, out, segment.size, segment.offset) ||
-        out[segment.size - 1] != '\0')
+    if (!read_header(fd, &elf) || !find_interpreter(&elf, &segment) ||
+        !read_at(fd, out, segment.size, segment.offset) || out[segment.size - 1] != '\0')
         return 0;
     return (int)strlen(out);
 }

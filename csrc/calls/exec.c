@@ -135,7 +135,7 @@ static ssize_t count_arguments(struct call *call, uint64_t argv) {
     size_t count = 0;
     while (argv) {
         uint64_t at = argv + count * sizeof *pointers;
-        size_t part = (size_t)(sizeof pointers - at % sizeof pointers) / sizeof *pointers;   /* to the end of a page */
+        size_t part = (size_t)(sizeof pointers - at % sizeof pointers) / sizeof *pointers; /* to the end of a page */
         int rc = memory_read(call->task->tid, at, pointers, (part ? part : 1) * sizeof *pointers);
         if (rc < 0)
             return rc;
@@ -236,7 +236,7 @@ static void execute(struct call *call, struct exec *exec, struct target *target)
     while (rc == 0 && (rc = next_program(call, exec, loc)) == 1)
         rc = 0;
     if (!exec->touched)
-        return;     /* whatever it is, the kernel says the same */
+        return; /* whatever it is, the kernel says the same */
     if (rc == 0)
         rc = choose_path(call, exec, loc);
     view_leave(call);
@@ -257,7 +257,7 @@ void do_execve(struct call *call) {
     if (rc < 0)
         return exec && target.pass ? (void)0 : answer(call, rc);
     if (target.by_fd && (target.kind != OBJECT_NAMED || target.loc->detached))
-        return;     /* a memfd, a deleted file: it is itself */
+        return; /* a memfd, a deleted file: it is itself */
     set_given(call, exec);
     execute(call, exec, &target);
 }

@@ -192,6 +192,13 @@ bool sockets_find(struct session *session, const struct address *bound, struct a
 bool sockets_any(struct session *session);
 void sockets_clear(struct session *session);
 
+/* ---- socket.c ---- */
+#define ADDRESS_PATH_AT offsetof(struct sockaddr_un, sun_path)
+/* Looks up the peer that an address names.  1: the tracee is to use the scratch's `address`; 0: its own; -errno. */
+int socket_peer(struct call *call, uint64_t at, uint64_t length);
+/* Writes an address as the kernel does: cut to the tracee's buffer of `size` bytes, its true length beside. -EFAULT. */
+int socket_tell(struct call *call, uint64_t at, uint64_t length_at, int size, const struct address *address);
+
 /* ---- what a call holds from call_begin to call_end ---- */
 struct call_scratch {
     struct call_scratch *next;
@@ -201,6 +208,7 @@ struct call_scratch {
     uint64_t *generation;       /* watch() */
     unsigned *pending;
     void *owned[2];             /* freed by call_end */
+    const struct cred *cred;    /* who walks, NULL: the task as it is */
     struct walker walker;
     struct given given[2];
     struct location loc[2];
@@ -211,8 +219,6 @@ struct call_scratch {
     char text[PATH_MAX];
     struct address asked;       /* of a socket, as the tracee gave it */
     struct address address;     /* … and as the kernel gets it */
-    char message[192];          /* a struct msghdr and the address behind it */
-    uint32_t relocation;        /* where message points into itself */
     int size;                   /* of the tracee's buffer for an address */
 };
 
@@ -225,7 +231,8 @@ handler_fn do_getxattr, do_listxattr, do_setxattr, do_removexattr;
 handler_fn do_getxattrat, do_listxattrat, do_setxattrat, do_removexattrat;
 handler_fn do_getdents, do_chdir, do_fchdir, do_getcwd, do_chroot;
 handler_fn do_execve;
-handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom, do_recvmsg, do_recvmmsg;
+handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom, do_recvmsg,
+    do_recvmmsg;
 handler_fn do_statfs, do_inotify_add_watch, do_fanotify_mark;
 handler_fn do_umask, do_set_credentials;
 handler_fn do_refuse, do_clone, do_unshare, do_setns;

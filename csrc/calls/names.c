@@ -72,6 +72,8 @@ void do_unlink(struct call *call) {
     struct location *loc = changing(call);
     if (!loc)
         return;
+    if (directory && loc->last == LAST_DOTDOT)
+        return answer(call, -ENOTEMPTY);
     note_removal(call, loc);
     answer(call, directory ? view_rmdir(call->view, loc, &call->task->cred)
                            : view_unlink(call->view, loc, &call->task->cred));
@@ -116,9 +118,11 @@ void do_rename(struct call *call) {
     const struct location *from = targets[0].loc, *to = targets[1].loc;
     if (!from->overlay && !to->overlay)
         return two_on_host(call, targets);
-    if (from->overlay != to->overlay)
+    /* "." and ".." are names in the directory before them; "/" is one in the root. */
+    bool dots = from->last == LAST_DOT || from->last == LAST_DOTDOT || to->last == LAST_DOT || to->last == LAST_DOTDOT;
+    if (from->overlay != to->overlay && !dots)
         return answer(call, -EXDEV);
-    if (from->last != LAST_NORM || to->last != LAST_NORM)
+    if (dots || from->last == LAST_ROOT || to->last == LAST_ROOT)
         return answer(call, -EBUSY);
     note_removal(call, to);
     answer(call, view_rename(call->view, from, to, flags, &call->task->cred));
@@ -134,7 +138,8 @@ static void link_unnamed(struct call *call, const char *link, struct target targ
     change_unnamed(call, link);   /* never a second name for a lower file */
     if (call->verdict != VERDICT_PASS)
         return;
-    if (object_read(link, real) != OBJECT_DELETED || view_locate(call->view, real, was) < 0 || was->overlay != to->overlay)
+    if (object_read(link, real) != OBJECT_DELETED || view_locate(call->view, real, was) < 0 ||
+        was->overlay != to->overlay)
         return answer(call, -EXDEV);
     answer(call, view_link_real(call->view, link, to, &call->task->cred));
 }

@@ -17,9 +17,10 @@
 #include "scoped.h"
 
 #define O_KERNEL_LARGEFILE 0100000
-#define O_KNOWN                                                                                                          \
-    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC | O_DIRECT |  \
-     O_KERNEL_LARGEFILE | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE)
+#define O_KNOWN                                                                                                        \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC |          \
+     O_DIRECT | O_KERNEL_LARGEFILE | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH |         \
+     O_TMPFILE)
 #define O_WITH_PATH (O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC)
 #define O_ONLY_TMPFILE (O_TMPFILE & ~O_DIRECTORY)
 
@@ -148,7 +149,7 @@ void do_open(struct call *call) {
 
 /* ---- openat2 ---- */
 
-#define RESOLVE_KNOWN                                                                                                    \
+#define RESOLVE_KNOWN                                                                                                  \
     (RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
 #define HOW_SIZE_FIRST 24u      /* OPEN_HOW_SIZE_VER0 */
 

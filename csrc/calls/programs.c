@@ -187,13 +187,14 @@ static int add_copy(struct programs *programs, const char *view_path, const stru
         free(path);
         return -ENOMEM;
     }
-    *copy = (struct copy){programs->copies, st->st_dev, st->st_ino, st->st_size, st->st_mtim, view_copy, interpreter_copy,
-                          path};
+    *copy = (struct copy){programs->copies, st->st_dev, st->st_ino,       st->st_size,
+                          st->st_mtim,      view_copy,  interpreter_copy, path};
     programs->copies = copy;
     return 0;
 }
 
-int programs_copy(struct session *session, const char *view_path, const char *real, const char *interpreter, char *out) {
+int programs_copy(struct session *session, const char *view_path, const char *real, const char *interpreter,
+                  char *out) {
     struct stat st;
     const char *directory = run_directory(session);
     if (!directory)

@@ -60,7 +60,8 @@ static int go(struct scoped *scoped, const char *name) {
 }
 
 static bool at_root(const struct scoped *scoped) {
-    return scoped->loc->length == scoped->root_length && memcmp(scoped->loc->path, scoped->root, scoped->root_length) == 0;
+    return scoped->loc->length == scoped->root_length &&
+           memcmp(scoped->loc->path, scoped->root, scoped->root_length) == 0;
 }
 
 static int go_to_root(struct scoped *scoped) {
@@ -107,9 +108,11 @@ static int follow(struct scoped *scoped, const char *parent) {
     int magic = scoped->loc->overlay ? 0 : magic_link(call, scoped->loc->path, target);
     if (magic < 0)
         return magic;
-    if (magic > 0 && strcmp(scoped->loc->path, "/proc/self") != 0 && strcmp(scoped->loc->path, "/proc/thread-self") != 0) {
+    if (magic > 0 && strcmp(scoped->loc->path, "/proc/self") != 0 &&
+        strcmp(scoped->loc->path, "/proc/thread-self") != 0) {
         scoped->loc->magic = magic == 2;
-        return magic == 2 ? (scoped->resolve & (SCOPED | RESOLVE_NO_MAGICLINKS) ? -ELOOP : 1) : follow_magic(scoped, target);
+        return magic == 2 ? (scoped->resolve & (SCOPED | RESOLVE_NO_MAGICLINKS) ? -ELOOP : 1)
+                          : follow_magic(scoped, target);
     }
     if (magic == 1)   /* these two are ordinary links with a relative text */
         memmove(target, target + sizeof "/proc", strlen(target + sizeof "/proc") + 1);

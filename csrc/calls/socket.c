@@ -1,4 +1,4 @@
-/* socket.c - bind, connect, sendto, sendmsg, sendmmsg with AF_UNIX paths, and the calls that tell such a name.
+/* socket.c - bind, connect, sendto with AF_UNIX paths, and the calls that tell such a name.
  *
  * Rules: only a path matters: unnamed and abstract sockets and all other families are passed at once.  A socket is bound
  * by the supervisor, so that nothing lies between the view's preparation and its end; it is connected to by the
@@ -13,19 +13,16 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "internal.h"
 
-#define PATH_AT offsetof(struct sockaddr_un, sun_path)
 #define PATH_SIZE sizeof((struct sockaddr_un *)0)->sun_path
-#define MESSAGES_MAX 1024u      /* UIO_MAXIOV: what sendmmsg takes at most */
 
 /* An address with a path, into the scratch's `asked`: 1; 0: another kind, which is the kernel's business; -EFAULT. */
 static int read_address(struct call *call, uint64_t at, uint64_t length) {
     struct address *asked = &call->scratch->asked;
     int size = (int)length;
-    if (size <= (int)PATH_AT || size > (int)sizeof asked->un)
+    if (size <= (int)ADDRESS_PATH_AT || size > (int)sizeof asked->un)
         return 0;
     memset(asked, 0, sizeof *asked);
     int rc = memory_read(call->task->tid, at, &asked->un, (size_t)size);
@@ -34,7 +31,7 @@ static int read_address(struct call *call, uint64_t at, uint64_t length) {
     if (asked->un.sun_family != AF_UNIX || !asked->un.sun_path[0])
         return 0;
     size_t path = strnlen(asked->un.sun_path, PATH_SIZE);
-    asked->length = (socklen_t)(PATH_AT + path + 1);
+    asked->length = (socklen_t)(ADDRESS_PATH_AT + path + 1);
     return 1;
 }
 
@@ -45,7 +42,7 @@ static int set_address(struct address *address, const char *path) {
     memset(&address->un, 0, sizeof address->un);
     address->un.sun_family = AF_UNIX;
     memcpy(address->un.sun_path, path, length);
-    address->length = (socklen_t)(PATH_AT + length + 1);
+    address->length = (socklen_t)(ADDRESS_PATH_AT + length + 1);
     return 0;
 }
 
@@ -77,8 +74,7 @@ static int reachable_address(struct call *call, const char *path) {
     return set_address(address, name);
 }
 
-/* Looks up the peer.  1: the tracee is to use the scratch's `address`; 0: the call is passed; -errno. */
-static int peer(struct call *call, uint64_t at, uint64_t length) {
+int socket_peer(struct call *call, uint64_t at, uint64_t length) {
     int rc = read_address(call, at, length);
     if (rc <= 0)
         return rc;
@@ -109,7 +105,7 @@ static void use_address(struct call *call, unsigned arg) {
 }
 
 static void to_peer(struct call *call, unsigned arg) {
-    int rc = peer(call, call->arg[arg], call->arg[arg + 1]);
+    int rc = socket_peer(call, call->arg[arg], call->arg[arg + 1]);
     if (rc < 0)
         answer(call, rc);
     else if (rc > 0)
@@ -122,65 +118,6 @@ void do_connect(struct call *call) {
 
 void do_sendto(struct call *call) {
     to_peer(call, 4);
-}
-
-/* The peer of one message: as peer(), with the message in the scratch. */
-static int message_peer(struct call *call, uint64_t at) {
-    struct call_scratch *scratch = call->scratch;
-    struct msghdr header;
-    int rc = memory_read(call->task->tid, at, &header, sizeof header);
-    if (rc < 0 || !header.msg_name)
-        return rc;
-    rc = peer(call, (uint64_t)(uintptr_t)header.msg_name, header.msg_namelen);
-    if (rc <= 0)
-        return rc;
-    header.msg_name = (void *)sizeof header;
-    header.msg_namelen = scratch->address.length;
-    memcpy(scratch->message, &header, sizeof header);
-    memcpy(scratch->message + sizeof header, &scratch->address.un, scratch->address.length);
-    scratch->relocation = offsetof(struct msghdr, msg_name);
-    return 1;
-}
-
-static void use_message(struct call *call) {
-    substitute_bytes(call, 1, call->scratch->message, sizeof(struct msghdr) + call->scratch->address.length);
-    call->replacements[0].relocations = &call->scratch->relocation;
-    call->replacements[0].n_relocations = 1;
-}
-
-void do_sendmsg(struct call *call) {
-    int rc = message_peer(call, call->arg[1]);
-    if (rc < 0)
-        answer(call, rc);
-    else if (rc > 0)
-        use_message(call);
-}
-
-static long first_sent(struct call *call, long result) {
-    if (result < 0)
-        return result;
-    uint32_t length = (uint32_t)result;
-    int rc = memory_write(call->task->tid, call->arg[1] + offsetof(struct mmsghdr, msg_len), &length, sizeof length);
-    return rc < 0 ? rc : 1;
-}
-
-/* Fewer messages than asked for may be sent: those before one that needs our help, or that one alone. */
-void do_sendmmsg(struct call *call) {
-    unsigned count = (unsigned)call->arg[2] < MESSAGES_MAX ? (unsigned)call->arg[2] : MESSAGES_MAX;
-    unsigned i = 0;
-    int rc = 0;
-    while (i < count && (rc = message_peer(call, call->arg[1] + i * sizeof(struct mmsghdr))) == 0)
-        i++;
-    if (i == count)
-        return;
-    if (i > 0)
-        return substitute_value(call, 2, i);
-    if (rc < 0)
-        return answer(call, rc);
-    call->new_nr = SYS_sendmsg;
-    call->finish = first_sent;
-    use_message(call);
-    substitute_value(call, 2, call->arg[3]);
 }
 
 /* ---- binding ---- */
@@ -275,8 +212,7 @@ void do_bind(struct call *call) {
 
 /* ---- names that are told ---- */
 
-/* Writes an address as the kernel does: cut to the tracee's buffer of `size` bytes, its true length beside. */
-static int tell(struct call *call, uint64_t at, uint64_t length_at, int size, const struct address *address) {
+int socket_tell(struct call *call, uint64_t at, uint64_t length_at, int size, const struct address *address) {
     int length = (int)address->length;
     int rc = memory_write(call->task->tid, at, &address->un, (size_t)(size < length ? size : length));
     return rc < 0 ? rc : memory_write(call->task->tid, length_at, &length, sizeof length);
@@ -302,7 +238,7 @@ void do_socket_name(struct call *call) {
         return;
     int rc = memory_read(call->task->tid, call->arg[2], &size, sizeof size);
     if (rc == 0)
-        rc = size < 0 ? -EINVAL : tell(call, call->arg[1], call->arg[2], size, &asked);
+        rc = size < 0 ? -EINVAL : socket_tell(call, call->arg[1], call->arg[2], size, &asked);
     answer(call, rc);
 }
 
@@ -312,7 +248,7 @@ static long accepted(struct call *call, long result) {
         return result;
     CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)result);
     if (fd >= 0 && told_name(call, fd, true, &asked))
-        (void)tell(call, call->arg[1], call->arg[2], call->scratch->size, &asked);
+        (void)socket_tell(call, call->arg[1], call->arg[2], call->scratch->size, &asked);
     return result;
 }
 
@@ -320,58 +256,13 @@ static long received(struct call *call, long result) {
     struct address name, asked;
     int length = 0;
     if (result < 0 || memory_read(call->task->tid, call->arg[5], &length, sizeof length) < 0 ||
-        length <= (int)PATH_AT || length > call->scratch->size || length > (int)sizeof name.un)
+        length <= (int)ADDRESS_PATH_AT || length > call->scratch->size || length > (int)sizeof name.un)
         return result;
     name.length = (socklen_t)length;
     if (memory_read(call->task->tid, call->arg[4], &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
         sockets_find(call->session, &name, &asked))
-        (void)tell(call, call->arg[4], call->arg[5], call->scratch->size, &asked);
+        (void)socket_tell(call, call->arg[4], call->arg[5], call->scratch->size, &asked);
     return result;
-}
-
-/* The sender's name in one message, whose header is at `at`, with room for size bytes of it. */
-static void tell_sender(struct call *call, uint64_t at, int size) {
-    struct address name, asked;
-    struct msghdr header;
-    if (memory_read(call->task->tid, at, &header, sizeof header) < 0 || !header.msg_name || header.msg_namelen <= PATH_AT ||
-        header.msg_namelen > (socklen_t)size || header.msg_namelen > sizeof name.un)
-        return;
-    name.length = header.msg_namelen;
-    uint64_t name_at = (uint64_t)(uintptr_t)header.msg_name;
-    if (memory_read(call->task->tid, name_at, &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
-        sockets_find(call->session, &name, &asked))
-        (void)tell(call, name_at, at + offsetof(struct msghdr, msg_namelen), size, &asked);
-}
-
-static long received_message(struct call *call, long result) {
-    if (result >= 0)
-        tell_sender(call, call->arg[1], call->scratch->size);
-    return result;
-}
-
-static long received_messages(struct call *call, long result) {
-    for (long i = 0; i < result; i++)
-        tell_sender(call, call->arg[1] + (uint64_t)i * sizeof(struct mmsghdr), call->scratch->size);
-    return result;
-}
-
-static void watch_message(struct call *call, finish_fn *finish) {
-    struct msghdr header;
-    if (!sockets_any(call->session) || memory_read(call->task->tid, call->arg[1], &header, sizeof header) < 0 ||
-        !header.msg_name)
-        return;
-    call->scratch->size = (int)header.msg_namelen;
-    call->watch_exit = true;
-    call->finish = finish;
-}
-
-void do_recvmsg(struct call *call) {
-    watch_message(call, received_message);
-}
-
-/* All have room for as long a name as the first: callers fill such a vector in a loop. */
-void do_recvmmsg(struct call *call) {
-    watch_message(call, received_messages);
 }
 
 static void watch_name(struct call *call, unsigned length_arg, finish_fn *finish) {

@@ -111,12 +111,15 @@ void do_access(struct call *call) {
     int mode = (int)call->arg[after_operand(call)];
     if (mode & ~(R_OK | W_OK | X_OK))
         return answer(call, -EINVAL);
+    if (!task_cred(call))
+        return;
+    bool effective = call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EACCESS);
+    call->scratch->cred = effective ? &call->task->cred : task_real_cred(call, &cred);
     int rc = resolve(call, &target);
     if (rc == 0 && (mode & W_OK) && target.loc->overlay)
         target.pass = false;
     const struct location *loc = settle_read(call, rc, &target);
     if (!loc)
         return;
-    bool effective = call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EACCESS);
-    answer(call, view_permission(call->view, loc, effective ? &call->task->cred : task_real_cred(call, &cred), mode));
+    answer(call, view_permission(call->view, loc, call->scratch->cred, mode));
 }

@@ -127,7 +127,8 @@ static bool in_upper(struct call *call, const char *real) {
     struct location *loc = &call->scratch->spare;
     if (!loc->upper)
         return false;
-    return loc->detached || (view_real(call->view, loc, call->scratch->real) == 0 && strcmp(call->scratch->real, real) == 0);
+    return loc->detached ||
+           (view_real(call->view, loc, call->scratch->real) == 0 && strcmp(call->scratch->real, real) == 0);
 }
 
 void change_unnamed(struct call *call, const char *link) {
