@@ -66,6 +66,7 @@ struct overlay {
     uint32_t root;          /* index entry of the mount point */
     struct kept_table kept;
     bool dirs_changed;      /* some directory of the upper shows other attributes than its own */
+    bool inherited;         /* the upper holds what an earlier run left, and not all of it was looked up */
     bool redirected;        /* some directory merges lowers of another name */
     int links;              /* <work>/links, -1: not there */
     struct shared *shared;

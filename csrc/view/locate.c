@@ -120,6 +120,30 @@ static int descend(struct overlay *ovl, uint32_t *d, const char *relative) {
     return shown_kind(at(ovl, *d)) == KIND_NONE ? -ENOENT : 0;
 }
 
+/* What an earlier run renamed is only known once its directories have been looked up: all of them, once, when some lower
+ * object cannot be found otherwise. */
+static int learn_redirects(struct overlay *ovl) {
+    ovl->inherited = false;
+    for (uint32_t d = ovl->root;;) {
+        if (is_dir_kind(at(ovl, d)->upper)) {
+            int error = check_upper(ovl, d);
+            if (!error)
+                error = load_upper(ovl, d);
+            if (error)
+                return error;
+        }
+        uint32_t next = is_dir_kind(at(ovl, d)->upper) ? at(ovl, d)->child : 0;
+        while (!next && d != ovl->root) {
+            next = at(ovl, d)->sibling;
+            if (!next)
+                d = at(ovl, d)->parent;
+        }
+        if (!next)
+            return 0;
+        d = next;
+    }
+}
+
 static bool find_lower(struct overlay *ovl, unsigned layer, const char *relative, uint32_t *d) {
     *d = ovl->root;
     if (strcmp(relative, ".") == 0)
@@ -127,6 +151,8 @@ static bool find_lower(struct overlay *ovl, unsigned layer, const char *relative
     if (descend(ovl, d, relative) == 0 && backed_by(ovl, *d, layer, relative))
         return true;
     size_t top_length;
+    if (ovl->inherited && learn_redirects(ovl) < 0)
+        return false;
     *d = ovl->redirected ? redirected_top(ovl, layer, relative, &top_length) : 0;
     if (!*d)
         return false;

@@ -478,6 +478,12 @@ static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, cha
     root->lower = DT_DIR;
     root->layer = 1;
     root->flags = D_CHECKED;
+    if (has_upper(ovl)) {
+        error = load_upper(ovl, ovl->root);
+        if (error)
+            return fail(message, size, error, "%s: %s", ovl->layers[0].root, strerror(-error));
+        ovl->inherited = at(ovl, ovl->root)->child != 0;
+    }
     error = find_submounts(ovl);
     return error ? error : make_places(ovl);
 }
