@@ -69,11 +69,13 @@ void do_unlink(struct call *call) {
     bool directory = call->row->detail == UNLINK_DIRECTORY;
     if (call->row->at_flags != NO_ARG)
         directory = call->arg[call->row->at_flags] & AT_REMOVEDIR;
-    struct location *loc = changing(call);
+    struct target target;
+    int rc = resolve(call, &target);
+    if (rc == 0 && directory && !target.by_fd && target.loc->last == LAST_DOTDOT)
+        return answer(call, -ENOTEMPTY);
+    struct location *loc = settle_change(call, 0, rc, &target);
     if (!loc)
         return;
-    if (directory && loc->last == LAST_DOTDOT)
-        return answer(call, -ENOTEMPTY);
     note_removal(call, loc);
     answer(call, directory ? view_rmdir(call->view, loc, &call->task->cred)
                            : view_unlink(call->view, loc, &call->task->cred));

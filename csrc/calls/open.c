@@ -53,12 +53,9 @@ static bool may_change(int flags) {
 }
 
 static unsigned open_walk_flags(int flags) {
-    if (flags & O_NOFOLLOW)
-        return 0;
-    if (!(flags & O_CREAT))
-        return WALK_FOLLOW;
+    bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
     /* With O_CREAT a trailing slash demands nothing of what is there: it is EISDIR in any case. */
-    return WALK_PARENT | (flags & O_EXCL ? 0 : WALK_FOLLOW);
+    return (follow ? WALK_FOLLOW : 0) | (flags & O_CREAT ? WALK_PARENT : 0);
 }
 
 static long opened(struct call *call, long result) {
