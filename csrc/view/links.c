@@ -65,12 +65,38 @@ static void update_left(struct overlay *ovl, const struct shared *shared) {
         store_left(ovl, shared, fd);
 }
 
+/* How many names of a file that only a lower has were removed: the size of an empty file with holes alone. */
+#define REMOVED ".removed"
+
+static void store_removed(const struct overlay *ovl, const struct shared *shared) {
+    char name[LINK_NAME + sizeof REMOVED];
+    link_name(shared, name);
+    strcat(name, REMOVED);
+    CLOSE_FD fd = openat(ovl->links, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        (void)!ftruncate(fd, shared->removed);   /* without it st_nlink is too large in the next run */
+}
+
+static void drop_removed(const struct overlay *ovl, const struct shared *shared) {
+    char name[LINK_NAME + sizeof REMOVED];
+    link_name(shared, name);
+    strcat(name, REMOVED);
+    (void)!unlinkat(ovl->links, name, 0);
+}
+
 static int load_one(struct overlay *ovl, const char *name) {
     unsigned long long dev, ino;
     struct stat st;
-    char text[16];
-    if (sscanf(name, "%llx-%llx", &dev, &ino) != 2)
+    char text[16], rest[sizeof REMOVED] = "";
+    if (sscanf(name, "%llx-%llx%8s", &dev, &ino, rest) < 2)
         return 0;
+    if (strcmp(rest, REMOVED) == 0) {
+        struct shared gone = {.ino = ino, .dev = (dev_t)dev};
+        if (fstatat(ovl->links, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+        gone.removed = (unsigned)st.st_size;
+        return add(ovl, &gone) ? 0 : -ENOMEM;
+    }
     CLOSE_FD fd = openat(ovl->links, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
@@ -152,6 +178,7 @@ int links_copied(struct overlay *ovl, const struct statx *lower, int dirfd, cons
         return -errno;
     shared->upper_ino = st.st_ino;
     shared->left = lower->stx_nlink - shared->removed - 1;
+    drop_removed(ovl, shared);
     update_left(ovl, shared);
     return 0;
 }
@@ -205,12 +232,17 @@ void links_removed(struct overlay *ovl, const struct statx *stx, bool upper) {
     }
     if (upper || stx->stx_nlink < 2)
         return;
-    if (shared) {
-        shared->removed++;
+    struct shared new = {.ino = stx->stx_ino, .dev = makedev(stx->stx_dev_major, stx->stx_dev_minor)};
+    if (!shared)
+        shared = add(ovl, &new);
+    if (!shared || open_dir(ovl, true) < 0)
+        return;   /* st_nlink stays as the lower has it */
+    if (++shared->removed < stx->stx_nlink) {
+        store_removed(ovl, shared);
         return;
     }
-    struct shared new = {.ino = stx->stx_ino, .dev = makedev(stx->stx_dev_major, stx->stx_dev_minor), .removed = 1};
-    (void)add(ovl, &new);   /* without memory st_nlink stays as the lower has it */
+    drop_removed(ovl, shared);
+    *shared = ovl->shared[--ovl->n_shared];
 }
 
 void links_close(struct overlay *ovl) {

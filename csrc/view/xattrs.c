@@ -21,6 +21,10 @@
 #define ESCAPE "overlay."
 #define KEPT "ptoverlay.kept"
 
+static bool begins(const char *name, const char *prefix) {
+    return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
 static int private_name(const struct overlay *ovl, const char *name, char out[XATTR_NAME_MAX + 1]) {
     int length = snprintf(out, XATTR_NAME_MAX + 1, "%s%s", ovl->prefix, name);
     return length > XATTR_NAME_MAX ? -ERANGE : 0;
@@ -127,7 +131,7 @@ int kept_load(struct overlay *ovl, int fd, uint64_t upper_ino) {
 /* ---- between layers ---- */
 
 static bool is_private(const struct overlay *ovl, const char *name) {
-    return strncmp(name, ovl->prefix, strlen(ovl->prefix)) == 0;
+    return begins(name, ovl->prefix);
 }
 
 /* What the caller may not set (security.*, trusted.* for an ordinary user) stays behind, as with cp -a. */
@@ -267,34 +271,39 @@ ssize_t view_listxattr(pto_view *view, const struct location *loc, char *out, si
     return (ssize_t)shown;
 }
 
-/* xattr_permission() of fs/xattr.c. */
+/* xattr_permission() of fs/xattr.c for what has to be written. */
+static int may_write(const struct location *loc, const char *name, const struct statx *stx, const struct cred *cred) {
+    if (begins(name, "trusted."))
+        return capable(cred, CAP_SYS_ADMIN) ? 0 : -EPERM;
+    if (begins(name, "security.")) {
+        int needed = strcmp(name, "security.capability") == 0 ? CAP_SETFCAP : CAP_SYS_ADMIN;
+        return capable(cred, needed) ? 0 : -EPERM;
+    }
+    if (begins(name, "system."))
+        return owner_or_capable(stx, cred) ? 0 : -EPERM;
+    if (begins(name, "user.")) {
+        if (!S_ISREG(loc->type) && !S_ISDIR(loc->type))
+            return -EPERM;
+        if (S_ISDIR(loc->type) && (stx->stx_mode & S_ISVTX) && !owner_or_capable(stx, cred))
+            return -EPERM;
+    }
+    return permission(loc->overlay, loc->dentry, cred, W_OK);
+}
+
 static int may_set(const struct location *loc, const char *name, const struct cred *cred) {
+    struct statx stx;
     if (loc->type == 0)
         return -ENOENT;
     if (loc->read_only)
         return -EROFS;
-    if (strncmp(name, "trusted.", 8) == 0)
-        return capable(cred, CAP_SYS_ADMIN) ? 0 : -EPERM;
-    if (strncmp(name, "security.", 9) == 0) {
-        int needed = strcmp(name, "security.capability") == 0 ? CAP_SETFCAP : CAP_SYS_ADMIN;
-        return capable(cred, needed) ? 0 : -EPERM;
-    }
-    if (strncmp(name, "system.", 7) == 0) {
-        struct statx stx;
-        int error = dentry_getattr(loc->overlay, loc->dentry, &stx);
-        return error ? error : owner_or_capable(&stx, cred) ? 0 : -EPERM;
-    }
-    if (strncmp(name, "user.", 5) == 0 && !S_ISREG(loc->type) && !S_ISDIR(loc->type))
-        return -EPERM;
-    if (S_ISDIR(loc->type)) {
-        struct statx stx;
-        int error = dentry_getattr(loc->overlay, loc->dentry, &stx);
-        if (error)
-            return error;
-        if ((stx.stx_mode & S_ISVTX) && !owner_or_capable(&stx, cred))
-            return -EPERM;
-    }
-    return permission(loc->overlay, loc->dentry, cred, W_OK);
+    bool acl = begins(name, "system.posix_acl_");
+    if (begins(name, "system.") && (!acl || S_ISLNK(loc->type)))
+        return -EOPNOTSUPP;
+    int error = dentry_getattr(loc->overlay, loc->dentry, &stx);
+    if (!error)
+        error = may_write(loc, name, &stx, cred);
+    bool known = acl || begins(name, "user.") || begins(name, "trusted.") || begins(name, "security.");
+    return error || known ? error : -EOPNOTSUPP;
 }
 
 /* A changed ACL changes who may search, and what new entries get. */
@@ -316,7 +325,7 @@ int view_setxattr(pto_view *view, const struct location *loc, const char *name, 
                   const struct cred *cred) {
     char escaped[XATTR_NAME_MAX + 1], path[FD_PATH];
     (void)view;
-    int error = strncmp(name, "system.posix_acl_", 17) == 0 ? acl_check(value, size) : 0;
+    int error = loc->type && begins(name, "system.posix_acl_") ? acl_check(value, size) : 0;
     if (error)
         return error;
     CLOSE_FD fd = begin_change(loc, name, cred, escaped);
@@ -336,7 +345,7 @@ int view_removexattr(pto_view *view, const struct location *loc, const char *nam
         return error;
     /* Nothing to remove is found out before anything is copied up; an ACL may be removed that is not there. */
     if (view_getxattr(view, loc, name, NULL, 0) == -ENODATA)
-        return strncmp(name, "system.posix_acl_", 17) == 0 ? 0 : -ENODATA;
+        return begins(name, "system.posix_acl_") ? 0 : -ENODATA;
     CLOSE_FD fd = begin_change(loc, name, cred, escaped);
     if (fd < 0)
         return fd;
