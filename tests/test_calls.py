@@ -8,7 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import pytest
-from support.compare import LISTED, assert_lines
+from support.compare import LISTED, all_of, assert_lines
 from support.subjects import SOURCES
 from support.world import World
 
@@ -44,8 +44,10 @@ def test_box(world: World, subject: str, split: bool) -> None:
     program = [world.subjects.path(subject), world.mount]
     plain = world.plain().check(program, env=world.env)
     box = world.box().check(program, env=world.env)
-    assert_lines(f"{subject} in ptoverlay", plain, box, LISTED["box"], subject, world.who.name)
-    world.assert_same_tree()
+    all_of(
+        lambda: assert_lines(f"{subject} in ptoverlay", plain, box, LISTED["box"], subject, world.who.name),
+        world.assert_same_tree,
+    )
 
 
 def test_every_subject_is_used() -> None:

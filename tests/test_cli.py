@@ -143,6 +143,16 @@ def test_view_without_an_upper_cannot_be_changed(run: Run, words: list[str]) -> 
     assert "Read-only file system" in done.stderr
 
 
+def test_upper_that_may_not_be_changed_is_seen(run: Run, tmp_path: Path) -> None:
+    upper, work = tmp_path / "upper", tmp_path / "work"
+    assert run("-u", str(upper), "-w", str(work), "-C", str(run.lower), "--", "sh", "-c", "echo x >f").returncode == 0
+    before = sorted(tmp_path.rglob("*"))
+    done = run("-u", str(upper), "-o", "ro", "-C", str(run.lower), "--", "sh", "-c", "cat f; echo y >f")
+    assert done.stdout == "x\n"
+    assert "Read-only file system" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_help_and_version() -> None:
     done = subprocess.run([*PTOVERLAY, "--help"], capture_output=True, text=True, timeout=LIMIT, check=False)
     assert (done.returncode, done.stderr) == (0, "")

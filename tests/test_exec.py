@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.compare import LISTED, assert_lines
+from support.compare import LISTED, all_of, assert_lines
 from support.trees import Node
 from support.world import World
 
@@ -95,5 +95,7 @@ def test_box(world: World) -> None:
     program = [world.subjects.path("exec"), world.mount]
     plain = world.plain().check(program, env=world.env)
     box = world.box().check(program, env=world.env)
-    assert_lines("exec in ptoverlay", plain, box, LISTED["box"], "exec", world.who.name)
-    world.assert_same_tree()
+    all_of(
+        lambda: assert_lines("exec in ptoverlay", plain, box, LISTED["box"], "exec", world.who.name),
+        world.assert_same_tree,
+    )

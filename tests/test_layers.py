@@ -53,7 +53,7 @@ def test_what_was_made_for_nothing_goes_away(tmp_path: Path, lower: Path) -> Non
     upper = tmp_path / "upper"
     with Layers() as layers:
         layers.prepare(overlay_of(lower, upper))
-        (tmp_path / ".upper.work/work").mkdir()
+        (tmp_path / ".upper.work/work/index").mkdir(parents=True)
     assert sorted(os.listdir(tmp_path)) == ["lower"]
 
 
@@ -63,8 +63,11 @@ def test_what_was_there_before_stays(tmp_path: Path, lower: Path) -> None:
     work.mkdir()
     overlay = overlay_of(lower, upper)
     overlay.work = str(work)
+    (work / "old").mkdir()
     with Layers() as layers:
         layers.prepare(overlay)
+        (work / "new").mkdir()
+    assert os.listdir(work) == ["old"]
     assert stat.S_IMODE(upper.stat().st_mode) == 0o700
     assert sorted(os.listdir(tmp_path)) == ["lower", "upper", "work"]
 
@@ -113,7 +116,9 @@ def test_read_only_views_need_no_directories(tmp_path: Path, lower: Path) -> Non
     with Layers() as layers:
         assert layers.prepare(overlay) == (None, None)
         overlay.upper = str(tmp_path / "missing")
-        assert layers.prepare(overlay) == (str(tmp_path / "missing"), None)
+        assert layers.prepare(overlay) == (None, None)
+        assert overlay.read_layers() == [str(tmp_path / "missing"), str(lower)]
+        assert overlay.mount_point() == str(lower)
     assert os.listdir(tmp_path) == ["lower"]
 
 

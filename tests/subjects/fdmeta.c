@@ -92,8 +92,8 @@ static void object(const char *name) {
         int flags;
     } ways[] = {{"rdonly", O_RDONLY | O_NONBLOCK}, {"O_PATH", O_PATH}, {"O_PATH nofollow", O_PATH | O_NOFOLLOW}};
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        path = strdup(text("meta/%s.%zu", name, i));
-        const char *how = strdup(text("%s %s", name, ways[i].how));
+        path = keep(text("meta/%s.%zu", name, i));
+        const char *how = keep(text("%s %s", name, ways[i].how));
         long fd = ok(text("%s open", how), SYS(openat, AT_FDCWD, path, ways[i].flags | O_CLOEXEC));
         if (fd < 0)
             continue;
@@ -103,11 +103,11 @@ static void object(const char *name) {
         owners(how, fd);
         (void)SYS(close, fd);
     }
-    path = strdup(text("meta/%s.3", name));
+    path = keep(text("meta/%s.3", name));
     long fd = SYS(openat, AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0 && strcmp(name, "fifo"))
-        inode_flags(strdup(text("%s flags", name)), fd);
-    path = strdup(text("meta/%s.4", name));
+        inode_flags(keep(text("%s flags", name)), fd);
+    path = keep(text("meta/%s.4", name));
     fd = SYS(openat, AT_FDCWD, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     /* an ordinary user: what cannot be done must leave nothing behind */
     (void)say(text("%s unlinked", name), SYS(unlinkat, AT_FDCWD, path, strcmp(name, "dir") ? 0 : AT_REMOVEDIR));

@@ -13,9 +13,9 @@ static void show_link(const char *what, const char *path) {
 }
 
 static void reopen(const char *name, int flags) {
-    const char *how = text("%s %s", name, flags & O_PATH ? "O_PATH" : "rdonly");
+    const char *how = keep(text("%s %s", name, flags & O_PATH ? "O_PATH" : "rdonly"));
     long fd = ok(how, SYS(openat, AT_FDCWD, name, flags));
-    const char *link = text("/proc/self/fd/%ld", fd);
+    const char *link = keep(text("/proc/self/fd/%ld", fd));
     show_link(text("%s link", how), link);
     struct stat st;
     (void)say(text("%s stat", how), SYS(newfstatat, AT_FDCWD, link, &st, 0));
@@ -96,7 +96,7 @@ static void deleted(void) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *name = names[i];
         long fd = ok(text("deleted %s", name), SYS(openat, AT_FDCWD, name, O_RDWR));
-        const char *link = text("/proc/self/fd/%ld", fd);
+        const char *link = keep(text("/proc/self/fd/%ld", fd));
         (void)say(text("deleted %s unlink", name), SYS(unlink, name));
         show_link(text("deleted %s link", name), link);
         struct stat st;

@@ -174,7 +174,7 @@ int main(int argc, char **argv) {
     const char *base = subject_start(argc, argv);
     stream("new-socket");
     stream("dir/new-socket");
-    stream(text("%s/emptydir/s", base));
+    stream(keep(text("%s/emptydir/s", base)));
     datagrams(base);
     refused(base);
     return 0;

@@ -53,15 +53,23 @@ static inline const char *error_name(long result) {
     return name ? name : "E?";
 }
 
+/* A formatted text; it lasts for the next few dozen calls, keep() makes it last. */
 __attribute__((format(printf, 1, 2))) static inline const char *text(const char *format, ...) {
-    static char buffers[8][PATH_MAX + 256];
+    static char buffers[64][PATH_MAX + 256];
     static unsigned next;
-    char *out = buffers[next++ % 8];
+    char *out = buffers[next++ % 64];
     va_list args;
     va_start(args, format);
     (void)vsnprintf(out, sizeof buffers[0], format, args);
     va_end(args);
     return out;
+}
+
+static inline const char *keep(const char *string) {
+    const char *copy = strdup(string);
+    if (!copy)
+        abort();
+    return copy;
 }
 
 /* `what = value` or `what = -ERRNO`. */
@@ -143,7 +151,7 @@ static inline void show_times(const char *what, const char *path) {
     if (result < 0)
         (void)say(what, result);
     else
-        say_text(what, text("atime %s mtime %s", access_text(st.st_atim), time_text(st.st_mtim)));
+        say_text(what, text("atime %s mtime %s", S_ISLNK(st.st_mode) ? "any" : access_text(st.st_atim), time_text(st.st_mtim)));
 }
 
 /* The first bytes of a file, with control characters made visible. */

@@ -8,10 +8,10 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .oracle import Place, Who, as_user, run
+from .oracle import Done, Place, Who, as_user, run
 from .subjects import Subjects
 
 ROOT_DIRECTORY = Path(__file__).resolve().parent.parent.parent
@@ -60,6 +60,11 @@ class Box(Place):
         if work:
             self.options += ["-w", str(work)]
         self.options += options
+
+    @staticmethod
+    def run_as(who: Who, command_: Sequence[str | os.PathLike[str]], env: Mapping[str, str]) -> Done:
+        """Runs a command on the host itself as `who`: to prepare layers."""
+        return run([*as_user(who), *command_], env=env)
 
     def wrap(self, command_: Sequence[str | os.PathLike[str]], cwd: Path | None) -> list[str]:
         where = ["-C", str(cwd)] if cwd else []

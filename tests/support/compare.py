@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -63,6 +63,18 @@ LISTED: dict[str, Mapping[str, list[Difference]]] = {
     },
     "box": {},
 }
+
+
+def all_of(*checks: Callable[[], object]) -> None:
+    """Runs every check and fails with all that failed."""
+    failed = []
+    for check in checks:
+        try:
+            check()
+        except AssertionError as failure:
+            failed.append(str(failure))
+    if failed:
+        raise AssertionError("\n\n".join(failed))
 
 
 def assert_lines(

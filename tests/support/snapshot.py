@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 
@@ -78,7 +79,7 @@ def differences(
     ignore: Collection[str] = (),
 ) -> list[str]:
     """One line a difference.  `names`: the fields that count; exact: times from the clock count too;
-    ignore: paths that are left out, with all below them."""
+    ignore: patterns of paths that are left out."""
     return list(_differences(expected, found, names, _exact if exact else _value, ignore))
 
 
@@ -87,7 +88,7 @@ def _differences(
 ) -> Iterator[str]:
     assert callable(value)
     for path in sorted(expected.keys() | found.keys()):
-        if any(path == i or path.startswith(f"{i}/") for i in ignore):
+        if any(re.search(pattern, path) for pattern in ignore):
             continue
         if path not in found:
             yield f"{path}: missing (expected {expected[path].type})"

@@ -1,0 +1,223 @@
+"""The package: what is built and installed, what it says where it cannot be built, how little it imports.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ptoverlay import cli, options
+
+TOP = Path(__file__).resolve().parent.parent
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PTOVERLAY_"))}
+# What a plain run must not pay for.
+UNWANTED = {"argparse", "asyncio", "contextlib", "ctypes", "dataclasses", "inspect", "json", "logging", "pathlib", "psutil",
+            "ptrace", "re", "shutil", "subprocess", "tempfile", "threading", "typing"}
+
+
+def run(words: Sequence[str | Path], **arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=300,
+                          **{"env": CLEAN, **arguments})  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the tree as a clone would have it."""
+    copy = tmp_path_factory.mktemp("tree") / "ptoverlay"
+    unwanted = shutil.ignore_patterns(".git", ".venv", "build", "*.so", "*.egg-info", "__pycache__", ".*_cache")
+    shutil.copytree(TOP, copy, ignore=unwanted)
+    return copy
+
+
+def header_names() -> set[str]:
+    text = (TOP / "csrc/ptoverlay.h").read_text().split("/* cdef begin */")[1].split("/* cdef end */")[0]
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    return {name for pair in re.findall(r"^#define (PTO_\w+)|\b(pto_\w+)\(", text, re.MULTILINE) for name in pair if name}
+
+
+# ---- the core as Python sees it ----
+
+
+@pytest.mark.quick
+def test_stub_of_the_core_has_the_headers_names() -> None:
+    stub = (TOP / "ptoverlay/_core.pyi").read_text()
+    assert set(re.findall(r"^    (?:def )?(pto_\w+|PTO_\w+)\b", stub, re.MULTILINE)) == header_names()
+
+
+@pytest.mark.quick
+def test_core_has_the_headers_names() -> None:
+    from ptoverlay._core import lib
+
+    assert {name for name in dir(lib) if name.lower().startswith("pto_")} == header_names()
+
+
+@pytest.mark.quick
+def test_constants_of_the_options_are_the_headers() -> None:
+    from ptoverlay._core import lib
+
+    assert (options.READ_ONLY, options.VOLATILE, options.USERXATTR, options.TEMPORARY, options.NO_REDIRECT) == (
+        lib.PTO_READ_ONLY, lib.PTO_VOLATILE, lib.PTO_USERXATTR, lib.PTO_TEMPORARY, lib.PTO_NO_REDIRECT)
+    assert (options.DIRECT, options.PLACE_READ_ONLY, options.HIDDEN) == (
+        lib.PTO_DIRECT, lib.PTO_PLACE_READ_ONLY, lib.PTO_HIDDEN)
+    assert options.TRAPS == {"auto": lib.PTO_TRAP_AUTO, "ptrace": lib.PTO_TRAP_PTRACE, "notify": lib.PTO_TRAP_NOTIFY}
+
+
+@pytest.mark.quick
+def test_trace_record_is_laid_out_as_in_the_core() -> None:
+    from ptoverlay import trace
+    from ptoverlay._core import ffi
+
+    assert trace.RECORD.size == ffi.sizeof("struct pto_trace")
+    fields = ("nanoseconds", "args", "value", "pid", "nr", "verdict", "path_length")
+    assert [ffi.offsetof("struct pto_trace", name) for name in fields] == [0, 8, 56, 64, 68, 72, 76]
+
+
+@pytest.mark.quick
+def test_a_plain_run_imports_little() -> None:
+    start = "import sys; from ptoverlay.__main__ import main; main(); print(*sys.modules, file=sys.stderr)"
+    done = run([sys.executable, "-S", "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}", "--", "true"])
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    assert {"ptoverlay", "signal"} <= loaded, done.stderr
+    assert loaded & UNWANTED == set()
+
+
+# ---- building and installing ----
+
+
+@pytest.fixture(scope="module")
+def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("wheel")
+    done = run([sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "-w", directory, tree])
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = directory.iterdir()
+    return made
+
+
+def test_wheel_serves_every_python_from_3_11(wheel: Path) -> None:
+    assert re.fullmatch(r"ptoverlay-[\d.]+-cp311-abi3-linux_\w+\.whl", wheel.name)
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    for name in ("ptoverlay/_core.abi3.so", "ptoverlay/_core.pyi", "ptoverlay/py.typed", "ptoverlay/cli.py"):
+        assert name in names
+    assert not [name for name in names if not name.startswith("ptoverlay")]
+
+
+def test_installed_command_runs(wheel: Path, tmp_path: Path) -> None:
+    place = tmp_path / "environment"
+    venv.create(place, with_pip=False, symlinks=True)
+    (site,) = place.glob("lib/python*/site-packages")
+    # cffi and python-ptrace as they are in the environment of the tests; nothing is fetched
+    (site / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
+    done = run([sys.executable, "-m", "pip", "--python", place / "bin/python", "install", "--no-deps", "--no-index", wheel])
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in ([place / "bin/ptoverlay"], [place / "bin/python", "-m", "ptoverlay"]):
+        done = run([*words, "--", "sh", "-c", "echo ran; exit 3"], cwd="/")
+        assert (done.stdout, done.stderr, done.returncode) == ("ran\n", "", 3)
+    where = run([place / "bin/python", "-c", "import ptoverlay._core as c; print(c.__file__)"], cwd="/")
+    assert where.stdout.startswith(str(site))
+
+
+def test_source_distribution_has_all_that_it_takes(tree: Path, tmp_path: Path) -> None:
+    done = run([sys.executable, "setup.py", "-q", "sdist", "-d", tmp_path], cwd=tree)
+    assert done.returncode == 0, done.stderr
+    (archive,) = tmp_path.iterdir()
+    with tarfile.open(archive) as tar:
+        names = {name.partition("/")[2] for name in tar.getnames()}
+    tracked = run(["git", "ls-files"], cwd=TOP)
+    if tracked.returncode == 0:
+        missing = set(tracked.stdout.split()) - names
+        assert missing <= {".gitignore", ".ci/run"}
+    assert {"csrc/ptoverlay.h", "csrc/build.py", "setup.py", "tests/test_package.py", "LICENSE"} <= names
+
+
+def sentence_of(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("ptoverlay: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_missing_compiler_is_told_in_one_sentence(tree: Path) -> None:
+    done = run([sys.executable, "setup.py", "-q", "build_ext"], cwd=tree, env={**CLEAN, "CC": "no-such-compiler -O2"})
+    assert sentence_of(done) == ("ptoverlay: cannot be built: there is no C compiler (no-such-compiler); "
+                                 "on Debian: apt-get install gcc libc6-dev")
+
+
+def test_missing_compiler_is_told_by_pip(tree: Path, tmp_path: Path) -> None:
+    done = run([sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "-w", tmp_path, tree],
+               env={**CLEAN, "CC": "no-such-compiler"})
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "ptoverlay: cannot be built: there is no C compiler (no-such-compiler)" in done.stdout + done.stderr
+
+
+def test_missing_headers_are_told_in_one_sentence(tree: Path) -> None:
+    start = ("import runpy, sys, sysconfig; get = sysconfig.get_path; "
+             "sysconfig.get_path = lambda name, *a, **k: '/nonexistent' if name == 'include' else get(name, *a, **k); "
+             "sys.argv = ['setup.py', '-q', 'build_ext']; runpy.run_path('setup.py', run_name='__main__')")
+    done = run([sys.executable, "-c", start], cwd=tree)
+    assert sentence_of(done) == ("ptoverlay: cannot be built: there is no /nonexistent/Python.h; "
+                                 "on Debian: apt-get install python3-dev")
+
+
+def test_core_that_is_not_built_is_told_in_one_line(tree: Path) -> None:
+    done = run([sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tree)!r}); "
+                "from ptoverlay.__main__ import main; sys.exit(main())", "true"])
+    assert done.returncode == 125
+    assert re.fullmatch(r"ptoverlay: the compiled core: .* \(install again .*\)\n", done.stderr)
+
+
+# ---- tools ----
+
+
+def test_tools_run_runs_from_anywhere() -> None:
+    done = run([TOP / "tools/run", "--", "sh", "-c", "pwd; exit 3"], cwd="/usr")
+    assert (done.stdout, done.returncode) == ("/usr\n", 3)
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("tool", ["run", "prepare", "test", "lint", "bench", "apt", "../.ci/run"])
+def test_tools_are_sound_shell(tool: str) -> None:
+    path = TOP / "tools" / tool
+    assert os.access(path, os.X_OK)
+    assert run(["sh", "-n", path]).returncode == 0
+
+
+# ---- documents ----
+
+
+@pytest.mark.quick
+def test_every_option_is_documented() -> None:
+    text = (TOP / "docs/options.rst").read_text()
+    for option in cli.OPTIONS:
+        names = [f"--{option.long}"] * bool(option.long) + [f"-{option.short}"] * bool(option.short)
+        assert re.search(rf"^``{', '.join(reversed(names))}( |``)", text, re.MULTILINE), names
+
+
+@pytest.mark.quick
+def test_license_is_gpl_2() -> None:
+    text = (TOP / "LICENSE").read_text()
+    assert "GNU GENERAL PUBLIC LICENSE" in text
+    assert "Version 2, June 1991" in text
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("pattern", ["csrc/**/*.[ch]", "csrc/*.py", "ptoverlay/*.py*", "tests/**/*.py", "tests/subjects/*.[ch]",
+                                     "tools/*", "tools/bench.d/*.c"])
+def test_every_source_names_its_license(pattern: str) -> None:
+    ours = [path for path in TOP.glob(pattern) if path.is_file() and path.suffix not in (".txt", ".typed", ".pyc")]
+    assert ours
+    assert [path for path in ours if "SPDX-License-Identifier: GPL-2.0-or-later" not in path.read_text()] == []
