@@ -157,6 +157,26 @@ int64_t pto_listxattr(pto_view *view, const char *path, char *list, size_t size)
 int pto_removexattr(pto_view *view, const char *path, const char *name);
 /* names of a directory, each ended by a NUL, into list; returns bytes, or bytes needed if size is 0 */
 int64_t pto_list(pto_view *view, const char *path, char *list, size_t size);
+/* ---- what the layers hold under a path of the view, for tools that review, commit or ship a layer ---- */
+#define PTO_WHITEOUT 14          /* DT_WHT: the upper hides the name */
+#define PTO_ENTRY_OPAQUE 1       /* an upper directory that merges nothing below it */
+#define PTO_ENTRY_REDIRECT 2     /* an upper directory that merges lowers of another name */
+#define PTO_ENTRY_HIDDEN 4       /* a hidden place, or the view's own layer directory */
+#define PTO_ENTRY_DIRECT 8       /* no overlay covers it, or a direct place */
+struct pto_entry {
+    uint32_t upper;              /* DT_* of readdir(3) of what the upper has, PTO_WHITEOUT, 0: nothing */
+    uint32_t lower;              /* DT_* of what lowers would show there without the upper, 0: nothing */
+    uint32_t layer;              /* topmost lower that has it, 1: the first of the list; 0: none */
+    uint32_t flags;              /* PTO_ENTRY_* */
+    char upper_path[4096];       /* real path in the upper, whether it exists or not; "" without an upper */
+    char lower_path[4096];       /* real path of what the topmost lower has, or "" */
+};
+/* Symlinks are followed in all but the last component. -ENOENT: not even a whiteout has the name. */
+int pto_entry(pto_view *view, const char *path, struct pto_entry *out);
+/* Names that the upper has in a directory of the view, whiteouts included: for each a byte (the kind as in
+ * struct pto_entry) and the name ended by a NUL.  Returns bytes, or bytes needed if size is 0; 0 when the directory is not in the upper. */
+int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size);
+
 /* entries held by the index and the bytes they take */
 void pto_index_size(pto_view *view, uint64_t *entries, uint64_t *bytes);
 /* cdef end */

@@ -254,3 +254,73 @@ int64_t pto_list(pto_view *view, const char *path, char *list, size_t size) {
         return got;
     return size && at > size ? -ERANGE : (int64_t)at;
 }
+
+/* ---- what the layers hold ---- */
+
+static int describe(struct overlay *ovl, uint32_t d, struct pto_entry *out) {
+    char relative[PATH_MAX];
+    uint8_t kind = DT_DIR;
+    unsigned layer = 1;
+    const struct dentry *dentry = at(ovl, d);
+    strcpy(relative, ".");
+    int error = d == ovl->root ? 0 : probe_below(ovl, d, &kind, &layer, relative);
+    if (error)
+        return error;
+    out->upper = dentry->upper;
+    out->lower = kind;
+    out->layer = layer;
+    out->flags = (dentry->flags & D_OPAQUE ? PTO_ENTRY_OPAQUE : 0) | (dentry->flags & D_REDIRECT ? PTO_ENTRY_REDIRECT : 0);
+    if (layer)
+        error = path_absolute(&ovl->layers[layer], relative, out->lower_path);
+    if (error >= 0 && has_upper(ovl))
+        error = path_in_upper(ovl, d, relative);
+    if (error >= 0 && has_upper(ovl))
+        error = path_absolute(&ovl->layers[0], relative, out->upper_path);
+    return error < 0 ? error : 0;
+}
+
+int pto_entry(pto_view *view, const char *path, struct pto_entry *out) {
+    API api;
+    uint32_t d;
+    memset(out, 0, sizeof *out);
+    int error = api_begin(&api, view, path, WALK_PARENT);
+    if (error)
+        return error;
+    if (!api.loc.overlay) {
+        out->flags = api.loc.hidden ? PTO_ENTRY_HIDDEN : PTO_ENTRY_DIRECT;
+        return api.loc.type || api.loc.hidden ? 0 : -ENOENT;
+    }
+    if (api.loc.type == 0 && api.loc.last != LAST_NORM)
+        return -ENOENT;
+    error = locate_entry(&api.loc, &d);
+    if (!error)
+        error = describe(api.loc.overlay, d, out);
+    return error ? error : out->upper || out->lower ? 0 : -ENOENT;
+}
+
+int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size) {
+    API api;
+    int error = api_begin(&api, view, path, WALK_FOLLOW);
+    if (!error)
+        error = covered(&api);
+    if (!error && !S_ISDIR(api.loc.type))
+        error = api.loc.type ? -ENOTDIR : -ENOENT;
+    if (error || !api.loc.upper)
+        return error;
+    struct overlay *ovl = api.loc.overlay;
+    error = load_upper(ovl, api.loc.dentry);
+    if (error)
+        return error;
+    size_t used = 0;
+    for (uint32_t child = at(ovl, api.loc.dentry)->child; child; child = at(ovl, child)->sibling) {
+        const struct dentry *dentry = at(ovl, child);
+        if (dentry->upper == KIND_NONE)
+            continue;
+        if (used + dentry->name_length + 2u <= size) {
+            list[used] = (char)dentry->upper;
+            entry_name(ovl, child, list + used + 1);
+        }
+        used += dentry->name_length + 2u;
+    }
+    return size && used > size ? -ERANGE : (int64_t)used;
+}

@@ -148,6 +148,9 @@ int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uin
 int lookup_again(struct overlay *ovl, uint32_t d);
 /* 1 when a lower has something under d's name that would show without an entry in the upper, else 0. */
 int lower_positive(struct overlay *ovl, uint32_t d);
+/* What lowers would show under d's name without the upper, or under its redirect: kind, topmost layer, and its path
+ * relative to that layer (PATH_MAX bytes). */
+int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer, char *path);
 /* Reads the private attributes of an upper object once. */
 int check_upper(struct overlay *ovl, uint32_t d);
 int load_upper(struct overlay *ovl, uint32_t d);

@@ -319,6 +319,32 @@ int lower_positive(struct overlay *ovl, uint32_t d) {
     return probe.kind != KIND_NONE && probe.kind != KIND_WHITEOUT;
 }
 
+int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer, char *path) {
+    char name[NAME_MAX + 1];
+    struct probe probe;
+    int error = 0;
+    if (is_dir_kind(at(ovl, d)->lower) && upper_exists(at(ovl, d))) {
+        *kind = DT_DIR;
+        *layer = at(ovl, d)->layer;
+        error = path_in_lower(ovl, d, *layer, path);
+        return error < 0 ? error : 0;
+    }
+    entry_name(ovl, d, name);
+    error = probe_lowers(ovl, at(ovl, d)->parent, name, at(ovl, d)->name_length, true, &probe);
+    if (error)
+        return error;
+    probe_drop(ovl, &probe);
+    *kind = probe.kind == KIND_WHITEOUT ? KIND_NONE : probe.kind;
+    *layer = *kind ? probe.layer : 0;
+    path[0] = '\0';
+    if (*kind) {   /* below the parent: only directories are redirected */
+        error = path_in_lower(ovl, at(ovl, d)->parent, probe.layer, path);
+        if (error >= 0)
+            error = join(path, path, (size_t)error, name, at(ovl, d)->name_length);
+    }
+    return error < 0 ? error : 0;
+}
+
 /* ---- the upper ---- */
 
 /* An upper directory merges what lies below its name, or below its redirect, unless it is opaque. */
