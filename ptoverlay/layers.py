@@ -21,12 +21,13 @@ class Layers:
     Set `kept` once CMD ran: an upper that was made because it was missing then stays, as it was asked for.
     """
 
-    __slots__ = ("_made", "kept", "temporary")
+    __slots__ = ("_found", "_made", "kept", "temporary")
 
     def __init__(self) -> None:
         self.kept = False
         self.temporary: list[str] = []  # directories that are to be hidden in the view
-        self._made: list[str] = []
+        self._made: list[str] = []  # empty directories
+        self._found: list[tuple[str, frozenset[str]]] = []  # work directories and what was in them
 
     def __enter__(self) -> "Layers":
         return self
@@ -35,22 +36,25 @@ class Layers:
         for path in self.temporary:
             _remove_temporary(path)
         if not self.kept:
+            for path, names in self._found:
+                _remove_new(path, names)
             for path in reversed(self._made):
-                _remove_unused(path)
+                _remove_empty(path)
 
     def prepare(self, overlay: Overlay) -> tuple[str | None, str | None]:
         """The upper and the work directory for this overlay, made where they are missing."""
-        if overlay.upper is None:
-            return self._make_temporary(overlay) if overlay.writable else (None, None)
-        upper = os.path.join(os.getcwd(), overlay.upper)
         if not overlay.writable:
-            return upper, overlay.work
+            return None, None
+        if overlay.upper is None:
+            return self._make_temporary(overlay)
+        upper = os.path.join(os.getcwd(), overlay.upper)
         if not os.path.lexists(upper):
             self._make(upper, "upper", _root_mode(overlay))
             _copy_attributes(overlay.layers()[0], upper)
         work = default_work(upper) if overlay.work is None else os.path.join(os.getcwd(), overlay.work)
         if not os.path.lexists(work):
             self._make(work, "work directory", 0o755)
+        self._found.append((work, _names(work)))
         return upper, work
 
     def _make(self, path: str, what: str, mode: int) -> None:
@@ -109,13 +113,24 @@ def _copy_attributes(lower: str, upper: str) -> None:
     os.utime(upper, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _remove_unused(path: str) -> None:
-    """Removes a directory that the run made and then did not use, and the empty ones that the core made in it."""
-    for name in ("work", "index", ""):
-        try:
-            os.rmdir(os.path.join(path, name))
-        except OSError:
-            pass  # it holds something after all, and then it stays
+def _names(path: str) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(path))
+    except OSError:
+        return frozenset()  # the core says what is wrong with it
+
+
+def _remove_new(work: str, before: frozenset[str]) -> None:
+    """Removes what the core has made in a work directory for a command that never ran."""
+    for name in _names(work) - before:
+        _remove_temporary(os.path.join(work, name))
+
+
+def _remove_empty(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass  # somebody has put something there, and then it stays
 
 
 def _remove_temporary(top: str) -> None:

@@ -69,6 +69,12 @@ class Overlay:
     def layers(self) -> list[str]:
         return self.lowers or ["/"]
 
+    def read_layers(self) -> list[str]:
+        """The lowers as the core is to get them: an upper that may not be changed is one more of them, as in the
+        kernel, and then needs no work directory."""
+        below = self.layers()
+        return below if self.writable or self.upper is None else [self.upper, *below]
+
     def mount_point(self) -> str:
         return self.mount if self.mount is not None else self.layers()[0]
 

@@ -51,7 +51,7 @@ class View:
 
     def add_overlay(self, overlay: Overlay, upper: str | None, work: str | None) -> None:
         """Lays one overlay; upper and work exist, or are None for a view that cannot be changed."""
-        lowers = [ffi.new("char[]", os.fsencode(path)) for path in overlay.layers()]
+        lowers = [ffi.new("char[]", os.fsencode(path)) for path in overlay.read_layers()]
         given = {name: ffi.NULL if path is None else ffi.new("char[]", os.fsencode(path))
                  for name, path in (("upper", upper), ("work", work), ("mount", overlay.mount_point()))}
         array = ffi.new("char *[]", lowers)

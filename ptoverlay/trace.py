@@ -28,7 +28,7 @@ from ptrace.tools import formatBits, readBits
 from ptoverlay import errors
 from ptoverlay.names import call_name
 
-_RECORD = struct.Struct("=Q6QqiiII")
+RECORD = struct.Struct("=Q6QqiiII")
 _VERDICTS = ("PASS", "RETURN", "OPEN", "SUBSTITUTE")
 _CHUNK = 1 << 16
 _AT_FDCWD = -100
@@ -70,8 +70,8 @@ class Record(NamedTuple):
 
 def records(stream: BinaryIO) -> Iterator[Record]:
     """The records of a stream, until it ends; one that was cut off by the end is dropped."""
-    while len(head := stream.read(_RECORD.size)) == _RECORD.size:
-        nanoseconds, *args, value, pid, nr, verdict, length = _RECORD.unpack(head)
+    while len(head := stream.read(RECORD.size)) == RECORD.size:
+        nanoseconds, *args, value, pid, nr, verdict, length = RECORD.unpack(head)
         path = stream.read(length)
         if len(path) < length:
             return

@@ -23,13 +23,14 @@ from ptoverlay import cli, options
 TOP = Path(__file__).resolve().parent.parent
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PTOVERLAY_"))}
 # What a plain run must not pay for.
-UNWANTED = {"argparse", "asyncio", "contextlib", "ctypes", "dataclasses", "inspect", "json", "logging", "pathlib", "psutil",
-            "ptrace", "re", "shutil", "subprocess", "tempfile", "threading", "typing"}
+UNWANTED = {"argparse", "asyncio", "contextlib", "ctypes", "dataclasses", "inspect", "json", "logging", "pathlib",
+            "psutil", "ptrace", "re", "shutil", "subprocess", "tempfile", "threading", "typing"}
 
 
-def run(words: Sequence[str | Path], **arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=300,
-                          **{"env": CLEAN, **arguments})  # type: ignore[call-overload,no-any-return]
+def run(words: Sequence[str | Path], cwd: Path | None = None,
+        environment: dict[str, str] = CLEAN) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False, timeout=300, cwd=cwd,
+                          env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def header_names() -> set[str]:
     text = (TOP / "csrc/ptoverlay.h").read_text().split("/* cdef begin */")[1].split("/* cdef end */")[0]
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-    return {name for pair in re.findall(r"^#define (PTO_\w+)|\b(pto_\w+)\(", text, re.MULTILINE) for name in pair if name}
+    found = re.findall(r"^#define (PTO_\w+)|\b(pto_\w+)\(", text, re.MULTILINE)
+    return {name for pair in found for name in pair if name}
 
 
 # ---- the core as Python sees it ----
@@ -120,12 +122,14 @@ def test_installed_command_runs(wheel: Path, tmp_path: Path) -> None:
     (site,) = place.glob("lib/python*/site-packages")
     # cffi and python-ptrace as they are in the environment of the tests; nothing is fetched
     (site / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")))
-    done = run([sys.executable, "-m", "pip", "--python", place / "bin/python", "install", "--no-deps", "--no-index", wheel])
+    done = run([sys.executable, "-m", "pip", "--python", place / "bin/python", "install", "--no-deps", "--no-index",
+                wheel])
     assert done.returncode == 0, done.stdout + done.stderr
-    for words in ([place / "bin/ptoverlay"], [place / "bin/python", "-m", "ptoverlay"]):
-        done = run([*words, "--", "sh", "-c", "echo ran; exit 3"], cwd="/")
+    commands: list[list[str | Path]] = [[place / "bin/ptoverlay"], [place / "bin/python", "-m", "ptoverlay"]]
+    for words in commands:
+        done = run([*words, "--", "sh", "-c", "echo ran; exit 3"], cwd=Path("/"))
         assert (done.stdout, done.stderr, done.returncode) == ("ran\n", "", 3)
-    where = run([place / "bin/python", "-c", "import ptoverlay._core as c; print(c.__file__)"], cwd="/")
+    where = run([place / "bin/python", "-c", "import ptoverlay._core as c; print(c.__file__)"], cwd=Path("/"))
     assert where.stdout.startswith(str(site))
 
 
@@ -151,14 +155,15 @@ def sentence_of(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_missing_compiler_is_told_in_one_sentence(tree: Path) -> None:
-    done = run([sys.executable, "setup.py", "-q", "build_ext"], cwd=tree, env={**CLEAN, "CC": "no-such-compiler -O2"})
+    done = run([sys.executable, "setup.py", "-q", "build_ext"], cwd=tree,
+               environment={**CLEAN, "CC": "no-such-compiler -O2"})
     assert sentence_of(done) == ("ptoverlay: cannot be built: there is no C compiler (no-such-compiler); "
                                  "on Debian: apt-get install gcc libc6-dev")
 
 
 def test_missing_compiler_is_told_by_pip(tree: Path, tmp_path: Path) -> None:
     done = run([sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "-w", tmp_path, tree],
-               env={**CLEAN, "CC": "no-such-compiler"})
+               environment={**CLEAN, "CC": "no-such-compiler"})
     assert done.returncode != 0
     assert "Traceback" not in done.stdout + done.stderr
     assert "ptoverlay: cannot be built: there is no C compiler (no-such-compiler)" in done.stdout + done.stderr
@@ -174,7 +179,8 @@ def test_missing_headers_are_told_in_one_sentence(tree: Path) -> None:
 
 
 def test_core_that_is_not_built_is_told_in_one_line(tree: Path) -> None:
-    done = run([sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tree)!r}); "
+    path = [str(tree), *(path for path in sys.path if path.endswith(("-packages", "lib-dynload")) or "python3" in path)]
+    done = run([sys.executable, "-S", "-P", "-c", f"import sys; sys.path[:] = {path!r}; "
                 "from ptoverlay.__main__ import main; sys.exit(main())", "true"])
     assert done.returncode == 125
     assert re.fullmatch(r"ptoverlay: the compiled core: .* \(install again .*\)\n", done.stderr)
@@ -184,7 +190,7 @@ def test_core_that_is_not_built_is_told_in_one_line(tree: Path) -> None:
 
 
 def test_tools_run_runs_from_anywhere() -> None:
-    done = run([TOP / "tools/run", "--", "sh", "-c", "pwd; exit 3"], cwd="/usr")
+    done = run([TOP / "tools/run", "--", "sh", "-c", "pwd; exit 3"], cwd=Path("/usr"))
     assert (done.stdout, done.returncode) == ("/usr\n", 3)
     assert done.stderr == ""
 
@@ -215,8 +221,8 @@ def test_license_is_gpl_2() -> None:
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("pattern", ["csrc/**/*.[ch]", "csrc/*.py", "ptoverlay/*.py*", "tests/**/*.py", "tests/subjects/*.[ch]",
-                                     "tools/*", "tools/bench.d/*.c"])
+@pytest.mark.parametrize("pattern", ["csrc/**/*.[ch]", "csrc/*.py", "ptoverlay/*.py*", "tests/**/*.py",
+                                     "tests/subjects/*.[ch]", "tools/*", "tools/bench.d/*.c"])
 def test_every_source_names_its_license(pattern: str) -> None:
     ours = [path for path in TOP.glob(pattern) if path.is_file() and path.suffix not in (".txt", ".typed", ".pyc")]
     assert ours
