@@ -1,6 +1,7 @@
-"""The command line: ``ptoverlay [run] [OPTIONS] [--] CMD [ARG…]``.
+"""The command line: ``ptoverlay [run] [OPTIONS] [--] CMD [ARG…]``, or ``ptoverlay SUBCOMMAND …``.
 
-One table holds the options; parsing and the help text come from it.  Parsing is as getopt(3) with a leading
+A first word that is in `SUBCOMMANDS` is that subcommand (ptoverlay/commands); after ``--`` or ``run`` every word is
+CMD's.  The rest of this file is about ``run``: one table holds the options; parsing and the help text come from it.  Parsing is as getopt(3) with a leading
 "+": the first word that is no option begins CMD, so that CMD's own options are never ours.
 
 Rules: nothing is imported here that a plain run does not need; a mistake is one line and status 125.
@@ -37,7 +38,8 @@ def _main_overlay(request: Request) -> Overlay:
 
 
 def _lower(request: Request, value: str) -> None:
-    _main_overlay(request).lowers = options.parse_lowers(value, "--lower")
+    overlay = _main_overlay(request)
+    overlay.lowers, overlay.n_data = options.parse_lowers(value, "--lower")
 
 
 def _mount_options(request: Request, value: str) -> None:
@@ -111,6 +113,17 @@ OPTIONS = (
     Option("", "version", "", "print the version", _version),
     Option("h", "help", "", "print this help", _help),
 )
+# What a first word can be besides a CMD: module of ptoverlay.commands -> its line in the help.
+SUBCOMMANDS = {
+    "list": "the named sandboxes",
+    "shell": "a shell in a sandbox",
+    "fork": "a new sandbox that goes on from another one",
+    "remove": "throw a sandbox away",
+    "diff": "what a sandbox has changed",
+    "explain": "which layer a path comes from, and why",
+    "stats": "what a sandbox holds, and where its last run's time went",
+    "discard": "undo changes of a sandbox",
+}
 _SHORT = {option.short: option for option in OPTIONS if option.short}
 _LONG = {option.long: option for option in OPTIONS if option.long}
 
@@ -174,6 +187,8 @@ def help_text() -> str:
         names = f"  {short:<3} --{option.long}" if option.long else f"  {short:<3}"
         head = f"{names} {option.argument}".rstrip()
         lines.append(f"{head:<29} {option.help}" if len(head) < 29 else f"{head}\n{'':<29} {option.help}")
+    lines += ["", "Subcommands (ptoverlay SUBCOMMAND -h tells more; ptoverlay -- CMD runs a CMD of the same name):"]
+    lines += [f"  {name:<26}  {text}" for name, text in SUBCOMMANDS.items()]
     lines += ["", "Exit status: CMD's own; 125 own error, 126 CMD found but not executable, 127 CMD not found.",
               "A CMD that a signal ends makes ptoverlay die of the same signal."]
     return "\n".join(lines) + "\n"
@@ -190,6 +205,9 @@ def _print(text: str) -> int:
 def command(words: list[str]) -> int:
     """Runs the command line `words`; returns the exit status, or dies of the signal that ended CMD."""
     try:
+        if words and words[0] in SUBCOMMANDS:
+            from ptoverlay import commands
+            return commands.command(words[0], words[1:])
         try:
             request = parse(words)
         except _Answer as answer:
