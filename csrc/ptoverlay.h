@@ -18,7 +18,8 @@
 typedef struct pto_view pto_view;
 
 /* flags of one overlay (mount options of overlayfs, Documentation/filesystems/overlayfs.rst) */
-#define PTO_READ_ONLY 1          /* "ro": nothing may be changed even though there is an upper */
+#define PTO_READ_ONLY 1          /* "ro": nothing may be changed; an upper is then only looked at: neither it nor its work
+                                  * directory, which may be NULL, is locked, so a run may be using them */
 #define PTO_VOLATILE 2           /* "volatile": no sync; a crashed upper is refused */
 #define PTO_USERXATTR 4          /* "userxattr": user.overlay.* instead of trusted.overlay.* */
 #define PTO_TEMPORARY 8          /* upper and work were made for this run and go away with it */

@@ -345,7 +345,20 @@ static void choose_prefix(struct overlay *ovl) {
         ovl->flags |= PTO_USERXATTR;
 }
 
+/* An upper that is only looked at may be in use: nothing of it or of its work directory is locked or made. */
+static int open_upper_to_look(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
+    int error = layer_open(&ovl->layers[0], spec->upper, message, size);
+    if (error || !spec->work)
+        return error;
+    ovl->work_root = realpath(spec->work, NULL);
+    if (!ovl->work_root && errno != ENOENT)
+        return fail(message, size, -errno, "%s: %s", spec->work, strerror(errno));
+    return 0;
+}
+
 static int open_upper(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
+    if (spec->flags & PTO_READ_ONLY)
+        return open_upper_to_look(ovl, spec, message, size);
     int error = lock_dir(spec->upper, &ovl->locks[0], message, size);
     if (!error)
         error = layer_open(&ovl->layers[0], spec->upper, message, size);
@@ -390,7 +403,7 @@ static int make_places(struct overlay *ovl) {
     int error = place_insert(ovl->view, 0, ovl->mount, ovl);
     if (!error && has_upper(ovl))
         error = hide_layer(ovl, ovl->layers[0].root);
-    if (!error && has_upper(ovl))
+    if (!error && ovl->work_root)
         error = hide_layer(ovl, ovl->work_root);
     return error;
 }
@@ -466,7 +479,7 @@ static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, cha
     if (error)
         return error;
     choose_prefix(ovl);
-    error = has_upper(ovl) ? links_open(ovl) : 0;
+    error = ovl->work_root ? links_open(ovl) : 0;
     if (error)
         return fail(message, size, error, "%s/links: %s", ovl->work_root, strerror(-error));
     ovl->dev = ovl->layers[1].dev;
