@@ -24,6 +24,7 @@ typedef struct pto_view pto_view;
 #define PTO_USERXATTR 4          /* "userxattr": user.overlay.* instead of trusted.overlay.* */
 #define PTO_TEMPORARY 8          /* upper and work were made for this run and go away with it */
 #define PTO_NO_REDIRECT 16       /* "redirect_dir=off": EXDEV for the rename of a merged directory */
+#define PTO_METACOPY 32          /* "metacopy=on": changes of attributes leave the data in the lower */
 
 /* One overlay.  lowers: n_lowers directories, topmost first; upper and work: NULL for a read-only
  * view, else existing directories; mount: where it appears, an existing directory. */
@@ -34,6 +35,7 @@ struct pto_overlay {
     const char *work;
     const char *mount;
     unsigned flags;
+    size_t n_data;                   /* of the lowers, the last ones: data-only ("lower::data"), not merged */
 };
 
 /* kinds of places that are treated otherwise than the overlay around them */

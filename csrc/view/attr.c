@@ -136,7 +136,7 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
         return -EROFS;
     error = may_change(loc, &stx, change, cred);
     if (!error)
-        error = copy_up(ovl, loc->dentry, change->valid & ATTR_SIZE ? change->size : -1);
+        error = copy_up(ovl, loc->dentry, change->valid & ATTR_SIZE ? change->size : KEEP_NONE_YET);
     if (!error)
         error = apply(ovl, loc->dentry, change, &stx, cred);
     at(ovl, loc->dentry)->flags &= (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH);

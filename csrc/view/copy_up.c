@@ -71,7 +71,7 @@ static int copy_extent(int in, int out, off_t start, off_t end, bool *ranges) {
     return 0;
 }
 
-static int copy_data(struct overlay *ovl, int in, int out, off_t size, bool whole) {
+int copy_data(struct overlay *ovl, int in, int out, off_t size, bool whole) {
     if (size == 0)
         return 0;
     ovl->view->stats.copied_bytes += (uint64_t)size;
@@ -186,9 +186,13 @@ static int place_copy(struct work_object *object, int fd, int dirfd, const char 
 }
 
 static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, const char *name, const struct statx *stx) {
-    CLOSE_FD in = open_lower(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    bool meta = keep == KEEP_NONE_YET && (ovl->flags & PTO_METACOPY) && stx->stx_size > 0;
+    CLOSE_FD in = open_lower(ovl, d, meta ? O_PATH | O_NOFOLLOW : O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (in < 0)
         return in;
+    CLOSE_FD data = !meta && (at(ovl, d)->flags & D_METACOPY) ? metacopy_open(ovl, d) : -1;
+    if (data < 0 && !meta && (at(ovl, d)->flags & D_METACOPY))
+        return data;
     WORK_OBJECT object;
     work_object_init(ovl, &object);
     CLOSE_FD out = open_copy(&object);
@@ -198,12 +202,20 @@ static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, con
     }
     off_t size = (off_t)stx->stx_size;
     bool whole = keep < 0 || keep >= size;
-    int error = copy_data(ovl, in, out, whole ? size : keep, whole);
+    int error = meta ? metacopy_mark(ovl, d, out, stx) : copy_data(ovl, data < 0 ? in : data, out, whole ? size : keep, whole);
     if (!error)
         error = copy_attributes(ovl, in, out, stx);
     if (!error)
         error = sync_object(ovl, out);
-    return error ? error : place_copy(&object, out, dirfd, name);
+    if (!error)
+        error = place_copy(&object, out, dirfd, name);
+    if (!error && meta)
+        at(ovl, d)->flags |= D_METACOPY;
+    else if (!error && (at(ovl, d)->flags & D_METACOPY)) {
+        at(ovl, d)->flags &= (uint16_t)~D_METACOPY;
+        index_free_stack(&ovl->view->index, at(ovl, d));
+    }
+    return error;
 }
 
 static int make_node(struct overlay *ovl, uint32_t d, const char *work, const struct statx *stx) {
@@ -305,8 +317,11 @@ int copy_up_dir(struct overlay *ovl, uint32_t d) {
 
 int copy_up(struct overlay *ovl, uint32_t d, off_t keep) {
     const struct dentry *dentry = at(ovl, d);
-    if (upper_exists(dentry))
-        return check_upper(ovl, d);
+    if (upper_exists(dentry)) {
+        int error = check_upper(ovl, d);
+        bool lacks = !error && (at(ovl, d)->flags & D_METACOPY) && keep != KEEP_NONE_YET;
+        return lacks ? metacopy_fill(ovl, d, keep) : error;
+    }
     if (dentry->upper == KIND_WHITEOUT || !lower_exists(dentry) || dentry->lower == KIND_WHITEOUT)
         return -ENOENT;
     if (is_dir_kind(dentry->lower))

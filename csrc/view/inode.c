@@ -159,7 +159,7 @@ int view_fix_attr(pto_view *view, const char *real, struct statx *stx) {
 }
 
 static bool attr_is_real(const struct overlay *ovl) {
-    if (ovl->n_lowers != ovl->own || ovl->n_submounts)
+    if (ovl->n_layers != ovl->own || ovl->n_submounts)
         return false;
     if (!has_upper(ovl))
         return true;

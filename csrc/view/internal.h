@@ -55,7 +55,8 @@ struct overlay {
     size_t mount_length;
     unsigned flags;         /* PTO_* */
     struct layer *layers;   /* [0]: the upper (fd -1 without one), [1…n_lowers]: lowers, topmost first */
-    unsigned n_lowers;
+    unsigned n_lowers;      /* those that are merged */
+    unsigned n_layers;      /* with the data-only ones, which only hold what metacopy files lack */
     unsigned own;           /* the lower whose root is the mount point itself, 0: none */
     int work;               /* descriptor of <work>/work, where objects are made */
     int locks[2];           /* upper and work directory, flock(2)ed */
@@ -67,6 +68,7 @@ struct overlay {
     struct kept_table kept;
     bool dirs_changed;      /* some directory of the upper shows other attributes than its own */
     bool inherited;         /* the upper holds what an earlier run left, and not all of it was looked up */
+    bool metacopies;        /* some file has its data elsewhere */
     bool redirected;        /* some directory merges lowers of another name */
     int links;              /* <work>/links, -1: not there */
     struct shared *shared;
@@ -167,6 +169,10 @@ static inline bool is_merged(const struct dentry *dentry) {
 uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs);
 /* The path, relative to its layer, of one of them. Returns the length or -ENAMETOOLONG. */
 int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out);
+/* The path that a name has in one layer: below the parent's directory there (next…end are the parent's, and advance), or, for
+ * a name that begins with a slash, below the layer's root. 0: the parent has no directory in this layer. */
+int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next, const struct lower_dir *end,
+                    unsigned layer, const char *name, size_t length, char *path);
 /* True for a character device 0/0. */
 bool is_whiteout(const struct stat *st);
 /* The other form of whiteouts: an empty file with overlay.whiteout in a directory whose overlay.opaque is "x". */
@@ -275,10 +281,29 @@ void close_fd(const int *fd);
 #define CLOSE_FD __attribute__((cleanup(close_fd))) int
 
 /* copy_up.c */
-/* Makes the object exist in the upper, with its data, or only its first `keep` bytes (-1: all). */
+#define KEEP_ALL (-1)
+#define KEEP_NONE_YET (-2)  /* with metacopy: the data may stay below; else like KEEP_ALL */
+/* Moves data inside the kernel where that can be, holes kept, and sets the size. whole: a reflink will do. */
+int copy_data(struct overlay *ovl, int in, int out, off_t size, bool whole);
+/* Makes the object exist in the upper, with its data, or only its first `keep` bytes, or KEEP_*. */
 int copy_up(struct overlay *ovl, uint32_t d, off_t keep);
 /* Makes sure that a directory of the view exists in the upper. */
 int copy_up_dir(struct overlay *ovl, uint32_t d);
+
+/* metacopy.c: files without data of their own */
+/* Looks whether the object at path in the layer is one (D_METACOPY), and where its data is (the entry's stack). */
+int metacopy_check(struct overlay *ovl, uint32_t d, unsigned layer, const char *path, const struct stat *st);
+/* Another name of the same file may have got the data meanwhile. */
+int metacopy_again(struct overlay *ovl, uint32_t d);
+/* Opens the data, or says where it is; -EIO: it is nowhere. */
+int metacopy_open(const struct overlay *ovl, uint32_t d);
+int metacopy_real(const struct overlay *ovl, uint32_t d, char *out);
+/* Gives an upper file its own data, or the first `keep` bytes of it. */
+int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep);
+/* Makes fd, the new copy of d, one. */
+int metacopy_mark(struct overlay *ovl, uint32_t d, int fd, const struct statx *stx);
+/* Before an upper file gets another name: says in a redirect where its data stays. */
+int metacopy_pin(struct overlay *ovl, uint32_t d);
 
 /* links.c: hard links of lower files */
 /* Reads what an earlier run left. */

@@ -82,7 +82,9 @@ int view_link(pto_view *view, const struct location *from, const struct location
     if (!error)
         error = begin(to, cred, &d, &dir);
     if (!error)
-        error = copy_up(ovl, from->dentry, -1);
+        error = copy_up(ovl, from->dentry, KEEP_NONE_YET);
+    if (!error)
+        error = metacopy_pin(ovl, from->dentry);
     if (!error)
         error = upper_dir_open(ovl, at(ovl, from->dentry)->parent, &source);
     if (error)

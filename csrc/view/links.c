@@ -205,14 +205,17 @@ int links_join(struct overlay *ovl, uint32_t d) {
     if (linkat(ovl->links, link, dir.fd, name, 0) < 0)
         return -errno;
     restore_times(dir.fd, times);
+    if (!(at(ovl, d)->flags & D_TARGET))
+        index_free_stack(&ovl->view->index, at(ovl, d));
     at(ovl, d)->upper = at(ovl, d)->lower;
+    at(ovl, d)->flags &= (uint16_t)~(D_CHECKED | D_METACOPY);
     if (shared->left <= 1)
         forget(ovl, shared);
     else {
         shared->left--;
         update_left(ovl, shared);
     }
-    return 0;
+    return check_upper(ovl, d);
 }
 
 uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool upper) {

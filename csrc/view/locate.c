@@ -34,7 +34,7 @@ static struct home find_home(const pto_view *view, const char *real, size_t leng
     struct home home = {0};
     for (size_t i = 0; i < view->n_overlays; i++) {
         struct overlay *ovl = view->overlays[i];
-        for (unsigned layer = has_upper(ovl) ? 0 : 1; layer <= ovl->n_lowers; layer++)
+        for (unsigned layer = has_upper(ovl) ? 0 : 1; layer <= ovl->n_layers; layer++)
             consider(&home, ovl, layer, ovl->layers[layer].root, ovl->layers[layer].length, false, real, length);
         if (ovl->work_root)
             consider(&home, ovl, 0, ovl->work_root, strlen(ovl->work_root), true, real, length);
@@ -68,14 +68,43 @@ static bool copied_from(const struct overlay *ovl, uint32_t d, unsigned layer, c
     return kept && kept->identity && kept->ino == lower.st_ino;
 }
 
+/* True when a file without data of its own has its data there. */
+static bool has_data_at(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
+    const struct dentry *dentry = at(ovl, d);
+    if (!(dentry->flags & D_METACOPY) || !dentry->stack)
+        return false;
+    const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
+    return stack->dirs[0].layer == layer && strcmp(index_text_at(&ovl->view->index, stack->dirs[0].path)->bytes, relative) == 0;
+}
+
 static bool backed_by(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
     const struct dentry *dentry = at(ovl, d);
     char path[PATH_MAX];
     if (is_dir_kind(shown_kind(dentry)))
         return merges(ovl, d, layer, relative);
+    if (has_data_at(ovl, d, layer, relative))
+        return true;
     if (dentry->upper == KIND_NONE)
         return dentry->layer == layer && path_in_lower(ovl, d, layer, path) >= 0 && strcmp(path, relative) == 0;
     return upper_exists(dentry) && copied_from(ovl, d, layer, relative);
+}
+
+/* The next entry of a walk over all that is known; 0: the walk is over. */
+static uint32_t next_entry(const struct overlay *ovl, uint32_t d) {
+    const struct dentry *dentry = at(ovl, d);
+    if (is_dir_kind(shown_kind(dentry)) && dentry->child)
+        return dentry->child;
+    while (d != ovl->root && !at(ovl, d)->sibling)
+        d = at(ovl, d)->parent;
+    return d == ovl->root ? 0 : at(ovl, d)->sibling;
+}
+
+/* The file that has its data there, 0: none. */
+static uint32_t find_metacopy(const struct overlay *ovl, unsigned layer, const char *relative) {
+    uint32_t d = ovl->metacopies ? ovl->root : 0;
+    while (d && !has_data_at(ovl, d, layer, relative))
+        d = next_entry(ovl, d);
+    return d;
 }
 
 /* The longest directory path that some redirected entry has in this layer and that relative lies in. 0: none. */
@@ -83,27 +112,18 @@ static uint32_t redirected_top(const struct overlay *ovl, unsigned layer, const 
     uint32_t best = 0;
     size_t length = strlen(relative);
     char path[PATH_MAX];
-    for (uint32_t d = ovl->root;;) {
+    for (uint32_t d = next_entry(ovl, ovl->root); d; d = next_entry(ovl, d)) {
         const struct dentry *dentry = at(ovl, d);
-        bool inside = is_dir_kind(shown_kind(dentry));
-        if (inside && d != ovl->root && dentry->stack && !(dentry->flags & D_TARGET) && is_dir_kind(dentry->lower)) {
-            int at_length = path_in_lower(ovl, d, layer, path);
-            if (at_length > 0 && merges(ovl, d, layer, path) && path_below(relative, length, path, (size_t)at_length) &&
-                (!best || (size_t)at_length > *top_length)) {
-                best = d;
-                *top_length = (size_t)at_length;
-            }
-        }
-        if (inside && dentry->child) {
-            d = dentry->child;
+        if (!is_dir_kind(shown_kind(dentry)) || !is_dir_kind(dentry->lower) || !dentry->stack || (dentry->flags & D_TARGET))
             continue;
+        int top = path_in_lower(ovl, d, layer, path);
+        if (top > 0 && merges(ovl, d, layer, path) && path_below(relative, length, path, (size_t)top) &&
+            (!best || (size_t)top > *top_length)) {
+            best = d;
+            *top_length = (size_t)top;
         }
-        while (d != ovl->root && !at(ovl, d)->sibling)
-            d = at(ovl, d)->parent;
-        if (d == ovl->root)
-            return best;
-        d = at(ovl, d)->sibling;
     }
+    return best;
 }
 
 /* Walks down from an entry along a relative path. -ENOENT when there is nothing. */
@@ -124,24 +144,14 @@ static int descend(struct overlay *ovl, uint32_t *d, const char *relative) {
  * object cannot be found otherwise. */
 static int learn_redirects(struct overlay *ovl) {
     ovl->inherited = false;
-    for (uint32_t d = ovl->root;;) {
-        if (is_dir_kind(at(ovl, d)->upper)) {
-            int error = check_upper(ovl, d);
-            if (!error)
-                error = load_upper(ovl, d);
-            if (error)
-                return error;
-        }
-        uint32_t next = is_dir_kind(at(ovl, d)->upper) ? at(ovl, d)->child : 0;
-        while (!next && d != ovl->root) {
-            next = at(ovl, d)->sibling;
-            if (!next)
-                d = at(ovl, d)->parent;
-        }
-        if (!next)
-            return 0;
-        d = next;
+    for (uint32_t d = ovl->root; d; d = next_entry(ovl, d)) {
+        int error = upper_exists(at(ovl, d)) ? check_upper(ovl, d) : 0;
+        if (!error)
+            error = load_upper(ovl, d);
+        if (error)
+            return error;
     }
+    return 0;
 }
 
 static bool find_lower(struct overlay *ovl, unsigned layer, const char *relative, uint32_t *d) {
@@ -153,6 +163,9 @@ static bool find_lower(struct overlay *ovl, unsigned layer, const char *relative
     size_t top_length;
     if (ovl->inherited && learn_redirects(ovl) < 0)
         return false;
+    *d = find_metacopy(ovl, layer, relative);
+    if (*d)
+        return true;
     *d = ovl->redirected ? redirected_top(ovl, layer, relative, &top_length) : 0;
     if (!*d)
         return false;

@@ -172,10 +172,8 @@ static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number
     return error ? error : !*opaque;
 }
 
-/* The path that a name has in one layer: below the parent's directory there, or, for a name that begins with a
- * slash (an absolute redirect), below the layer's root. 0: the parent has no directory in this layer. */
-static int candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next, const struct lower_dir *end,
-                     unsigned layer, const char *name, size_t length, char *path) {
+int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next, const struct lower_dir *end,
+                    unsigned layer, const char *name, size_t length, char *path) {
     if (name[0] == '/')
         return join(path, ".", 1, name + 1, length - 1);
     while (*next < end && (*next)->layer < layer)
@@ -221,7 +219,7 @@ static int probe_lowers(struct overlay *ovl, uint32_t parent, const char *name, 
     bool stop = false;
     int more = 1;
     for (unsigned layer = 1; layer <= ovl->n_lowers && more > 0 && !stop; layer++) {
-        int at = candidate(ovl, parent, &next, end, layer, current, length, path);
+        int at = lower_candidate(ovl, parent, &next, end, layer, current, length, path);
         if (at > 0 && current[0] == '/') {
             int whole = check_way(ovl, &ovl->layers[layer], path, &stop);
             at = whole <= 0 ? whole : at;
@@ -291,12 +289,27 @@ static int lookup_lower_as(struct overlay *ovl, uint32_t d, const char *name, si
     return error;
 }
 
+/* A file of a lower that is not the last one may have its data further below. */
+static int check_lower_data(struct overlay *ovl, uint32_t d) {
+    char path[PATH_MAX];
+    struct stat st;
+    unsigned layer = at(ovl, d)->layer;
+    int length = path_in_lower(ovl, d, layer, path);
+    if (length < 0)
+        return length;
+    if (fstatat(ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return metacopy_check(ovl, d, layer, path, &st);
+}
+
 static int lookup_lower(struct overlay *ovl, uint32_t d) {
     char name[NAME_MAX + 1];
     entry_name(ovl, d, name);
     int error = lookup_lower_as(ovl, d, name, at(ovl, d)->name_length, true);
     if (!error && at(ovl, d)->lower == DT_LNK && at(ovl, d)->upper == KIND_NONE)
         error = keep_target(ovl, d);
+    if (!error && at(ovl, d)->lower == DT_REG && at(ovl, d)->upper == KIND_NONE && at(ovl, d)->layer < ovl->n_layers)
+        error = check_lower_data(ovl, d);
     return error;
 }
 
@@ -380,8 +393,10 @@ static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd) {
 
 int check_upper(struct overlay *ovl, uint32_t d) {
     struct dentry *dentry = at(ovl, d);
-    if ((dentry->flags & D_CHECKED) || !upper_exists(dentry))
+    if (!upper_exists(dentry))
         return 0;
+    if (dentry->flags & D_CHECKED)
+        return dentry->flags & D_METACOPY ? metacopy_again(ovl, d) : 0;
     char path[PATH_MAX];
     int error = path_in_upper(ovl, d, path);
     if (error < 0)
@@ -397,6 +412,8 @@ int check_upper(struct overlay *ovl, uint32_t d) {
         error = kept_load(ovl, fd, st.st_ino);
     else
         error = 0;
+    if (!error && dentry->upper == DT_REG)
+        error = metacopy_check(ovl, d, 0, path, &st);
     if (!error && is_dir_kind(dentry->upper))
         error = check_upper_dir(ovl, d, fd);
     if (!error)

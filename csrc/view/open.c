@@ -20,7 +20,8 @@ static bool writes(int flags) {
 }
 
 static int plan_real(const struct location *loc, uint32_t d, int flags, struct open_plan *plan) {
-    int length = path_real(loc->overlay, d, plan->path);
+    bool elsewhere = (at(loc->overlay, d)->flags & D_METACOPY) && !(flags & O_PATH);
+    int length = elsewhere ? metacopy_real(loc->overlay, d, plan->path) : path_real(loc->overlay, d, plan->path);
     if (length < 0)
         return length;
     plan->flags = (flags & ~(O_CREAT | O_EXCL)) | O_NOFOLLOW;
@@ -104,7 +105,7 @@ static int open_existing(const struct location *loc, int flags, const struct cre
     if ((mask & W_OK) && S_ISREG(loc->type)) {
         if (loc->read_only)
             return -EROFS;
-        error = copy_up(ovl, loc->dentry, flags & O_TRUNC ? 0 : -1);
+        error = copy_up(ovl, loc->dentry, flags & O_TRUNC ? 0 : KEEP_ALL);
         if (error)
             return error;
     }

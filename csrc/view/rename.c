@@ -184,11 +184,11 @@ static int redirect(struct overlay *ovl, uint32_t d, bool same_parent) {
     return error == -EOPNOTSUPP ? -EXDEV : error;
 }
 
-/* Readies a directory for another name, at which `other` is the entry now. */
-static int ready_directory(const struct move *move, uint32_t d, uint32_t other) {
+/* Readies an object for another name, at which `other` is the entry now. */
+static int ready_object(const struct move *move, uint32_t d, uint32_t other) {
     struct overlay *ovl = move->ovl;
     if (!is_dir_kind(shown_kind(at(ovl, d))))
-        return 0;
+        return metacopy_pin(ovl, d);
     if (merges_lower(ovl, d))
         return redirect(ovl, d, move->from->parent == move->to->parent);
     if (at(ovl, d)->flags & D_OPAQUE)
@@ -307,17 +307,17 @@ static int prepare(struct move *move) {
     bool merging = merges_lower(ovl, move->source) || (exchange && merges_lower(ovl, move->target));
     if (merging && (ovl->flags & PTO_NO_REDIRECT))
         return -EXDEV;
-    int error = copy_up(ovl, move->source, -1);
+    int error = copy_up(ovl, move->source, KEEP_NONE_YET);
     if (!error)
-        error = exchange ? copy_up(ovl, move->target, -1) : copy_up_dir(ovl, move->to->parent);
+        error = exchange ? copy_up(ovl, move->target, KEEP_NONE_YET) : copy_up_dir(ovl, move->to->parent);
     if (!error)
         error = upper_dir_open(ovl, move->from->parent, &move->from_dir);
     if (!error)
         error = upper_dir_open(ovl, move->to->parent, &move->to_dir);
     if (!error)
-        error = ready_directory(move, move->source, move->target);
+        error = ready_object(move, move->source, move->target);
     if (!error && exchange)
-        error = ready_directory(move, move->target, move->source);
+        error = ready_object(move, move->target, move->source);
     int whiteout = error || exchange ? 0 : needs_whiteout(ovl, move->source);
     if (whiteout < 0)
         error = whiteout;

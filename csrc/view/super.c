@@ -180,7 +180,7 @@ static void overlay_free(struct overlay *ovl) {
         return;
     if ((ovl->flags & PTO_VOLATILE) && ovl->work >= 0)
         unlinkat(ovl->work, VOLATILE_MARK, AT_REMOVEDIR);   /* a clean end: the upper may be used again */
-    for (unsigned i = 0; ovl->layers && i <= ovl->n_lowers; i++) {
+    for (unsigned i = 0; ovl->layers && i <= ovl->n_layers; i++) {
         close_fd(&ovl->layers[i].fd);
         free(ovl->layers[i].root);
     }
@@ -269,7 +269,7 @@ static int open_lowers(struct overlay *ovl, const struct pto_overlay *spec, char
         int error = layer_open(layer, spec->lowers[i], message, size);
         if (error)
             return error;
-        if (!ovl->own && strcmp(layer->root, ovl->mount) == 0)
+        if (!ovl->own && i < ovl->n_lowers && strcmp(layer->root, ovl->mount) == 0)
             ovl->own = (unsigned)i + 1;
     }
     return 0;
@@ -298,7 +298,7 @@ static int check_overlap(const struct overlay *ovl, char *message, size_t size) 
     if (path_below(work, work_length, upper->root, upper->length) || path_below(upper->root, upper->length, work, work_length))
         return fail(message, size, -EINVAL, "%s: upper and work directory must be apart from each other (work directory: %s)",
                     upper->root, work);
-    for (unsigned i = 1; i <= ovl->n_lowers; i++) {
+    for (unsigned i = 1; i <= ovl->n_layers; i++) {
         const struct layer *lower = &ovl->layers[i];
         if (path_below(lower->root, lower->length, upper->root, upper->length))
             return fail(message, size, -EINVAL, "%s: the upper may neither be nor hold the lower %s", upper->root, lower->root);
@@ -460,14 +460,15 @@ static int find_submounts(struct overlay *ovl) {
 }
 
 static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
-    if (spec->n_lowers == 0 || spec->n_lowers > LOWERS_MAX)
+    if (spec->n_lowers <= spec->n_data || spec->n_lowers > LOWERS_MAX)
         return fail(message, size, -EINVAL, "lower: between 1 and %u directories are needed", LOWERS_MAX);
     ovl->layers = calloc(spec->n_lowers + 1, sizeof *ovl->layers);
     if (!ovl->layers)
         return -ENOMEM;
     for (size_t i = 0; i <= spec->n_lowers; i++)
         ovl->layers[i].fd = -1;
-    ovl->n_lowers = (unsigned)spec->n_lowers;
+    ovl->n_layers = (unsigned)spec->n_lowers;
+    ovl->n_lowers = (unsigned)(spec->n_lowers - spec->n_data);
     ovl->mount = realpath(spec->mount, NULL);
     if (!ovl->mount)
         return fail(message, size, -errno, "%s: %s", spec->mount, strerror(errno));

@@ -317,7 +317,7 @@ static int begin_change(const struct location *loc, const char *name, const stru
     if (!error)
         error = escape(loc->overlay, name, escaped);
     if (!error)
-        error = copy_up(loc->overlay, loc->dentry, -1);
+        error = copy_up(loc->overlay, loc->dentry, KEEP_NONE_YET);
     return error ? error : open_upper_object(loc->overlay, loc->dentry);
 }
 

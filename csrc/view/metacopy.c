@@ -1,0 +1,172 @@
+/* metacopy.c - files of which a layer has the attributes alone (overlay.metacopy) and a layer below it the data.
+ *
+ * Rules: where the data lies is found once, when the file is looked up, and stands in the entry's stack; who writes
+ * gets the data copied first, and the mark is removed after the last byte, so that a killed copy changes nothing that
+ * is seen.  ovl_check_metacopy_xattr() and ovl_lookup() in fs/overlayfs.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define MARK "metacopy"
+
+static bool is_marked(const struct overlay *ovl, const struct layer *layer, const char *path, const struct stat *st) {
+    return S_ISREG(st->st_mode) && st->st_size > 0 && private_get_at(ovl, layer, path, MARK, NULL, 0) >= 0;
+}
+
+/* Under which name the data is: what a redirect says, else what it was until now. */
+static int follow_redirect(const struct overlay *ovl, const struct layer *layer, const char *path, char name[PATH_MAX]) {
+    char redirect[PATH_MAX];
+    ssize_t length = private_get_at(ovl, layer, path, "redirect", redirect, sizeof redirect - 1);
+    if (length == -ERANGE)
+        return -ENAMETOOLONG;
+    if (length > 0) {
+        memcpy(name, redirect, (size_t)length);
+        name[length] = '\0';
+    }
+    return 0;
+}
+
+static int keep_place(struct overlay *ovl, uint32_t d, unsigned layer, const char *path) {
+    struct lower_dir data = {.layer = (uint16_t)layer, .path = index_text(&ovl->view->index, path, strlen(path))};
+    if (!data.path)
+        return -ENOMEM;
+    ovl->metacopies = true;
+    int error = index_set_stack(&ovl->view->index, d, &data, 1);
+    if (error)
+        index_free_text(&ovl->view->index, data.path);
+    return error;
+}
+
+/* Searches the layers below `above` for the data of the file there. Without any the file cannot be opened: -EIO then. */
+static int find_data(struct overlay *ovl, uint32_t d, unsigned above, const char *path_above) {
+    char name[PATH_MAX], path[PATH_MAX];
+    struct lower_dir dirs[LOWERS_MAX];
+    uint32_t parent = at(ovl, d)->parent;
+    const struct lower_dir *next = dirs, *end = dirs + lower_dirs(ovl, parent, dirs);
+    entry_name(ovl, d, name);
+    int error = follow_redirect(ovl, &ovl->layers[above], path_above, name);
+    for (unsigned layer = above + 1; !error && layer <= ovl->n_layers; layer++) {
+        struct stat st;
+        int length = lower_candidate(ovl, parent, &next, end, layer, name, strlen(name), path);
+        if (length < 0)
+            return length;
+        if (length == 0 || fstatat(ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        if (!S_ISREG(st.st_mode))
+            return 0;
+        if (!is_marked(ovl, &ovl->layers[layer], path, &st))
+            return keep_place(ovl, d, layer, path);
+        error = follow_redirect(ovl, &ovl->layers[layer], path, name);
+    }
+    return error;
+}
+
+int metacopy_check(struct overlay *ovl, uint32_t d, unsigned layer, const char *path, const struct stat *st) {
+    if (layer == ovl->n_layers || !is_marked(ovl, &ovl->layers[layer], path, st))
+        return 0;
+    at(ovl, d)->flags |= D_METACOPY;
+    return find_data(ovl, d, layer, path);
+}
+
+int metacopy_open(const struct overlay *ovl, uint32_t d) {
+    char path[PATH_MAX];
+    const struct dentry *dentry = at(ovl, d);
+    if (!dentry->stack)
+        return -EIO;
+    const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
+    int length = lower_dir_path(ovl, d, &stack->dirs[0], path);
+    return length < 0 ? length : open_beneath(ovl->layers[stack->dirs[0].layer].fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+}
+
+int metacopy_real(const struct overlay *ovl, uint32_t d, char *out) {
+    const struct dentry *dentry = at(ovl, d);
+    if (!dentry->stack)
+        return -EIO;
+    const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
+    const struct text *text = index_text_at(&ovl->view->index, stack->dirs[0].path);
+    return path_absolute(&ovl->layers[stack->dirs[0].layer], text->bytes, out);
+}
+
+static void has_data_now(struct overlay *ovl, uint32_t d) {
+    index_free_stack(&ovl->view->index, at(ovl, d));
+    at(ovl, d)->flags &= (uint16_t)~D_METACOPY;
+}
+
+int metacopy_again(struct overlay *ovl, uint32_t d) {
+    char path[PATH_MAX];
+    int error = path_in_upper(ovl, d, path);
+    if (error < 0)
+        return error;
+    ssize_t mark = private_get_at(ovl, &ovl->layers[0], path, MARK, NULL, 0);
+    if (mark == -ENODATA)
+        has_data_now(ovl, d);
+    return 0;
+}
+
+int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep) {
+    struct stat st;
+    char path[PATH_MAX];
+    int error = path_in_upper(ovl, d, path);
+    if (error < 0)
+        return error;
+    CLOSE_FD out = open_beneath(ovl->layers[0].fd, path, O_WRONLY | O_NOFOLLOW);
+    if (out < 0)
+        return out;
+    if (fstat(out, &st) < 0)
+        return -errno;
+    struct timespec times[2] = {st.st_atim, st.st_mtim};
+    off_t size = keep < 0 || keep > st.st_size ? st.st_size : keep;
+    if (size > 0) {
+        CLOSE_FD in = metacopy_open(ovl, d);
+        error = in < 0 ? in : copy_data(ovl, in, out, size, size == st.st_size);
+        if (error)
+            return error;
+    } else if (ftruncate(out, 0) < 0) {
+        return -errno;
+    }
+    if (futimens(out, times) < 0)
+        return -errno;
+    error = sync_object(ovl, out);
+    if (!error)
+        error = private_remove(ovl, out, MARK);
+    if (!error)
+        error = private_remove(ovl, out, "redirect");
+    if (!error)
+        has_data_now(ovl, d);
+    return error;
+}
+
+int metacopy_mark(struct overlay *ovl, uint32_t d, int fd, const struct statx *stx) {
+    char path[PATH_MAX];
+    unsigned layer = at(ovl, d)->layer;
+    if (ftruncate(fd, (off_t)stx->stx_size) < 0)
+        return -errno;
+    int error = private_set(ovl, fd, MARK, "", 0);
+    if (error || (at(ovl, d)->flags & D_METACOPY))
+        return error;   /* the lower has no data either: where it is stands in the entry already */
+    error = path_in_lower(ovl, d, layer, path);
+    return error < 0 ? error : keep_place(ovl, d, layer, path);
+}
+
+int metacopy_pin(struct overlay *ovl, uint32_t d) {
+    char value[PATH_MAX];
+    const struct dentry *dentry = at(ovl, d);
+    if (!(dentry->flags & D_METACOPY) || !dentry->stack)
+        return 0;
+    const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
+    const struct text *text = index_text_at(&ovl->view->index, stack->dirs[0].path);
+    if (text->length + 1 >= sizeof value)
+        return -ENAMETOOLONG;
+    value[0] = '/';
+    memcpy(value + 1, text->bytes, text->length);
+    CLOSE_FD fd = open_upper_object(ovl, d);
+    return fd < 0 ? fd : private_set(ovl, fd, "redirect", value, text->length + 1);
+}
