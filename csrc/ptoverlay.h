@@ -153,6 +153,11 @@ int pto_rmdir(pto_view *view, const char *path);
 int pto_rename(pto_view *view, const char *from, const char *to, unsigned flags);
 int pto_chmod(pto_view *view, const char *path, unsigned mode);
 int pto_truncate(pto_view *view, const char *path, int64_t size);
+/* follow 0: a symlink itself.  (uint32_t)-1: as it is. */
+int pto_chown(pto_view *view, const char *path, int follow, uint32_t uid, uint32_t gid);
+/* nsec may be UTIME_NOW or UTIME_OMIT of utimensat(2) */
+int pto_utimens(pto_view *view, const char *path, int follow, int64_t atime_sec, uint32_t atime_nsec, int64_t mtime_sec,
+                uint32_t mtime_nsec);
 int pto_readlink(pto_view *view, const char *path, char *out, size_t size);
 int64_t pto_getxattr(pto_view *view, const char *path, const char *name, void *value, size_t size);
 int pto_setxattr(pto_view *view, const char *path, const char *name, const void *value, size_t size, int flags);

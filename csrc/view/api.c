@@ -172,20 +172,33 @@ int pto_rename(pto_view *view, const char *from, const char *to, unsigned flags)
     return error ? error : view_rename(view, &api.loc, &target, flags, &view->own);
 }
 
-static int api_setattr(pto_view *view, const char *path, const struct attr_change *change) {
+static int api_setattr(pto_view *view, const char *path, int follow, const struct attr_change *change) {
     API api;
-    int error = api_begin(&api, view, path, WALK_FOLLOW);
+    int error = api_begin(&api, view, path, follow_flag(follow));
     if (!error)
         error = covered(&api);
     return error ? error : view_setattr(view, &api.loc, change, &view->own);
 }
 
 int pto_chmod(pto_view *view, const char *path, unsigned mode) {
-    return api_setattr(view, path, &(struct attr_change){.valid = ATTR_MODE, .mode = mode});
+    return api_setattr(view, path, 1, &(struct attr_change){.valid = ATTR_MODE, .mode = mode});
 }
 
 int pto_truncate(pto_view *view, const char *path, int64_t size) {
-    return api_setattr(view, path, &(struct attr_change){.valid = ATTR_SIZE, .size = size});
+    return api_setattr(view, path, 1, &(struct attr_change){.valid = ATTR_SIZE, .size = size});
+}
+
+int pto_chown(pto_view *view, const char *path, int follow, uint32_t uid, uint32_t gid) {
+    struct attr_change change = {.uid = uid, .gid = gid};
+    change.valid = (uid == UINT32_MAX ? 0 : ATTR_UID) | (gid == UINT32_MAX ? 0 : ATTR_GID);
+    return api_setattr(view, path, follow, &change);
+}
+
+int pto_utimens(pto_view *view, const char *path, int follow, int64_t atime_sec, uint32_t atime_nsec, int64_t mtime_sec,
+                uint32_t mtime_nsec) {
+    struct attr_change change = {.atime = {atime_sec, atime_nsec}, .mtime = {mtime_sec, mtime_nsec}};
+    change.valid = (atime_nsec == UTIME_OMIT ? 0 : ATTR_ATIME) | (mtime_nsec == UTIME_OMIT ? 0 : ATTR_MTIME);
+    return api_setattr(view, path, follow, &change);
 }
 
 int pto_readlink(pto_view *view, const char *path, char *out, size_t size) {
