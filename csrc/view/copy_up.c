@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
@@ -131,6 +132,19 @@ static int set_times(int fd, const struct statx *stx) {
     return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
 }
 
+/* What the lower object was when it was copied, so that a commit can tell whether it has changed since.  Where it cannot be
+ * kept (symlinks and devices of an ordinary user) the commit goes by times. */
+static void store_base(struct overlay *ovl, int from, int to) {
+    struct stat st;
+    char text[160];
+    if (fstat(from, &st) < 0)
+        return;
+    int length = snprintf(text, sizeof text, "%llx:%llu:%o:%u:%u:%lld:%lld:%ld", (unsigned long long)st.st_dev,
+                          (unsigned long long)st.st_ino, st.st_mode, st.st_uid, st.st_gid, (long long)st.st_size,
+                          (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    (void)private_set(ovl, to, "ptoverlay.base", text, (size_t)length);
+}
+
 /* stx: what the view shows of the lower object. */
 static int copy_attributes(struct overlay *ovl, int from, int to, const struct statx *stx) {
     struct stat st;
@@ -150,6 +164,8 @@ static int copy_attributes(struct overlay *ovl, int from, int to, const struct s
     kept.rdev = makedev(stx->stx_rdev_major, stx->stx_rdev_minor);
     if (!error && (kept.identity || kept.owner))
         error = kept_store(ovl, to, &kept);
+    if (!error)
+        store_base(ovl, from, to);
     if (!error)
         error = set_mode(to, mode);   /* after the attributes: who may not write may not set them either */
     return error ? error : set_times(to, stx);
