@@ -1,8 +1,9 @@
 """The command line: ``ptoverlay [run] [OPTIONS] [--] CMD [ARG…]``, or ``ptoverlay SUBCOMMAND …``.
 
 A first word that is in `SUBCOMMANDS` is that subcommand (ptoverlay/commands); after ``--`` or ``run`` every word is
-CMD's.  The rest of this file is about ``run``: one table holds the options; parsing and the help text come from it.  Parsing is as getopt(3) with a leading
-"+": the first word that is no option begins CMD, so that CMD's own options are never ours.
+CMD's.  The rest of this file is about ``run``: one table holds the options; parsing and the help text come from it.
+Parsing is as getopt(3) with a leading "+": the first word that is no option begins CMD, so that CMD's own options are
+never ours.
 
 Rules: nothing is imported here that a plain run does not need; a mistake is one line and status 125.
 

@@ -1,0 +1,410 @@
+"""Sandboxes: layers that are kept, found by a name or by their directories.
+
+A named sandbox is a directory below the user's state directory (XDG_STATE_HOME, else ~/.local/state):
+
+    ptoverlay/sandboxes/NAME/upper/         what it has changed, in the format of overlayfs
+                             work/          the work directory that belongs to it
+                             sandbox.json   `Metadata`
+                             lock           held (flock(2)) by whoever changes it; the holder's process id is in it
+
+Tools take either a NAME or --name, --upper, --lower, --work, --mount, and see a `Sandbox` in both cases.
+
+Rules: metadata is replaced by rename, so that it is always whole; nothing that other sandboxes have as a lower is ever
+changed or removed; a lock is only as long as the process that took it.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ptoverlay import errors, options
+from ptoverlay.errors import Failure
+from ptoverlay.layers import default_work
+from ptoverlay.remove import remove_tree
+from ptoverlay.view import View
+
+_NAME = re.compile(r"\w[\w.+@-]{0,99}")
+_VERSION = 1
+
+
+@dataclass
+class Run:
+    """The last run of a sandbox.  started, ended: seconds since 1970, ended 0 while it runs or when it was killed;
+    status: as os.waitstatus_to_exitcode has it."""
+
+    argv: list[str] = field(default_factory=list)
+    cwd: str = ""
+    started: float = 0.0
+    ended: float = 0.0
+    status: int | None = None
+
+
+@dataclass
+class Metadata:
+    """What sandbox.json holds.  lowers: topmost first; parent: name of the sandbox whose upper is the topmost lower of
+    a fork, "" for none; created: seconds since 1970."""
+
+    name: str
+    lowers: list[str]
+    mount: str
+    n_data: int = 0
+    userxattr: bool = False
+    parent: str = ""
+    created: float = 0.0
+    runs: int = 0
+    last_run: Run | None = None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    version: int = _VERSION
+
+    @classmethod
+    def load(cls, path: Path) -> Metadata:
+        """Reads the file; Failure when it is not one of ours."""
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["version"] > _VERSION:
+                raise Failure(str(path), "written by a newer ptoverlay")
+            last = data.pop("last_run", None)
+            known = {f.name for f in fields(cls)}
+            made = cls(**{name: value for name, value in data.items() if name in known})
+            made.last_run = Run(**last) if last else None
+            return made
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Failure(str(path), "not the metadata of a sandbox", "ptoverlay remove throws it away") from error
+
+    def save(self, path: Path) -> None:
+        """Replaces the file."""
+        write_whole(path, json.dumps(asdict(self), indent=1).encode("utf-8", "surrogateescape") + b"\n")
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replaces a file by rename, synced, so that nobody ever sees a part of it."""
+    new = path.with_name(f".{path.name}.new")
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with open(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+    os.rename(new, path)
+
+
+def state_directory() -> Path:
+    """Where named sandboxes are kept; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("ptoverlay", appauthor=False), "sandboxes")
+
+
+def check_name(name: str) -> str:
+    """The name, or Failure for one that cannot be a sandbox's."""
+    if not _NAME.fullmatch(name):
+        raise Failure(f"sandbox {name!r}", "a name is made of letters, digits and . _ + @ -, and begins with a letter "
+                      "or digit")
+    return name
+
+
+class Sandbox:
+    """Layers that belong together.
+
+    name: "" for layers given by their directories; directory: where a named one is kept, else None; lowers: topmost
+    first; upper, work: directories; mount: where the view appears; flags: PTO_* of struct pto_overlay; metadata:
+    of a named one, else made up.
+    """
+
+    def __init__(self, metadata: Metadata, upper: str, work: str, directory: Path | None = None) -> None:
+        self.metadata = metadata
+        self.upper = upper
+        self.work = work
+        self.directory = directory
+
+    # ---- finding ----
+
+    @classmethod
+    def open(cls, what: str | argparse.Namespace) -> Sandbox:
+        """The sandbox of a NAME, or of parsed options (`add_arguments`); Failure if there is none."""
+        if isinstance(what, str):
+            return cls._named(what)
+        if what.name is None and what.upper is None:
+            if not what.words:
+                raise errors.usage("sandbox", "no NAME and no --upper given")
+            what.name = what.words.pop(0)
+        if what.name is not None:
+            if what.upper is not None or what.work is not None:
+                raise errors.usage("sandbox", "either a NAME or --upper and --work, not both")
+            return cls._named(what.name)._checked(what)
+        return cls._of_directories(what)
+
+    @classmethod
+    def _named(cls, name: str) -> Sandbox:
+        directory = state_directory() / check_name(name)
+        try:
+            metadata = Metadata.load(directory / "sandbox.json")
+        except FileNotFoundError as error:
+            raise Failure(f"sandbox {name}", "there is none of this name",
+                          "ptoverlay list shows them; ptoverlay run --name makes one") from error
+        return cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
+
+    def _checked(self, given: argparse.Namespace) -> Sandbox:
+        """The sandbox, or Failure when the layers given with its name are not its own."""
+        if given.lower is not None:
+            lowers, n_data = options.parse_lowers(given.lower, "--lower")
+            self.check_lowers([os.path.realpath(lower) for lower in lowers], n_data)
+        if given.mount is not None and os.path.realpath(given.mount) != self.mount:
+            raise Failure(f"sandbox {self.name}", f"it appears at {self.mount}", "leave --mount out")
+        return self
+
+    def check_lowers(self, lowers: list[str], n_data: int) -> None:
+        """Failure when these are not what it lies on."""
+        if (lowers, n_data) != (self.lowers, self.metadata.n_data):
+            raise Failure(f"sandbox {self.name}", f"it lies on {':'.join(self.lowers)}",
+                          "leave --lower out, or give another name")
+
+    @classmethod
+    def _of_directories(cls, given: argparse.Namespace) -> Sandbox:
+        upper = os.path.abspath(given.upper)
+        if not os.path.isdir(upper):
+            raise Failure(f"--upper {given.upper}", "no such directory")
+        lowers, n_data = options.parse_lowers(given.lower, "--lower") if given.lower is not None else (["/"], 0)
+        mount = os.path.realpath(given.mount if given.mount is not None else lowers[0])
+        work = os.path.abspath(given.work) if given.work is not None else default_work(upper)
+        metadata = Metadata("", [os.path.realpath(lower) for lower in lowers], mount, n_data, bool(given.userxattr))
+        return cls(metadata, upper, work)
+
+    @staticmethod
+    def all() -> list[Sandbox]:
+        """Every named sandbox, by name; one whose metadata cannot be read is told in a line and left out."""
+        found = []
+        try:
+            names = sorted(os.listdir(state_directory()))
+        except FileNotFoundError:
+            return []
+        for name in filter(_NAME.fullmatch, names):
+            try:
+                found.append(Sandbox.open(name))
+            except Failure as failure:
+                errors.report(str(failure))
+        return found
+
+    # ---- making ----
+
+    @classmethod
+    def create(cls, name: str, lowers: list[str], mount: str, *, n_data: int = 0, userxattr: bool = False,
+               parent: str = "") -> Sandbox:
+        """Makes a new named sandbox, without an upper yet; Failure if the name is taken."""
+        directory = state_directory() / check_name(name)
+        metadata = Metadata(name, lowers, mount, n_data, userxattr, parent, time.time())
+        try:
+            # Programs that change their ids must get through to the upper, but need not see what else is there.
+            _make_directories(directory.parent)
+            directory.mkdir(0o711)
+        except FileExistsError as error:
+            raise Failure(f"sandbox {name}", "there is one of this name already", "give another name, or remove it "
+                          "with ptoverlay remove") from error
+        except OSError as error:
+            raise errors.from_os_error(f"{directory}: sandbox cannot be made", error) from error
+        made = cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
+        made.save()
+        return made
+
+    def save(self) -> None:
+        """Writes the metadata."""
+        if self.directory is not None:
+            self.metadata.save(self.directory / "sandbox.json")
+
+    def remove(self) -> None:
+        """Throws a named sandbox away.  Call it with the lock held."""
+        assert self.directory is not None
+        gone = self.directory.with_name(f".{self.name}.{uuid.uuid4().hex}")
+        self.directory.rename(gone)  # all of it or nothing, whenever we are killed
+        remove_tree(str(gone))
+
+    # ---- looking ----
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name
+
+    @property
+    def lowers(self) -> list[str]:
+        return self.metadata.lowers
+
+    @property
+    def mount(self) -> str:
+        return self.metadata.mount
+
+    @property
+    def flags(self) -> int:
+        return options.USERXATTR if self.metadata.userxattr else 0
+
+    def __str__(self) -> str:
+        """As messages name it."""
+        return f"sandbox {self.name}" if self.name else self.upper
+
+    @contextmanager
+    def view(self, *, writable: bool = False) -> Iterator[View]:
+        """Its merged view.  writable: locked by the core against other runs; else the layers are only looked at, even
+        while a run is using them."""
+        with View() as view, self._told():
+            if writable:
+                os.makedirs(self.work, exist_ok=True)
+            if not writable and not os.path.isdir(self.upper):
+                view.lay(self.lowers, None, None, self.mount, self.flags, self.metadata.n_data)  # nothing ran yet
+            else:
+                view.lay(self.lowers, self.upper, self.work, self.mount,
+                         self.flags if writable else self.flags | options.READ_ONLY, self.metadata.n_data)
+            yield view
+
+    @contextmanager
+    def base(self) -> Iterator[View]:
+        """The view of its lowers alone, at the same place: what was there before."""
+        with View() as view, self._told():
+            view.lay(self.lowers, None, None, self.mount, self.flags, self.metadata.n_data)
+            yield view
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise errors.from_os_error(f"{self}: {error.filename}" if error.filename else str(self), error) from error
+
+    def overlay(self) -> options.Overlay:
+        """The overlay that a run over it lays."""
+        overlay = options.Overlay()
+        overlay.lowers = list(self.lowers)
+        overlay.n_data = self.metadata.n_data
+        overlay.upper = self.upper
+        overlay.work = self.work
+        overlay.mount = self.mount
+        overlay.flags = self.flags
+        return overlay
+
+    def relative(self, path: str) -> str:
+        """A path of the view, without the mount point: as diff and commit show it."""
+        return path[len(self.mount.rstrip("/")) + 1:] if path != self.mount else "."
+
+    def forks(self) -> list[str]:
+        """Names of the sandboxes that have its upper as a lower."""
+        if self.directory is None:
+            return []
+        return [other.name for other in Sandbox.all() if self.upper in other.lowers]
+
+    # ---- locking ----
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds it against every other run and change; Failure at once when somebody has it.
+
+        Layers that have no name are locked by the core, when a writable view of them is opened.
+        """
+        if self.directory is None:
+            yield
+            return
+        fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Failure(str(self), f"in use by process {_holder(fd)}", "wait for its end, or work on a copy: "
+                              f"ptoverlay fork {self.name} NEW") from error
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+            if not self.directory.exists():
+                raise Failure(str(self), "removed meanwhile")
+            yield
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """`lock`, for what changes the upper: Failure when other sandboxes lie on it."""
+        with self.lock():
+            forks = self.forks()
+            if forks:
+                raise Failure(str(self), f"a lower of {', '.join(forks)}",
+                              "it stays as it is as long as they are there: fork it again, or remove them")
+            yield
+
+    def running(self) -> int:
+        """Process id of whoever holds it, 0 for nobody, -1 when it cannot be told who."""
+        path = self.upper if self.directory is None else self.directory / "lock"
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return 0
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return 0
+        except BlockingIOError:
+            return -1 if self.directory is None else _holder(fd)
+        finally:
+            os.close(fd)
+
+
+def _holder(fd: int) -> int:
+    try:
+        return int(os.pread(fd, 32, 0))
+    except ValueError:
+        return -1
+
+
+def _make_directories(path: Path) -> None:
+    """The state directory and those above it that are missing, which are the user's alone except ours."""
+    path.parent.parent.mkdir(0o700, parents=True, exist_ok=True)
+    for directory in (path.parent, path):
+        directory.mkdir(0o711, exist_ok=True)
+
+
+def add_arguments(parser: argparse.ArgumentParser, rest: str = "", rest_help: str = "") -> None:
+    """Adds what names a sandbox: NAME as the first word, or --name, --upper, --lower, --work, --mount.
+
+    rest: the words that may follow NAME, as the usage shows them ("[PATH…]"); `Sandbox.open` leaves them in
+    options.words.
+    """
+    parser.usage = f"%(prog)s [OPTIONS] NAME{rest and ' ' + rest}"
+    parser.add_argument("words", nargs="*", help=rest_help or argparse.SUPPRESS, metavar=rest or "NAME")
+    group = parser.add_argument_group("the sandbox, where no NAME is given as the first word")
+    group.add_argument("--name", help="a named sandbox")
+    group.add_argument("-u", "--upper", metavar="DIR", help="the upper layer")
+    group.add_argument("-l", "--lower", metavar="DIR[:DIR…]", help="the lowers, topmost first (default: /)")
+    group.add_argument("-w", "--work", metavar="DIR", help="the work directory (default: .NAME.work beside the upper)")
+    group.add_argument("-m", "--mount", metavar="DIR", help="where the view appears (default: the topmost lower)")
+    group.add_argument("--userxattr", action="store_true", help="read user.overlay.* attributes, as root too")
+
+
+def no_more_words(given: argparse.Namespace) -> None:
+    """Failure when there are words after NAME that nobody asked for."""
+    if given.words:
+        raise errors.usage(given.words[0], "one word too many")
+
+
+def size_of(directory: str) -> int:
+    """Bytes on disk of all below a directory; a file with several names counts once."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    stack = [directory]
+    while stack:
+        try:
+            entries = list(os.scandir(stack.pop()))
+        except OSError:
+            continue  # what may not be read counts as nothing
+        for entry in entries:
+            status: Any = entry.stat(follow_symlinks=False)
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                total += status.st_blocks * 512
+            if entry.is_dir(follow_symlinks=False):
+                stack.append(entry.path)
+    return total
