@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from ptoverlay.trace import Trace
 
 _MESSAGE_SIZE = 1024
+#: Of the kernel's own making: never an overlay's business, whatever covers "/".
+_ALWAYS_DIRECT = ("/proc", "/sys", "/dev")
 
 
 class View:
@@ -65,6 +67,11 @@ class View:
         """Makes one directory a direct, read-only or hidden place."""
         self._check(lib.pto_view_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE))
 
+    def add_direct_places(self) -> None:
+        """Those that are direct in every run; a view without such a directory has none there."""
+        for path in _ALWAYS_DIRECT:
+            lib.pto_view_add_place(self.handle, lib.PTO_DIRECT, os.fsencode(path), self._message, _MESSAGE_SIZE)
+
     def _check(self, result: int) -> None:
         if result < 0:
             raise errors.from_core(os.fsdecode(ffi.string(self._message)), -result)
@@ -76,6 +83,7 @@ def run(request: Request) -> tuple[int, Any]:
     with Signals() as signals, Layers() as layers, View() as view:
         for overlay in request.overlays:
             view.add_overlay(overlay, *layers.prepare(overlay))
+        view.add_direct_places()
         for kind, path in (*request.places, *((options.HIDDEN, path) for path in layers.temporary)):
             view.add_place(kind, path)
         result: Any = ffi.new("struct pto_result *")
