@@ -9,6 +9,7 @@
 #define PTOVERLAY_ARCH_H
 
 #include <linux/audit.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/user.h>
@@ -40,6 +41,10 @@ long registers_result(const struct registers *regs);
 void registers_set_result(struct registers *regs, long value);
 /* Makes the tracee execute its system call instruction again, as call nr with the arguments in regs. */
 void registers_rewind(struct registers *regs, int nr);
+
+/* True when the tracee stands where call nr, made by the instruction that ends at ip, was answered with
+ * -ERESTARTSYS.  What the kernel has prepared for a restart is undone in regs; arguments are not looked at. */
+bool registers_at_interrupted(struct registers *regs, int nr, uint64_t ip);
 
 /* Number of the call that the tracee is in, -1: none. */
 int arch_call_number(pid_t tid, const struct registers *regs);

@@ -61,6 +61,14 @@ void registers_rewind(struct registers *regs, int nr) {
     regs->raw.regs[8] = (uint64_t)nr;
 }
 
+/* The kernel goes back to the instruction before it stops for us. arch/arm64/kernel/signal.c, do_signal */
+bool registers_at_interrupted(struct registers *regs, int nr, uint64_t ip) {
+    if (regs->raw.pc != ip - SYSCALL_SIZE || regs->raw.regs[8] != (uint64_t)nr)
+        return false;
+    regs->raw.pc = ip;
+    return true;
+}
+
 int arch_call_number(pid_t tid, const struct registers *regs) {
     (void)regs;
     int nr = -1;

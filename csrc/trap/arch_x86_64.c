@@ -13,6 +13,7 @@
 
 #include "arch.h"
 
+#define ERESTARTSYS 512  /* include/linux/errno.h */
 #define SYSCALL_SIZE 2   /* bytes of the instruction `syscall` */
 
 typedef unsigned long long user_reg;
@@ -52,6 +53,10 @@ void registers_set_result(struct registers *regs, long value) {
 void registers_rewind(struct registers *regs, int nr) {
     regs->raw.rip -= SYSCALL_SIZE;
     regs->raw.rax = (user_reg)nr;
+}
+
+bool registers_at_interrupted(struct registers *regs, int nr, uint64_t ip) {
+    return regs->raw.rip == ip && (int)regs->raw.orig_rax == nr && (long)regs->raw.rax == -ERESTARTSYS;
 }
 
 int arch_call_number(pid_t tid, const struct registers *regs) {

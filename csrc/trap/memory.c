@@ -15,11 +15,26 @@
 #define PAGE 4096u          /* smallest page of any architecture: no chunk crosses a real page */
 #define FIRST_CHUNK 256u    /* most paths are shorter */
 
+static _Thread_local int (*checker)(void *arg);
+static _Thread_local void *checker_arg;
+
+void memory_check(int (*check)(void *arg), void *arg) {
+    checker = check;
+    checker_arg = arg;
+}
+
+static int checked(void) {
+    return checker ? checker(checker_arg) : 0;
+}
+
 static ssize_t read_some(pid_t pid, uint64_t address, void *out, size_t size) {
     struct iovec local = {.iov_base = out, .iov_len = size};
     struct iovec remote = {.iov_base = (void *)address, .iov_len = size};
     ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
-    return n < 0 ? -errno : n;
+    if (n < 0)
+        return -errno;
+    int err = checked();
+    return err ? err : n;
 }
 
 int memory_read(pid_t pid, uint64_t address, void *out, size_t size) {
@@ -36,6 +51,9 @@ int memory_write(pid_t pid, uint64_t address, const void *data, size_t size) {
         return 0;
     struct iovec local = {.iov_base = (void *)data, .iov_len = size};
     struct iovec remote = {.iov_base = (void *)address, .iov_len = size};
+    int err = checked();
+    if (err)
+        return err;
     ssize_t n = process_vm_writev(pid, &local, 1, &remote, 1, 0);
     if (n < 0)
         return -errno;

@@ -15,7 +15,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -277,28 +276,16 @@ static int wait_event(struct event *event, int flags) {
     }
 }
 
-/* A CMD that stops itself (Ctrl-Z in a pager) must look stopped to the shell that waits for us.  A Ctrl-Z that the
- * terminal has sent to both of us is over, SIGCONT included, when we get here: then there is another event. */
-static void stop_with_cmd(struct ptrace_trap *trap) {
-    int signal = trap->cmd_stop;
-    trap->cmd_stop = 0;
-    if (getpgid(trap->cmd) != getpgrp())
-        return;
-    int tty = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
-    if (tty < 0)
-        return;   /* no terminal, no shell's job */
-    close(tty);
-    (void)kill(getpid(), signal);
-}
-
-/* Waits until there is an event.  1, or -errno. */
+/* Waits until there is an event.  1, or -errno.  If a Ctrl-Z came from the terminal, and has stopped us too, it is over,
+ * SIGCONT included, when we get here, and CMD has another event. */
 static int wait_first(struct ptrace_trap *trap, struct event *event) {
     if (!trap->cmd_stop)
         return wait_event(event, 0);
     int got = wait_event(event, WNOHANG);
     if (got)
         return got;
-    stop_with_cmd(trap);
+    run_stop_with_cmd(trap->cmd, trap->cmd_stop);
+    trap->cmd_stop = 0;
     return wait_event(event, 0);
 }
 
@@ -382,7 +369,7 @@ int ptrace_run(struct run *run) {
     if (!trap)
         return run_fail(run, PTO_STAGE_SETUP, ENOMEM, "ptrace", NULL);
     trap->run = run;
-    trap->start = (struct start){.go = -1, .report = -1};
+    trap->start = (struct start){.go = -1, .report = -1, .report_in = -1};
     follow_init(&trap->follow);
     int err = start(trap);
     if (err && trap->cmd)

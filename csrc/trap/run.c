@@ -7,6 +7,8 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +18,7 @@
 #include <unistd.h>
 
 #include "run.h"
+#include "start.h"
 
 /* A run as pto_signal finds it.  pto_signal may be called from a signal handler, so it takes no lock: it
  * counts itself among the users and the run's end waits until there are none. */
@@ -87,9 +90,47 @@ int run_announce(struct run *run, pid_t cmd) {
     return 0;
 }
 
+/* The notify trap is the faster one, but a signal that comes before a worker has received the call interrupts it: EINTR,
+ * from stat(2) too, where the handler was installed without SA_RESTART (seccomp_unotify(2), BUGS).  ptrace has no such gap. */
+#define AUTO_IS_NOTIFY false
+
+void run_stop_with_cmd(pid_t cmd, int signal) {
+    if (getpgid(cmd) != getpgrp())
+        return;
+    int tty = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+    if (tty < 0)
+        return;   /* no terminal, no shell's job */
+    close(tty);
+    (void)kill(getpid(), signal);
+}
+
+/* Without it (or the capability) the notify trap could not look into daemons, which are not our descendants any
+ * more; ptrace keeps whom it has. Documentation/admin-guide/LSM/Yama.rst */
+static bool yama_restricts(void) {
+    char scope = '0';
+    int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool known = read(fd, &scope, 1) == 1;
+    close(fd);
+    return known && scope != '0' && !start_has_capability(CAP_SYS_PTRACE);
+}
+
+static int run_by(struct run *run, int trap) {
+    memset(run->result, 0, sizeof *run->result);
+    run->result->trap = trap;
+    return trap == PTO_TRAP_NOTIFY ? notify_run(run) : ptrace_run(run);
+}
+
 static void *run_thread(void *arg) {
     struct run *run = arg;
-    return (void *)(intptr_t)ptrace_run(run);
+    int trap = run->command->trap;
+    if (trap == PTO_TRAP_AUTO)
+        trap = AUTO_IS_NOTIFY && !yama_restricts() ? PTO_TRAP_NOTIFY : PTO_TRAP_PTRACE;
+    int err = run_by(run, trap);
+    if (err && run->result->stage == PTO_STAGE_SETUP && trap == PTO_TRAP_NOTIFY && run->command->trap == PTO_TRAP_AUTO)
+        err = run_by(run, PTO_TRAP_PTRACE);
+    return (void *)(intptr_t)err;
 }
 
 /* Joins the run's thread; signals are for the other threads of the process.  Not so SIGCHLD: every stop of a
@@ -139,7 +180,6 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
     run.session.flags = command->flags;
     run.session.message_fd = command->message_fd;
     run.session.stats = &result->stats;
-    result->trap = PTO_TRAP_PTRACE;
     int err = run_on_thread(&run);
     session_clear(&run.session);
     add_view_stats(&result->stats, &before, view_stats(view));

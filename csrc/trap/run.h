@@ -28,9 +28,15 @@ struct run {
 /* Start CMD and live until it and what it started have ended.  0, or -errno with result->stage and
  * result->message set. */
 int ptrace_run(struct run *run);
+/* The same by user notification.  With result->stage SETUP nothing of CMD has run: the other trap may be tried. */
+int notify_run(struct run *run);
 
 /* pto_signal reaches CMD from run_announce on (0, or -errno); signals sent before that are delivered then. */
 int run_announce(struct run *run, pid_t cmd);
+
+/* CMD has been stopped by a signal of the terminal's (not SIGSTOP) and still is: the shell that waits for us must see a
+ * stopped job, so we stop as well, if we are one. */
+void run_stop_with_cmd(pid_t cmd, int signal);
 
 /* Sets stage, error and the message "what: why" (why NULL: strerror); returns -error. */
 int run_fail(struct run *run, int stage, int error, const char *what, const char *why);

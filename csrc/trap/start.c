@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -27,21 +29,21 @@ struct start_report {
     int error;
 };
 
-/* Without CAP_SYS_ADMIN a filter needs no_new_privs (seccomp(2)).  Otherwise it stays off: programs can see it. */
-static bool may_filter(void) {
+bool start_has_capability(int capability) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
     if (syscall(SYS_capget, &header, data) < 0)
         return false;
-    return data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & CAP_TO_MASK(CAP_SYS_ADMIN);
+    return data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability);
 }
 
+/* Without CAP_SYS_ADMIN a filter needs no_new_privs (seccomp(2)).  Otherwise it stays off: programs can see it. */
 static int install_filter(const struct filter *filter, unsigned flags) {
     struct sock_fprog program = {
         .len = (unsigned short)filter->length,
         .filter = (struct sock_filter *)filter->code,
     };
-    if (!may_filter() && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    if (!start_has_capability(CAP_SYS_ADMIN) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
     long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
     return fd < 0 ? -errno : (int)fd;
@@ -68,27 +70,30 @@ static void restore_signals(void) {
         _exit(STATUS_NEVER_RAN);
 }
 
-static _Noreturn void give_up(int report, int stage, int error) {
+static void report(int fd, int stage, int error) {
     struct start_report message = {.stage = stage, .error = error};
-    if (write(report, &message, sizeof message) != sizeof message)
+    if (write(fd, &message, sizeof message) != sizeof message)
         _exit(STATUS_NEVER_RAN);
+}
+
+static _Noreturn void give_up(int fd, int stage, int error) {
+    report(fd, stage, error);
     _exit(STATUS_NEVER_RAN);
 }
 
-static _Noreturn void child(const struct pto_command *command, const struct filter *filter, unsigned flags, int go,
-                            int report) {
-    char byte;
-    if (read(go, &byte, 1) != 1)
-        _exit(STATUS_NEVER_RAN);
-    int err = install_filter(filter, flags);
-    if (err < 0)
-        give_up(report, PTO_STAGE_SETUP, -err);
+/* Stage NONE carries the listener. */
+static _Noreturn void child(const struct pto_command *command, const struct filter *filter, unsigned flags, int fd) {
+    int listener = install_filter(filter, flags);
+    if (listener < 0)
+        give_up(fd, PTO_STAGE_SETUP, -listener);
+    if (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        report(fd, PTO_STAGE_NONE, listener);
     if (command->chdir && chdir(command->chdir) < 0)
-        give_up(report, PTO_STAGE_CHDIR, errno);
+        give_up(fd, PTO_STAGE_CHDIR, errno);
     environ = (char **)command->envp;   /* execvp searches the PATH of the environment it is in */
     restore_signals();
     execvp(command->argv[0], (char *const *)command->argv);
-    give_up(report, PTO_STAGE_EXEC, errno);
+    give_up(fd, PTO_STAGE_EXEC, errno);
 }
 
 static void close_pair(int pair[2]) {
@@ -106,19 +111,43 @@ int start_fork(struct run *run, const struct filter *filter, unsigned filter_fla
     }
     pid_t pid = fork();
     if (pid == 0) {
+        char byte;
         close(go[1]);   /* so that the supervisor's death ends the wait */
-        child(run->command, filter, filter_flags, go[0], report[1]);
+        if (read(go[0], &byte, 1) != 1)
+            _exit(STATUS_NEVER_RAN);
+        child(run->command, filter, filter_flags, report[1]);
     }
     int error = errno;
     close(go[0]);
     close(report[1]);
-    if (pid < 0) {
-        close(go[1]);
-        close(report[0]);
-        return run_fail(run, PTO_STAGE_SETUP, error, "fork", NULL);
-    }
-    *start = (struct start){.pid = pid, .go = go[1], .report = report[0]};
-    return 0;
+    *start = (struct start){.pid = pid > 0 ? pid : 0, .go = go[1], .report = report[0], .report_in = -1};
+    return pid < 0 ? run_fail(run, PTO_STAGE_SETUP, error, "fork", NULL) : 0;
+}
+
+/* The first report of a CMD that listens: its listener, or -errno. */
+static int wait_for_listener(struct run *run, const struct start *start) {
+    struct pollfd pollfd = {.fd = start->report, .events = POLLIN};
+    struct start_report message;
+    while (poll(&pollfd, 1, -1) < 0)
+        if (errno != EINTR)
+            return run_fail(run, PTO_STAGE_SETUP, errno, "poll", NULL);
+    if (read(start->report, &message, sizeof message) != sizeof message)
+        return run_fail(run, PTO_STAGE_SETUP, EIO, "start", NULL);
+    if (message.stage != PTO_STAGE_NONE)
+        return run_fail(run, message.stage, message.error, "seccomp filter", NULL);
+    return message.error;
+}
+
+int start_listening(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start) {
+    int report[2];
+    if (pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0)
+        return run_fail(run, PTO_STAGE_SETUP, errno, "pipe", NULL);
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0)
+        child(run->command, filter, filter_flags, report[1]);
+    int error = errno;
+    *start = (struct start){.pid = pid > 0 ? pid : 0, .go = -1, .report = report[0], .report_in = report[1]};
+    return pid < 0 ? run_fail(run, PTO_STAGE_SETUP, error, "clone", NULL) : wait_for_listener(run, start);
 }
 
 int start_go(struct start *start) {
@@ -147,5 +176,7 @@ void start_close(struct start *start) {
         close(start->go);
     if (start->report >= 0)
         close(start->report);
-    *start = (struct start){.go = -1, .report = -1};
+    if (start->report_in >= 0)
+        close(start->report_in);
+    *start = (struct start){.go = -1, .report = -1, .report_in = -1};
 }

@@ -1,0 +1,215 @@
+/* crew.c - the worker threads of the notify trap.
+ *
+ * A notification wakes all threads that wait for one (fs/…, kernel/seccomp.c, recv_wait_event: the waits are not
+ * exclusive), so as a rule one worker waits, handles what comes, and waits again.  Only when notifications are
+ * found waiting again and again, which means that several tracees are busy at a time, do more workers wait.
+ *
+ * Rules: a worker that may be held up calls crew_relieve first; one that is held up unexpectedly (a slow file
+ * system) is noticed by crew_check.  So there is always somebody to answer.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "notify.h"
+
+#define WORKERS_MAX 1024u
+#define STACK_SIZE (512u << 10)
+#define PROMPT_NS 2000u         /* a notification that comes sooner had been waiting */
+#define LOAD_STEP 16            /* of load for one more worker */
+
+/* ---- roles ---- */
+
+static bool try_to_receive(struct crew *crew) {
+    int receiving = __atomic_load_n(&crew->receiving, __ATOMIC_SEQ_CST);
+    while (receiving < __atomic_load_n(&crew->wanted, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&crew->receiving, &receiving, receiving + 1, false, __ATOMIC_SEQ_CST,
+                                        __ATOMIC_SEQ_CST))
+            return true;
+    return false;
+}
+
+/* False: the crew is ending. */
+static bool rest(struct crew *crew) {
+    pthread_mutex_lock(&crew->lock);
+    crew->resting++;
+    while (!crew->ending && !crew->called)
+        pthread_cond_wait(&crew->call, &crew->lock);
+    if (crew->called)
+        crew->called--;
+    crew->resting--;
+    bool go_on = !crew->ending;
+    pthread_mutex_unlock(&crew->lock);
+    return go_on;
+}
+
+static bool take_turn(struct crew *crew) {
+    while (!try_to_receive(crew))
+        if (!rest(crew))
+            return false;
+    return true;
+}
+
+/* One notification more (or less) that had to wait. */
+static void weigh(struct crew *crew, bool waited) {
+    int load = __atomic_load_n(&crew->load, __ATOMIC_RELAXED);
+    load += waited ? 1 : -1;
+    if (load < 0 || load > crew->most * LOAD_STEP)
+        return;
+    __atomic_store_n(&crew->load, load, __ATOMIC_RELAXED);
+    int wanted = 1 + load / LOAD_STEP;
+    if (wanted > crew->most || wanted == __atomic_load_n(&crew->wanted, __ATOMIC_RELAXED))
+        return;
+    __atomic_store_n(&crew->wanted, wanted, __ATOMIC_RELAXED);
+    crew_relieve(crew);
+}
+
+/* ---- the workers ---- */
+
+static bool hung_up(int listener) {
+    struct pollfd pollfd = {.fd = listener};
+    return poll(&pollfd, 1, 0) > 0;
+}
+
+/* 0, or -errno.  crew_stop cancels a thread here and nowhere else. */
+static int receive(struct worker *worker) {
+    struct crew *crew = &worker->trap->crew;
+    int state;
+    memset(worker->request, 0, crew->sizes.seccomp_notif);
+    uint64_t start = run_clock();
+    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+    int err = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_RECV, worker->request) < 0 ? -errno : 0;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    __atomic_sub_fetch(&crew->receiving, 1, __ATOMIC_SEQ_CST);
+    if (err)
+        return err;
+    __atomic_add_fetch(&crew->handled, 1, __ATOMIC_RELAXED);
+    bool other = worker->request->pid != worker->last_pid;   /* else it was quicker than we after its answer */
+    worker->last_pid = worker->request->pid;
+    weigh(crew, other && run_clock() - start < PROMPT_NS);
+    return 0;
+}
+
+static void *work(void *arg) {
+    struct worker *worker = arg;
+    int old;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
+    while (take_turn(&worker->trap->crew)) {
+        int err = receive(worker);
+        if (!err)
+            answer_request(worker);
+        else if (hung_up(worker->trap->listener))
+            break;
+    }
+    return NULL;
+}
+
+static void free_worker(struct worker *worker) {
+    free(worker->request);
+    free(worker->response);
+    free(worker);
+}
+
+static struct worker *new_worker(struct crew *crew, struct notify_trap *trap) {
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return NULL;
+    worker->trap = trap;
+    worker->request = calloc(1, crew->sizes.seccomp_notif);
+    worker->response = calloc(1, crew->sizes.seccomp_notif_resp);
+    if (worker->request && worker->response)
+        return worker;
+    free_worker(worker);
+    return NULL;
+}
+
+/* With the lock held. */
+static int add_worker(struct crew *crew, struct notify_trap *trap) {
+    pthread_attr_t attributes;
+    struct worker *worker = crew->n_workers < WORKERS_MAX ? new_worker(crew, trap) : NULL;
+    if (!worker)
+        return -ENOMEM;
+    int err = pthread_attr_init(&attributes);
+    if (!err) {
+        pthread_attr_setstacksize(&attributes, STACK_SIZE);
+        err = pthread_create(&worker->thread, &attributes, work, worker);
+        pthread_attr_destroy(&attributes);
+    }
+    if (err) {
+        free_worker(worker);
+        return -err;
+    }
+    worker->next = crew->workers;
+    crew->workers = worker;
+    crew->n_workers++;
+    return 0;
+}
+
+void crew_relieve(struct crew *crew) {
+    if (__atomic_load_n(&crew->receiving, __ATOMIC_SEQ_CST) >= __atomic_load_n(&crew->wanted, __ATOMIC_RELAXED))
+        return;
+    pthread_mutex_lock(&crew->lock);
+    if (crew->resting > crew->called) {
+        crew->called++;
+        pthread_cond_signal(&crew->call);
+    } else if (!crew->ending) {
+        (void)add_worker(crew, crew->workers->trap);   /* else crew_check tries again */
+    }
+    pthread_mutex_unlock(&crew->lock);
+}
+
+bool crew_check(struct crew *crew, uint64_t *seen) {
+    uint64_t handled = __atomic_load_n(&crew->handled, __ATOMIC_RELAXED);
+    bool progress = handled != *seen;
+    *seen = handled;
+    if (!progress && __atomic_load_n(&crew->receiving, __ATOMIC_SEQ_CST) == 0)
+        crew_relieve(crew);
+    return progress;
+}
+
+static int count_cpus(void) {
+    cpu_set_t cpus;
+    return sched_getaffinity(0, sizeof cpus, &cpus) < 0 ? 1 : CPU_COUNT(&cpus);
+}
+
+int crew_start(struct crew *crew, struct notify_trap *trap) {
+    crew->wanted = 1;
+    crew->most = count_cpus();
+    if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &crew->sizes) < 0)
+        return -errno;
+    if (crew->sizes.seccomp_notif < sizeof(struct seccomp_notif))
+        crew->sizes.seccomp_notif = sizeof(struct seccomp_notif);
+    if (crew->sizes.seccomp_notif_resp < sizeof(struct seccomp_notif_resp))
+        crew->sizes.seccomp_notif_resp = sizeof(struct seccomp_notif_resp);
+    pthread_mutex_init(&crew->lock, NULL);
+    pthread_cond_init(&crew->call, NULL);
+    pthread_mutex_lock(&crew->lock);
+    int err = add_worker(crew, trap);
+    pthread_mutex_unlock(&crew->lock);
+    return err;
+}
+
+void crew_stop(struct crew *crew) {
+    pthread_mutex_lock(&crew->lock);
+    crew->ending = true;
+    pthread_cond_broadcast(&crew->call);
+    pthread_mutex_unlock(&crew->lock);
+    while (crew->workers) {
+        struct worker *worker = crew->workers;
+        pthread_cancel(worker->thread);
+        pthread_join(worker->thread, NULL);
+        crew->workers = worker->next;
+        free_worker(worker);
+    }
+    pthread_cond_destroy(&crew->call);
+    pthread_mutex_destroy(&crew->lock);
+}

@@ -1,0 +1,162 @@
+/* family.c - who belongs to whom among processes, from /proc.
+ *
+ * Rules: family_kill runs in the guard too, which was forked from a process with threads: no malloc, no stdio.  An id
+ * that may be old is killed only if its owner runs under a seccomp filter, as every tracee does.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "family.h"
+
+#define PID_LIMIT (4u << 20)    /* PID_MAX_LIMIT, include/linux/threads.h */
+
+static char *append_number(char *at, unsigned number) {
+    char digits[12];
+    int n = 0;
+    do
+        digits[n++] = (char)('0' + number % 10);
+    while (number /= 10);
+    while (n)
+        *at++ = digits[--n];
+    return at;
+}
+
+/* The start of /proc/PID/status into text[size], ended by a NUL; false: the process is gone. */
+static bool read_status(pid_t pid, char *text, size_t size) {
+    char path[32] = "/proc/";
+    strcpy(append_number(path + strlen(path), (unsigned)pid), "/status");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, size - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+/* The number after "\nname:\t"; -1: no such field. */
+static long field(const char *text, const char *name) {
+    const char *at = strstr(text, name);
+    if (!at)
+        return -1;
+    long number = 0;
+    for (at += strlen(name); *at >= '0' && *at <= '9'; at++)
+        number = number * 10 + (*at - '0');
+    return number;
+}
+
+pid_t family_of(pid_t tid, pid_t *parent) {
+    char text[4096];
+    *parent = 0;
+    if (!read_status(tid, text, sizeof text))
+        return 0;
+    *parent = (pid_t)field(text, "\nPPid:\t");
+    return (pid_t)field(text, "\nTgid:\t");
+}
+
+pid_t family_process(pid_t tid) {
+    pid_t parent;
+    return family_of(tid, &parent);
+}
+
+/* ---- killing ---- */
+
+static bool has(const uint8_t *set, long pid) {
+    return pid > 0 && pid < (long)PID_LIMIT && (set[pid / 8] & (1u << (pid % 8)));
+}
+
+/* True if it is new. */
+static bool put(uint8_t *set, long pid) {
+    if (pid <= 0 || pid >= (long)PID_LIMIT || has(set, pid))
+        return false;
+    set[pid / 8] |= (uint8_t)(1u << (pid % 8));
+    return true;
+}
+
+static void put_tracees(uint8_t *set, const pid_t *ids, size_t n) {
+    char text[8192];
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] && read_status(ids[i], text, sizeof text) && field(text, "\nSeccomp:\t") == 2)
+            (void)put(set, field(text, "\nTgid:\t"));
+}
+
+typedef bool each_process_fn(uint8_t *set, pid_t pid);
+
+static bool put_child(uint8_t *set, pid_t pid) {
+    pid_t parent;
+    return !has(set, pid) && family_of(pid, &parent) && has(set, parent) && put(set, pid);
+}
+
+static long count_filters(pid_t pid, long *parent) {
+    char text[8192];
+    if (!read_status(pid, text, sizeof text))
+        return 0;
+    *parent = field(text, "\nPPid:\t");
+    return field(text, "\nSeccomp_filters:\t");
+}
+
+static bool put_orphan(uint8_t *set, pid_t pid) {
+    long parent = 0, none;
+    pid_t own = getpid();
+    return !has(set, pid) && count_filters(pid, &parent) > count_filters(own, &none) && parent == own && put(set, pid);
+}
+
+static bool kill_member(uint8_t *set, pid_t pid) {
+    if (!has(set, pid) || kill(pid, SIGKILL) < 0)
+        return false;
+    (void)waitpid(pid, NULL, __WALL);   /* unless it is an orphan of ours, somebody else does */
+    return true;
+}
+
+static pid_t to_pid(const char *name) {
+    long number = 0;
+    for (; *name >= '0' && *name <= '9' && number < (long)PID_LIMIT; name++)
+        number = number * 10 + (*name - '0');
+    return *name ? 0 : (pid_t)number;
+}
+
+/* Calls each for every process; true if it was true for one. */
+static bool each_process(uint8_t *set, each_process_fn *each) {
+    char buffer[4096] __attribute__((aligned(8)));
+    int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    bool any = false;
+    long n;
+    while ((n = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < n;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
+            pid_t pid = to_pid(entry->d_name);
+            any = (pid && each(set, pid)) || any;
+            at += entry->d_reclen;
+        }
+    }
+    close(fd);
+    return any;
+}
+
+void family_kill(const pid_t *ids, size_t n, bool orphans) {
+    size_t size = PID_LIMIT / 8;
+    uint8_t *set = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (set == MAP_FAILED)
+        return;
+    put_tracees(set, ids, n);
+    if (orphans)
+        (void)each_process(set, put_orphan);
+    while (each_process(set, put_child))
+        continue;
+    (void)each_process(set, kill_member);
+    munmap(set, size);
+}
