@@ -202,7 +202,7 @@ static int place_copy(struct work_object *object, int fd, int dirfd, const char 
 }
 
 static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, const char *name, const struct statx *stx) {
-    bool meta = keep == KEEP_NONE_YET && (ovl->flags & PTO_METACOPY) && stx->stx_size > 0;
+    bool meta = keep == KEEP_NONE_YET && (ovl->flags & PTO_METACOPY) && !ovl->layers[0].dot_form && stx->stx_size > 0;
     CLOSE_FD in = open_lower(ovl, d, meta ? O_PATH | O_NOFOLLOW : O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (in < 0)
         return in;

@@ -107,15 +107,15 @@ static int adjust(struct overlay *ovl, int dirfd, const char *name, const struct
     return fchmodat(dirfd, name, mode, 0) < 0 ? -errno : 0;
 }
 
-static int mark_opaque(struct overlay *ovl, int dirfd, const char *name) {
+static int mark_new_opaque(struct overlay *ovl, int dirfd, const char *name) {
     CLOSE_FD fd = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : private_set(ovl, fd, "opaque", "y", 1);
+    return fd < 0 ? -errno : mark_opaque(ovl, fd);
 }
 
 static int finish_object(struct overlay *ovl, int dirfd, const char *name, const struct creation *creation,
                          const struct given *given, bool opaque) {
     int error = adjust(ovl, dirfd, name, creation, given);
-    return error || !opaque ? error : mark_opaque(ovl, dirfd, name);
+    return error || !opaque ? error : mark_new_opaque(ovl, dirfd, name);
 }
 
 /* The kernel works a default ACL out when an object is made below it, so the work directory is lent the parent's. */
@@ -185,20 +185,23 @@ int create(const struct location *loc, const struct creation *creation, const st
     entry_name(ovl, d, name);
     bool whiteout = at(ovl, d)->upper == KIND_WHITEOUT, directory = S_ISDIR(creation->mode);
     bool opaque = directory && (whiteout || is_dir_kind(at(ovl, loc->parent)->lower));
+    bool in_place = whiteout && !ovl->layers[0].dot_form;
     const struct cred *own = &ovl->view->own;
     bool plain = !whiteout && !given.setgid && given.uid == own->fsuid && cred->fsgid == own->fsgid &&
                  (given.inherits || !(given.mode & ovl->view->umask) || S_ISLNK(creation->mode)) && !(given.mode & 07000);
     if (plain) {
         error = make(dir.fd, name, creation, given.mode);
         if (!error && opaque)
-            error = mark_opaque(ovl, dir.fd, name);
+            error = mark_new_opaque(ovl, dir.fd, name);
     } else {
         WORK_OBJECT object;
         work_object_init(ovl, &object);
         error = make_in_work(loc, &object, creation, &given, opaque);
         if (!error)
-            error = work_place(&object, dir.fd, name, !whiteout ? PLACE_NEW : directory ? PLACE_EXCHANGE : PLACE_OVER);
+            error = work_place(&object, dir.fd, name, !in_place ? PLACE_NEW : directory ? PLACE_EXCHANGE : PLACE_OVER);
     }
+    if (!error && whiteout)
+        error = drop_dot_whiteout(ovl, dir.fd, name);
     if (error)
         return error;
     created(ovl, d, creation->mode, opaque);

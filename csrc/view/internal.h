@@ -22,6 +22,7 @@ struct layer {
     char *root;             /* canonical host path without a slash at the end: "" for "/" */
     size_t length;
     dev_t dev;
+    bool dot_form;          /* marks.c: whiteouts are ".wh." files */
 };
 
 /* Attributes that the upper's file shows but does not have (identity, owner), by its inode number. */
@@ -173,11 +174,29 @@ int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir
  * a name that begins with a slash, below the layer's root. 0: the parent has no directory in this layer. */
 int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next, const struct lower_dir *end,
                     unsigned layer, const char *name, size_t length, char *path);
+
+/* marks.c: whiteouts and opaque directories */
+#define DOT_PREFIX ".wh."
+#define DOT_LENGTH 4u
 /* True for a character device 0/0. */
 bool is_whiteout(const struct stat *st);
 /* The other form of whiteouts: an empty file with overlay.whiteout in a directory whose overlay.opaque is "x". */
 bool has_marked_whiteouts(const struct overlay *ovl, int fd);
 bool is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name);
+/* ".wh." files: their names, and whether one stands beside a path in a layer of that form. */
+bool is_dot_name(const char *name);
+bool has_dot_whiteout(const struct layer *layer, const char *path);
+bool is_opaque(const struct overlay *ovl, const struct layer *layer, const char *path);
+/* Marks an upper directory. -errno. */
+int mark_opaque(const struct overlay *ovl, int fd);
+/* Whites out a name of an upper (or the work) directory that has nothing there. */
+int make_whiteout(const struct overlay *ovl, int dirfd, const char *name);
+/* Takes an object of the upper away, and with `whiteout` hides the name in the same step. */
+int replace_by_whiteout(struct overlay *ovl, int dirfd, const char *name, bool directory, bool whiteout);
+/* After an object was put where a whiteout was: removes the whiteout if it stands beside it. */
+int drop_dot_whiteout(const struct overlay *ovl, int dirfd, const char *name);
+void find_form(const struct overlay *ovl, struct layer *layer);
+int choose_form(struct overlay *ovl);
 
 /* namei.c */
 void fill_location(struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc);
@@ -269,8 +288,6 @@ enum placing {
 };
 /* Moves the object from the work directory to name in dirfd, and forgets it there. */
 int work_place(struct work_object *object, int dirfd, const char *name, enum placing placing);
-/* A whiteout at name in dirfd, where the upper has nothing. */
-int make_whiteout(int dirfd, const char *name);
 /* A copy of the entry's name, ended by a NUL. */
 void entry_name(const struct overlay *ovl, uint32_t d, char out[NAME_MAX + 1]);
 void keep_times(int dirfd, struct timespec times[2]);

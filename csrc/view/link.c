@@ -43,8 +43,11 @@ static void named(struct overlay *ovl, uint32_t d, uint8_t kind) {
 static int link_over(struct overlay *ovl, int from, const char *old, int flags, int dirfd, uint32_t d) {
     char name[NAME_MAX + 1];
     entry_name(ovl, d, name);
-    if (at(ovl, d)->upper != KIND_WHITEOUT)
-        return linkat(from, old, dirfd, name, flags) < 0 ? -errno : 0;
+    if (at(ovl, d)->upper != KIND_WHITEOUT || ovl->layers[0].dot_form) {
+        if (linkat(from, old, dirfd, name, flags) < 0)
+            return -errno;
+        return drop_dot_whiteout(ovl, dirfd, name);
+    }
     WORK_OBJECT object;
     work_object_init(ovl, &object);
     if (linkat(from, old, ovl->work, object.name, flags) < 0) {
@@ -127,7 +130,7 @@ int view_bind(pto_view *view, const struct location *loc, const struct cred *cre
     int error = begin(loc, cred, &d, &dir);
     if (error)
         return error == -EEXIST ? -EADDRINUSE : error;
-    if (at(ovl, d)->upper == KIND_WHITEOUT) {
+    if (at(ovl, d)->upper == KIND_WHITEOUT && !ovl->layers[0].dot_form) {
         char work[WORK_NAME];
         work_name(ovl, work);
         int length = snprintf(real, PATH_MAX, "%s/%s", ovl->work_path, work);
@@ -173,8 +176,12 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
         if (error)
             return error;
         entry_name(ovl, d, name);
-        snprintf(object.name, sizeof object.name, "%s", strrchr(real, '/') + 1);
-        error = work_place(&object, dir.fd, name, PLACE_OVER);
+        if (ovl->layers[0].dot_form) {
+            error = drop_dot_whiteout(ovl, dir.fd, name);
+        } else {
+            snprintf(object.name, sizeof object.name, "%s", strrchr(real, '/') + 1);
+            error = work_place(&object, dir.fd, name, PLACE_OVER);
+        }
         if (error)
             return error;
     }

@@ -13,14 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "internal.h"
-
-bool is_whiteout(const struct stat *st) {
-    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
-}
 
 uint8_t shown_kind(const struct dentry *dentry) {
     if (dentry->upper == KIND_WHITEOUT)
@@ -102,20 +97,7 @@ static int probe_keep(struct overlay *ovl, struct probe *probe, unsigned layer, 
     return 0;
 }
 
-bool has_marked_whiteouts(const struct overlay *ovl, int fd) {
-    char value[2];
-    return private_get(ovl, fd, "opaque", value, sizeof value) == 1 && value[0] == 'x';
-}
-
-bool is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
-    char value[2];
-    struct stat st;
-    CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
-           private_get(ovl, fd, "whiteout", value, sizeof value) >= 0;
-}
-
-/* The same for one name of a lower layer. */
+/* A marked whiteout (marks.c), by its path in a lower layer. */
 static bool is_xattr_whiteout(const struct overlay *ovl, const struct layer *layer, const char *path, const struct stat *st) {
     char value[2], parent[PATH_MAX];
     if (!S_ISREG(st->st_mode) || st->st_size != 0 || private_get_at(ovl, layer, path, "whiteout", value, sizeof value) < 0)
@@ -130,8 +112,7 @@ static bool is_xattr_whiteout(const struct overlay *ovl, const struct layer *lay
 /* Whether the search goes on below this directory of a lower layer, and under which name: redirect gets the new
  * one ("" when it stays). */
 static int read_lower_marks(const struct overlay *ovl, const struct layer *layer, const char *path, bool *opaque, char *redirect) {
-    char value[2];
-    *opaque = private_get_at(ovl, layer, path, "opaque", value, sizeof value) == 1 && value[0] == 'y';
+    *opaque = is_opaque(ovl, layer, path);
     redirect[0] = '\0';
     ssize_t length = private_get_at(ovl, layer, path, "redirect", redirect, PATH_MAX - 1);
     if (length == -ERANGE)
@@ -145,10 +126,12 @@ static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number
                        char *redirect) {
     const struct layer *layer = &ovl->layers[number];
     struct stat st;
-    if (fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT || errno == ENOTDIR ? 1 : -errno;
-    bool last = number == ovl->n_lowers;
-    if (is_whiteout(&st) || is_xattr_whiteout(ovl, layer, path, &st)) {
+    bool last = number == ovl->n_lowers, absent = fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0;
+    if (absent && errno != ENOENT && errno != ENOTDIR)
+        return -errno;
+    if (absent && !has_dot_whiteout(layer, path))
+        return 1;
+    if (absent || is_whiteout(&st) || is_xattr_whiteout(ovl, layer, path, &st)) {
         if (probe->kind == KIND_NONE)
             probe->kind = KIND_WHITEOUT;
         return 0;
@@ -187,7 +170,7 @@ int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct low
 /* The directories on the way of an absolute redirect, in one layer, as ovl_lookup_layer(): 1 when all are there, 0 when this
  * layer lacks one.  *stop: something on the way hides what the layers below have. */
 static int check_way(const struct overlay *ovl, const struct layer *layer, const char *path, bool *stop) {
-    char way[PATH_MAX], value[2];
+    char way[PATH_MAX];
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         struct stat st;
         memcpy(way, path, (size_t)(slash - path));
@@ -198,7 +181,7 @@ static int check_way(const struct overlay *ovl, const struct layer *layer, const
             *stop = true;
             return 0;
         }
-        if (private_get_at(ovl, layer, way, "opaque", value, sizeof value) == 1 && value[0] == 'y')
+        if (is_opaque(ovl, layer, way))
             *stop = true;
     }
     return 1;
@@ -361,15 +344,14 @@ int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer,
 /* ---- the upper ---- */
 
 /* An upper directory merges what lies below its name, or below its redirect, unless it is opaque. */
-static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd) {
-    char value[2], redirect[PATH_MAX];
-    ssize_t length = private_get(ovl, fd, "opaque", value, sizeof value);
-    if (length == 1 && value[0] == 'y') {
+static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd, const char *path) {
+    char redirect[PATH_MAX];
+    if (is_opaque(ovl, &ovl->layers[0], path)) {
         at(ovl, d)->flags |= D_OPAQUE;
         at(ovl, d)->lower = KIND_NONE;
         return 0;
     }
-    length = private_get(ovl, fd, "redirect", redirect, sizeof redirect);
+    ssize_t length = private_get(ovl, fd, "redirect", redirect, sizeof redirect);
     if (length == -ERANGE)
         return -ENAMETOOLONG;
     int error;
@@ -415,7 +397,7 @@ int check_upper(struct overlay *ovl, uint32_t d) {
     if (!error && dentry->upper == DT_REG)
         error = metacopy_check(ovl, d, 0, path, &st);
     if (!error && is_dir_kind(dentry->upper))
-        error = check_upper_dir(ovl, d, fd);
+        error = check_upper_dir(ovl, d, fd, path);
     if (!error)
         at(ovl, d)->flags |= D_CHECKED;
     return error;
@@ -438,15 +420,22 @@ static void close_stream(DIR **stream) {
 }
 
 static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dirent *entry, bool marked) {
-    size_t length = strlen(entry->d_name);
-    if (entry->d_name[0] == '.' && (length == 1 || (length == 2 && entry->d_name[1] == '.')))
+    const char *name = entry->d_name;
+    if (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0')))
         return 0;
-    uint32_t child = index_find(&ovl->view->index, d, entry->d_name, length);
+    bool dot = ovl->layers[0].dot_form && is_dot_name(name);
+    if (dot && is_dot_name(name + DOT_LENGTH))
+        return 0;   /* .wh..wh..opq, and what aufs keeps for itself */
+    name += dot ? DOT_LENGTH : 0;
+    size_t length = strlen(name);
+    uint32_t child = index_find(&ovl->view->index, d, name, length);
     if (!child)
-        child = index_add(&ovl->view->index, d, entry->d_name, length);
+        child = index_add(&ovl->view->index, d, name, length);
     if (!child)
         return -ENOMEM;
-    at(ovl, child)->upper = upper_kind(ovl, fd, entry, marked);
+    if (dot && at(ovl, child)->upper != KIND_NONE)
+        return 0;   /* the object itself counts */
+    at(ovl, child)->upper = dot ? KIND_WHITEOUT : upper_kind(ovl, fd, entry, marked);
     return 0;
 }
 
@@ -486,6 +475,8 @@ int load_upper(struct overlay *ovl, uint32_t d) {
 int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uint32_t *out) {
     if (length > NAME_MAX)
         return -ENAMETOOLONG;
+    if (ovl->layers[0].dot_form && length >= DOT_LENGTH && is_dot_name(name))
+        return -EINVAL;   /* such a name is a mark */
     int error = load_upper(ovl, d);
     if (error)
         return error;

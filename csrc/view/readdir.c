@@ -218,6 +218,7 @@ struct reading {
     struct dir_list *list;
     unsigned layer;
     bool several;                  /* lowers: an earlier one may have had the name */
+    bool dots;                     /* this time for the whiteouts that stand beside their names */
     bool marked;                   /* has_marked_whiteouts() */
     bool foreign;                  /* inode numbers of this layer show otherwise than they are */
 };
@@ -261,11 +262,31 @@ static uint8_t lower_type(const struct reading *reading, int fd, const struct di
     return is_whiteout(&st) ? KIND_WHITEOUT : (uint8_t)IFTODT(st.st_mode);
 }
 
+/* Whiteouts that stand beside their names are notes for the layers below. */
+static int add_dotted(const struct reading *reading, const char *name) {
+    struct dir_list *list = reading->list;
+    if (!reading->several || is_dot_name(name))
+        return 0;
+    int error = seen_grow(list);
+    uint32_t *slot = error ? NULL : seen_slot(list, name, strlen(name));
+    if (error || *slot)
+        return error;
+    error = list_add(list, name, strlen(name), 0, KIND_WHITEOUT, name_hash(name, strlen(name)));
+    if (!error)
+        *slot = list->count;
+    return error;
+}
+
 static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
     struct reading *reading = arg;
     struct dir_list *list = reading->list;
     struct overlay *ovl = list->ovl;
     size_t length = strlen(entry->d_name);
+    bool dotted = ovl->layers[reading->layer].dot_form && is_dot_name(entry->d_name);
+    if (dotted != reading->dots)
+        return 0;
+    if (dotted)
+        return add_dotted(reading, entry->d_name + DOT_LENGTH);
     uint32_t child = index_find(&ovl->view->index, list->d, entry->d_name, length);
     if (child && at(ovl, child)->upper != KIND_NONE)
         return 0;
@@ -327,6 +348,9 @@ static int read_lowers(struct dir_list *list) {
         reading.foreign = layer != ovl->own && ovl->layers[layer].dev != ovl->dev;
         int error = lower_dir_path(ovl, list->d, &dirs[i], path);
         if (error >= 0)
+            error = read_layer(&reading, path, add_lower);
+        reading.dots = true;   /* after the objects, which count more */
+        if (error >= 0 && ovl->layers[layer].dot_form)
             error = read_layer(&reading, path, add_lower);
         if (error < 0 && error != -ENOENT)
             return error;
@@ -477,8 +501,10 @@ bool view_dir_is_real(pto_view *view, const struct location *loc) {
         return false;
     if (dentry->upper == KIND_NONE) {
         uint32_t count = lower_dirs(ovl, loc->dentry, dirs);
-        return count == 1 && (dirs[0].layer == ovl->own || ovl->layers[dirs[0].layer].dev == ovl->dev);
+        return count == 1 && !ovl->layers[dirs[0].layer].dot_form && (dirs[0].layer == ovl->own || ovl->layers[dirs[0].layer].dev == ovl->dev);
     }
+    if (ovl->layers[0].dot_form)
+        return false;
     bool alone = !is_dir_kind(dentry->lower) || (dentry->flags & D_OPAQUE);
     return alone && ovl->kept.count == 0 && !ovl->redirected && ovl->layers[0].dev == ovl->dev && ovl->n_submounts == 0;
 }
@@ -490,6 +516,8 @@ static int find_shown(void *arg, int fd, const struct dirent64 *entry) {
     struct overlay *ovl = reading->list->ovl;
     uint32_t child = index_find(&ovl->view->index, reading->list->d, entry->d_name, strlen(entry->d_name));
     if (child && at(ovl, child)->upper == KIND_WHITEOUT)
+        return 0;
+    if (ovl->layers[reading->layer].dot_form && is_dot_name(entry->d_name))
         return 0;
     return lower_type(reading, fd, entry) == KIND_WHITEOUT ? 0 : -ENOTEMPTY;
 }

@@ -22,38 +22,6 @@ int needs_whiteout(struct overlay *ovl, uint32_t d) {
     return lower_positive(ovl, d);
 }
 
-static int whiteout_in_work(struct overlay *ovl, struct work_object *object) {
-    work_object_init(ovl, object);
-    int error = make_whiteout(ovl->work, object->name);
-    if (error)
-        object->name[0] = '\0';
-    return error;
-}
-
-/* The upper has the name: a whiteout takes its place, or nothing does. */
-static int remove_upper(struct overlay *ovl, uint32_t d, const struct upper_dir *dir, bool whiteout) {
-    char name[NAME_MAX + 1];
-    bool directory = is_dir_kind(at(ovl, d)->upper);
-    entry_name(ovl, d, name);
-    WORK_OBJECT object = {.ovl = ovl};
-    if (whiteout) {
-        int error = whiteout_in_work(ovl, &object);
-        return error ? error : work_place(&object, dir->fd, name, directory ? PLACE_EXCHANGE : PLACE_OVER);
-    }
-    if (unlinkat(dir->fd, name, directory ? AT_REMOVEDIR : 0) == 0)
-        return 0;
-    if (!directory || (errno != ENOTEMPTY && errno != EEXIST))
-        return -errno;
-    /* Only whiteouts are left in it: out of the view by one rename, then removed. */
-    work_object_init(ovl, &object);
-    if (renameat(dir->fd, name, ovl->work, object.name) < 0) {
-        int error = -errno;
-        object.name[0] = '\0';
-        return error;
-    }
-    return 0;
-}
-
 void look_at(const struct overlay *ovl, uint32_t d, struct last_look *look) {
     const struct dentry *dentry = at(ovl, d);
     look->upper = upper_exists(dentry);
@@ -100,13 +68,13 @@ static int remove_entry(const struct location *loc) {
         return error;
     struct last_look look;
     look_at(ovl, d, &look);
+    char name[NAME_MAX + 1];
+    entry_name(ovl, d, name);
     if (at(ovl, d)->upper == KIND_NONE) {
-        char name[NAME_MAX + 1];
-        entry_name(ovl, d, name);
-        error = make_whiteout(dir.fd, name);
+        error = make_whiteout(ovl, dir.fd, name);
         whiteout = 1;
     } else {
-        error = remove_upper(ovl, d, &dir, whiteout);
+        error = replace_by_whiteout(ovl, dir.fd, name, is_dir_kind(at(ovl, d)->upper), whiteout);
     }
     if (error)
         return error;

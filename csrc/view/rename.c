@@ -126,6 +126,14 @@ static bool merges_lower(const struct overlay *ovl, uint32_t d) {
     return is_dir_kind(shown_kind(at(ovl, d))) && is_dir_kind(at(ovl, d)->lower) && !(at(ovl, d)->flags & D_OPAQUE);
 }
 
+/* Without redirects the lowers could not be found under another name: ovl_can_move() in fs/overlayfs/dir.c. */
+static bool cannot_move(const struct move *move) {
+    const struct overlay *ovl = move->ovl;
+    bool exchange = move->flags & RENAME_EXCHANGE;
+    bool merging = merges_lower(ovl, move->from->dentry) || (exchange && merges_lower(ovl, move->to->dentry));
+    return merging && ((ovl->flags & PTO_NO_REDIRECT) || ovl->layers[0].dot_form);
+}
+
 /* The redirect's value: the name alone while the directory stays where its lowers are, else the path from the root of
  * the layers.  Returns its length. */
 static int redirect_value(struct overlay *ovl, uint32_t d, bool same_parent, int fd, char out[PATH_MAX]) {
@@ -197,7 +205,7 @@ static int ready_object(const struct move *move, uint32_t d, uint32_t other) {
     if (positive <= 0)
         return positive;
     CLOSE_FD fd = open_upper_object(ovl, d);
-    int error = fd < 0 ? fd : private_set(ovl, fd, "opaque", "y", 1);
+    int error = fd < 0 ? fd : mark_opaque(ovl, fd);
     if (!error)
         at(ovl, d)->flags |= D_OPAQUE;
     return error;
@@ -212,27 +220,16 @@ static int rename2(const struct move *move, unsigned flags) {
 
 /* For file systems without RENAME_WHITEOUT. */
 static int rename_then_whiteout(const struct move *move) {
+    struct overlay *ovl = move->ovl;
     WORK_OBJECT object;
-    work_object_init(move->ovl, &object);
-    int error = make_whiteout(move->ovl->work, object.name);
+    work_object_init(ovl, &object);
+    int error = make_whiteout(ovl, ovl->work, object.name);
     if (error) {
         object.name[0] = '\0';
         return error;
     }
     error = rename2(move, 0);
     return error ? error : work_place(&object, move->from_dir.fd, move->from_name, PLACE_NEW);
-}
-
-/* A directory that shows nothing may still hold whiteouts: a whiteout takes its place before it is replaced. */
-static int clear_target(const struct move *move) {
-    WORK_OBJECT object;
-    work_object_init(move->ovl, &object);
-    int error = make_whiteout(move->ovl->work, object.name);
-    if (error) {
-        object.name[0] = '\0';
-        return error;
-    }
-    return work_place(&object, move->to_dir.fd, move->to_name, PLACE_EXCHANGE);
 }
 
 /* Onto a whiteout: it changes places with the directory, and stays only where the old name needs one. */
@@ -243,18 +240,36 @@ static int onto_whiteout(const struct move *move) {
     return unlinkat(move->from_dir.fd, move->from_name, 0) < 0 ? -errno : 0;
 }
 
+/* A directory that shows nothing may still hold whiteouts: a whiteout takes its place before it is replaced. */
+static int replace_directory(const struct move *move) {
+    int error = replace_by_whiteout(move->ovl, move->to_dir.fd, move->to_name, true, true);
+    return error ? error : onto_whiteout(move);
+}
+
+/* With whiteouts that stand beside their names: the old name's first, the new name's last. */
+static int rename_dotted(const struct move *move) {
+    struct overlay *ovl = move->ovl;
+    bool cleared = S_ISDIR(move->from->type) && is_dir_kind(at(ovl, move->target)->upper);
+    int error = cleared ? replace_by_whiteout(ovl, move->to_dir.fd, move->to_name, true, true) : 0;
+    if (!error && move->whiteout)
+        error = make_whiteout(ovl, move->from_dir.fd, move->from_name);
+    if (!error)
+        error = rename2(move, 0);
+    return error ? error : drop_dot_whiteout(ovl, move->to_dir.fd, move->to_name);
+}
+
 static int rename_upper(const struct move *move) {
     bool directory = S_ISDIR(move->from->type);
     uint8_t there = at(move->ovl, move->target)->upper;
     if (move->flags & RENAME_EXCHANGE)
         return rename2(move, RENAME_EXCHANGE);
+    if (move->ovl->layers[0].dot_form)
+        return rename_dotted(move);
     if (directory && there == KIND_WHITEOUT)
         return onto_whiteout(move);
     int error = rename2(move, move->whiteout ? RENAME_WHITEOUT : 0);
-    if (directory && is_dir_kind(there) && (error == -ENOTEMPTY || error == -EEXIST)) {
-        error = clear_target(move);
-        return error ? error : onto_whiteout(move);
-    }
+    if (directory && is_dir_kind(there) && (error == -ENOTEMPTY || error == -EEXIST))
+        return replace_directory(move);
     return move->whiteout && (error == -EINVAL || error == -EPERM) ? rename_then_whiteout(move) : error;
 }
 
@@ -304,9 +319,6 @@ static int replace_entry(const struct move *move) {
 static int prepare(struct move *move) {
     struct overlay *ovl = move->ovl;
     bool exchange = move->flags & RENAME_EXCHANGE;
-    bool merging = merges_lower(ovl, move->source) || (exchange && merges_lower(ovl, move->target));
-    if (merging && (ovl->flags & PTO_NO_REDIRECT))
-        return -EXDEV;
     int error = copy_up(ovl, move->source, KEEP_NONE_YET);
     if (!error)
         error = exchange ? copy_up(ovl, move->target, KEEP_NONE_YET) : copy_up_dir(ovl, move->to->parent);
@@ -365,6 +377,8 @@ int view_rename(pto_view *view, const struct location *from, const struct locati
         return error;
     if ((S_ISDIR(from->type) && holds_place(view, from)) || (S_ISDIR(to->type) && holds_place(view, to)))
         return -EBUSY;
+    if (cannot_move(&move))
+        return -EXDEV;
     if (S_ISDIR(to->type) && !(flags & RENAME_EXCHANGE))
         error = dir_is_empty(to->overlay, to->dentry);
     if (!error)

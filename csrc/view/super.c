@@ -459,6 +459,13 @@ static int find_submounts(struct overlay *ovl) {
     return error;
 }
 
+static int set_forms(struct overlay *ovl) {
+    for (unsigned i = 1; i <= ovl->n_layers; i++)
+        if (i != ovl->own || ovl->n_layers > 1)
+            find_form(ovl, &ovl->layers[i]);
+    return ovl->work >= 0 ? choose_form(ovl) : 0;
+}
+
 static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
     if (spec->n_lowers <= spec->n_data || spec->n_lowers > LOWERS_MAX)
         return fail(message, size, -EINVAL, "lower: between 1 and %u directories are needed", LOWERS_MAX);
@@ -480,6 +487,9 @@ static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, cha
     if (error)
         return error;
     choose_prefix(ovl);
+    error = set_forms(ovl);
+    if (error)
+        return fail(message, size, error, "%s: %s", ovl->work_path ? ovl->work_path : spec->mount, strerror(-error));
     error = ovl->work_root ? links_open(ovl) : 0;
     if (error)
         return fail(message, size, error, "%s/links: %s", ovl->work_root, strerror(-error));

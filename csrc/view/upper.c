@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -172,10 +171,6 @@ int work_place(struct work_object *object, int dirfd, const char *name, enum pla
     if (!error && placing != PLACE_EXCHANGE)
         object->name[0] = '\0';
     return error;   /* after an exchange the scope removes what was there */
-}
-
-int make_whiteout(int dirfd, const char *name) {
-    return mknodat(dirfd, name, S_IFCHR, makedev(0, 0)) < 0 ? -errno : 0;
 }
 
 /* ---- removal ---- */

@@ -1,0 +1,168 @@
+/* marks.c - how a layer says that a name is gone or that a directory hides what is below it.
+ *
+ * Rules: a layer has one form.  The kernel's is a character device 0/0 in place of the name and the attribute
+ * overlay.opaque; where the file system holds no such attribute or device it is the form of aufs, fuse-overlayfs and OCI image layers:
+ * an empty file ".wh.NAME" beside the name, and ".wh..wh..opq" in the directory.  There an object and a whiteout of its
+ * name may stand together for a moment, and the object counts.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define DOT_OPAQUE DOT_PREFIX DOT_PREFIX ".opq"
+#define FUSE_OPAQUE "user.fuseoverlayfs.opaque"   /* what fuse-overlayfs sets without trusted.* */
+
+bool is_whiteout(const struct stat *st) {
+    return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0);
+}
+
+bool is_dot_name(const char *name) {
+    return strncmp(name, DOT_PREFIX, DOT_LENGTH) == 0;
+}
+
+/* out = ".wh." and name. -ENAMETOOLONG: such a name cannot be whited out in this form. */
+static int dot_name(const char *name, char out[NAME_MAX + 1]) {
+    if (strlen(name) + DOT_LENGTH > NAME_MAX)
+        return -ENAMETOOLONG;
+    memcpy(out, DOT_PREFIX, DOT_LENGTH);
+    strcpy(out + DOT_LENGTH, name);
+    return 0;
+}
+
+/* ---- reading ---- */
+
+/* path: of the name in the layer. */
+bool has_dot_whiteout(const struct layer *layer, const char *path) {
+    char dotted[PATH_MAX];
+    const char *name = strrchr(path, '/');
+    size_t directory = name ? (size_t)(name + 1 - path) : 0;
+    name = path + directory;
+    if (!layer->dot_form || strlen(path) + DOT_LENGTH >= sizeof dotted || strlen(name) + DOT_LENGTH > NAME_MAX)
+        return false;
+    memcpy(dotted, path, directory);
+    memcpy(dotted + directory, DOT_PREFIX, DOT_LENGTH);
+    strcpy(dotted + directory + DOT_LENGTH, name);
+    return faccessat(layer->fd, dotted, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool is_opaque(const struct overlay *ovl, const struct layer *layer, const char *path) {
+    char value[2], name[PATH_MAX];
+    ssize_t length = private_get_at(ovl, layer, path, "opaque", value, sizeof value);
+    if (length < 0 && !layer->dot_form) {
+        int made = snprintf(name, sizeof name, "/proc/self/fd/%d/%s", layer->fd, path);
+        length = made < (int)sizeof name ? lgetxattr(name, FUSE_OPAQUE, value, sizeof value) : -1;
+    }
+    if (length == 1)
+        return value[0] == 'y';
+    int made = layer->dot_form ? snprintf(name, sizeof name, "%s/" DOT_OPAQUE, path) : 0;
+    return made > 0 && made < (int)sizeof name && faccessat(layer->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool has_marked_whiteouts(const struct overlay *ovl, int fd) {
+    char value[2];
+    return private_get(ovl, fd, "opaque", value, sizeof value) == 1 && value[0] == 'x';
+}
+
+bool is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
+    char value[2];
+    struct stat st;
+    CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+           private_get(ovl, fd, "whiteout", value, sizeof value) >= 0;
+}
+
+/* ---- making ---- */
+
+static int make_dot(int dirfd, const char *name) {
+    int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    return 0;
+}
+
+int mark_opaque(const struct overlay *ovl, int fd) {
+    return ovl->layers[0].dot_form ? make_dot(fd, DOT_OPAQUE) : private_set(ovl, fd, "opaque", "y", 1);
+}
+
+int make_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
+    char dotted[NAME_MAX + 1];
+    if (!ovl->layers[0].dot_form)
+        return mknodat(dirfd, name, S_IFCHR, makedev(0, 0)) < 0 ? -errno : 0;
+    int error = dot_name(name, dotted);
+    return error ? error : make_dot(dirfd, dotted);
+}
+
+static int take_away(struct overlay *ovl, int dirfd, const char *name, bool directory) {
+    if (unlinkat(dirfd, name, directory ? AT_REMOVEDIR : 0) == 0)
+        return 0;
+    if (!directory || (errno != ENOTEMPTY && errno != EEXIST))
+        return -errno;
+    /* Only whiteouts are left in it: out of the view by one rename, then removed. */
+    WORK_OBJECT object;
+    work_object_init(ovl, &object);
+    if (renameat(dirfd, name, ovl->work, object.name) < 0) {
+        int error = -errno;
+        object.name[0] = '\0';
+        return error;
+    }
+    return 0;
+}
+
+/* An object gives way to a whiteout, or to nothing. */
+int replace_by_whiteout(struct overlay *ovl, int dirfd, const char *name, bool directory, bool whiteout) {
+    if (!whiteout)
+        return take_away(ovl, dirfd, name, directory);
+    if (ovl->layers[0].dot_form) {
+        int error = make_whiteout(ovl, dirfd, name);
+        return error ? error : take_away(ovl, dirfd, name, directory);
+    }
+    WORK_OBJECT object;
+    work_object_init(ovl, &object);
+    int error = make_whiteout(ovl, ovl->work, object.name);
+    if (error) {
+        object.name[0] = '\0';
+        return error;
+    }
+    return work_place(&object, dirfd, name, directory ? PLACE_EXCHANGE : PLACE_OVER);
+}
+
+int drop_dot_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
+    char dotted[NAME_MAX + 1];
+    if (!ovl->layers[0].dot_form)
+        return 0;
+    int error = dot_name(name, dotted);
+    return error ? error : unlinkat(dirfd, dotted, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+/* ---- which form ---- */
+
+/* A file system without attributes cannot have the kernel's form. */
+void find_form(const struct overlay *ovl, struct layer *layer) {
+    layer->dot_form = private_get_at(ovl, layer, ".", "opaque", NULL, 0) == -EOPNOTSUPP;
+}
+
+/* An upper must also take a whiteout. */
+int choose_form(struct overlay *ovl) {
+    struct layer *upper = &ovl->layers[0];
+    char name[WORK_NAME];
+    find_form(ovl, upper);
+    work_name(ovl, name);
+    if (upper->dot_form)
+        return 0;
+    if (mknodat(ovl->work, name, S_IFCHR, makedev(0, 0)) < 0) {
+        upper->dot_form = errno == EPERM || errno == EINVAL || errno == EOPNOTSUPP;
+        return upper->dot_form ? 0 : -errno;
+    }
+    return unlinkat(ovl->work, name, 0) < 0 ? -errno : 0;
+}
