@@ -51,7 +51,9 @@ static bool holds_place(const pto_view *view, const struct location *loc) {
 
 /* The checks of do_renameat2() in fs/namei.c that look at the paths alone. */
 static int check_paths(const struct location *from, const struct location *to, unsigned flags) {
-    if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE) || (flags & RENAME_NOREPLACE && flags & RENAME_EXCHANGE))
+    if (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))
+        return -EINVAL;
+    if ((flags & RENAME_EXCHANGE) && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)))
         return -EINVAL;
     if (from->overlay != to->overlay || !from->overlay)
         return from->hidden ? -ENOENT : to->hidden ? -EACCES : -EXDEV;
