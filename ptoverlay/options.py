@@ -18,6 +18,7 @@ VOLATILE = 2
 USERXATTR = 4
 TEMPORARY = 8
 NO_REDIRECT = 16
+METACOPY = 32
 
 DIRECT = 1
 PLACE_READ_ONLY = 2
@@ -34,28 +35,32 @@ _FLAGS = {
     "redirect_dir=on": (0, NO_REDIRECT),
     "redirect_dir=follow": (NO_REDIRECT, 0),
     "redirect_dir=off": (NO_REDIRECT, 0),
+    "metacopy=on": (METACOPY, 0),
+    "metacopy=off": (0, METACOPY),
 }
 # Known to the kernel, and asking for nothing here: they choose between ways to reach the same view, or
 # ask for what the view always does.
 _WITHOUT_EFFECT = frozenset((
-    "defaults", "index=on", "index=off", "xino=on", "xino=off", "xino=auto", "metacopy=on", "metacopy=off",
-    "nfs_export=off", "uuid=on", "uuid=off", "uuid=null", "uuid=auto", "verity=off",
+    "defaults", "index=on", "index=off", "xino=on", "xino=off", "xino=auto", "nfs_export=off", "uuid=on", "uuid=off",
+    "uuid=null", "uuid=auto", "verity=off",
 ))
 _DIRECTORIES = ("lowerdir", "upperdir", "workdir", "mount")
-_KNOWN = frozenset(("redirect_dir", "index", "xino", "metacopy", "nfs_export", "uuid", "verity", "datadir+"))
+_KNOWN = frozenset(("redirect_dir", "index", "xino", "metacopy", "nfs_export", "uuid", "verity"))
 
 
 class Overlay:
     """One overlay as it was asked for.
 
-    lowers: topmost first, empty: "/"; upper, work: None when not given; mount: None for the topmost lower's
-    own path; flags: bits as above; temporary_upper: without an upper, one is made for the run and thrown away.
+    lowers: topmost first, empty: "/"; n_data: how many of them, the last ones, are data-only; upper, work: None when
+    not given; mount: None for the topmost lower's own path; flags: bits as above; temporary_upper: without an
+    upper, one is made for the run and thrown away.
     """
 
-    __slots__ = ("flags", "lowers", "mount", "temporary_upper", "upper", "work")
+    __slots__ = ("flags", "lowers", "mount", "n_data", "temporary_upper", "upper", "work")
 
     def __init__(self) -> None:
         self.lowers: list[str] = []
+        self.n_data = 0
         self.upper: str | None = None
         self.work: str | None = None
         self.mount: str | None = None
@@ -81,16 +86,19 @@ class Overlay:
 
 class Request:
     """One run: `overlays` in the order in which they are laid, the first being the one of -l, -u, -w, -m and -o;
-    `places`: (kind, path); `chdir`: None to start where we are; `verbose`: -1 quiet, 0, 1 and more."""
+    `places`: (kind, path); `chdir`: None to start where we are; `name`: of the sandbox whose layers are used;
+    `report`: file for a page about the run; `verbose`: -1 quiet, 0, 1 and more."""
 
-    __slots__ = ("argv", "chdir", "kill_on_exit", "notes", "overlays", "places", "stats", "strict", "trace", "trap",
-                 "verbose")
+    __slots__ = ("argv", "chdir", "kill_on_exit", "name", "notes", "overlays", "places", "report", "stats", "strict",
+                 "trace", "trap", "verbose")
 
     def __init__(self) -> None:
         self.overlays = [Overlay()]
         self.places: list[tuple[int, str]] = []
         self.argv: list[str] = []
         self.chdir: str | None = None
+        self.name: str | None = None
+        self.report: str | None = None
         self.trap = TRAPS["auto"]
         self.kill_on_exit = False
         self.strict = False
@@ -127,14 +135,16 @@ def unescape(text: str) -> str:
     return "".join(out)
 
 
-def parse_lowers(text: str, what: str) -> list[str]:
-    """The directories of ``DIR[:DIR…]``, topmost first."""
+def parse_lowers(text: str, what: str) -> tuple[list[str], int]:
+    """The directories of ``DIR[:DIR…][::DIR…]``, topmost first, and how many, the last ones, are data-only."""
     parts = split_escaped(text, ":")
-    if "" in parts:
-        if "" in parts[1:-1]:
-            raise Failure(what, "'::' starts data-only layers, which are not supported")
+    merged = parts.index("") if "" in parts else len(parts)
+    data, separators = parts[merged + 1::2], parts[merged::2]
+    if merged and all(data) and any(separators):
+        raise Failure(what, "a data-only layer ('::') can be followed by data-only ones alone")
+    if not merged or not all(data) or len(data) != len(separators):
         raise Failure(what, "an empty directory name", r"\: is a colon in a name")
-    return [unescape(part) for part in parts]
+    return [unescape(part) for part in (*parts[:merged], *data)], len(data)
 
 
 def parse_mount_options(text: str, overlay: Overlay, what: str, notes: list[str]) -> None:
@@ -161,8 +171,15 @@ def _mount_option(option: str, overlay: Overlay, what: str, notes: list[str]) ->
     elif option in _WITHOUT_EFFECT:
         notes.append(f"{what} {option}: accepted, without effect")
     elif name == "lowerdir+" and value:
+        if overlay.n_data:
+            raise Failure(f"{what} lowerdir+", "comes after a datadir+")
         overlay.lowers.append(unescape(value))
         overlay.temporary_upper = False
+    elif name == "datadir+" and value:
+        if not overlay.lowers:
+            raise Failure(f"{what} datadir+", "comes before any lowerdir+")
+        overlay.lowers.append(unescape(value))
+        overlay.n_data += 1
     elif name in _DIRECTORIES and (what == "--overlay" or name != "mount"):
         if not value:
             raise Failure(f"{what} {name}", "no directory given", f"{name}=DIR")
@@ -175,7 +192,7 @@ def _mount_option(option: str, overlay: Overlay, what: str, notes: list[str]) ->
 
 def _directory(name: str, value: str, overlay: Overlay, what: str) -> None:
     if name == "lowerdir":
-        overlay.lowers = parse_lowers(value, f"{what} lowerdir")
+        overlay.lowers, overlay.n_data = parse_lowers(value, f"{what} lowerdir")
         # As with mount(8): a lower list without an upperdir is a view that nothing can change.
         overlay.temporary_upper = False
     elif name == "upperdir":
@@ -188,6 +205,11 @@ def _directory(name: str, value: str, overlay: Overlay, what: str) -> None:
 
 def check(request: Request) -> None:
     """Refuses what cannot be meant; costs no system call."""
+    main = request.overlays[0]
+    if request.name is not None and (main.upper is not None or main.work is not None):
+        raise Failure("--name", "it has an upper and a work directory of its own", "leave --upper and --work out")
+    if request.name is not None and main.flags & READ_ONLY:
+        raise Failure("--name", "a layer that nothing can change is not kept", "leave -o ro out")
     for overlay in request.overlays:
         if overlay.work is not None and overlay.upper is None and not overlay.flags & READ_ONLY:
             raise Failure("--work", "there is no upper directory that it could belong to", "give --upper DIR too")

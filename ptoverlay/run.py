@@ -26,10 +26,15 @@ except ImportError as error:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Any
 
     from ptoverlay.trace import Trace
+
+    # What is to be done after CMD, while its layers are there: for each overlay its upper and work directory (None
+    # without one), and the struct pto_result.
+    After = Callable[[list[tuple[Overlay, str | None, str | None]], Any], None]
 
 _MESSAGE_SIZE = 1024
 #: Of the kernel's own making: never an overlay's business, whatever covers "/".
@@ -53,12 +58,15 @@ class View:
 
     def add_overlay(self, overlay: Overlay, upper: str | None, work: str | None) -> None:
         """Lays one overlay; upper and work exist, or are None for a view that cannot be changed."""
+        if os.path.exists(overlay.mount_point()) and not os.path.isdir(overlay.mount_point()):
+            raise Failure(f"{overlay.mount_point()}: mount point", os.strerror(errno.ENOTDIR))
         lowers = [ffi.new("char[]", os.fsencode(path)) for path in overlay.read_layers()]
         given = {name: ffi.NULL if path is None else ffi.new("char[]", os.fsencode(path))
                  for name, path in (("upper", upper), ("work", work), ("mount", overlay.mount_point()))}
         array = ffi.new("char *[]", lowers)
         spec: Any = ffi.new("struct pto_overlay *", {
-            "lowers": ffi.cast("const char *const *", array), "n_lowers": len(lowers), "flags": overlay.flags, **given})
+            "lowers": ffi.cast("const char *const *", array), "n_lowers": len(lowers), "n_data": overlay.n_data,
+            "flags": overlay.flags, **given})
         if overlay.upper is None and upper is not None:
             spec.flags |= lib.PTO_TEMPORARY
         self._check(lib.pto_view_add_overlay(self.handle, spec, self._message, _MESSAGE_SIZE))
@@ -77,12 +85,15 @@ class View:
             raise errors.from_core(os.fsdecode(ffi.string(self._message)), -result)
 
 
-def run(request: Request) -> tuple[int, Any]:
-    """Runs the request's command and waits for it; the wait status (os.waitstatus_to_exitcode) and the statistics
-    (struct pto_stats)."""
+def run(request: Request, after: After | None = None) -> tuple[int, Any]:
+    """Runs the request's command and waits for it; the wait status (os.waitstatus_to_exitcode) and the result
+    (struct pto_result)."""
     with Signals() as signals, Layers() as layers, View() as view:
+        prepared = []
         for overlay in request.overlays:
-            view.add_overlay(overlay, *layers.prepare(overlay))
+            upper, work = layers.prepare(overlay)
+            view.add_overlay(overlay, upper, work)
+            prepared.append((overlay, upper, work))
         view.add_direct_places()
         for kind, path in (*request.places, *((options.HIDDEN, path) for path in layers.temporary)):
             view.add_place(kind, path)
@@ -99,6 +110,8 @@ def run(request: Request) -> tuple[int, Any]:
         layers.kept = True
         if request.verbose > 0:
             errors.report(f"{request.argv[0]}: ran with the {_trap_name(result.trap)} trap")
+        if after is not None:
+            after(prepared, result)
         return result.status, result
 
 
@@ -142,18 +155,24 @@ def _start_trace(request: Request) -> Trace | None:
     return Trace(request.trace)
 
 
-def run_and_exit(request: Request) -> int:
+def run_and_exit(request: Request, after: After | None = None) -> int:
     """Runs the request; returns CMD's exit status, or dies of the signal that CMD died of."""
     if request.verbose > 0:
         for note in request.notes:
             errors.report(note)
-    status, result = run(request)
+    status, result = run(request, after)
     if request.stats:
         from ptoverlay.stats import print_table
         print_table(result)
+    if request.verbose >= 0 and any(o.writable and o.upper is None for o in request.overlays) and _at_terminal():
+        errors.report("what was changed is thrown away (ptoverlay run --name NAME keeps it)")
     if os.WIFSIGNALED(status):
         return die_of(os.WTERMSIG(status))
     return os.WEXITSTATUS(status)
+
+
+def _at_terminal() -> bool:
+    return os.isatty(0) and os.isatty(2)
 
 
 def die_of(number: int) -> int:

@@ -27,7 +27,8 @@ LIMIT = 20.0  # seconds that a step may take on a busy machine
 class Run:
     """Runs ptoverlay over `lower`, with temporary layers in `tmp`, both below a directory of the test's own."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(self, top: Path, trap: str) -> None:
+        self.trap = trap
         self.lower = top / "lower"
         self.tmp = top / "tmp"
         self.lower.mkdir()
@@ -35,7 +36,7 @@ class Run:
         self.environment = {**os.environ, "TMPDIR": str(self.tmp), "PATH": "/usr/local/bin:/usr/bin:/bin"}
 
     def words(self, *words: str) -> list[str]:
-        return [*PTOVERLAY, "-l", str(self.lower), *words]
+        return [*PTOVERLAY, "--trap", self.trap, "-l", str(self.lower), *words]
 
     def __call__(self, *words: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.words(*words), env=self.environment, input=input, capture_output=True, text=True,
@@ -51,8 +52,8 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    made = Run(tmp_path)
+def run(tmp_path: Path, trap: str) -> Iterator[Run]:
+    made = Run(tmp_path, trap)
     yield made
     assert os.listdir(made.tmp) == [], "a temporary layer is left behind"
 
@@ -361,6 +362,6 @@ def test_stats(run: Run) -> None:
 
 
 def test_verbose_and_quiet(run: Run) -> None:
-    assert "ran with the ptrace trap" in run("-v", "--trap", "ptrace", "--", "true").stderr
+    assert f"ran with the {run.trap} trap" in run("-v", "--", "true").stderr
     assert run("-q", "--", "true").stderr == ""
     assert "-o index=on: accepted, without effect" in run("-v", "-o", "index=on", "--", "true").stderr

@@ -95,7 +95,12 @@ def test_places_keep_their_order() -> None:
     (("-l", "", "x"), "empty directory name"),
     (("-l", "/a:", "x"), "empty directory name"),
     (("-l", ":/a", "x"), "empty directory name"),
-    (("-l", "/a::/b", "x"), "data-only"),
+    (("-l", "/a:::/b", "x"), "empty directory name"),
+    (("-l", "/a::", "x"), "empty directory name"),
+    (("-l", "::/a", "x"), "empty directory name"),
+    (("-l", "/a::/b:/c", "x"), "data-only"),
+    (("-o", "datadir+=/a", "x"), "before any lowerdir+"),
+    (("-o", "lowerdir=/a::/b,lowerdir+=/c", "x"), "after a datadir+"),
 ])
 def test_mistakes_are_told(words: tuple[str, ...], what: str) -> None:
     with pytest.raises(Failure) as info:
@@ -151,6 +156,18 @@ def test_lowerdir(text: str, lowers: list[str]) -> None:
     assert mount_options(text).lowers == lowers
 
 
+@pytest.mark.parametrize(("text", "lowers", "n_data"), [
+    ("lowerdir=/a", ["/a"], 0),
+    ("lowerdir=/a:/b::/c::/d", ["/a", "/b", "/c", "/d"], 2),
+    (r"lowerdir=/a::/b\:c", ["/a", "/b:c"], 1),
+    ("lowerdir+=/a,datadir+=/b,datadir+=/c", ["/a", "/b", "/c"], 2),
+])
+def test_data_only_layers(text: str, lowers: list[str], n_data: int) -> None:
+    overlay = mount_options(text)
+    assert (overlay.lowers, overlay.n_data) == (lowers, n_data)
+    assert overlay.mount_point() == "/a"
+
+
 def test_upperdir_and_workdir_take_escapes_and_colons() -> None:
     overlay = mount_options(r"lowerdir=/l,upperdir=/u\,v:w,workdir=/w\\")
     assert (overlay.upper, overlay.work) == ("/u,v:w", "/w\\")
@@ -174,7 +191,9 @@ def test_lower_option_without_upper_gets_a_temporary_one() -> None:
     ("redirect_dir=off", options.NO_REDIRECT),
     ("redirect_dir=off,redirect_dir=on", 0),
     ("redirect_dir=follow", options.NO_REDIRECT),
-    ("index=on,xino=on,metacopy=off,,defaults", 0),
+    ("metacopy=on", options.METACOPY),
+    ("metacopy=on,metacopy=off", 0),
+    ("index=on,xino=on,,defaults", 0),
 ])
 def test_flags(text: str, flags: int) -> None:
     assert mount_options(text).flags == flags

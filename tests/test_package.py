@@ -69,10 +69,9 @@ def test_core_has_the_headers_names() -> None:
 def test_constants_of_the_options_are_the_headers() -> None:
     from ptoverlay._core import lib
 
-    assert (options.READ_ONLY, options.VOLATILE, options.USERXATTR, options.TEMPORARY, options.NO_REDIRECT) == (
-        lib.PTO_READ_ONLY, lib.PTO_VOLATILE, lib.PTO_USERXATTR, lib.PTO_TEMPORARY, lib.PTO_NO_REDIRECT)
-    assert (options.DIRECT, options.PLACE_READ_ONLY, options.HIDDEN) == (
-        lib.PTO_DIRECT, lib.PTO_PLACE_READ_ONLY, lib.PTO_HIDDEN)
+    for name in ("READ_ONLY", "VOLATILE", "USERXATTR", "TEMPORARY", "NO_REDIRECT", "METACOPY", "DIRECT",
+                 "PLACE_READ_ONLY", "HIDDEN"):
+        assert getattr(options, name) == getattr(lib, f"PTO_{name}"), name
     assert options.TRAPS == {"auto": lib.PTO_TRAP_AUTO, "ptrace": lib.PTO_TRAP_PTRACE, "notify": lib.PTO_TRAP_NOTIFY}
 
 
