@@ -100,6 +100,8 @@ OPTIONS = (
            _place(options.DIRECT)),
     Option("", "read-only", "DIR", "nothing below it can be changed; repeatable", _place(options.PLACE_READ_ONLY)),
     Option("", "hide", "DIR", "not there in the view; repeatable", _place(options.HIDDEN)),
+    Option("", "name", "NAME", "keep the upper layer in the sandbox of this name, and go on from it the next time",
+           _of_request("name")),
     Option("C", "chdir", "DIR", "directory to start in", _of_request("chdir")),
     Option("", "trap", "auto|ptrace|notify", "how system calls are trapped (default: auto)", _trap),
     Option("", "kill-on-exit", "", "end what is still running when CMD ends (default: wait for it)",
@@ -109,6 +111,8 @@ OPTIONS = (
     Option("", "trace", "FILE", "one line a trapped call, with its verdict; - is standard error", _of_request("trace")),
     Option("", "stats", "", "at the end: calls by name, verdict and time, copy-ups and bytes",
            _of_request("stats", True)),
+    Option("", "report", "FILE.html", "write a page about the run: what it changed and where its time went",
+           _of_request("report")),
     Option("v", "verbose", "", "say more", _verbose),
     Option("q", "quiet", "", "no warnings", _of_request("verbose", -1)),
     Option("", "version", "", "print the version", _version),
@@ -213,6 +217,9 @@ def command(words: list[str]) -> int:
             request = parse(words)
         except _Answer as answer:
             return _print(str(answer))
+        if request.name is not None or request.report is not None:
+            from ptoverlay.keep import run_kept
+            return run_kept(request)
         from ptoverlay.run import run_and_exit
         return run_and_exit(request)
     except Failure as failure:

@@ -55,13 +55,13 @@ class Run:
 @dataclass
 class Metadata:
     """What sandbox.json holds.  lowers: topmost first; parent: name of the sandbox whose upper is the topmost lower of
-    a fork, "" for none; created: seconds since 1970."""
+    a fork, "" for none; flags: PTO_* of struct pto_overlay; created: seconds since 1970."""
 
     name: str
     lowers: list[str]
     mount: str
     n_data: int = 0
-    userxattr: bool = False
+    flags: int = 0
     parent: str = ""
     created: float = 0.0
     runs: int = 0
@@ -132,10 +132,13 @@ class Sandbox:
     # ---- finding ----
 
     @classmethod
-    def open(cls, what: str | argparse.Namespace) -> Sandbox:
-        """The sandbox of a NAME, or of parsed options (`add_arguments`); Failure if there is none."""
+    def open(cls, what: str | argparse.Namespace, *, damaged: bool = False) -> Sandbox:
+        """The sandbox of a NAME, or of parsed options (`add_arguments`); Failure if there is none.
+
+        damaged: one of a NAME whose metadata cannot be read will do, to be removed.
+        """
         if isinstance(what, str):
-            return cls._named(what)
+            return cls._named(what, damaged)
         if what.name is None and what.upper is None:
             if not what.words:
                 raise errors.usage("sandbox", "no NAME and no --upper given")
@@ -147,11 +150,15 @@ class Sandbox:
         return cls._of_directories(what)
 
     @classmethod
-    def _named(cls, name: str) -> Sandbox:
+    def _named(cls, name: str, damaged: bool = False) -> Sandbox:
         directory = state_directory() / check_name(name)
         try:
             metadata = Metadata.load(directory / "sandbox.json")
-        except FileNotFoundError as error:
+        except (Failure, FileNotFoundError) as error:
+            if damaged and directory.is_dir():
+                return cls(Metadata(name, ["/"], "/"), str(directory / "upper"), str(directory / "work"), directory)
+            if isinstance(error, Failure):
+                raise
             raise Failure(f"sandbox {name}", "there is none of this name",
                           "ptoverlay list shows them; ptoverlay run --name makes one") from error
         return cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
@@ -179,7 +186,8 @@ class Sandbox:
         lowers, n_data = options.parse_lowers(given.lower, "--lower") if given.lower is not None else (["/"], 0)
         mount = os.path.realpath(given.mount if given.mount is not None else lowers[0])
         work = os.path.abspath(given.work) if given.work is not None else default_work(upper)
-        metadata = Metadata("", [os.path.realpath(lower) for lower in lowers], mount, n_data, bool(given.userxattr))
+        metadata = Metadata("", [os.path.realpath(lower) for lower in lowers], mount, n_data,
+                            options.USERXATTR * bool(given.userxattr))
         return cls(metadata, upper, work)
 
     @staticmethod
@@ -200,11 +208,11 @@ class Sandbox:
     # ---- making ----
 
     @classmethod
-    def create(cls, name: str, lowers: list[str], mount: str, *, n_data: int = 0, userxattr: bool = False,
+    def create(cls, name: str, lowers: list[str], mount: str, *, n_data: int = 0, flags: int = 0,
                parent: str = "") -> Sandbox:
         """Makes a new named sandbox, without an upper yet; Failure if the name is taken."""
         directory = state_directory() / check_name(name)
-        metadata = Metadata(name, lowers, mount, n_data, userxattr, parent, time.time())
+        metadata = Metadata(name, lowers, mount, n_data, flags, parent, time.time())
         try:
             # Programs that change their ids must get through to the upper, but need not see what else is there.
             _make_directories(directory.parent)
@@ -246,7 +254,7 @@ class Sandbox:
 
     @property
     def flags(self) -> int:
-        return options.USERXATTR if self.metadata.userxattr else 0
+        return self.metadata.flags
 
     def __str__(self) -> str:
         """As messages name it."""

@@ -1,58 +1,113 @@
-"""The table that --stats prints when a run is over.
+"""What a run's time and calls went into: what --stats prints and a sandbox keeps of its last run.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+from __future__ import annotations
+
 import resource
 import sys
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from ptoverlay._core import lib
-from ptoverlay.names import call_name
-
-_VERDICTS = ("pass", "return", "open", "substitute")
+VERDICTS = ("pass", "return", "open", "substitute")
 
 
-def table(result: Any) -> str:
-    """The text for a struct pto_result: one row a call, the most time first, then the run's totals."""
-    stats = result.stats
-    rows = []
-    for nr in range(lib.PTO_CALLS):
-        counts = [int(stats.calls[nr][verdict]) for verdict in range(lib.PTO_VERDICTS)]
-        if any(counts):
-            rows.append((int(stats.nanoseconds[nr]), call_name(nr), counts))
-    rows.sort(key=lambda row: (-row[0], row[1]))
-    total = [sum(row[2][verdict] for row in rows) for verdict in range(lib.PTO_VERDICTS)]
-    lines = [_line("call", ["calls", *_VERDICTS], "ms", "us/call")]
-    lines += [_row(name, counts, nanoseconds) for nanoseconds, name, counts in rows]
-    lines += [_row("total", total, sum(row[0] for row in rows)), "", *_totals(stats, result)]
-    return "\n".join(lines) + "\n"
+@dataclass(frozen=True)
+class Call:
+    """One row: calls by verdict (in the order of `VERDICTS`); nanoseconds: what the supervisor spent on them."""
+
+    name: str
+    counts: tuple[int, ...]
+    nanoseconds: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
 
 
-def _row(name: str, counts: list[int], nanoseconds: int) -> str:
-    calls = sum(counts)
-    each = nanoseconds / calls / 1e3 if calls else 0.0
-    return _line(name, [str(calls), *map(str, counts)], f"{nanoseconds / 1e6:.1f}", f"{each:.1f}")
+@dataclass(frozen=True)
+class Statistics:
+    """Of one run.  calls: the most time first; supervisor_memory: its peak, in KiB; seconds: from start to end;
+    cpu_seconds: of CMD and all that it started, as far as it was waited for."""
+
+    calls: tuple[Call, ...] = ()
+    copy_ups: int = 0
+    copied_bytes: int = 0
+    whiteouts: int = 0
+    refused: int = 0
+    processes: int = 0
+    trap: str = ""
+    supervisor_memory: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    totals: Call = field(init=False)
+
+    def __post_init__(self) -> None:
+        counts = tuple(sum(call.counts[i] for call in self.calls) for i in range(len(VERDICTS)))
+        object.__setattr__(self, "totals", Call("total", counts, sum(call.nanoseconds for call in self.calls)))
+
+    @classmethod
+    def of(cls, result: Any, seconds: float = 0.0) -> Statistics:
+        """From a struct pto_result."""
+        from ptoverlay._core import lib
+        from ptoverlay.names import call_name
+
+        stats = result.stats
+        calls = []
+        for nr in range(lib.PTO_CALLS):
+            counts = tuple(int(stats.calls[nr][verdict]) for verdict in range(lib.PTO_VERDICTS))
+            if any(counts):
+                calls.append(Call(call_name(nr), counts, int(stats.nanoseconds[nr])))
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return cls(
+            tuple(sorted(calls, key=lambda call: (-call.nanoseconds, call.name))),
+            int(stats.copy_ups), int(stats.copied_bytes), int(stats.whiteouts), int(stats.refused),
+            int(stats.processes), "notify" if result.trap == lib.PTO_TRAP_NOTIFY else "ptrace",
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, seconds, used.ru_utime + used.ru_stime)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Statistics:
+        """From what `as_json` made."""
+        known = {f.name for f in fields(cls) if f.init} - {"calls"}
+        calls = tuple(Call(name, tuple(row[verdict] for verdict in VERDICTS), row["nanoseconds"])
+                      for name, row in data["calls"].items())
+        return cls(calls, **{name: value for name, value in data.items() if name in known})
+
+    def as_json(self) -> dict[str, Any]:
+        """As json.dumps takes it: calls by name, with their counts by verdict."""
+        out = asdict(self)
+        del out["totals"]
+        out["calls"] = {call.name: {**dict(zip(VERDICTS, call.counts, strict=True)), "nanoseconds": call.nanoseconds}
+                        for call in self.calls}
+        return out
+
+    def table(self) -> str:
+        """The text: one row a call, then the run's totals."""
+        lines = [_line("call", ["calls", *VERDICTS], "ms", "us/call")]
+        lines += [_row(call) for call in self.calls]
+        lines += [
+            _row(self.totals), "",
+            f"{self.copy_ups} copy-ups of {self.copied_bytes} bytes, {self.whiteouts} whiteouts, "
+            f"{self.refused} calls refused",
+            f"{self.processes} processes over the {self.trap} trap, supervisor's peak memory "
+            f"{self.supervisor_memory} KiB"]
+        return "\n".join(lines) + "\n"
+
+
+def _row(call: Call) -> str:
+    each = call.nanoseconds / call.total / 1e3 if call.total else 0.0
+    return _line(call.name, [str(call.total), *map(str, call.counts)], f"{call.nanoseconds / 1e6:.1f}", f"{each:.1f}")
 
 
 def _line(name: str, counts: list[str], milliseconds: str, each: str) -> str:
     return f"{name:<20}" + "".join(f"{count:>11}" for count in counts) + f"{milliseconds:>11}{each:>9}"
 
 
-def _totals(stats: Any, result: Any) -> list[str]:
-    trap = "notify" if result.trap == lib.PTO_TRAP_NOTIFY else "ptrace"
-    return [
-        f"{int(stats.copy_ups)} copy-ups of {int(stats.copied_bytes)} bytes, {int(stats.whiteouts)} whiteouts, "
-        f"{int(stats.refused)} calls refused",
-        f"{int(stats.processes)} processes over the {trap} trap, supervisor's peak memory "
-        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss} KiB",
-    ]
-
-
 def print_table(result: Any) -> None:
-    """Writes the table to standard error."""
+    """Writes the table for a struct pto_result to standard error."""
     try:
-        sys.stderr.write(table(result))
+        sys.stderr.write(Statistics.of(result).table())
         sys.stderr.flush()
     except (OSError, AttributeError):
         pass  # standard error is closed: nobody is reading

@@ -1,0 +1,151 @@
+"""What a sandbox has changed: added, modified, removed and renamed objects, and those of which only metadata changed.
+
+Contents are compared: a file that was copied up and holds what it held before is no change, unless its metadata differ.
+A PATH stands for everything below it; wildcards are * ? [...], and * takes slashes too.
+
+Exit status: 0 nothing has changed, 1 something has, 125 trouble.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Sequence
+
+from ptoverlay import sandbox
+from ptoverlay.changes import TYPE_NAMES, Change, Kind, changes, select
+from ptoverlay.patch import Patch, patches
+from ptoverlay.sandbox import Sandbox
+from ptoverlay.terminal import Painter, human, shown, write
+from ptoverlay.view import View
+
+_COLOURS = {Kind.ADDED: "green", Kind.MODIFIED: "yellow", Kind.REMOVED: "red", Kind.RENAMED: "cyan",
+            Kind.METADATA: "dim"}
+_PATCH_COLOURS = {b"+": "green", b"-": "red", b"@": "cyan", b"d": "bold", b"n": "bold", b"o": "bold", b"r": "bold",
+                  b"#": "dim"}
+_GRAPH = 40  # characters of the longest bar of --stat
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    sandbox.add_arguments(parser, "[PATH…]", "only what is there and below")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("-p", "--patch", action="store_true", help="a unified diff, for git apply or patch -p1")
+    how.add_argument("--stat", action="store_true", help="lines added and removed, file by file")
+    how.add_argument("--json", action="store_true", help="a list of objects, one a change")
+    Painter.add_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    box = Sandbox.open(options)
+    paint = Painter(options.color)
+    with box.view() as view, box.base() as base:
+        found = changes(view, base, box.mount, expand=options.patch or options.stat)
+        if options.words:
+            found = select(found, options.words, box.mount)
+        if options.json:
+            write(json.dumps([change.as_json() for change in found], indent=1) + "\n")
+        elif options.patch:
+            show_patch(found, view, base, box.mount, paint)
+        elif options.stat:
+            show_stat(list(patches(found, view, base, box.mount)), paint)
+        else:
+            for change in found:
+                write(line(change, view, paint) + "\n")
+    return 1 if found else 0
+
+
+def line(change: Change, view: View, paint: Painter) -> str:
+    """One change in one line."""
+    kind = paint(_COLOURS[change.kind], f"{change.kind:<9}")
+    name = shown(change.path) + "/" * (change.type == stat.S_IFDIR and change.path != "/")
+    if change.kind is Kind.RENAMED and change.old_path is not None:
+        name = f"{shown(change.old_path)} -> {name}"
+    notes = list(_notes(change, view))
+    return f"{kind} {name}" + (paint("dim", f"  ({', '.join(notes)})") if notes else "")
+
+
+def _notes(change: Change, view: View) -> list[str]:
+    notes = []
+    if change.kind is Kind.REMOVED and change.entries:
+        notes.append(f"{change.entries} {'entry' if change.entries == 1 else 'entries'}, {human(change.bytes)}")
+    if change.new is not None and change.new.is_link:
+        notes.append(f"-> {shown(view.readlink(change.path))}")
+    if change.link_to is not None:
+        notes.append(f"hard link of {shown(change.link_to)}")
+    if change.new is not None and change.old is not None:
+        notes += _differences(change)
+    return notes
+
+
+def _differences(change: Change) -> list[str]:
+    new, old = change.new, change.old
+    assert new is not None
+    assert old is not None
+    notes = []
+    if change.type_changed:
+        notes.append(f"{TYPE_NAMES.get(old.type)} -> {TYPE_NAMES.get(new.type)}")
+    elif change.content and new.is_file and new.size != old.size:
+        notes.append(f"{human(old.size)} -> {human(new.size)}")
+    elif change.content and change.kind is Kind.RENAMED:
+        notes.append("modified")
+    values = {"mode": (f"{stat.S_IMODE(old.mode):04o}", f"{stat.S_IMODE(new.mode):04o}"),
+              "owner": (old.uid, new.uid), "group": (old.gid, new.gid)}
+    for name in change.metadata:
+        if name in values:
+            notes.append(f"{name} {values[name][0]} -> {values[name][1]}")
+        elif name != "mtime" or (change.kind is Kind.METADATA and change.metadata == ("mtime",)):
+            notes.append(name)
+    return notes
+
+
+def show_patch(found: Sequence[Change], view: View, base: View, mount: str, paint: Painter) -> None:
+    """The unified diff; what it cannot say is a line that begins with #."""
+    sys.stdout.flush()
+    out = sys.stdout.buffer
+    plain = Painter("never")
+    for patch in patches(found, view, base, mount):
+        lines = False
+        for text in patch.lines():
+            out.write(paint.bytes(_PATCH_COLOURS.get(text[:1], ""), text))
+            lines = True
+        said = {"mtime", "mode"} if patch.old_mode != patch.new_mode else {"mtime"}
+        if (not lines and not patch.change.implied) or set(patch.change.metadata) - said:
+            out.write(paint.bytes("dim", os.fsencode(f"# {line(patch.change, view, plain)}\n")))
+
+
+def show_stat(found: Sequence[Patch], paint: Painter) -> None:
+    """Lines added and removed, with a bar, as git diff --stat has them."""
+    rows = []
+    for patch in found:
+        if patch.change.type == stat.S_IFDIR or (patch.change.metadata == ("mtime",) and not patch.change.content):
+            continue
+        plus, minus = patch.counts()
+        name = shown(patch.change.path)
+        if patch.change.new is not None and patch.change.old_path not in (None, patch.change.path):
+            name = f"{shown(patch.change.old_path or '')} => {name}"
+        rows.append((name, plus, minus, patch))
+    if not rows:
+        return
+    width = max(len(row[0]) for row in rows)
+    digits = max(len(str(row[1] + row[2])) for row in rows)
+    bar = min(_GRAPH, max(shutil.get_terminal_size().columns - width - digits - 6, 10))
+    most = max(max(row[1] + row[2] for row in rows), bar)
+    for name, plus, minus, patch in rows:
+        if patch.binary:
+            text = f"{'Bin':>{digits}} {patch.change.old_size} -> {patch.change.size} bytes"
+        else:
+            text = f"{plus + minus:>{digits}} " + paint("green", "+" * _scaled(plus, most, bar)) + paint(
+                "red", "-" * _scaled(minus, most, bar))
+        write(f" {name:<{width}} | {text.rstrip()}\n")
+    total_plus, total_minus = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    write(f" {len(rows)} changed, {total_plus} insertions(+), {total_minus} deletions(-)\n")
+
+
+def _scaled(count: int, most: int, bar: int) -> int:
+    return 0 if not count else max(count * bar // most, 1)

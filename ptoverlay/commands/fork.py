@@ -1,0 +1,32 @@
+"""A new sandbox that goes on from what another one has changed, without a copy.
+
+NAME's upper layer becomes the topmost lower of NEW, so it must stay as it is: NAME can be reviewed but not run,
+committed or discarded until NEW is removed.  To go on in two directions, fork it twice.
+
+Exit status: 0; 125 trouble.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from ptoverlay.errors import Failure
+from ptoverlay.sandbox import Sandbox
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("new", metavar="NEW")
+
+
+def run(options: argparse.Namespace) -> int:
+    old = Sandbox.open(options.name)
+    with old.lock():
+        if not os.path.isdir(old.upper):
+            raise Failure(str(old), "nothing ran in it yet")
+        Sandbox.create(options.new, [old.upper, *old.lowers], old.mount, n_data=old.metadata.n_data, flags=old.flags,
+                       parent=old.name)
+    return 0

@@ -1,0 +1,80 @@
+"""The named sandboxes: lower, size on disk, number of changes, last command, and whether it runs.
+
+"running" means that a process holds the sandbox: a command over it, or a tool that changes it.
+
+Exit status: 0; 125 trouble.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from typing import Any
+
+from ptoverlay import errors
+from ptoverlay.changes import changes
+from ptoverlay.errors import Failure
+from ptoverlay.sandbox import Sandbox, size_of
+from ptoverlay.terminal import ago, columns, human, shown, write
+
+_LONGEST = 40  # characters of a command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="a list of objects, one a sandbox")
+
+
+def run(options: argparse.Namespace) -> int:
+    rows = [describe(box) for box in Sandbox.all()]
+    if options.json:
+        write(json.dumps(rows, indent=1) + "\n")
+    elif rows:
+        heads = [["NAME", "LOWER", "SIZE", "CHANGES", "LAST COMMAND", "", "STATE"]]
+        for text in columns(heads + [_cells(row) for row in rows], right=frozenset((2, 3))):
+            write(text + "\n")
+    return 0
+
+
+def describe(box: Sandbox) -> dict[str, Any]:
+    """What is known of a named sandbox, as json.dumps takes it; changes: None when they cannot be told."""
+    holder = box.running()
+    last = box.metadata.last_run
+    return {
+        "name": box.name, "lower": box.lowers, "mount": box.mount, "parent": box.metadata.parent or None,
+        "upper": box.upper, "work": box.work, "size": size_of(box.upper), "changes": _count(box),
+        "created": box.metadata.created, "runs": box.metadata.runs, "running": holder != 0,
+        "pid": holder if holder > 0 else None,
+        "last_run": None if last is None else {
+            "argv": last.argv, "cwd": last.cwd, "started": last.started, "ended": last.ended or None,
+            "status": last.status},
+    }
+
+
+def _count(box: Sandbox) -> int | None:
+    try:
+        with box.view() as view, box.base() as base:
+            return len(changes(view, base, box.mount, content=False))
+    except (Failure, OSError) as error:
+        errors.report(str(error) if isinstance(error, Failure) else f"{box}: {error.strerror}")
+        return None
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    lower = f"sandbox {row['parent']}" if row["parent"] else ":".join(row["lower"])
+    last = row["last_run"]
+    command = shown(shlex.join(last["argv"])) if last else "-"
+    if len(command) > _LONGEST:
+        command = command[:_LONGEST - 1] + "…"
+    when = f"{ago(last['ended'] or last['started'])} ago" if last else ""
+    state = "running" if row["running"] else _status(last) if last else "never ran"
+    count = "?" if row["changes"] is None else str(row["changes"])
+    return [row["name"], shown(lower), human(row["size"]), count, command, when, state]
+
+
+def _status(last: dict[str, Any]) -> str:
+    if last["status"] is None:
+        return "killed"
+    return f"exit {last['status']}" if last["status"] >= 0 else f"signal {-last['status']}"

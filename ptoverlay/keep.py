@@ -1,0 +1,127 @@
+"""``run --name`` and ``run --report``: a run whose layers, times and calls are remembered.
+
+Rules: a sandbox that was made for a CMD that never ran goes away again; nothing that a run could not write down
+changes its exit status.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ptoverlay import errors
+from ptoverlay.errors import Failure
+from ptoverlay.options import USERXATTR, Overlay, Request
+from ptoverlay.run import run_and_exit
+from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name, state_directory, write_whole
+from ptoverlay.stats import Statistics
+
+_Prepared = list[tuple[Overlay, str | None, str | None]]
+
+
+def run_kept(request: Request) -> int:
+    """Runs the request; returns CMD's exit status, or dies of the signal that CMD died of."""
+    report = _writable(request.report) if request.report is not None else None
+    if request.name is None:
+        return run_and_exit(request, _Record(request, None, report))
+    with _sandbox(request) as sandbox:
+        request.overlays[0] = sandbox.overlay()
+        record = _Record(request, sandbox, report)
+        record.begin()
+        return run_and_exit(request, record)
+
+
+@contextmanager
+def _sandbox(request: Request) -> Iterator[Sandbox]:
+    """The sandbox of --name, locked, made if it is missing."""
+    name = check_name(request.name or "")
+    asked = request.overlays[0]
+    made = not (state_directory() / name).exists()
+    sandbox = _make(name, asked) if made else Sandbox.open(name)
+    with sandbox.change():
+        try:
+            if not made:
+                _check_asked(sandbox, asked)
+            yield sandbox
+        finally:
+            if made and not os.path.isdir(sandbox.upper):
+                sandbox.remove()  # CMD never ran
+
+
+def _make(name: str, asked: Overlay) -> Sandbox:
+    lowers = [os.path.realpath(lower) for lower in asked.layers()]
+    for lower in lowers:
+        if not os.path.isdir(lower):
+            raise Failure(lower, "lower: no such directory")
+    return Sandbox.create(name, lowers, os.path.realpath(asked.mount_point()), n_data=asked.n_data,
+                          flags=asked.flags | USERXATTR * (os.geteuid() != 0))
+
+
+def _check_asked(sandbox: Sandbox, asked: Overlay) -> None:
+    """Failure when the options ask for other layers than the sandbox has."""
+    if asked.lowers:
+        sandbox.check_lowers([os.path.realpath(lower) for lower in asked.lowers], asked.n_data)
+    if (asked.lowers or asked.mount is not None) and os.path.realpath(asked.mount_point()) != sandbox.mount:
+        raise Failure(f"sandbox {sandbox.name}", f"it appears at {sandbox.mount}", "leave --mount out")
+    if asked.flags & ~sandbox.flags:
+        raise Failure(f"sandbox {sandbox.name}", "it was made with other mount options", "leave -o out")
+
+
+class _Record:
+    """Called when CMD has ended: writes down what is to be remembered."""
+
+    def __init__(self, request: Request, sandbox: Sandbox | None, report: int | None) -> None:
+        self.request = request
+        self.sandbox = sandbox
+        self.report = report
+        self.run = Run(list(request.argv), os.getcwd(), time.time())
+        self._clock = time.monotonic()
+
+    def begin(self) -> None:
+        if self.sandbox is not None:
+            self.sandbox.metadata.last_run = self.run
+            self.sandbox.metadata.runs += 1
+            self.sandbox.save()
+
+    def __call__(self, prepared: _Prepared, result: Any) -> None:
+        self.run.ended = time.time()
+        self.run.status = os.waitstatus_to_exitcode(result.status)
+        statistics = Statistics.of(result, time.monotonic() - self._clock)
+        try:
+            if self.sandbox is not None and self.sandbox.directory is not None:
+                self.sandbox.save()
+                write_whole(self.sandbox.directory / "stats.json", json.dumps(statistics.as_json()).encode() + b"\n")
+            if self.report is not None:
+                self._write_report(prepared, statistics)
+        except OSError as error:
+            errors.report(f"{error.filename or self.request.report}: {error.strerror}: the run is not written down")
+
+    def _write_report(self, prepared: _Prepared, statistics: Statistics) -> None:
+        from ptoverlay.report import page
+
+        sandboxes = [_of_overlay(overlay, upper, work) for overlay, upper, work in prepared if upper is not None]
+        if self.sandbox is not None:
+            sandboxes[0] = self.sandbox
+        assert self.report is not None
+        with open(self.report, "w", encoding="utf-8", errors="replace") as file:
+            file.write(page(sandboxes, self.run, statistics))
+
+
+def _of_overlay(overlay: Overlay, upper: str, work: str | None) -> Sandbox:
+    metadata = Metadata("", [os.path.realpath(lower) for lower in overlay.layers()],
+                        os.path.realpath(overlay.mount_point()), overlay.n_data, overlay.flags)
+    return Sandbox(metadata, upper, work or "")
+
+
+def _writable(path: str) -> int:
+    """A descriptor of the report's file: that it cannot be written is told before CMD runs."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise errors.from_os_error(f"--report {path}", error) from error
