@@ -74,6 +74,18 @@ static bool find_interpreter(const struct elf *elf, struct segment *segment) {
     return false;
 }
 
+bool elf_is_foreign(int fd) {
+    static const uint16_t machines[] = {EM_386, EM_X86_64, EM_ARM};
+    Elf32_Ehdr header;
+    if (!read_at(fd, &header, sizeof header, 0) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+        header.e_ident[EI_CLASS] != ELFCLASS32)
+        return false;
+    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++)
+        if (header.e_machine == machines[i])
+            return true;
+    return false;
+}
+
 int elf_interpreter(int fd, char *out) {
     struct elf elf;
     struct segment segment;

@@ -100,6 +100,11 @@ static int next_program(struct call *call, struct exec *exec, struct location *l
     int rc = script_parse(line, &script);
     if (rc == -ENOEXEC && exec->depth == 0)
         return 0;
+    if (rc == 0 && elf_is_foreign(fd)) {
+        exec->touched = true;
+        refuse(call, ENOEXEC, "32-bit programs are not supported");
+        return -ENOEXEC;
+    }
     if (rc <= 0)
         return rc < 0 ? rc : elf_place(call, exec, fd);
     if (exec->unreachable)

@@ -178,6 +178,8 @@ struct script {
 int script_parse(const char line[SCRIPT_LINE], struct script *script);
 /* PT_INTERP of an ELF file into out[PATH_MAX]: its length, 0 without one or when fd is no ELF file. */
 int elf_interpreter(int fd, char *out);
+/* A program of the 32-bit architecture that this one can run too, all of whose calls would be refused. */
+bool elf_is_foreign(int fd);
 /* Makes the copy in fd ask for another interpreter. -errno. */
 int elf_set_interpreter(int fd, const char *interpreter);
 
@@ -234,7 +236,7 @@ handler_fn do_execve;
 handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom, do_recvmsg,
     do_recvmmsg;
 handler_fn do_statfs, do_inotify_add_watch, do_fanotify_mark;
-handler_fn do_umask, do_set_credentials;
+handler_fn do_umask, do_set_credentials, do_prctl;
 handler_fn do_refuse, do_clone, do_unshare, do_setns;
 
 #endif

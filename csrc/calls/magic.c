@@ -17,6 +17,7 @@
 #define ORDINARY 0
 #define LEADS_TO_PATH 1
 #define LEADS_TO_OBJECT 2
+#define LEADS_ELSEWHERE 3       /* to a path that is not the real one */
 
 static const char *after(const char *text, const char *prefix) {
     size_t length = strlen(prefix);
@@ -95,13 +96,16 @@ static int look(struct call *call, const char *link, char *target, int *kind) {
     int rc = view_locate(call->view, target, loc);
     if (rc < 0)
         return rc;
+    bool same = !original && loc->pass;
     if (loc->detached) {
         *kind = OBJECT_DELETED;
         removed_path(call, target);
     } else {
         memcpy(target, loc->path, loc->length + 1);
     }
-    return *kind == OBJECT_NAMED ? LEADS_TO_PATH : LEADS_TO_OBJECT;
+    if (*kind != OBJECT_NAMED)
+        return LEADS_TO_OBJECT;
+    return same ? LEADS_TO_PATH : LEADS_ELSEWHERE;
 }
 
 int magic_link(void *arg, const char *link, char *target) {

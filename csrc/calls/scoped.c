@@ -108,6 +108,8 @@ static int follow(struct scoped *scoped, const char *parent) {
     int magic = scoped->loc->overlay ? 0 : magic_link(call, scoped->loc->path, target);
     if (magic < 0)
         return magic;
+    if (magic == 3)
+        scoped->pass = false;
     if (magic > 0 && strcmp(scoped->loc->path, "/proc/self") != 0 &&
         strcmp(scoped->loc->path, "/proc/thread-self") != 0) {
         scoped->loc->magic = magic == 2;

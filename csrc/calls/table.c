@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/fs.h>
+#include <linux/prctl.h>
 #include <linux/sched.h>
 
 #include "internal.h"
@@ -47,6 +48,7 @@ static const uint32_t file_requests[] = {
     BTRFS_SNAP_DESTROY_V2,
     0,
 };
+static const uint32_t dumpable[] = {PR_SET_DUMPABLE, 0};
 static const uint32_t bpf_path_commands[] = {BPF_OBJ_PIN, BPF_OBJ_GET, 0};
 
 #define NOFOLLOW AT_SYMLINK_NOFOLLOW
@@ -188,6 +190,8 @@ const struct call_row call_table[] = {
     ROW(setfsgid, do_set_credentials, NOTHING),
     ROW(setgroups, do_set_credentials, NOTHING),
     ROW(capset, do_set_credentials, NOTHING),
+
+    ROW(prctl, do_prctl, NOTHING, IF_IN(0, dumpable)),
 
     /* what would leave the view */
     ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)),

@@ -263,6 +263,13 @@ void do_umask(struct call *call) {
     watch(call, &call->session->umask_generation, &call->session->umask_pending);
 }
 
+/* PR_SET_DUMPABLE: a process that is not dumpable is closed to a supervisor without capabilities, so it
+ * stays open and is told that it does not. */
+void do_prctl(struct call *call) {
+    if (call->arg[1] == 0)
+        answer(call, 0);
+}
+
 /* The set*id calls and capset: the thread's next call asks anew. */
 void do_set_credentials(struct call *call) {
     call->task->cred_known = false;
