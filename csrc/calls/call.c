@@ -89,7 +89,7 @@ static void reset(struct call *call) {
     call->scratch = NULL;
 }
 
-void call_begin(struct call *call) {
+static void begin(struct call *call) {
     reset(call);
     if (!call->row)
         return answer(call, -ENOSYS);
@@ -100,6 +100,15 @@ void call_begin(struct call *call) {
         return answer(call, -ENOMEM);
     call->row->handler(call);
     view_leave(call);
+}
+
+/* A change that had to let go of the view is decided anew, from the path on. */
+void call_begin(struct call *call) {
+    begin(call);
+    while (call->verdict == VERDICT_RETURN && call->value == -VIEW_AGAIN) {
+        call_end(call);
+        begin(call);
+    }
 }
 
 long call_finish(struct call *call, long result) {

@@ -16,6 +16,7 @@ void view_enter(struct call *call) {
     if (call->scratch->entered)
         return;
     view_lock(call->view);
+    view_may_ask_again(call->view);
     call->scratch->entered = true;
 }
 

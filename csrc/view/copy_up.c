@@ -75,7 +75,7 @@ static int copy_extent(int in, int out, off_t start, off_t end, bool *ranges) {
 int copy_data(struct overlay *ovl, int in, int out, off_t size, bool whole) {
     if (size == 0)
         return 0;
-    ovl->view->stats.copied_bytes += (uint64_t)size;
+    __atomic_add_fetch(&ovl->view->stats.copied_bytes, (uint64_t)size, __ATOMIC_RELAXED);   /* ahead.c: without the lock */
     if (whole && ioctl(out, FICLONE, in) == 0)
         return 0;
     bool ranges = true;
@@ -201,14 +201,29 @@ static int place_copy(struct work_object *object, int fd, int dirfd, const char 
     return linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
-static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, const char *name, const struct statx *stx) {
-    bool meta = keep == KEEP_NONE_YET && (ovl->flags & PTO_METACOPY) && !ovl->layers[0].dot_form && stx->stx_size > 0;
-    CLOSE_FD in = open_lower(ovl, d, meta ? O_PATH | O_NOFOLLOW : O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+/* A file of the work directory, or without a name, that holds the first `size` bytes of the source. */
+static int fill_copy(struct overlay *ovl, struct work_object *object, int source, off_t size, bool whole) {
+    int fd = whole ? ahead_take(ovl, source) : -ENODATA;
+    if (fd != -ENODATA) {
+        object->name[0] = '\0';
+        return fd;
+    }
+    fd = open_copy(object);
+    if (fd < 0) {
+        object->name[0] = '\0';
+        return fd;
+    }
+    int error = copy_data(ovl, source, fd, size, whole);
+    if (error)
+        close(fd);
+    return error ? error : fd;
+}
+
+/* A copy that has its attributes from the lower and its data still there. */
+static int copy_attributes_only(struct overlay *ovl, uint32_t d, int dirfd, const char *name, const struct statx *stx) {
+    CLOSE_FD in = open_lower(ovl, d, O_PATH | O_NOFOLLOW);
     if (in < 0)
         return in;
-    CLOSE_FD data = !meta && (at(ovl, d)->flags & D_METACOPY) ? metacopy_open(ovl, d) : -1;
-    if (data < 0 && !meta && (at(ovl, d)->flags & D_METACOPY))
-        return data;
     WORK_OBJECT object;
     work_object_init(ovl, &object);
     CLOSE_FD out = open_copy(&object);
@@ -216,21 +231,38 @@ static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, con
         object.name[0] = '\0';
         return out;
     }
-    off_t size = (off_t)stx->stx_size;
-    bool whole = keep < 0 || keep >= size;
-    int error = meta ? metacopy_mark(ovl, d, out, stx) : copy_data(ovl, data < 0 ? in : data, out, whole ? size : keep, whole);
+    int error = metacopy_mark(ovl, d, out, stx);
     if (!error)
         error = copy_attributes(ovl, in, out, stx);
+    if (!error)
+        error = place_copy(&object, out, dirfd, name);
+    if (!error)
+        at(ovl, d)->flags |= D_METACOPY;
+    return error;
+}
+
+static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, const char *name, const struct statx *stx) {
+    bool lacks = at(ovl, d)->flags & D_METACOPY;
+    CLOSE_FD in = open_lower(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    if (in < 0)
+        return in;
+    CLOSE_FD data = lacks ? metacopy_open(ovl, d) : -1;
+    if (lacks && data < 0)
+        return data;
+    WORK_OBJECT object;
+    work_object_init(ovl, &object);
+    off_t size = (off_t)stx->stx_size;
+    bool whole = keep < 0 || keep >= size;
+    CLOSE_FD out = fill_copy(ovl, &object, lacks ? data : in, whole ? size : keep, whole);
+    if (out < 0)
+        return out;
+    int error = copy_attributes(ovl, in, out, stx);
     if (!error)
         error = sync_object(ovl, out);
     if (!error)
         error = place_copy(&object, out, dirfd, name);
-    if (!error && meta)
-        at(ovl, d)->flags |= D_METACOPY;
-    else if (!error && (at(ovl, d)->flags & D_METACOPY)) {
-        at(ovl, d)->flags &= (uint16_t)~D_METACOPY;
-        index_free_stack(&ovl->view->index, at(ovl, d));
-    }
+    if (!error && lacks)
+        metacopy_done(ovl, d);
     return error;
 }
 
@@ -297,7 +329,10 @@ static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
         return error;
     entry_name(ovl, d, name);
     keep_times(dir.fd, times);
-    if (S_ISREG(stx.stx_mode))
+    bool meta = keep == KEEP_NONE_YET && (ovl->flags & PTO_METACOPY) && !ovl->layers[0].dot_form && stx.stx_size > 0;
+    if (S_ISREG(stx.stx_mode) && meta)
+        error = copy_attributes_only(ovl, d, dir.fd, name, &stx);
+    else if (S_ISREG(stx.stx_mode))
         error = copy_file(ovl, d, keep, dir.fd, name, &stx);
     else
         error = copy_node(ovl, d, dir.fd, name, &stx);

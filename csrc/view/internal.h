@@ -93,6 +93,7 @@ struct place {
 };
 
 struct dir_list;
+struct ahead;
 
 struct pto_view {
     pthread_mutex_t lock;
@@ -104,7 +105,9 @@ struct pto_view {
     struct pto_stats stats;
     uint64_t generation;
     struct dir_list *lists; /* readdir.c */
-    uint32_t next_list;
+    struct ahead *ahead;    /* ahead.c */
+    pthread_cond_t copied;  /* one of them is ready */
+    bool may_ask_again;     /* who holds the lock answers -VIEW_AGAIN by walking anew */
     struct cred own;        /* our own credentials */
     mode_t umask;           /* of our process */
 };
@@ -307,11 +310,18 @@ int copy_up(struct overlay *ovl, uint32_t d, off_t keep);
 /* Makes sure that a directory of the view exists in the upper. */
 int copy_up_dir(struct overlay *ovl, uint32_t d);
 
+/* ahead.c: large files */
+/* The filled copy of the open lower file, a descriptor without a name; -VIEW_AGAIN; -ENODATA: to be copied by the caller. */
+int ahead_take(struct overlay *ovl, int in);
+void ahead_free(pto_view *view);
+
 /* metacopy.c: files without data of their own */
 /* Looks whether the object at path in the layer is one (D_METACOPY), and where its data is (the entry's stack). */
 int metacopy_check(struct overlay *ovl, uint32_t d, unsigned layer, const char *path, const struct stat *st);
 /* Another name of the same file may have got the data meanwhile. */
 int metacopy_again(struct overlay *ovl, uint32_t d);
+/* The file has its own data now. */
+void metacopy_done(struct overlay *ovl, uint32_t d);
 /* Opens the data, or says where it is; -EIO: it is nowhere. */
 int metacopy_open(const struct overlay *ovl, uint32_t d);
 int metacopy_real(const struct overlay *ovl, uint32_t d, char *out);

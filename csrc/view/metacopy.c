@@ -95,7 +95,7 @@ int metacopy_real(const struct overlay *ovl, uint32_t d, char *out) {
     return path_absolute(&ovl->layers[stack->dirs[0].layer], text->bytes, out);
 }
 
-static void has_data_now(struct overlay *ovl, uint32_t d) {
+void metacopy_done(struct overlay *ovl, uint32_t d) {
     index_free_stack(&ovl->view->index, at(ovl, d));
     at(ovl, d)->flags &= (uint16_t)~D_METACOPY;
 }
@@ -107,7 +107,7 @@ int metacopy_again(struct overlay *ovl, uint32_t d) {
         return error;
     ssize_t mark = private_get_at(ovl, &ovl->layers[0], path, MARK, NULL, 0);
     if (mark == -ENODATA)
-        has_data_now(ovl, d);
+        metacopy_done(ovl, d);
     return 0;
 }
 
@@ -140,7 +140,7 @@ int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep) {
     if (!error)
         error = private_remove(ovl, out, "redirect");
     if (!error)
-        has_data_now(ovl, d);
+        metacopy_done(ovl, d);
     return error;
 }
 

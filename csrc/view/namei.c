@@ -287,8 +287,12 @@ static int follow(struct walk *walk) {
             return magic;
         if (magic == 2)
             return 1;
-        if (magic == 1)
-            return enter(walk, target);
+        if (magic == 1 || magic == 3) {
+            int entered = enter(walk, target);
+            if (magic == 3)
+                walk->pass = false;
+            return entered;
+        }
     }
     int error = link_target(walk, target, &length);
     if (!error)

@@ -324,8 +324,9 @@ static int prepare(struct move *move) {
     int error = copy_up(ovl, move->source, KEEP_NONE_YET);
     if (!error)
         error = exchange ? copy_up(ovl, move->target, KEEP_NONE_YET) : copy_up_dir(ovl, move->to->parent);
-    if (!error)
-        error = upper_dir_open(ovl, move->from->parent, &move->from_dir);
+    if (error)
+        return error;
+    error = upper_dir_open(ovl, move->from->parent, &move->from_dir);
     if (!error)
         error = upper_dir_open(ovl, move->to->parent, &move->to_dir);
     if (!error)

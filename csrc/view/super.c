@@ -166,7 +166,7 @@ pto_view *pto_view_new(void) {
         free(view);
         return NULL;
     }
-    if (own_cred(view) < 0 || pthread_mutex_init(&view->lock, NULL) != 0) {
+    if (own_cred(view) < 0 || pthread_mutex_init(&view->lock, NULL) != 0 || pthread_cond_init(&view->copied, NULL) != 0) {
         index_close(&view->index);
         free((void *)view->own.groups);
         free(view);
@@ -203,6 +203,7 @@ void pto_view_free(pto_view *view) {
     if (!view)
         return;
     lists_free(view);
+    ahead_free(view);
     for (size_t i = 0; i < view->n_overlays; i++)
         overlay_free(view->overlays[i]);
     for (size_t i = 0; i < view->n_places; i++)
@@ -211,6 +212,7 @@ void pto_view_free(pto_view *view) {
     free(view->places);
     free((void *)view->own.groups);
     index_close(&view->index);
+    pthread_cond_destroy(&view->copied);
     pthread_mutex_destroy(&view->lock);
     free(view);
 }
@@ -220,11 +222,16 @@ void pto_view_free(pto_view *view) {
 
 void view_lock(pto_view *view) {
     pthread_mutex_lock(&view->lock);
+    view->may_ask_again = false;
     if (view->index.cached > CACHED_NAMES) {
         for (size_t i = 0; i < view->n_overlays; i++)
             index_shrink(&view->index, view->overlays[i]->root, 0);
         view->index.cached = 0;
     }
+}
+
+void view_may_ask_again(pto_view *view) {
+    view->may_ask_again = true;
 }
 
 void view_unlock(pto_view *view) {
@@ -316,6 +323,7 @@ static int open_work(struct overlay *ovl, char *message, size_t size) {
     }
     if (mkdir(ovl->work_path, 0700) < 0 && errno != EEXIST)
         return fail(message, size, -errno, "%s: %s", ovl->work_path, strerror(errno));
+    (void)!chmod(ovl->work_path, 0700);   /* the kernel leaves it without any permission */
     ovl->work = open(ovl->work_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (ovl->work < 0)
         return fail(message, size, -errno, "%s: %s", ovl->work_path, strerror(errno));

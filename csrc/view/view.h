@@ -38,7 +38,8 @@ struct walker {
     /* A symlink below /proc: `link` is its canonical host path.  Writes where it leads, as a path in
      * the view, to target (PATH_MAX bytes) and returns 1; returns 0 when it is an ordinary symlink whose text
      * is to be followed; 2 when it leads to an object without a path (pipe:[1], a deleted file), on which the
-     * walk then ends; or -errno.  NULL: all are ordinary. */
+     * walk then ends; 3: as 1, but the kernel, following the link, arrives at another real path (the upper's); or
+     * -errno.  NULL: all are ordinary. */
     int (*magic)(void *arg, const char *link, char *target);
     void *arg;
 };
@@ -71,6 +72,10 @@ struct location {
                              * symlink and demands no directory (LOOKUP_PARENT in fs/namei.c); see loc->slash */
 
 void view_lock(pto_view *view);
+/* With the lock held: a change may let go of it for a while (to copy a large file up) and then returns -VIEW_AGAIN.  The
+ * caller must walk anew, since what it knows of entries may be stale, and ask again. */
+void view_may_ask_again(pto_view *view);
+#define VIEW_AGAIN ERESTART
 void view_unlock(pto_view *view);
 
 /* Resolves path, from the canonical view directory `start` unless it is absolute.  An absent last
