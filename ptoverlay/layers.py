@@ -50,7 +50,7 @@ class Layers:
         upper = os.path.join(os.getcwd(), overlay.upper)
         if not os.path.lexists(upper):
             self._make(upper, "upper", _root_mode(overlay))
-            _copy_attributes(overlay.layers()[0], upper)
+            copy_attributes(overlay.layers()[0], upper)
         work = default_work(upper) if overlay.work is None else os.path.join(os.getcwd(), overlay.work)
         if not os.path.lexists(work):
             self._make(work, "work directory", 0o755)
@@ -74,7 +74,7 @@ class Layers:
             os.chmod(top, 0o711)
             upper, work = os.path.join(top, "upper"), os.path.join(top, "work")
             os.mkdir(upper, _root_mode(overlay))
-            _copy_attributes(overlay.layers()[0], upper)
+            copy_attributes(overlay.layers()[0], upper)
             os.mkdir(work, 0o755)
         except OSError as error:
             raise errors.from_os_error(f"{top}: temporary upper", error, "set TMPDIR to a place that can be written, "
@@ -98,7 +98,7 @@ def _root_mode(overlay: Overlay) -> int:
         return 0o755
 
 
-def _copy_attributes(lower: str, upper: str) -> None:
+def copy_attributes(lower: str, upper: str) -> None:
     """Owner, mode and times of the view's root are the upper's own, as in the kernel, so a new upper takes over
     those of the lower that it lies on, as far as this user may set them."""
     try:

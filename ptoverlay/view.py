@@ -268,6 +268,15 @@ class View(run.View):
         """chmod(2)."""
         check(lib.pto_chmod(self.handle, os.fsencode(path), mode), path)
 
+    def chown(self, path: Path, uid: int, gid: int) -> None:
+        """lchown(2); -1 leaves an id as it is."""
+        check(lib.pto_chown(self.handle, os.fsencode(path), False, uid & 0xFFFFFFFF, gid & 0xFFFFFFFF), path)
+
+    def utimens(self, path: Path, atime: int, mtime: int) -> None:
+        """utimensat(2) of the object itself; nanoseconds since 1970."""
+        times = (*divmod(atime, 10**9), *divmod(mtime, 10**9))
+        check(lib.pto_utimens(self.handle, os.fsencode(path), False, *times), path)
+
     def truncate(self, path: Path, size: int) -> None:
         """truncate(2)."""
         check(lib.pto_truncate(self.handle, os.fsencode(path), size), path)

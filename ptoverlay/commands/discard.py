@@ -1,0 +1,47 @@
+"""Undo what a sandbox has changed: everything, or what is at the given PATHs and below them.
+
+PATHs may have wildcards (* ? [...], and * takes slashes too). The names of one file are undone together.
+
+Exit status: 0; 125 trouble, and then nothing was undone.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from ptoverlay import sandbox
+from ptoverlay.changes import changes, select
+from ptoverlay.commands.diff import line
+from ptoverlay.discard import discard, discard_all
+from ptoverlay.errors import Failure
+from ptoverlay.sandbox import Sandbox
+from ptoverlay.terminal import Painter, write
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    sandbox.add_arguments(parser, "[PATH…]", "undo only what is there and below")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only show what would be undone")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what is undone")
+
+
+def run(options: argparse.Namespace) -> int:
+    box = Sandbox.open(options)
+    if not os.path.isdir(box.upper):
+        return 0  # nothing ran yet
+    with box.change(), box.view(writable=True) as view, box.base() as base:
+        if os.path.exists(os.path.join(box.work, "commit", "journal")):
+            raise Failure(str(box), "a commit of it was interrupted", "ptoverlay commit finishes it")
+        found = changes(view, base, box.mount)
+        chosen = select(found, options.words, box.mount) if options.words else found
+        lines = [line(change, view, Painter("never")) + "\n" for change in chosen]
+        if not options.dry_run:
+            if options.words:
+                discard(box, view, base, found, chosen)
+            else:
+                discard_all(box)
+        if options.verbose or options.dry_run:
+            write("".join(lines))
+    return 0
