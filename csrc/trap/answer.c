@@ -4,7 +4,8 @@
  * call again, served by another worker.  A notification may die at any time with its thread, so every look at the
  * tracee's memory is followed by the question whether the call is still waiting, and nothing is done for one that is
  * not.  OPEN is done here and the descriptor handed over, in one step with the answer; what might block or means something
- * to the one who opens it (a fifo, a device, a socket), and O_TMPFILE with its umask, the tracee opens itself.
+ * to the one who opens it (a fifo, a device, a socket), O_TMPFILE with its umask, and O_PATH, whose descriptors the kernel
+ * does not hand over, the tracee opens itself.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -69,14 +70,12 @@ static void return_value(struct worker *worker, struct caller *caller, long valu
 /* A descriptor of ours, or -errno; -EOPNOTSUPP: the tracee is to open it. */
 static int open_for(const struct call *call) {
     struct stat st;
-    if (call->open_flags & O_ONLY_TMPFILE)
+    if (call->open_flags & (O_ONLY_TMPFILE | O_PATH))
         return -EOPNOTSUPP;
-    if (!(call->open_flags & O_PATH)) {
-        if (lstat(call->open_path, &st) < 0)
-            return -errno;
-        if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-            return -EOPNOTSUPP;
-    }
+    if (lstat(call->open_path, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return -EOPNOTSUPP;
     int fd = open(call->open_path, call->open_flags | O_CLOEXEC | O_NOCTTY, call->open_mode);
     if (fd >= 0)
         return fd;
