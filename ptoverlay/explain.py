@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +93,7 @@ def explain(box: Sandbox, view: View, base: View, path: str) -> Explanation:
         return Explanation(path, why, kind, "", entry.lower_path, _layer(box, entry), by)
     where = {"lower_path": entry.lower_path, "lower": _layer(box, entry)}
     return Explanation(path, _of_upper(entry, new, before), kind, entry.upper_path,
-                       details=tuple(_details(view, base, path, old_path, new, before)),
+                       details=(*_details(view, base, path, old_path, new, before), *_moved(entry, new, before)),
                        **(where if entry.lower_path else _lower(box, base, path, before)))
 
 
@@ -167,6 +168,12 @@ def _details(view: View, base: View, path: str, old_path: str, new: Stat | None,
     if new is not None and before is not None and new.is_file and before.is_file:
         yield "its content differs from the lower's" if _differs(view, base, path, old_path, new, before) else (
             "its content is the lower's")
+
+
+def _moved(entry: Entry, new: Stat | None, before: Stat | None) -> Iterator[str]:
+    """A copied-up object keeps the identity of the lower's, under whatever name."""
+    if new is not None and before is None and not new.is_dir and new.ino != os.lstat(entry.upper_path).st_ino:
+        yield "it was copied up under another name: ptoverlay diff tells which, unless that is there again"
 
 
 def _differs(view: View, base: View, path: str, old_path: str, new: Stat, before: Stat) -> bool:
