@@ -128,6 +128,7 @@ SUBCOMMANDS = {
     "explain": "which layer a path comes from, and why",
     "stats": "what a sandbox holds, and where its last run's time went",
     "discard": "undo changes of a sandbox",
+    "commit": "apply changes of a sandbox to what it lies on",
 }
 _SHORT = {option.short: option for option in OPTIONS if option.short}
 _LONG = {option.long: option for option in OPTIONS if option.long}

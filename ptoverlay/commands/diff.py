@@ -60,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-def line(change: Change, view: View, paint: Painter) -> str:
-    """One change in one line."""
+def line(change: Change, view: View | None, paint: Painter) -> str:
+    """One change in one line; without a view, not where a symlink leads."""
     kind = paint(_COLOURS[change.kind], f"{change.kind:<9}")
     name = shown(change.path) + "/" * (change.type == stat.S_IFDIR and change.path != "/")
     if change.kind is Kind.RENAMED and change.old_path is not None:
@@ -70,11 +70,11 @@ def line(change: Change, view: View, paint: Painter) -> str:
     return f"{kind} {name}" + (paint("dim", f"  ({', '.join(notes)})") if notes else "")
 
 
-def _notes(change: Change, view: View) -> list[str]:
+def _notes(change: Change, view: View | None) -> list[str]:
     notes = []
     if change.kind is Kind.REMOVED and change.entries:
         notes.append(f"{change.entries} {'entry' if change.entries == 1 else 'entries'}, {human(change.bytes)}")
-    if change.new is not None and change.new.is_link:
+    if view is not None and change.new is not None and change.new.is_link:
         notes.append(f"-> {shown(view.readlink(change.path))}")
     if change.link_to is not None:
         notes.append(f"hard link of {shown(change.link_to)}")

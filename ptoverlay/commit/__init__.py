@@ -1,0 +1,258 @@
+"""Commit: what a layer changes is done to the lower it lies on, and the layer holds it no more.
+
+    outcome = commit(Sandbox.open("build"), ["src"])
+    print(len(outcome.done), outcome.refused)
+
+What happens, in this order: the changes are found and those that the host does not allow are refused; the journal is
+written; every new object is made beside its place (`staging`), complete and synced; each is put in place by one rename
+(`placing`); what was replaced is removed, attributes and times are set, and what was committed leaves the upper.  Until
+the first rename nothing but hidden names of our own is on the host, and any failure takes these away again.
+
+Rules: killed anywhere, the next commit finishes first what the journal says; a failure loses neither what the host has
+nor what the layer has.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+from ptoverlay import errors, private
+from ptoverlay.changes import Change, Kind, changes, select
+from ptoverlay.commit import choice, kernel
+from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
+from ptoverlay.commit.layout import Layout
+from ptoverlay.commit.placing import Placing, empty_upper
+from ptoverlay.commit.plan import Plan
+from ptoverlay.commit.staging import Advance, Stager
+from ptoverlay.commit.tree import Tree, split
+from ptoverlay.errors import Failure
+from ptoverlay.options import USERXATTR
+from ptoverlay.sandbox import Sandbox
+from ptoverlay.view import View
+
+#: More files than this are synced together with all of their file system, fewer one by one.
+_SYNC_ALL = 64
+
+Progress = Callable[[int], AbstractContextManager[Advance]]  # told the number of bytes to copy
+
+
+@dataclass
+class Outcome:
+    """What became of the changes.  refused: path of the view → reason; finished: whether an earlier commit that did not
+    end was brought to its end first."""
+
+    done: list[Change] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    finished: bool = False
+
+
+def pending(work: str) -> bool:
+    """Whether a commit of the layer with this work directory was begun and did not end."""
+    return os.path.lexists(Journal.path(work))
+
+
+def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, dry_run: bool = False,
+           ask: Callable[[Change], bool] | None = None, progress: Progress = lambda _: nullcontext(lambda _: None)
+           ) -> Outcome:
+    """Commits the changes that `paths` name (see `changes.select`; none: all) and to which `ask` says yes.
+
+    force: also where the host has changed since.  Failure when nothing could be done, with everything as it was.
+    """
+    outcome = Outcome()
+    if not os.path.isdir(sandbox.upper):
+        return outcome
+    with nullcontext() if dry_run else _held(sandbox), _told(sandbox), Tree(sandbox.lowers[0]) as tree:
+        if not dry_run and pending(sandbox.work):
+            outcome.refused.update(_finish(sandbox, tree))
+            outcome.finished = True
+        journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=private.prefix(
+            sandbox.upper, userxattr=bool(sandbox.flags & USERXATTR)))
+        with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:
+            layout = Layout(sandbox, view, base, tree, journal.prefix, _find_changes(sandbox, view, base))
+            layout.look()
+            _choose(layout, paths, ask)
+            outcome.refused.update(choice.refuse(layout, force=force))
+            outcome.done = list(layout.chosen.values())
+            if not dry_run:
+                _carry_out(layout, journal, outcome, progress)
+    return outcome
+
+
+@contextmanager
+def _held(sandbox: Sandbox) -> Iterator[None]:
+    """Locks the sandbox, and the one whose upper is to be changed if it lies on one."""
+    with ExitStack() as stack:
+        stack.enter_context(sandbox.change())
+        if sandbox.metadata.parent:
+            parent = Sandbox.open(sandbox.metadata.parent)
+            stack.enter_context(parent.lock())
+            others = [name for name in parent.forks() if name != sandbox.name]
+            if others:
+                raise Failure(str(parent), f"also a lower of {', '.join(others)}", "remove these first")
+        yield
+
+
+@contextmanager
+def _told(sandbox: Sandbox) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = str(error.filename) if error.filename is not None else ""
+        if PREFIX in name:
+            name = "a new object"
+        raise errors.from_os_error(f"{sandbox}: commit: {name}".removesuffix(": "), error) from error
+
+
+def _find_changes(sandbox: Sandbox, view: View, base: View) -> dict[str, Change]:
+    found = changes(view, base, sandbox.mount)
+    if _join_other_names(sandbox, view, base, found):
+        found = changes(view, base, sandbox.mount)
+    by_path = {change.path: change for change in found}
+    root = by_path.get(sandbox.mount)
+    if root is not None and {"owner", "group"} & {*root.metadata}:
+        del by_path[sandbox.mount]  # an upper that another user has made
+    return by_path
+
+
+def _join_other_names(sandbox: Sandbox, view: View, base: View, found: list[Change]) -> bool:
+    """Brings names into the upper that only lowers have, of files that were changed by another name.
+
+    The view looks such a file up when it is asked for the name; which names there are only the lower can tell.
+    """
+    wanted = {change.old.identity for change in found if change.kind is Kind.MODIFIED and change.old is not None
+              and change.old.is_file and change.old.nlink > 1}
+    if not wanted:
+        return False
+    joined = False
+    todo = [sandbox.mount]
+    while todo:
+        here = todo.pop()
+        for name in base.list(here):
+            path = f"{here.rstrip('/')}/{name}"
+            status = base.find(path)
+            if status is None:
+                continue
+            if status.is_dir and status.dev == base.stat(here).dev:
+                todo.append(path)
+            elif status.identity in wanted and view.find(path) is not None:
+                joined = True
+    return joined
+
+
+def _choose(layout: Layout, paths: Sequence[str], ask: Callable[[Change], bool] | None) -> None:
+    wanted = list(layout.changes.values())
+    if paths:
+        wanted = select(wanted, paths, layout.sandbox.mount)
+    if ask is not None:
+        wanted = [change for change in wanted if ask(change)]
+    choice.choose(layout, wanted)
+
+
+# ---- doing it
+
+
+def _carry_out(layout: Layout, journal: Journal, outcome: Outcome, progress: Progress) -> None:
+    sandbox, tree = layout.sandbox, layout.tree
+    plan = Plan(layout, journal, outcome.refused.keys())
+    plan.make()
+    if not journal.steps and not journal.drops:
+        return
+    try:
+        journal.save(sandbox.work)
+        _stage(layout, plan, progress)
+        journal.phase = PLACING
+        journal.save(sandbox.work)
+    except BaseException:
+        journal.phase = STAGING
+        _take_back(journal, tree, sandbox.work)
+        raise
+    outcome.refused.update(_place_and_finish(sandbox, journal, tree))
+    outcome.done = [change for change in outcome.done if change.path not in outcome.refused]
+
+
+def _stage(layout: Layout, plan: Plan, progress: Progress) -> None:
+    """Makes every new object under its temporary name."""
+    total = sum(change.size for change in layout.chosen.values() if change.content)
+    files = sum(1 for change in layout.chosen.values() if change.content)
+    mark = f"{plan.journal.prefix}opaque" if layout.layer else ""
+    with progress(total) as advance:
+        stager = Stager(layout.view, layout.tree, layout.wanted, advance=advance, sync=files <= _SYNC_ALL,
+                        opaque=lambda path: "" if path in layout.skeleton else mark, whiteouts=plan.whiteouts,
+                        any_owner=plan.journal.any_owner)
+        stager.linked.update(layout.linked())
+        for step, path in plan.staged:
+            if path:
+                stager.stage(path, step.staged, whole=layout.roots.get(path, False))
+            else:
+                stager.whiteout(step.staged)
+            step.made = layout.tree.identity(step.staged)
+    _sync_staged(layout.tree, plan, files > _SYNC_ALL)
+
+
+def _sync_staged(tree: Tree, plan: Plan, everything: bool) -> None:
+    done = set()
+    for directory in {split(step.staged)[0] for step, _ in plan.staged}:
+        if not everything:
+            tree.sync(directory)
+            continue
+        fd = tree.directory(directory)
+        try:
+            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+            try:
+                if (device := os.fstat(readable).st_dev) not in done:
+                    kernel.syncfs(readable)
+                    done.add(device)
+            finally:
+                os.close(readable)
+        finally:
+            os.close(fd)
+
+
+def _take_back(journal: Journal, tree: Tree, work: str) -> None:
+    """Removes what was staged: nothing has happened."""
+    for step in journal.steps:
+        if step.staged:
+            tree.remove(step.staged)
+    if pending(work):
+        Journal.remove(work)
+
+
+def _finish(sandbox: Sandbox, tree: Tree) -> dict[str, str]:
+    """Brings a commit to its end that was killed; returns what it had to leave out."""
+    journal = Journal.load(sandbox.work)
+    if journal is None:
+        return {}
+    if journal.lower != tree.root:
+        raise Failure(str(sandbox), f"a commit to {journal.lower} was begun and did not end",
+                      f"give --lower {journal.lower}")
+    if journal.phase == STAGING:
+        _take_back(journal, tree, sandbox.work)
+        return {}
+    with sandbox.view(writable=True):  # nobody else uses the layer meanwhile
+        return _place_and_finish(sandbox, journal, tree)
+
+
+def _place_and_finish(sandbox: Sandbox, journal: Journal, tree: Tree) -> dict[str, str]:
+    placing = Placing(journal, tree)
+    if journal.phase == PLACING:
+        placing.place()
+        placing.sync()
+        journal.phase = PLACED
+        journal.save(sandbox.work)
+    placing.clean()
+    placing.set_attributes()
+    placing.sync()
+    with Tree(sandbox.upper) as upper:
+        empty_upper(placing, upper, sandbox.work)
+    Journal.remove(sandbox.work)
+    mount = sandbox.mount.rstrip("/")
+    return {f"{mount}/{path}": why for path, why in journal.left_out.items()}
+
+
+__all__ = ["Outcome", "commit", "pending"]

@@ -1,0 +1,154 @@
+"""Which changes a commit makes, and which it refuses.
+
+Rules: a change is refused whole, with the reason, before anything is done; a change that needs another one brings it
+along (a new file its new directory, a name of a file the other names, one end of a rename the other end).
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from ptoverlay.changes import Change, Kind
+from ptoverlay.commit import conflicts
+from ptoverlay.commit.layout import Layout, becomes_directory
+from ptoverlay.commit.tree import below
+from ptoverlay.view import Entry, Stat
+
+
+def choose(layout: Layout, wanted: Iterable[Change]) -> None:
+    """Takes these changes and those they need into layout.chosen."""
+    links = _links(layout.changes.values())
+    renames = [change for change in layout.changes.values() if change.kind is Kind.RENAMED and change.old_path]
+    chosen: dict[str, Change] = {}
+    todo = list(wanted)
+    while todo:
+        change = todo.pop()
+        if change.path in chosen:
+            continue
+        chosen[change.path] = change
+        todo += _other_names(change, links)
+        todo += _new_parents(layout, change)
+        if change.kind is Kind.REMOVED:  # what was in there and lives on elsewhere leaves it before
+            todo += [other for other in renames if below(other.old_path or "", change.old_path or change.path)]
+    layout.chosen = dict(sorted(chosen.items(), key=lambda item: item[0].split("/")))
+    layout.sort_out()
+
+
+def _links(changes: Iterable[Change]) -> dict[tuple[int, int], list[Change]]:
+    """Changes of files with several names, by identity."""
+    found: dict[tuple[int, int], list[Change]] = {}
+    for change in changes:
+        if change.new is not None and change.new.nlink > 1 and not change.new.is_dir:
+            found.setdefault(change.new.identity, []).append(change)
+    return found
+
+
+def _other_names(change: Change, links: dict[tuple[int, int], list[Change]]) -> list[Change]:
+    return [] if change.new is None else links.get(change.new.identity, [])
+
+
+def _new_parents(layout: Layout, change: Change) -> Iterator[Change]:
+    """Directories above it that come to be, or get another name."""
+    for path in layout.parents(change.path):
+        above = layout.changes.get(path)
+        if above is not None and (above.kind is Kind.RENAMED or becomes_directory(above)):
+            yield above
+
+
+# ---- refusing
+
+
+def refuse(layout: Layout, *, force: bool) -> dict[str, str]:
+    """Takes out of layout.chosen what cannot be or must not be, with all that needs it; returns path → reason."""
+    refused = {}
+    for path, change in layout.chosen.items():
+        why = _impossible(layout, change, force) or ("" if force else _conflict(layout, change))
+        if why:
+            refused[path] = why
+    _refuse_dependants(layout, refused)
+    for path in refused:
+        del layout.chosen[path]
+    layout.sort_out()
+    return refused
+
+
+def _refuse_dependants(layout: Layout, refused: dict[str, str]) -> None:
+    links = _links(layout.chosen.values())
+    todo = list(refused)
+    while todo:
+        path = todo.pop()
+        first = layout.chosen[path]
+        needing = [change.path for change in _other_names(first, links)]
+        if first.kind is Kind.RENAMED or becomes_directory(first):
+            needing += [other for other in layout.chosen if other != path and below(other, path)]
+        if first.kind is Kind.RENAMED and first.old_path is not None:
+            needing += [other.path for other in layout.chosen.values()
+                        if other.kind is Kind.REMOVED and below(first.old_path, other.old_path or other.path)]
+        for other in needing:
+            if other not in refused:
+                refused[other] = f"needs {path}, which is refused"
+                todo.append(other)
+
+
+def _impossible(layout: Layout, change: Change, force: bool) -> str:
+    """Why this user cannot make the change, "" if nothing is known against it."""
+    if os.geteuid() == 0:
+        return ""
+    new, old = change.new, change.old
+    if change.kind is Kind.METADATA:
+        if old is not None and old.uid != os.geteuid():
+            return f"no permission to change attributes of what belongs to user {old.uid}"
+    else:
+        parent = layout.now(layout.parent(change.path))
+        if parent is not None and layout.tree.lstat(parent) is not None and not layout.tree.writable(parent):
+            return f"no permission to change {layout.parent(change.path)}"
+    if new is not None and not force and (change.kind is not Kind.METADATA or "owner" in change.metadata
+                                          or "group" in change.metadata) and not _own(new):
+        return f"only root can make what belongs to {new.uid}:{new.gid}"
+    if old is not None and old.is_dir and change.old_path and (change.kind is Kind.REMOVED or change.type_changed):
+        return conflicts.removable(layout.tree, layout.relative(change.old_path))
+    return ""
+
+
+def _own(status: Stat) -> bool:
+    return status.uid == os.geteuid() and status.gid in (os.getegid(), *os.getgroups())
+
+
+def _conflict(layout: Layout, change: Change) -> str:
+    """Why what the host has may not be replaced, "" if it may."""
+    held = layout.held.get(change.path)
+    base = conflicts.base_of(held.entry.upper_path, layout.prefix) if held and not held.entry.whiteout else None
+    if change.old is None or change.old_path is None:
+        return "removed on the host since" if base is not None and not _has_other_name(layout, change) else ""
+    if change.kind is Kind.RENAMED and not change.content:
+        return ""  # it is the host's object that is moved
+    if change.path == layout.sandbox.mount:
+        return ""
+    taken = conflicts.since(held.entry if held else _entry_above(layout, change.path))
+    now = os.lstat(layout.base.entry(change.old_path).lower_path)
+    if change.kind is Kind.METADATA and change.old.is_dir:
+        return conflicts.directory_changed(base, now, taken)
+    if change.old.is_dir:
+        return conflicts.tree_changed(layout.tree, layout.relative(change.old_path), taken, layout.is_moved)
+    why = conflicts.file_changed(base, now, taken)
+    if why and change.kind is Kind.METADATA and base is not None and \
+            (base.mode, base.uid, base.gid) == (now.st_mode, now.st_uid, now.st_gid):
+        return ""  # the contents are the same, and the host's attributes are what they were
+    return why
+
+
+def _has_other_name(layout: Layout, change: Change) -> bool:
+    """Whether another name of the same file is one that the lowers have too."""
+    names = layout.links.get(change.new.identity, []) if change.new is not None else []
+    return any(layout.base.find(path) is not None for path in names)
+
+
+def _entry_above(layout: Layout, path: str) -> Entry:
+    """The innermost directory of the upper that the path is in: it hides what the lowers have there."""
+    for above in layout.parents(path):
+        if above in layout.held:
+            return layout.held[above].entry
+    return layout.view.entry(layout.sandbox.mount)

@@ -1,0 +1,111 @@
+"""Tells whether the host changed something since a layer took it over.
+
+The core keeps beside a copied-up object what the lower was then: identity, mode, owner, size, mtime.  Where nothing is
+kept (whiteouts, layers of other makers) the birth time of the upper's object says when it was taken over, and the
+lower's ctime, which nobody can set, when it was last changed.
+
+Rules: in doubt it has changed; what the host and the layer have in common is no conflict, whatever the times say.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ptoverlay.commit import kernel
+from ptoverlay.commit.tree import Tree
+from ptoverlay.view import Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a lower object was at its copy-up (store_base() of csrc/view/copy_up.c); mtime in nanoseconds."""
+
+    ino: int
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+
+
+def base_of(upper: str, prefix: str) -> Base | None:
+    """What is kept beside an object of the upper; prefix: of the private attributes.  None when nothing is."""
+    try:
+        text = os.getxattr(upper, f"{prefix}ptoverlay.base", follow_symlinks=False).decode("ascii")
+        _, ino, mode, uid, gid, size, seconds, nanoseconds = text.split(":")
+        return Base(int(ino), int(mode, 8), int(uid), int(gid), int(size), int(seconds) * 10**9 + int(nanoseconds))
+    except (OSError, ValueError):
+        return None
+
+
+def since(entry: Entry) -> int | None:
+    """When the upper took the path over, in nanoseconds; None when that cannot be told."""
+    try:
+        if entry.whiteout:
+            return os.lstat(entry.upper_path).st_mtime_ns  # one inode may be the whiteout of many names: its first use
+        return kernel.birth_time(entry.upper_path)
+    except OSError:
+        return None
+
+
+def file_changed(base: Base | None, now: os.stat_result, taken: int | None) -> str:
+    """Why a lower object that is no directory must be taken as changed, "" if it has not."""
+    if base is not None:
+        if (base.ino, stat.S_IFMT(base.mode)) != (now.st_ino, stat.S_IFMT(now.st_mode)):
+            return "replaced on the host since"
+        if (base.size, base.mtime) != (now.st_size, now.st_mtime_ns):
+            return "modified on the host since"
+        if (base.mode, base.uid, base.gid) != (now.st_mode, now.st_uid, now.st_gid):
+            return "its attributes were changed on the host since"
+    if taken is None:
+        return "" if base is not None else "cannot be told from what the host has had before"
+    return "changed on the host since" if now.st_ctime_ns > taken else ""
+
+
+def directory_changed(base: Base | None, now: os.stat_result, taken: int | None) -> str:
+    """The same for the attributes of a directory, whose times say nothing about them."""
+    if base is not None:
+        same = (base.mode, base.uid, base.gid) == (now.st_mode, now.st_uid, now.st_gid)
+        return "" if same else "its attributes were changed on the host since"
+    return "changed on the host since" if taken is None or now.st_ctime_ns > taken else ""
+
+
+def tree_changed(tree: Tree, path: str, taken: int | None, left_out: Callable[[str], bool]) -> str:
+    """The same for what is about to be removed, with all that is below it; left_out: what is not removed with it."""
+    for here, status in tree.walk(path):
+        if left_out(here):
+            continue
+        if taken is None:
+            return "cannot be told from what the host has had before"
+        if status.st_ctime_ns > taken:
+            return "changed on the host since" if here == path else f"{here} was changed on the host since"
+    return ""
+
+
+def removable(tree: Tree, path: str) -> str:
+    """Why a tree cannot be removed by this user, "" if it can."""
+    for here, status in tree.walk(path):
+        if stat.S_ISDIR(status.st_mode) and status.st_uid != os.geteuid() and not tree.writable(here):
+            return f"no permission to remove what is in {here or '.'}"
+    return ""
+
+
+def signature(tree: Tree, path: str, left_out: Callable[[str], bool]) -> str | None:
+    """What is there, so that any change shows; None: nothing.  Renaming it does not show."""
+    digest = hashlib.sha256()
+    found = False
+    for here, status in tree.walk(path):
+        if left_out(here):
+            continue
+        found = True
+        shown = (here[len(path):], status.st_dev, status.st_ino, stat.S_IFMT(status.st_mode))
+        if not stat.S_ISDIR(status.st_mode):
+            shown = (*shown, status.st_size, status.st_mtime_ns)  # type: ignore[assignment]
+        digest.update(repr(shown).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest() if found else None

@@ -1,0 +1,64 @@
+"""System calls that the os module lacks: renameat2(2), syncfs(2), the birth time of statx(2), and the clone of a file.
+
+Rules: only wrappers; each raises OSError with the kernel's errno.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import struct
+
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+
+_AT_FDCWD = -100
+_AT_SYMLINK_NOFOLLOW = 0x100
+_STATX_BTIME = 0x800
+_STATX_SIZE = 256
+_MASK_AT, _BTIME_AT = 0, 80  # offsets in struct statx, linux/stat.h
+_FICLONE = 0x40049409  # linux/fs.h
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, name: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name)
+
+
+def rename2(from_fd: int, from_name: str, to_fd: int, to_name: str, flags: int) -> None:
+    """renameat2(2).  EINVAL where the file system cannot do what the flags ask for."""
+    _check(_libc.renameat2(from_fd, os.fsencode(from_name), to_fd, os.fsencode(to_name), flags), to_name)
+
+
+def syncfs(fd: int) -> None:
+    """Everything of the file system that holds `fd` is on the disk when this returns."""
+    _check(_libc.syncfs(fd), "file system")
+
+
+def birth_time(path: str) -> int | None:
+    """When the object itself (not what a symlink names) came to be, in nanoseconds; None where the file system does not
+    tell."""
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    _check(_libc.statx(_AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, buffer), path)
+    if not struct.unpack_from("=I", buffer, _MASK_AT)[0] & _STATX_BTIME:
+        return None
+    seconds, nanoseconds = struct.unpack_from("=qI", buffer, _BTIME_AT)
+    return int(seconds) * 10**9 + int(nanoseconds)
+
+
+def clone(source: int, target: int) -> bool:
+    """Lets two files share their data blocks (ioctl_ficlone(2)); False where that cannot be."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        return False
+    return True

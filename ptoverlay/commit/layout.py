@@ -1,0 +1,204 @@
+"""Where the objects of a commit are: in the view, on the host before the first step, in the upper.
+
+The host's path of an object is its path in the view of the lowers ("old path"), since the topmost lower of that view is
+what is changed.  Paths with a slash at the start are the view's; steps have them relative to the lower.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ptoverlay.changes import Change, Kind
+from ptoverlay.commit.tree import Tree, below, join, split
+from ptoverlay.sandbox import Sandbox
+from ptoverlay.view import Entry, View
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An entry of the upper."""
+
+    path: str
+    entry: Entry
+    status: os.stat_result
+
+    @property
+    def is_dir(self) -> bool:
+        return self.entry.upper == stat.S_IFDIR
+
+
+def becomes_directory(change: Change) -> bool:
+    """Whether there is a directory afterwards that was not there before."""
+    return change.new is not None and change.new.is_dir and (change.kind is Kind.ADDED or change.type_changed)
+
+
+@dataclass
+class Layout:
+    """What is known of the layers while the steps are found.
+
+    changes: all of them by path; held: all that the upper has, by path, top down; links: by identity, the names that
+    the upper has of files with several; chosen: what is to be committed; moves: new path → old path of what is renamed
+    on the host; roots: directories that are made with all that is in them, True: whatever it is; skeleton: directories
+    that only lowers below the topmost have, and that are made there to merge with them.
+    """
+
+    sandbox: Sandbox
+    view: View
+    base: View
+    tree: Tree
+    prefix: str
+    changes: dict[str, Change]
+    held: dict[str, Held] = field(default_factory=dict)
+    links: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    chosen: dict[str, Change] = field(default_factory=dict)
+    moves: dict[str, str] = field(default_factory=dict)
+    roots: dict[str, bool] = field(default_factory=dict)
+    skeleton: set[str] = field(default_factory=set)
+
+    @property
+    def layer(self) -> bool:
+        """Whether what is changed is a layer itself, with others below it."""
+        return len(self.sandbox.lowers) > 1
+
+    def look(self) -> None:
+        """Finds everything that the upper has."""
+        todo = [self.sandbox.mount]
+        while todo:
+            here = todo.pop()
+            for name, kind in self.view.upper_list(here):
+                path = join_absolute(here, name)
+                held = Held(path, entry := self.view.entry(path), os.lstat(entry.upper_path))
+                self.held[path] = held
+                if kind == stat.S_IFDIR:
+                    todo.append(path)
+                elif not entry.whiteout and held.status.st_nlink > 1:
+                    self.links.setdefault(self.view.stat(path).identity, []).append(path)
+
+    # ---- paths
+
+    def relative(self, path: str) -> str:
+        """A path of the view as steps have it."""
+        return "" if path == self.sandbox.mount else self.sandbox.relative(path)
+
+    def shown(self, relative: str) -> str:
+        """The other way round."""
+        return join_absolute(self.sandbox.mount, relative) if relative else self.sandbox.mount
+
+    def above(self, path: str) -> Iterator[str]:
+        """The path and those above it, up to below the mount point."""
+        top = len(self.sandbox.mount.rstrip("/"))
+        while len(path) > top:
+            yield path
+            path = split(path)[0]
+
+    def parents(self, path: str) -> Iterator[str]:
+        """The directories that the path is in, up to below the mount point."""
+        return self.above(split(path)[0])
+
+    def parent(self, path: str) -> str:
+        return split(path)[0] or "/"
+
+    # ---- places on the host
+
+    def sort_out(self) -> None:
+        """Tells what of the chosen is renamed on the host, and which directories are made with all that is in them."""
+        self.moves, self.roots, self.skeleton = {}, {}, set()
+        for change in self.chosen.values():
+            if change.kind is Kind.RENAMED and change.old_path is not None:
+                if self.can_move(change):
+                    self.moves[change.path] = change.old_path
+                elif change.new is not None and change.new.is_dir:
+                    self.roots[change.path] = True
+        for change in self.chosen.values():
+            if becomes_directory(change) and not self.inside_root(change.path):
+                self.roots[change.path] = False
+        if self.layer:
+            self.find_skeleton()
+
+    def can_move(self, change: Change) -> bool:
+        if self.layer or change.content or change.old_path is None:
+            return False
+        status = self.tree.lstat(self.relative(change.old_path))
+        return status is not None and status.st_dev == self.device(change.path)
+
+    def device(self, path: str) -> int:
+        """st_dev of the nearest directory that the host has above a path of the view."""
+        for above in (*self.parents(path), self.sandbox.mount):
+            status = self.tree.lstat(self.relative(self.moves.get(above, above)))
+            if status is not None and stat.S_ISDIR(status.st_mode):
+                return status.st_dev
+        return 0
+
+    def find_skeleton(self) -> None:
+        for path, change in self.chosen.items():
+            missing = [above for above in self.parents(path)
+                       if above not in self.chosen and self.tree.lstat(self.relative(above)) is None]
+            directory = change.new is not None and change.new.is_dir
+            if change.kind is Kind.METADATA and directory and not self.on_lower(change):
+                missing.append(path)
+            self.skeleton.update(above for above in missing if not self.inside_root(above))
+        for path in sorted(self.skeleton):
+            if not self.inside_root(path):
+                self.roots[path] = False
+
+    def inside_root(self, path: str) -> bool:
+        """Whether an object is made together with a directory above it."""
+        for above in self.parents(path):
+            if above in self.moves:
+                return False
+            if above in self.roots:
+                return True
+        return False
+
+    def wanted(self, path: str) -> bool:
+        """Whether an object of a new directory is made with it: what is renamed comes there by itself."""
+        return (path in self.chosen or path in self.skeleton) and path not in self.moves
+
+    def now(self, directory: str) -> str | None:
+        """Where the host has this directory of the view before the first step, None: nowhere yet."""
+        for above in self.above(directory):
+            if above in self.moves:
+                return self.relative(self.moves[above] + directory[len(above):])
+            if above in self.roots:
+                return None
+        return self.relative(directory)
+
+    def later(self, old_path: str) -> str:
+        """Where in the view something is afterwards that the host has at this old path, if it is there at all."""
+        best = ""
+        for new, old in self.moves.items():
+            if below(old_path, old) and len(old) > len(self.moves.get(best, "")):
+                best = new
+        return best + old_path[len(self.moves[best]):] if best else old_path
+
+    def is_moved(self, relative: str) -> bool:
+        """Whether something on the host is renamed, or in what is."""
+        path = self.shown(relative)
+        return any(below(path, old) for old in self.moves.values())
+
+    def on_lower(self, change: Change) -> bool:
+        """Whether the object is on the lower that is changed, and not on one below it."""
+        return change.old_path is not None and self.tree.lstat(self.relative(change.old_path)) is not None
+
+    def linked(self) -> dict[tuple[int, int], str]:
+        """By identity, where the host has a file already that only gets more names."""
+        found = {}
+        for identity, paths in self.links.items():
+            for path in paths:
+                change = self.changes.get(path)
+                parent = self.now(self.parent(path))
+                if (change is None or not change.content) and parent is not None:
+                    there = join(parent, split(path)[1])
+                    if self.tree.lstat(there) is not None and not self.is_moved(there):
+                        found[identity] = there
+                        break
+        return found
+
+
+def join_absolute(directory: str, name: str) -> str:
+    return f"{directory.rstrip('/')}/{name}"

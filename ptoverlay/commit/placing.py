@@ -1,0 +1,235 @@
+"""Carries the steps of a journal out, and finishes a commit whose objects are all in place.
+
+Every function here can be called again after it was killed anywhere, and then does what is left.
+
+Rules: an object that a step puts somewhere is known by its identity; what is found there must be what the journal says,
+else the step is left out and nothing of the host's is lost; what was renamed is never thrown away, it goes back.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+
+from ptoverlay.commit import attributes, kernel
+from ptoverlay.commit.conflicts import signature
+from ptoverlay.commit.journal import ATTRIBUTES, PUT, REMOVE, TAKE, Drop, Journal, Step
+from ptoverlay.commit.tree import Tree, below, split
+
+_CHANGED = "changed on the host meanwhile"
+_ASIDE = ".old"  # for file systems that cannot exchange two names
+
+
+class Placing:
+    """The steps of one journal on one tree."""
+
+    def __init__(self, journal: Journal, tree: Tree) -> None:
+        self.journal = journal
+        self.tree = tree
+        self._ends = {tuple(step.made): step.path for step in journal.steps if step.kind == PUT and step.made}
+        self._taken = {step.temporary: step for step in journal.steps if step.kind == TAKE}
+
+    # ---- placing ----
+
+    def place(self) -> None:
+        """Carries out all steps but those that wait for the end."""
+        for step in self.journal.steps:
+            if step.kind != ATTRIBUTES and not self.left_out(step.path):
+                {TAKE: self.take, PUT: self.put, REMOVE: self.remove}[step.kind](step)
+
+    def left_out(self, path: str) -> bool:
+        return any(below(path, top) for top in self.journal.left_out)
+
+    def leave_out(self, path: str, why: str = _CHANGED) -> None:
+        self.journal.left_out[path] = why
+
+    def take(self, step: Step) -> None:
+        tree = self.tree
+        end = self._ends[tuple(step.made or ())]
+        if step.made in (tree.identity(step.temporary), tree.identity(end)):
+            return
+        if tree.identity(step.path) == step.made:
+            tree.rename(step.path, step.temporary, kernel.RENAME_NOREPLACE)
+        else:
+            self.leave_out(end)
+
+    def put(self, step: Step) -> None:
+        tree = self.tree
+        if tree.identity(step.path) == step.made:
+            return
+        if tree.identity(step.temporary) != step.made or tree.lstat(split(step.path)[0]) is None or \
+                signature(tree, step.path, lambda _: False) != step.found:
+            self.leave_out(step.path)
+        else:
+            self.replace(step.temporary, step.path)
+
+    def remove(self, step: Step) -> None:
+        tree = self.tree
+        found = signature(tree, step.path, lambda _: False)
+        if step.staged and tree.identity(step.path) == step.made:
+            return
+        if found != step.found and (found is not None or step.staged):
+            self.leave_out(step.path)
+        elif step.staged:
+            self.replace(step.temporary, step.path)
+        elif found is not None:
+            tree.rename(step.path, step.temporary, kernel.RENAME_NOREPLACE)
+
+    def replace(self, temporary: str, path: str) -> None:
+        """Moves an object to its place by one rename; what was there has its name then, or is gone if it was a file."""
+        tree = self.tree
+        there = tree.lstat(path)
+        if there is None:
+            tree.rename(temporary, path, kernel.RENAME_NOREPLACE)
+            return
+        coming = tree.lstat(temporary)
+        if coming is not None and not stat.S_ISDIR(there.st_mode) and not stat.S_ISDIR(coming.st_mode):
+            tree.rename(temporary, path)
+            if tree.lstat(temporary) is not None:  # two names of one file: rename(2) does nothing
+                tree.remove(temporary)
+            return
+        try:
+            tree.rename(temporary, path, kernel.RENAME_EXCHANGE)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            tree.rename(path, temporary + _ASIDE)
+            tree.rename(temporary, path)
+
+    # ---- the end ----
+
+    def clean(self) -> None:
+        """Removes what was replaced, and what has not found its place."""
+        for step in self.journal.steps:
+            if step.kind not in (PUT, REMOVE):
+                continue
+            taken = self._taken.get(step.temporary)
+            if taken is not None and self.tree.identity(step.temporary) == taken.made:
+                self.go_back(taken)
+                continue
+            self.tree.remove(step.temporary)
+            self.tree.remove(step.temporary + _ASIDE)
+
+    def go_back(self, taken: Step) -> None:
+        try:
+            self.tree.rename(taken.temporary, taken.path, kernel.RENAME_NOREPLACE)
+        except OSError as error:
+            self.leave_out(self._ends[tuple(taken.made or ())],
+                           f"{_CHANGED}; it is now {taken.temporary}: {error.strerror}")
+
+    def set_attributes(self) -> None:
+        for step in self.journal.steps:
+            if step.kind != ATTRIBUTES or step.attributes is None or self.left_out(step.path):
+                continue
+            if self.tree.identity(step.path) == step.made:
+                attributes.apply(self.tree, step.path, step.attributes, any_owner=self.journal.any_owner)
+            else:
+                self.leave_out(step.path)
+        for path, mtime in sorted(self.journal.times.items(), reverse=True):
+            status = self.tree.lstat(path)
+            if status is not None and stat.S_ISDIR(status.st_mode) and not self.left_out(path):
+                with self.tree.handle(path) as handle:
+                    _set_time(handle, status.st_atime_ns, mtime)
+
+    def sync(self) -> None:
+        """Every name that has changed is on the disk when this returns."""
+        for path in {split(name)[0] for step in self.journal.steps for name in (step.path, step.temporary) if name}:
+            if self.tree.lstat(path) is not None:
+                self.tree.sync(path)
+
+
+def _set_time(path: str, atime: int, mtime: int) -> None:
+    try:
+        os.utime(path, ns=(atime, mtime))
+    except PermissionError:
+        pass  # another's directory, in which this user may make names: its time is now, as after any change
+
+
+# ---- the upper
+
+
+def empty_upper(placing: Placing, upper: Tree, work: str) -> None:
+    """Takes what was committed out of the upper."""
+    journal = placing.journal
+    gone = set()
+    for drop in journal.drops:
+        if placing.left_out(drop.path):
+            continue
+        status = upper.lstat(drop.path)
+        if status is None or status.st_ino != drop.found[0]:
+            continue
+        if drop.directory:
+            _drop_directory(upper, drop, journal.prefix)
+        elif [status.st_ino, status.st_size, status.st_mtime_ns] == drop.found:
+            gone.add(status.st_ino)
+            _remove_name(upper, drop.path, directory=False)
+    _forget_links(journal, work, gone)
+
+
+def _drop_directory(upper: Tree, drop: Drop, prefix: str) -> None:
+    """Removes it if it is empty, else it merges with what the lower has under its name."""
+    with upper.handle(drop.path) as handle:
+        for name in ("redirect", "opaque"):
+            _with_permission(handle, partial(_remove_mark, handle, prefix + name))
+    try:
+        _remove_name(upper, drop.path, directory=True)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+
+
+def _remove_mark(handle: str, name: str) -> None:
+    try:
+        if os.getxattr(handle, name) != b"x":  # which says that whiteouts in it are files with an attribute
+            os.removexattr(handle, name)
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+            raise
+
+
+def _remove_name(upper: Tree, path: str, *, directory: bool) -> None:
+    """Removes a name; the times of the directory it is in stay, and its mode does not matter."""
+    with upper.handle(split(path)[0]) as parent:
+        before = os.stat(parent)
+        name = os.path.join(parent, split(path)[1])
+        _with_permission(parent, partial(os.rmdir if directory else os.unlink, name))
+        os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _with_permission(directory: str, action: Callable[[], None]) -> None:
+    """Does something that needs write permission on a directory of ours, which may not give it."""
+    try:
+        action()
+    except PermissionError:
+        mode = stat.S_IMODE(os.stat(directory).st_mode)
+        os.chmod(directory, mode | stat.S_IRWXU)
+        try:
+            action()
+        finally:
+            os.chmod(directory, mode)
+
+
+def _forget_links(journal: Journal, work: str, gone: set[int]) -> None:
+    """What WORK/links holds (csrc/view/links.c) about files that are in the lower now."""
+    links = os.path.join(work, "links")
+    try:
+        names = os.listdir(links)
+    except FileNotFoundError:
+        return
+    for name in names:
+        path = os.path.join(links, name)
+        status = os.lstat(path)
+        if not name.endswith(".removed") and status.st_ino in gone and status.st_nlink == 1:
+            os.unlink(path)
+    for device, inode in journal.removed_links:
+        path = os.path.join(links, f"{device:x}-{inode:x}.removed")
+        try:
+            count = os.lstat(path).st_size
+            os.truncate(path, count - 1) if count > 1 else os.unlink(path)
+        except FileNotFoundError:
+            continue

@@ -1,0 +1,194 @@
+"""A tree on the host that is being changed: names are reached from the descriptor of its root.
+
+Paths are relative to the root, "" is the root itself.
+
+Rules: no symbolic link is ever followed, so nothing outside the tree can be reached however it is changed meanwhile;
+a file that has a name is complete.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from ptoverlay.commit import kernel
+from ptoverlay.remove import remove_tree
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def split(path: str) -> tuple[str, str]:
+    """The directory and the last name of a path."""
+    parent, _, name = path.rpartition("/")
+    return parent, name
+
+
+def join(parent: str, name: str) -> str:
+    return f"{parent}/{name}" if parent else name
+
+
+def below(path: str, top: str) -> bool:
+    """Whether the path is `top` or lies below it."""
+    return not top or path == top or path.startswith(f"{top}/")
+
+
+class Tree:
+    """A tree that is changed by name.  All methods raise OSError."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._last: tuple[str, int] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the descriptors."""
+        self._forget()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _forget(self) -> None:
+        """A directory may have another name from now on."""
+        if self._last is not None:
+            os.close(self._last[1])
+            self._last = None
+
+    # ---- reaching
+
+    def directory(self, path: str) -> int:
+        """A descriptor of the directory, the caller's to close; good for *at calls only."""
+        fd = os.open(".", _DIRECTORY, dir_fd=self._fd)
+        for name in path.split("/") if path else ():
+            try:
+                below_fd = os.open(name, _DIRECTORY, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = below_fd
+        return fd
+
+    def at(self, path: str) -> tuple[int, str]:
+        """Directory descriptor (good until the next call of a method) and name."""
+        parent, name = split(path)
+        if self._last is None or self._last[0] != parent:
+            fd = self.directory(parent)
+            self._forget()
+            self._last = parent, fd
+        return self._last[1], name or "."
+
+    def real(self, path: str) -> str:
+        """A path for calls that take no descriptor, good until the next call of a method; it may name a symlink."""
+        fd, name = self.at(path)
+        return f"/proc/self/fd/{fd}/{name}"
+
+    @contextmanager
+    def handle(self, path: str) -> Iterator[str]:
+        """A path that leads to the object itself, never to what a symlink names, for as long as the context lasts."""
+        fd, name = self.at(path)
+        handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        try:
+            yield f"/proc/self/fd/{handle}"
+        finally:
+            os.close(handle)
+
+    # ---- looking
+
+    def lstat(self, path: str) -> os.stat_result | None:
+        """None when there is no such name."""
+        try:
+            fd, name = self.at(path)
+            return os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a symlink where a directory was
+                return None
+            raise
+
+    def identity(self, path: str) -> list[int] | None:
+        """[st_dev, st_ino], None when there is no such name."""
+        status = self.lstat(path)
+        return None if status is None else [status.st_dev, status.st_ino]
+
+    def writable(self, path: str) -> bool:
+        """Whether names can be made and removed in this directory."""
+        fd, name = self.at(path)
+        return os.access(name, os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True)
+
+    def walk(self, path: str) -> Iterator[tuple[str, os.stat_result]]:
+        """The object and all below it, directories before what they hold."""
+        todo = [path]
+        while todo:
+            here = todo.pop()
+            status = self.lstat(here)
+            if status is None:
+                continue
+            yield here, status
+            if stat.S_ISDIR(status.st_mode):
+                todo += (join(here, name) for name in self.names(here))
+
+    def names(self, path: str) -> list[str]:
+        """Sorted backwards, so that a stack gives them in order."""
+        fd, name = self.at(path)
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        try:
+            return sorted(os.listdir(handle), reverse=True)
+        finally:
+            os.close(handle)
+
+    # ---- changing
+
+    def rename(self, old: str, new: str, flags: int = 0) -> None:
+        """renameat2(2); without flags a file replaces a file."""
+        target, new_name = self.at(new)
+        target = os.dup(target)
+        try:
+            source, old_name = self.at(old)
+            if flags:
+                kernel.rename2(source, old_name, target, new_name, flags)
+            else:
+                os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
+        finally:
+            os.close(target)
+        self._forget()
+
+    def link(self, old: str, new: str) -> None:
+        """link(2), of the object itself."""
+        target, new_name = self.at(new)
+        target = os.dup(target)
+        try:
+            source, old_name = self.at(old)
+            os.link(old_name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+        finally:
+            os.close(target)
+
+    def remove(self, path: str) -> None:
+        """Removes the object and all below it; that it is not there is no error."""
+        status = self.lstat(path)
+        if status is None:
+            return
+        fd, name = self.at(path)
+        if stat.S_ISDIR(status.st_mode):
+            remove_tree(f"/proc/self/fd/{fd}/{name}")
+        else:
+            os.unlink(name, dir_fd=fd)
+
+    def sync(self, path: str) -> None:
+        """The names of the directory are on the disk when this returns."""
+        fd, name = self.at(path)
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
