@@ -98,9 +98,12 @@ int pto_open(pto_view *view, const char *path, int flags, unsigned mode) {
     API api;
     struct open_plan plan;
     bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
-    int error = api_begin(&api, view, path, follow_flag(follow));
+    /* As in calls/open.c: with O_CREAT a trailing slash is EISDIR whatever is there. */
+    int error = api_begin(&api, view, path, follow_flag(follow) | (flags & O_CREAT ? WALK_PARENT : 0));
     if (!error)
         error = covered(&api);
+    if (!error && (flags & O_CREAT) && api.loc.slash)
+        error = -EISDIR;
     if (!error)
         error = view_open(view, &api.loc, flags, mode, &view->own, &plan);
     if (error)

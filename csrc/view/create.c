@@ -227,10 +227,11 @@ int view_mknod(pto_view *view, const struct location *loc, mode_t mode, dev_t de
         return -EPERM;
     if (type == S_IFLNK)
         return -EINVAL;
+    int error = may_create(loc->overlay, loc, cred);
+    if (error)
+        return error;
     bool whiteout = type == S_IFCHR && dev == makedev(0, 0);   /* would remove a name: not made by the kernel's either */
-    if (whiteout)
-        return -EPERM;
-    if ((type == S_IFCHR || type == S_IFBLK) && !capable(cred, CAP_MKNOD))
+    if (whiteout || ((type == S_IFCHR || type == S_IFBLK) && !capable(cred, CAP_MKNOD)))
         return -EPERM;
     return create(loc, &(struct creation){.mode = type | (mode & 07777), .dev = dev}, cred, &made);
 }
