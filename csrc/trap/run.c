@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "landlock.h"
 #include "run.h"
 #include "start.h"
 
@@ -118,6 +119,7 @@ static bool yama_restricts(void) {
 
 static int run_by(struct run *run, int trap) {
     memset(run->result, 0, sizeof *run->result);
+    run->result->landlock = run->landlock >= 0;
     run->result->trap = trap;
     return trap == PTO_TRAP_NOTIFY ? notify_run(run) : ptrace_run(run);
 }
@@ -166,6 +168,7 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
         .view = view,
         .command = command,
         .result = result,
+        .landlock = -1,
         .trace_fd = command->trace_fd,
         .trace_lock = PTHREAD_MUTEX_INITIALIZER,
     };
@@ -180,7 +183,10 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
     run.session.flags = command->flags;
     run.session.message_fd = command->message_fd;
     run.session.stats = &result->stats;
+    run.landlock = landlock_open(view);
     int err = run_on_thread(&run);
+    if (run.landlock >= 0)
+        close(run.landlock);
     session_clear(&run.session);
     add_view_stats(&result->stats, &before, view_stats(view));
     slot_release(run.slot);

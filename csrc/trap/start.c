@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "landlock.h"
 #include "start.h"
 
 #define STATUS_NEVER_RAN 127
@@ -38,13 +39,15 @@ bool start_has_capability(int capability) {
 }
 
 /* Without CAP_SYS_ADMIN a filter needs no_new_privs (seccomp(2)).  Otherwise it stays off: programs can see it. */
+static int gain_right(void) {
+    return !start_has_capability(CAP_SYS_ADMIN) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
 static int install_filter(const struct filter *filter, unsigned flags) {
     struct sock_fprog program = {
         .len = (unsigned short)filter->length,
         .filter = (struct sock_filter *)filter->code,
     };
-    if (!start_has_capability(CAP_SYS_ADMIN) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-        return -errno;
     long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
     return fd < 0 ? -errno : (int)fd;
 }
@@ -82,7 +85,13 @@ static _Noreturn void give_up(int fd, int stage, int error) {
 }
 
 /* Stage NONE carries the listener. */
-static _Noreturn void child(const struct pto_command *command, const struct filter *filter, unsigned flags, int fd) {
+static _Noreturn void child(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
+    const struct pto_command *command = run->command;
+    int error = gain_right();
+    if (error)
+        give_up(fd, PTO_STAGE_SETUP, -error);
+    if (run->landlock >= 0)
+        (void)landlock_enter(run->landlock);   /* a second line of defence: without it the first holds */
     int listener = install_filter(filter, flags);
     if (listener < 0)
         give_up(fd, PTO_STAGE_SETUP, -listener);
@@ -115,7 +124,7 @@ int start_fork(struct run *run, const struct filter *filter, unsigned filter_fla
         close(go[1]);   /* so that the supervisor's death ends the wait */
         if (read(go[0], &byte, 1) != 1)
             _exit(STATUS_NEVER_RAN);
-        child(run->command, filter, filter_flags, report[1]);
+        child(run, filter, filter_flags, report[1]);
     }
     int error = errno;
     close(go[0]);
@@ -144,7 +153,7 @@ int start_listening(struct run *run, const struct filter *filter, unsigned filte
         return run_fail(run, PTO_STAGE_SETUP, errno, "pipe", NULL);
     pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0)
-        child(run->command, filter, filter_flags, report[1]);
+        child(run, filter, filter_flags, report[1]);
     int error = errno;
     *start = (struct start){.pid = pid > 0 ? pid : 0, .go = -1, .report = report[0], .report_in = report[1]};
     return pid < 0 ? run_fail(run, PTO_STAGE_SETUP, error, "clone", NULL) : wait_for_listener(run, start);

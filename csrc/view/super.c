@@ -238,6 +238,30 @@ void view_unlock(pto_view *view) {
     pthread_mutex_unlock(&view->lock);
 }
 
+bool view_covers_all(const pto_view *view) {
+    const struct place *root = view->n_places ? &view->places[view->n_places - 1] : NULL;
+    return root && root->length == 0 && root->overlay;
+}
+
+static const char *layer_root(const struct layer *layer) {
+    return layer->length ? layer->root : "/";
+}
+
+const char *view_writable(const pto_view *view, size_t i) {
+    for (size_t n = 0; n < view->n_overlays; n++) {
+        const struct overlay *ovl = view->overlays[n];
+        if (!has_upper(ovl))
+            continue;
+        if (i < 2)
+            return i == 0 ? layer_root(&ovl->layers[0]) : ovl->work_root;
+        i -= 2;
+    }
+    for (size_t n = 0; n < view->n_places; n++)
+        if (view->places[n].kind == PTO_DIRECT && i-- == 0)
+            return view->places[n].path;
+    return NULL;
+}
+
 struct pto_stats *view_stats(pto_view *view) {
     return &view->stats;
 }

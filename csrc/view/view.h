@@ -173,6 +173,11 @@ ssize_t view_iterate(pto_view *view, const struct location *loc, uint64_t *pos, 
 /* True when getdents of this directory may be passed to the real one: nothing above it, nothing hidden in it. */
 bool view_dir_is_real(pto_view *view, const struct location *loc);
 
+/* True when an overlay covers all but direct places. */
+bool view_covers_all(const pto_view *view);
+/* Where a tracee may have to write by itself: real paths of uppers, work directories and direct places. NULL after the last. */
+const char *view_writable(const pto_view *view, size_t i);
+
 /* Counters that the run reports. */
 struct pto_stats *view_stats(pto_view *view);
 /* Changes whenever a directory moved or went away: what was derived from a real path may be stale. */

@@ -1,0 +1,82 @@
+/* landlock.c - the kernel's own guard behind the trap: where the tracees can write by themselves, whatever they do.
+ *
+ * A tracee of ours opens files of the upper and of direct places; every other change is the supervisor's to make.  So
+ * the tracees are forbidden to write, make, rename and remove anywhere else (landlock(7)), and a call that raced or slipped past changes nothing
+ * on the host.  Landlock does not know chmod, chown, times and attributes.
+ *
+ * Rules: only where an overlay covers the whole file system, since Landlock can allow below a directory but not forbid below one that
+ * it allows; a kernel without it, or one that refuses, is no error.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "landlock.h"
+
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ull << 13)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ull << 14)
+#endif
+
+#define OF_FILES (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
+#define OF_NAMES                                                                                                       \
+    (LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |                   \
+     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |                        \
+     LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM |                      \
+     LANDLOCK_ACCESS_FS_REFER)
+#define WITH_TRUNCATE 3   /* the ABI that has all of them; older ones would forbid moves between directories for good */
+
+static int create(uint64_t handled) {
+    struct landlock_ruleset_attr attr = {.handled_access_fs = handled};
+    int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr.handled_access_fs, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+static int allow(int ruleset, const char *path) {
+    struct stat st;
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int err = fstat(fd, &st) < 0 ? -errno : 0;
+    struct landlock_path_beneath_attr attr = {
+        .allowed_access = S_ISDIR(st.st_mode) ? OF_FILES | OF_NAMES : OF_FILES,
+        .parent_fd = fd,
+    };
+    if (!err && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0)
+        err = -errno;
+    close(fd);
+    return err;
+}
+
+int landlock_abi(void) {
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    return abi < 0 ? 0 : (int)abi;
+}
+
+int landlock_open(pto_view *view) {
+    if (!view_covers_all(view) || landlock_abi() < WITH_TRUNCATE)
+        return -ENOSYS;
+    int ruleset = create(OF_FILES | OF_NAMES);
+    const char *path;
+    for (size_t i = 0; ruleset >= 0 && (path = view_writable(view, i)); i++) {
+        int err = allow(ruleset, path);
+        if (err) {
+            close(ruleset);
+            return err;
+        }
+    }
+    return ruleset;
+}
+
+int landlock_enter(int ruleset) {
+    return syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? -errno : 0;
+}
