@@ -91,12 +91,14 @@ static int look(struct call *call, const char *link, char *target, int *kind) {
     if (*kind == OBJECT_ANONYMOUS)
         return LEADS_TO_OBJECT;
     const char *original = programs_original(call->session, target);
-    if (original)
-        memmove(target, original, strlen(original) + 1);
+    if (original) {
+        memcpy(target, original, strlen(original) + 1);
+        return LEADS_ELSEWHERE;
+    }
     int rc = view_locate(call->view, target, loc);
     if (rc < 0)
         return rc;
-    bool same = !original && loc->pass;
+    bool same = loc->pass;
     if (loc->detached) {
         *kind = OBJECT_DELETED;
         removed_path(call, target);
