@@ -1,8 +1,9 @@
-/* landlock.c - the kernel's own guard behind the trap: where the tracees can write by themselves, whatever they do.
+/* landlock.c - the kernel's own guard behind the trap: where the tracees can change something by themselves.
  *
- * A tracee of ours opens files of the upper and of direct places; every other change is the supervisor's to make.  So
- * the tracees are forbidden to write, make, rename and remove anywhere else (landlock(7)), and a call that raced or slipped past changes nothing
- * on the host.  Landlock does not know chmod, chown, times and attributes.
+ * All that is made, renamed, removed or truncated is the supervisor's to do, but for direct places.  So the tracees are
+ * forbidden that anywhere else (landlock(7)), and a call that raced or slipped past changes no name on the host.
+ * Writing to a file that is there is forbidden too where the supervisor opens every file for the tracee; else it cannot
+ * be: fifos and devices of a lower are used in place.  Landlock does not know chmod, chown, times and attributes.
  *
  * Rules: only where an overlay covers the whole file system, since Landlock can allow below a directory but not forbid below one that
  * it allows; a kernel without it, or one that refuses, is no error.
@@ -27,6 +28,7 @@
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ull << 14)
 #endif
 
+#define OF_DATA LANDLOCK_ACCESS_FS_WRITE_FILE
 #define OF_FILES (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
 #define OF_NAMES                                                                                                       \
     (LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |                   \
@@ -41,14 +43,14 @@ static int create(uint64_t handled) {
     return fd < 0 ? -errno : fd;
 }
 
-static int allow(int ruleset, const char *path) {
+static int allow(int ruleset, uint64_t handled, const char *path) {
     struct stat st;
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     int err = fstat(fd, &st) < 0 ? -errno : 0;
     struct landlock_path_beneath_attr attr = {
-        .allowed_access = S_ISDIR(st.st_mode) ? OF_FILES | OF_NAMES : OF_FILES,
+        .allowed_access = handled & (S_ISDIR(st.st_mode) ? OF_FILES | OF_NAMES : OF_FILES),
         .parent_fd = fd,
     };
     if (!err && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0)
@@ -62,13 +64,14 @@ int landlock_abi(void) {
     return abi < 0 ? 0 : (int)abi;
 }
 
-int landlock_open(pto_view *view) {
+int landlock_open(pto_view *view, bool data) {
+    uint64_t handled = (OF_FILES | OF_NAMES) & ~(data ? 0 : OF_DATA);
     if (!view_covers_all(view) || landlock_abi() < WITH_TRUNCATE)
         return -ENOSYS;
-    int ruleset = create(OF_FILES | OF_NAMES);
+    int ruleset = create(handled);
     const char *path;
     for (size_t i = 0; ruleset >= 0 && (path = view_writable(view, i)); i++) {
-        int err = allow(ruleset, path);
+        int err = allow(ruleset, handled, path);
         if (err) {
             close(ruleset);
             return err;

@@ -183,7 +183,7 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
     run.session.flags = command->flags;
     run.session.message_fd = command->message_fd;
     run.session.stats = &result->stats;
-    run.landlock = landlock_open(view);
+    run.landlock = landlock_open(view, false);
     int err = run_on_thread(&run);
     if (run.landlock >= 0)
         close(run.landlock);
