@@ -18,7 +18,8 @@
 typedef struct pto_view pto_view;
 
 /* flags of one overlay (mount options of overlayfs, Documentation/filesystems/overlayfs.rst) */
-#define PTO_READ_ONLY 1          /* "ro": nothing may be changed; an upper is then only looked at: neither it nor its work
+#define PTO_READ_ONLY                                                                                                  \
+    1          /* "ro": nothing may be changed; an upper is then only looked at: neither it nor its work
                                   * directory, which may be NULL, is locked, so a run may be using them */
 #define PTO_VOLATILE 2           /* "volatile": no sync; a crashed upper is refused */
 #define PTO_USERXATTR 4          /* "userxattr": user.overlay.* instead of trusted.overlay.* */
@@ -111,8 +112,8 @@ struct pto_result {
     int stage;                   /* PTO_STAGE_*: anything but NONE means CMD never ran */
     int error;                   /* errno that belongs to stage */
     int trap;                    /* PTO_TRAP_PTRACE or PTO_TRAP_NOTIFY: the one used */
-    int landlock;                /* 1: the kernel forbids tracees to write outside uppers and direct places, 0: it does not */
-    char message[1024];          /* "what: why" when stage is not NONE */
+    int landlock; /* 1: the kernel forbids tracees to write outside uppers and direct places, 0: it does not */
+    char message[1024]; /* "what: why" when stage is not NONE */
     struct pto_stats stats;
 };
 
@@ -167,18 +168,18 @@ int pto_removexattr(pto_view *view, const char *path, const char *name);
 /* names of a directory, each ended by a NUL, into list; returns bytes, or bytes needed if size is 0 */
 int64_t pto_list(pto_view *view, const char *path, char *list, size_t size);
 /* ---- what the layers hold under a path of the view, for tools that review, commit or ship a layer ---- */
-#define PTO_WHITEOUT 14          /* DT_WHT: the upper hides the name */
-#define PTO_ENTRY_OPAQUE 1       /* an upper directory that merges nothing below it */
-#define PTO_ENTRY_REDIRECT 2     /* an upper directory that merges lowers of another name */
-#define PTO_ENTRY_HIDDEN 4       /* a hidden place, or the view's own layer directory */
-#define PTO_ENTRY_DIRECT 8       /* no overlay covers it, or a direct place */
+#define PTO_WHITEOUT 14 /* DT_WHT: the upper hides the name */
+#define PTO_ENTRY_OPAQUE 1 /* an upper directory that merges nothing below it */
+#define PTO_ENTRY_REDIRECT 2 /* an upper directory that merges lowers of another name */
+#define PTO_ENTRY_HIDDEN 4 /* a hidden place, or the view's own layer directory */
+#define PTO_ENTRY_DIRECT 8 /* no overlay covers it, or a direct place */
 struct pto_entry {
-    uint32_t upper;              /* DT_* of readdir(3) of what the upper has, PTO_WHITEOUT, 0: nothing */
-    uint32_t lower;              /* DT_* of what lowers would show there without the upper, 0: nothing */
-    uint32_t layer;              /* topmost lower that has it, 1: the first of the list; 0: none */
-    uint32_t flags;              /* PTO_ENTRY_* */
-    char upper_path[4096];       /* real path in the upper, whether it exists or not; "" without an upper */
-    char lower_path[4096];       /* real path of what the topmost lower has, or "" */
+    uint32_t upper; /* DT_* of readdir(3) of what the upper has, PTO_WHITEOUT, 0: nothing */
+    uint32_t lower; /* DT_* of what lowers would show there without the upper, 0: nothing */
+    uint32_t layer; /* topmost lower that has it, 1: the first of the list; 0: none */
+    uint32_t flags; /* PTO_ENTRY_* */
+    char upper_path[4096]; /* real path in the upper, whether it exists or not; "" without an upper */
+    char lower_path[4096]; /* real path of what the topmost lower has, or "" */
 };
 /* Symlinks are followed in all but the last component. -ENOENT: not even a whiteout has the name. */
 int pto_entry(pto_view *view, const char *path, struct pto_entry *out);

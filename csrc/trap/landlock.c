@@ -35,7 +35,7 @@
      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |                        \
      LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM |                      \
      LANDLOCK_ACCESS_FS_REFER)
-#define WITH_TRUNCATE 3   /* the ABI that has all of them; older ones would forbid moves between directories for good */
+#define WITH_TRUNCATE 3 /* the ABI that has all of them; older ones would forbid moves between directories for good */
 
 static int create(uint64_t handled) {
     struct landlock_ruleset_attr attr = {.handled_access_fs = handled};

@@ -285,7 +285,8 @@ static int describe(struct overlay *ovl, uint32_t d, struct pto_entry *out) {
     out->upper = dentry->upper;
     out->lower = kind;
     out->layer = layer;
-    out->flags = (dentry->flags & D_OPAQUE ? PTO_ENTRY_OPAQUE : 0) | (dentry->flags & D_REDIRECT ? PTO_ENTRY_REDIRECT : 0);
+    out->flags =
+        (dentry->flags & D_OPAQUE ? PTO_ENTRY_OPAQUE : 0) | (dentry->flags & D_REDIRECT ? PTO_ENTRY_REDIRECT : 0);
     if (layer)
         error = path_absolute(&ovl->layers[layer], relative, out->lower_path);
     if (error >= 0 && has_upper(ovl))

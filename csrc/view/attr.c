@@ -121,7 +121,8 @@ static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *chan
     return error;
 }
 
-int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change, const struct cred *cred) {
+int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change,
+                 const struct cred *cred) {
     struct statx stx;
     (void)view;
     if (loc->type == 0)

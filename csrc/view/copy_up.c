@@ -47,7 +47,8 @@ static ssize_t move_chunk(int in, int out, off_t *offset, size_t size, bool *ran
     if (*ranges) {
         off_t to = *offset;
         ssize_t moved = copy_file_range(in, offset, out, &to, size, 0);
-        if (moved >= 0 || (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM))
+        if (moved >= 0 ||
+            (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM))
             return moved;
         *ranges = false;
     }
@@ -75,7 +76,8 @@ static int copy_extent(int in, int out, off_t start, off_t end, bool *ranges) {
 int copy_data(struct overlay *ovl, int in, int out, off_t size, bool whole) {
     if (size == 0)
         return 0;
-    __atomic_add_fetch(&ovl->view->stats.copied_bytes, (uint64_t)size, __ATOMIC_RELAXED);   /* ahead.c: without the lock */
+    __atomic_add_fetch(&ovl->view->stats.copied_bytes, (uint64_t)size,
+                       __ATOMIC_RELAXED);   /* ahead.c: without the lock */
     if (whole && ioctl(out, FICLONE, in) == 0)
         return 0;
     bool ranges = true;
@@ -126,7 +128,8 @@ static int set_mode(int fd, mode_t mode) {
 }
 
 static int set_times(int fd, const struct statx *stx) {
-    struct timespec times[2] = {{stx->stx_atime.tv_sec, stx->stx_atime.tv_nsec}, {stx->stx_mtime.tv_sec, stx->stx_mtime.tv_nsec}};
+    struct timespec times[2] = {{stx->stx_atime.tv_sec, stx->stx_atime.tv_nsec},
+                                {stx->stx_mtime.tv_sec, stx->stx_mtime.tv_nsec}};
     char path[FD_PATH];
     fd_path(fd, path);
     return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
@@ -241,7 +244,8 @@ static int copy_attributes_only(struct overlay *ovl, uint32_t d, int dirfd, cons
     return error;
 }
 
-static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, const char *name, const struct statx *stx) {
+static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, const char *name,
+                     const struct statx *stx) {
     bool lacks = at(ovl, d)->flags & D_METACOPY;
     CLOSE_FD in = open_lower(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (in < 0)
@@ -272,7 +276,8 @@ static int make_node(struct overlay *ovl, uint32_t d, const char *work, const st
     if (type == S_IFDIR)
         return mkdirat(ovl->work, work, 0700) < 0 ? -errno : 0;
     if (type != S_IFLNK)
-        return mknodat(ovl->work, work, type | 0600, makedev(stx->stx_rdev_major, stx->stx_rdev_minor)) < 0 ? -errno : 0;
+        return mknodat(ovl->work, work, type | 0600, makedev(stx->stx_rdev_major, stx->stx_rdev_minor)) < 0 ? -errno
+                                                                                                            : 0;
     ssize_t length = dentry_readlink(ovl, d, target, sizeof target);
     if (length < 0 || length >= (ssize_t)sizeof target)
         return length < 0 ? (int)length : -ENAMETOOLONG;

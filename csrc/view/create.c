@@ -40,7 +40,8 @@ struct given {
     bool setgid;            /* the parent gives its group */
 };
 
-static int find_given(const struct location *loc, const struct creation *creation, const struct cred *cred, struct given *given) {
+static int find_given(const struct location *loc, const struct creation *creation, const struct cred *cred,
+                      struct given *given) {
     struct statx parent;
     struct overlay *ovl = loc->overlay;
     int error = dentry_getattr(ovl, loc->parent, &parent);
@@ -92,7 +93,8 @@ int give_owner(struct overlay *ovl, int dirfd, const char *name, const struct ke
 }
 
 /* Owner and mode of what was made by the supervisor. With a default ACL the kernel has worked out the mode. */
-static int adjust(struct overlay *ovl, int dirfd, const char *name, const struct creation *creation, const struct given *given) {
+static int adjust(struct overlay *ovl, int dirfd, const char *name, const struct creation *creation,
+                  const struct given *given) {
     struct stat st;
     struct kept owner = {.uid = given->uid, .gid = given->gid, .rdev = creation->dev};
     owner.mode = (creation->mode & S_IFMT) | given->mode;
@@ -188,7 +190,8 @@ int create(const struct location *loc, const struct creation *creation, const st
     bool in_place = whiteout && !ovl->layers[0].dot_form;
     const struct cred *own = &ovl->view->own;
     bool plain = !whiteout && !given.setgid && given.uid == own->fsuid && cred->fsgid == own->fsgid &&
-                 (given.inherits || !(given.mode & ovl->view->umask) || S_ISLNK(creation->mode)) && !(given.mode & 07000);
+                 (given.inherits || !(given.mode & ovl->view->umask) || S_ISLNK(creation->mode)) &&
+                 !(given.mode & 07000);
     if (plain) {
         error = make(dir.fd, name, creation, given.mode);
         if (!error && opaque)
@@ -230,7 +233,7 @@ int view_mknod(pto_view *view, const struct location *loc, mode_t mode, dev_t de
     int error = may_create(loc->overlay, loc, cred);
     if (error)
         return error;
-    bool whiteout = type == S_IFCHR && dev == makedev(0, 0);   /* would remove a name: not made by the kernel's either */
+    bool whiteout = type == S_IFCHR && dev == makedev(0, 0); /* would remove a name: not made by the kernel's either */
     if (whiteout || ((type == S_IFCHR || type == S_IFBLK) && !capable(cred, CAP_MKNOD)))
         return -EPERM;
     return create(loc, &(struct creation){.mode = type | (mode & 07777), .dev = dev}, cred, &made);

@@ -189,7 +189,8 @@ static bool in_group(const struct cred *cred, gid_t gid) {
 }
 
 /* The order of acl_permission_check() in fs/namei.c: owner, ACL, group, others. */
-static int mode_permission(struct overlay *ovl, uint32_t d, const struct statx *stx, const struct cred *cred, unsigned mask) {
+static int mode_permission(struct overlay *ovl, uint32_t d, const struct statx *stx, const struct cred *cred,
+                           unsigned mask) {
     unsigned mode = stx->stx_mode;
     if (stx->stx_uid == cred->fsuid)
         return (mode >> 6 & mask) == mask ? 0 : -EACCES;

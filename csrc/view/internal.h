@@ -142,9 +142,9 @@ bool path_below(const char *path, size_t path_length, const char *top, size_t to
 
 /* paths.c - the path of an entry.  All return the length, or -ENAMETOOLONG. */
 int path_in_view(const struct overlay *ovl, uint32_t d, char *out);               /* absolute, "/" for the root */
-int path_in_upper(const struct overlay *ovl, uint32_t d, char *out);              /* relative to the layer, "." for the root */
+int path_in_upper(const struct overlay *ovl, uint32_t d, char *out); /* relative to the layer, "." for the root */
 int path_in_lower(const struct overlay *ovl, uint32_t d, unsigned layer, char *out);
-int path_real(const struct overlay *ovl, uint32_t d, char *out);                  /* absolute host path of the topmost object */
+int path_real(const struct overlay *ovl, uint32_t d, char *out); /* absolute host path of the topmost object */
 int path_absolute(const struct layer *layer, const char *relative, char *out);
 
 /* lookup.c */
@@ -163,7 +163,7 @@ int load_upper(struct overlay *ovl, uint32_t d);
 /* What the view shows: KIND_NONE, or a DT_* kind. */
 uint8_t shown_kind(const struct dentry *dentry);
 static inline mode_t kind_type(uint8_t kind) {
-    return (mode_t)kind << 12;   /* IFTODT(3) backwards */
+    return (mode_t)kind << 12; /* IFTODT(3) backwards */
 }
 static inline bool is_merged(const struct dentry *dentry) {
     return is_dir_kind(dentry->upper) && is_dir_kind(dentry->lower);
@@ -175,8 +175,8 @@ uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dir
 int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out);
 /* The path that a name has in one layer: below the parent's directory there (next…end are the parent's, and advance), or, for
  * a name that begins with a slash, below the layer's root. 0: the parent has no directory in this layer. */
-int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next, const struct lower_dir *end,
-                    unsigned layer, const char *name, size_t length, char *path);
+int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next,
+                    const struct lower_dir *end, unsigned layer, const char *name, size_t length, char *path);
 
 /* marks.c: whiteouts and opaque directories */
 #define DOT_PREFIX ".wh."
@@ -240,8 +240,8 @@ void kept_drop(struct overlay *ovl, uint64_t upper_ino);
 
 /* xattrs.c: private attributes. name is without the prefix: "opaque". All return bytes or -errno. */
 ssize_t private_get(const struct overlay *ovl, int fd, const char *name, void *value, size_t size);
-ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, const char *path, const char *name, void *value,
-                       size_t size);
+ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, const char *path, const char *name,
+                       void *value, size_t size);
 int private_set(const struct overlay *ovl, int fd, const char *name, const void *value, size_t size);
 int private_remove(const struct overlay *ovl, int fd, const char *name);
 /* An attribute of the topmost object, by its name on the layer. */
@@ -263,9 +263,9 @@ void fd_path(int fd, char out[FD_PATH]);
 /* An upper directory that is being changed. An ordinary user's own directory without write permission is lent it for
  * that time. */
 struct upper_dir {
-    int fd;                 /* O_PATH; -1: not open */
+    int fd; /* O_PATH; -1: not open */
     bool lent;
-    mode_t mode;            /* to give back */
+    mode_t mode; /* to give back */
 };
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir);
 void upper_dir_close(struct upper_dir *dir);
@@ -276,7 +276,7 @@ void work_remove(struct overlay *ovl, const char *name);
 /* An object in the work directory that goes away unless it was put in place. */
 struct work_object {
     struct overlay *ovl;
-    char name[WORK_NAME];   /* "": nothing to remove */
+    char name[WORK_NAME]; /* "": nothing to remove */
 };
 void work_object_drop(struct work_object *object);
 #define WORK_OBJECT __attribute__((cleanup(work_object_drop))) struct work_object
@@ -285,9 +285,9 @@ void work_object_init(struct overlay *ovl, struct work_object *object);
 int remove_tree(int dirfd, const char *name);
 int remove_children(int dirfd);
 enum placing {
-    PLACE_NEW,              /* the upper has nothing there */
-    PLACE_OVER,             /* replaces a whiteout or a file with what is no directory */
-    PLACE_EXCHANGE,         /* a directory, or what replaces one: what was there is removed afterwards */
+    PLACE_NEW, /* the upper has nothing there */
+    PLACE_OVER, /* replaces a whiteout or a file with what is no directory */
+    PLACE_EXCHANGE, /* a directory, or what replaces one: what was there is removed afterwards */
 };
 /* Moves the object from the work directory to name in dirfd, and forgets it there. */
 int work_place(struct work_object *object, int dirfd, const char *name, enum placing placing);
@@ -302,7 +302,7 @@ void close_fd(const int *fd);
 
 /* copy_up.c */
 #define KEEP_ALL (-1)
-#define KEEP_NONE_YET (-2)  /* with metacopy: the data may stay below; else like KEEP_ALL */
+#define KEEP_NONE_YET (-2) /* with metacopy: the data may stay below; else like KEEP_ALL */
 /* Moves data inside the kernel where that can be, holes kept, and sets the size. whole: a reflink will do. */
 int copy_data(struct overlay *ovl, int in, int out, off_t size, bool whole);
 /* Makes the object exist in the upper, with its data, or only its first `keep` bytes, or KEEP_*. */
@@ -355,9 +355,9 @@ void dir_changed(struct overlay *ovl, uint32_t d);
 
 /* create.c: objects that come to be */
 struct creation {
-    mode_t mode;            /* with the type */
+    mode_t mode; /* with the type */
     dev_t dev;
-    const char *target;     /* of a symlink */
+    const char *target; /* of a symlink */
 };
 /* Gives a new object of the upper its owner (uid, gid), or keeps uid, gid, mode and rdev beside it. */
 int give_owner(struct overlay *ovl, int dirfd, const char *name, const struct kept *owner);
@@ -370,9 +370,9 @@ int locate_entry(const struct location *loc, uint32_t *d);
 int needs_whiteout(struct overlay *ovl, uint32_t d);
 /* A name is about to go, and has gone: what is kept for an object goes with its last name. */
 struct last_look {
-    bool seen;              /* there is something to forget */
+    bool seen; /* there is something to forget */
     bool upper;
-    struct statx stx;       /* as the layer has it */
+    struct statx stx; /* as the layer has it */
 };
 void look_at(const struct overlay *ovl, uint32_t d, struct last_look *look);
 void forget_name(struct overlay *ovl, const struct last_look *look);

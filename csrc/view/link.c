@@ -164,7 +164,8 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
         return error;
     if (lstat(real, &st) < 0)
         return -errno;
-    struct kept owner = {.uid = cred->fsuid, .gid = parent.stx_mode & S_ISGID ? parent.stx_gid : cred->fsgid, .mode = st.st_mode};
+    struct kept owner = {
+        .uid = cred->fsuid, .gid = parent.stx_mode & S_ISGID ? parent.stx_gid : cred->fsgid, .mode = st.st_mode};
     error = give_owner(ovl, AT_FDCWD, real, &owner);
     if (error)
         return error;

@@ -23,8 +23,8 @@ struct home {
     size_t length;         /* of the layer's root */
 };
 
-static void consider(struct home *home, struct overlay *ovl, unsigned layer, const char *root, size_t root_length, bool work,
-                     const char *real, size_t length) {
+static void consider(struct home *home, struct overlay *ovl, unsigned layer, const char *root, size_t root_length,
+                     bool work, const char *real, size_t length) {
     bool better = !home->ovl || root_length > home->length || (root_length == home->length && layer < home->layer);
     if (better && path_below(real, length, root, root_length))
         *home = (struct home){ovl, layer, work, root_length};
@@ -74,7 +74,8 @@ static bool has_data_at(const struct overlay *ovl, uint32_t d, unsigned layer, c
     if (!(dentry->flags & D_METACOPY) || !dentry->stack)
         return false;
     const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
-    return stack->dirs[0].layer == layer && strcmp(index_text_at(&ovl->view->index, stack->dirs[0].path)->bytes, relative) == 0;
+    return stack->dirs[0].layer == layer &&
+           strcmp(index_text_at(&ovl->view->index, stack->dirs[0].path)->bytes, relative) == 0;
 }
 
 static bool backed_by(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
@@ -114,7 +115,8 @@ static uint32_t redirected_top(const struct overlay *ovl, unsigned layer, const 
     char path[PATH_MAX];
     for (uint32_t d = next_entry(ovl, ovl->root); d; d = next_entry(ovl, d)) {
         const struct dentry *dentry = at(ovl, d);
-        if (!is_dir_kind(shown_kind(dentry)) || !is_dir_kind(dentry->lower) || !dentry->stack || (dentry->flags & D_TARGET))
+        if (!is_dir_kind(shown_kind(dentry)) || !is_dir_kind(dentry->lower) || !dentry->stack ||
+            (dentry->flags & D_TARGET))
             continue;
         int top = path_in_lower(ovl, d, layer, path);
         if (top > 0 && merges(ovl, d, layer, path) && path_below(relative, length, path, (size_t)top) &&
@@ -217,8 +219,9 @@ int view_locate(pto_view *view, const char *real, struct location *loc) {
     if (!*relative)
         relative = ".";
     uint32_t d = ovl->root;
-    bool found = home.layer ? find_lower(ovl, home.layer, relative, &d)
-                            : (strcmp(relative, ".") == 0 || descend(ovl, &d, relative) == 0) && upper_exists(at(ovl, d));
+    bool found = home.layer
+                     ? find_lower(ovl, home.layer, relative, &d)
+                     : (strcmp(relative, ".") == 0 || descend(ovl, &d, relative) == 0) && upper_exists(at(ovl, d));
     if (!found) {
         detached(real, length, &home, loc);
         return 0;

@@ -84,7 +84,8 @@ static void probe_drop(struct overlay *ovl, struct probe *probe) {
     probe->count = 0;
 }
 
-static int probe_keep(struct overlay *ovl, struct probe *probe, unsigned layer, const char *path, size_t length, bool derived) {
+static int probe_keep(struct overlay *ovl, struct probe *probe, unsigned layer, const char *path, size_t length,
+                      bool derived) {
     struct lower_dir *dir = &probe->dirs[probe->count];
     *dir = (struct lower_dir){.layer = (uint16_t)layer};
     if (!derived) {
@@ -98,9 +99,11 @@ static int probe_keep(struct overlay *ovl, struct probe *probe, unsigned layer, 
 }
 
 /* A marked whiteout (marks.c), by its path in a lower layer. */
-static bool is_xattr_whiteout(const struct overlay *ovl, const struct layer *layer, const char *path, const struct stat *st) {
+static bool is_xattr_whiteout(const struct overlay *ovl, const struct layer *layer, const char *path,
+                              const struct stat *st) {
     char value[2], parent[PATH_MAX];
-    if (!S_ISREG(st->st_mode) || st->st_size != 0 || private_get_at(ovl, layer, path, "whiteout", value, sizeof value) < 0)
+    if (!S_ISREG(st->st_mode) || st->st_size != 0 ||
+        private_get_at(ovl, layer, path, "whiteout", value, sizeof value) < 0)
         return false;
     strcpy(parent, path);
     char *slash = strrchr(parent, '/');
@@ -111,7 +114,8 @@ static bool is_xattr_whiteout(const struct overlay *ovl, const struct layer *lay
 
 /* Whether the search goes on below this directory of a lower layer, and under which name: redirect gets the new
  * one ("" when it stays). */
-static int read_lower_marks(const struct overlay *ovl, const struct layer *layer, const char *path, bool *opaque, char *redirect) {
+static int read_lower_marks(const struct overlay *ovl, const struct layer *layer, const char *path, bool *opaque,
+                            char *redirect) {
     *opaque = is_opaque(ovl, layer, path);
     redirect[0] = '\0';
     ssize_t length = private_get_at(ovl, layer, path, "redirect", redirect, PATH_MAX - 1);
@@ -122,8 +126,8 @@ static int read_lower_marks(const struct overlay *ovl, const struct layer *layer
 }
 
 /* One layer's answer: 1 to go on below, 0 to stop, -errno. */
-static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number, const char *path, bool derived, bool *opaque,
-                       char *redirect) {
+static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number, const char *path, bool derived,
+                       bool *opaque, char *redirect) {
     const struct layer *layer = &ovl->layers[number];
     struct stat st;
     bool last = number == ovl->n_lowers, absent = fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0;
@@ -155,8 +159,8 @@ static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number
     return error ? error : !*opaque;
 }
 
-int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next, const struct lower_dir *end,
-                    unsigned layer, const char *name, size_t length, char *path) {
+int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next,
+                    const struct lower_dir *end, unsigned layer, const char *name, size_t length, char *path) {
     if (name[0] == '/')
         return join(path, ".", 1, name + 1, length - 1);
     while (*next < end && (*next)->layer < layer)

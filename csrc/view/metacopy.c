@@ -22,7 +22,8 @@ static bool is_marked(const struct overlay *ovl, const struct layer *layer, cons
 }
 
 /* Under which name the data is: what a redirect says, else what it was until now. */
-static int follow_redirect(const struct overlay *ovl, const struct layer *layer, const char *path, char name[PATH_MAX]) {
+static int follow_redirect(const struct overlay *ovl, const struct layer *layer, const char *path,
+                           char name[PATH_MAX]) {
     char redirect[PATH_MAX];
     ssize_t length = private_get_at(ovl, layer, path, "redirect", redirect, sizeof redirect - 1);
     if (length == -ERANGE)
@@ -83,7 +84,8 @@ int metacopy_open(const struct overlay *ovl, uint32_t d) {
         return -EIO;
     const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
     int length = lower_dir_path(ovl, d, &stack->dirs[0], path);
-    return length < 0 ? length : open_beneath(ovl->layers[stack->dirs[0].layer].fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    return length < 0 ? length
+                      : open_beneath(ovl->layers[stack->dirs[0].layer].fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 }
 
 int metacopy_real(const struct overlay *ovl, uint32_t d, char *out) {

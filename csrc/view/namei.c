@@ -258,8 +258,8 @@ static int push(struct walk *walk, const char *target, size_t length) {
 }
 
 static int link_target(struct walk *walk, char *target, size_t *length) {
-    ssize_t got = walk->ovl ? dentry_readlink(walk->ovl, walk->d, target, PATH_MAX)
-                            : readlink(walk->loc->path, target, PATH_MAX);
+    ssize_t got =
+        walk->ovl ? dentry_readlink(walk->ovl, walk->d, target, PATH_MAX) : readlink(walk->loc->path, target, PATH_MAX);
     if (got < 0)
         return walk->ovl ? (int)got : -errno;
     if (got >= PATH_MAX)
@@ -361,7 +361,8 @@ void fill_location(struct overlay *ovl, uint32_t parent, uint32_t d, struct loca
     loc->dentry = loc->type ? d : 0;
     loc->parent = parent;
     loc->upper = upper_exists(dentry);
-    loc->read_only = !has_upper(ovl) || (ovl->flags & PTO_READ_ONLY) || place_read_only(ovl->view, loc->path, place_size(loc));
+    loc->read_only =
+        !has_upper(ovl) || (ovl->flags & PTO_READ_ONLY) || place_read_only(ovl->view, loc->path, place_size(loc));
 }
 
 static void finish(struct walk *walk) {

@@ -29,7 +29,8 @@ static int plan_real(const struct location *loc, uint32_t d, int flags, struct o
 }
 
 /* The caller opens it before its mode forbids that. */
-static int open_new(const struct location *loc, int flags, mode_t mode, const struct cred *cred, struct open_plan *plan) {
+static int open_new(const struct location *loc, int flags, mode_t mode, const struct cred *cred,
+                    struct open_plan *plan) {
     uint32_t made;
     if (loc->slash)
         return -EISDIR;
@@ -49,7 +50,8 @@ static int open_new(const struct location *loc, int flags, mode_t mode, const st
     return chmod(plan->path, plan->mode | wanted) < 0 ? -errno : 0;
 }
 
-static int open_tmpfile(const struct location *loc, int flags, mode_t mode, const struct cred *cred, struct open_plan *plan) {
+static int open_tmpfile(const struct location *loc, int flags, mode_t mode, const struct cred *cred,
+                        struct open_plan *plan) {
     struct overlay *ovl = loc->overlay;
     if (!S_ISDIR(loc->type))
         return loc->type ? -ENOTDIR : -ENOENT;
@@ -81,7 +83,8 @@ static int check_type(const struct location *loc, int flags) {
 
 /* fs.protected_regular and fs.protected_fifos guard O_CREAT in sticky directories: may_create_in_sticky(). */
 static int mask_of(int flags) {
-    static const int masks[] = {[O_RDONLY] = R_OK, [O_WRONLY] = W_OK, [O_RDWR] = R_OK | W_OK, [O_ACCMODE] = R_OK | W_OK};
+    static const int masks[] = {
+        [O_RDONLY] = R_OK, [O_WRONLY] = W_OK, [O_RDWR] = R_OK | W_OK, [O_ACCMODE] = R_OK | W_OK};
     return masks[flags & O_ACCMODE] | (flags & O_TRUNC ? W_OK : 0);
 }
 

@@ -310,7 +310,8 @@ static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
         if (error && error != -EACCES)
             return error;
     }
-    int error = list_add(list, entry->d_name, length, ino, lower_type(reading, fd, entry), name_hash(entry->d_name, length));
+    int error =
+        list_add(list, entry->d_name, length, ino, lower_type(reading, fd, entry), name_hash(entry->d_name, length));
     if (!error && slot)
         *slot = list->count;
     return error;
@@ -501,7 +502,8 @@ bool view_dir_is_real(pto_view *view, const struct location *loc) {
         return false;
     if (dentry->upper == KIND_NONE) {
         uint32_t count = lower_dirs(ovl, loc->dentry, dirs);
-        return count == 1 && !ovl->layers[dirs[0].layer].dot_form && (dirs[0].layer == ovl->own || ovl->layers[dirs[0].layer].dev == ovl->dev);
+        return count == 1 && !ovl->layers[dirs[0].layer].dot_form &&
+               (dirs[0].layer == ovl->own || ovl->layers[dirs[0].layer].dev == ovl->dev);
     }
     if (ovl->layers[0].dot_form)
         return false;

@@ -108,7 +108,8 @@ int view_unlink(pto_view *view, const struct location *loc, const struct cred *c
 }
 
 int view_rmdir(pto_view *view, const struct location *loc, const struct cred *cred) {
-    static const int errors[] = {[LAST_NORM] = 0, [LAST_ROOT] = -EBUSY, [LAST_DOT] = -EINVAL, [LAST_DOTDOT] = -ENOTEMPTY};
+    static const int errors[] = {
+        [LAST_NORM] = 0, [LAST_ROOT] = -EBUSY, [LAST_DOT] = -EINVAL, [LAST_DOTDOT] = -ENOTEMPTY};
     if (errors[loc->last])
         return errors[loc->last];
     int error = may_remove(loc, cred);

@@ -367,9 +367,12 @@ int view_rename(pto_view *view, const struct location *from, const struct locati
     int error = check_paths(from, to, flags);
     if (error)
         return error;
-    __attribute__((cleanup(move_close))) struct move move = {.ovl = from->overlay, .from = from, .to = to,
+    __attribute__((cleanup(move_close))) struct move move = {.ovl = from->overlay,
+                                                             .from = from,
+                                                             .to = to,
                                                              .flags = flags & RENAME_EXCHANGE,
-                                                             .from_dir = {.fd = -1}, .to_dir = {.fd = -1}};
+                                                             .from_dir = {.fd = -1},
+                                                             .to_dir = {.fd = -1}};
     error = check_types(&move);
     if (error)
         return error;

@@ -150,7 +150,8 @@ static int own_cred(pto_view *view) {
         return -ENOMEM;
     n = getgroups(n, groups);
     view->umask = own_umask();
-    view->own = (struct cred){.own = true, .fsuid = geteuid(), .fsgid = getegid(), .caps = own_caps(), .umask = view->umask};
+    view->own =
+        (struct cred){.own = true, .fsuid = geteuid(), .fsgid = getegid(), .caps = own_caps(), .umask = view->umask};
     view->own.groups = groups;
     view->own.ngroups = n > 0 ? (size_t)n : 0;
     return 0;
@@ -166,7 +167,8 @@ pto_view *pto_view_new(void) {
         free(view);
         return NULL;
     }
-    if (own_cred(view) < 0 || pthread_mutex_init(&view->lock, NULL) != 0 || pthread_cond_init(&view->copied, NULL) != 0) {
+    if (own_cred(view) < 0 || pthread_mutex_init(&view->lock, NULL) != 0 ||
+        pthread_cond_init(&view->copied, NULL) != 0) {
         index_close(&view->index);
         free((void *)view->own.groups);
         free(view);
@@ -326,15 +328,19 @@ static int check_overlap(const struct overlay *ovl, char *message, size_t size) 
     const struct layer *upper = &ovl->layers[0];
     const char *work = ovl->work_root;
     size_t work_length = strlen(work);
-    if (path_below(work, work_length, upper->root, upper->length) || path_below(upper->root, upper->length, work, work_length))
-        return fail(message, size, -EINVAL, "%s: upper and work directory must be apart from each other (work directory: %s)",
-                    upper->root, work);
+    if (path_below(work, work_length, upper->root, upper->length) ||
+        path_below(upper->root, upper->length, work, work_length))
+        return fail(message, size, -EINVAL,
+                    "%s: upper and work directory must be apart from each other (work directory: %s)", upper->root,
+                    work);
     for (unsigned i = 1; i <= ovl->n_layers; i++) {
         const struct layer *lower = &ovl->layers[i];
         if (path_below(lower->root, lower->length, upper->root, upper->length))
-            return fail(message, size, -EINVAL, "%s: the upper may neither be nor hold the lower %s", upper->root, lower->root);
+            return fail(message, size, -EINVAL, "%s: the upper may neither be nor hold the lower %s", upper->root,
+                        lower->root);
         if (path_below(lower->root, lower->length, work, work_length))
-            return fail(message, size, -EINVAL, "%s: the work directory may neither be nor hold the lower %s", work, lower->root);
+            return fail(message, size, -EINVAL, "%s: the work directory may neither be nor hold the lower %s", work,
+                        lower->root);
     }
     return 0;
 }
@@ -353,7 +359,8 @@ static int open_work(struct overlay *ovl, char *message, size_t size) {
         return fail(message, size, -errno, "%s: %s", ovl->work_path, strerror(errno));
     if (faccessat(ovl->work, VOLATILE_MARK, F_OK, 0) == 0)
         return fail(message, size, -EINVAL,
-                    "%s: the upper was used with \"volatile\" and not ended cleanly: throw it away, or remove %s/" VOLATILE_MARK,
+                    "%s: the upper was used with \"volatile\" and not ended cleanly: throw it away, or remove "
+                    "%s/" VOLATILE_MARK,
                     ovl->layers[0].root, ovl->work_path);
     int error = remove_children(ovl->work);
     if (error)
@@ -408,8 +415,8 @@ static int open_upper(struct overlay *ovl, const struct pto_overlay *spec, char 
     if (fstat(ovl->locks[1], &st) < 0)
         return fail(message, size, -errno, "%s: %s", spec->work, strerror(errno));
     if (st.st_dev != ovl->layers[0].dev)
-        return fail(message, size, -EXDEV, "%s: the work directory must be on the file system of the upper %s", spec->work,
-                    spec->upper);
+        return fail(message, size, -EXDEV, "%s: the work directory must be on the file system of the upper %s",
+                    spec->work, spec->upper);
     return open_work(ovl, message, size);
 }
 

@@ -58,7 +58,8 @@ static int open_by_steps(int dirfd, const char *path, int flags) {
 }
 
 int open_beneath(int dirfd, const char *path, int flags) {
-    struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     if (flags & O_NOFOLLOW && flags & O_PATH)
         how.resolve = RESOLVE_BENEATH;   /* the last component itself may be a symlink */
     int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
@@ -166,7 +167,8 @@ static int rename_flags(int from, const char *old, int to, const char *new, unsi
 }
 
 int work_place(struct work_object *object, int dirfd, const char *name, enum placing placing) {
-    static const unsigned flags[] = {[PLACE_NEW] = RENAME_NOREPLACE, [PLACE_OVER] = 0, [PLACE_EXCHANGE] = RENAME_EXCHANGE};
+    static const unsigned flags[] = {
+        [PLACE_NEW] = RENAME_NOREPLACE, [PLACE_OVER] = 0, [PLACE_EXCHANGE] = RENAME_EXCHANGE};
     int error = rename_flags(object->ovl->work, object->name, dirfd, name, flags[placing]);
     if (!error && placing != PLACE_EXCHANGE)
         object->name[0] = '\0';

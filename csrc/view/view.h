@@ -68,7 +68,8 @@ struct location {
 
 #define WALK_FOLLOW 1u      /* follow a symlink that is the last component */
 #define WALK_START_PASS 2u  /* the start directory's real path is its path in the view */
-#define WALK_PARENT 4u      /* for a call that makes, removes or renames the name itself: a trailing slash follows no
+#define WALK_PARENT                                                                                                    \
+    4u      /* for a call that makes, removes or renames the name itself: a trailing slash follows no
                              * symlink and demands no directory (LOOKUP_PARENT in fs/namei.c); see loc->slash */
 
 void view_lock(pto_view *view);
@@ -160,8 +161,8 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
 /* xattr(7); size 0 asks for the size; private attributes of the overlay are hidden. */
 ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *name, void *value, size_t size);
 ssize_t view_listxattr(pto_view *view, const struct location *loc, char *list, size_t size);
-int view_setxattr(pto_view *view, const struct location *loc, const char *name, const void *value, size_t size, int flags,
-                  const struct cred *cred);
+int view_setxattr(pto_view *view, const struct location *loc, const char *name, const void *value, size_t size,
+                  int flags, const struct cred *cred);
 int view_removexattr(pto_view *view, const struct location *loc, const char *name, const struct cred *cred);
 
 /* Reads a merged directory: from *pos (a file position, 0 at the start; afterwards a value that only

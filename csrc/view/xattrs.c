@@ -46,8 +46,8 @@ ssize_t private_get(const struct overlay *ovl, int fd, const char *name, void *v
     return length < 0 ? -errno : length;
 }
 
-ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, const char *path, const char *name, void *value,
-                       size_t size) {
+ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, const char *path, const char *name,
+                       void *value, size_t size) {
     char full[XATTR_NAME_MAX + 1], real[PATH_MAX];
     int error = private_name(ovl, name, full);
     if (!error)
@@ -93,11 +93,11 @@ int private_remove(const struct overlay *ovl, int fd, const char *name) {
 
 int kept_store(struct overlay *ovl, int fd, const struct kept *kept) {
     char text[160];
-    int length = snprintf(text, sizeof text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", kept->owner, kept->uid, kept->gid, kept->mode,
-                          (unsigned long long)kept->rdev, kept->identity, (unsigned long long)kept->dev,
+    int length = snprintf(text, sizeof text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", kept->owner, kept->uid, kept->gid,
+                          kept->mode, (unsigned long long)kept->rdev, kept->identity, (unsigned long long)kept->dev,
                           (unsigned long long)kept->ino);
     int error = private_set(ovl, fd, KEPT, text, (size_t)length);
-    if (error && error != -EOPNOTSUPP && error != -EPERM)   /* symlinks and devices hold no user.*: kept for this run */
+    if (error && error != -EOPNOTSUPP && error != -EPERM) /* symlinks and devices hold no user.*: kept for this run */
         return error;
     return kept_set(ovl, kept);
 }
@@ -118,7 +118,8 @@ int kept_load(struct overlay *ovl, int fd, uint64_t upper_ino) {
     struct kept kept = {.upper_ino = upper_ino};
     int owner, identity;
     unsigned long long rdev, dev, ino;
-    if (sscanf(text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", &owner, &kept.uid, &kept.gid, &kept.mode, &rdev, &identity, &dev, &ino) != 8)
+    if (sscanf(text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", &owner, &kept.uid, &kept.gid, &kept.mode, &rdev, &identity, &dev,
+               &ino) != 8)
         return 0;
     kept.owner = owner;
     kept.identity = identity;
@@ -308,11 +309,13 @@ static int may_set(const struct location *loc, const char *name, const struct cr
 
 /* A changed ACL changes who may search, and what new entries get. */
 static void forget_acl(const struct location *loc) {
-    at(loc->overlay, loc->dentry)->flags &= (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH | D_NO_DEFAULT_ACL);
+    at(loc->overlay, loc->dentry)->flags &=
+        (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH | D_NO_DEFAULT_ACL);
 }
 
 /* Ready to change: permission asked, copied up, opened. Returns a descriptor. */
-static int begin_change(const struct location *loc, const char *name, const struct cred *cred, char escaped[XATTR_NAME_MAX + 1]) {
+static int begin_change(const struct location *loc, const char *name, const struct cred *cred,
+                        char escaped[XATTR_NAME_MAX + 1]) {
     int error = may_set(loc, name, cred);
     if (!error)
         error = escape(loc->overlay, name, escaped);
@@ -321,8 +324,8 @@ static int begin_change(const struct location *loc, const char *name, const stru
     return error ? error : open_upper_object(loc->overlay, loc->dentry);
 }
 
-int view_setxattr(pto_view *view, const struct location *loc, const char *name, const void *value, size_t size, int flags,
-                  const struct cred *cred) {
+int view_setxattr(pto_view *view, const struct location *loc, const char *name, const void *value, size_t size,
+                  int flags, const struct cred *cred) {
     char escaped[XATTR_NAME_MAX + 1], path[FD_PATH];
     (void)view;
     int error = loc->type && begins(name, "system.posix_acl_") ? acl_check(value, size) : 0;
