@@ -28,6 +28,12 @@ IS_ROOT = os.geteuid() == 0
 PACKAGES = Path(__file__).with_name("debian-packages.txt")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """More of what is random."""
+    parser.addoption("--sequences", type=int, default=0, metavar="N",
+                     help="test_differential.py: N random sequences, others each time")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Markers, and the mount namespace that all tests run in."""
     config.addinivalue_line("markers", "quick: part of the fast subset")
@@ -173,9 +179,9 @@ def world(make_world: Callable[[Who, str], World], who: Who, trap: str) -> World
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nothing_left_running() -> Iterator[None]:
+def _nothing_left_running(base: Path) -> Iterator[None]:
     """Every process that a test started has ended when the suite ends."""
     yield
     done = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=False)
-    ours = [line for line in done.stdout.splitlines() if "ptoverlay-tests-" in line]
+    ours = [line for line in done.stdout.splitlines() if str(base) in line]
     assert not ours, "left running:\n" + "\n".join(ours)

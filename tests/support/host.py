@@ -36,6 +36,19 @@ def private_mounts() -> None:
     _mount("none", "/", None, MS_REC | MS_PRIVATE, None)
 
 
+def mount_overlay(mount: Path, options: str) -> None:
+    """The kernel's overlayfs (root, after private_mounts)."""
+    _mount("overlay", str(mount), "overlay", 0, options)
+
+
+def mount_tmpfs(mount: Path) -> None:
+    _mount("none", str(mount), "tmpfs", 0, "mode=0755")
+
+
+def unmount(mount: Path) -> None:
+    _check(f"umount {mount}", _libc.umount2(os.fsencode(mount), 0))
+
+
 def _closed_ancestors(path: Path) -> list[Path]:
     return [p for p in reversed(path.parents) if not p.stat().st_mode & stat.S_IXOTH]
 
