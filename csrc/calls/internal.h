@@ -235,6 +235,7 @@ handler_fn do_getdents, do_chdir, do_fchdir, do_getcwd, do_chroot;
 handler_fn do_execve;
 handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom, do_recvmsg,
     do_recvmmsg;
+handler_fn do_sync;
 handler_fn do_statfs, do_inotify_add_watch, do_fanotify_mark;
 handler_fn do_umask, do_set_credentials, do_prctl;
 handler_fn do_refuse, do_clone, do_unshare, do_setns;

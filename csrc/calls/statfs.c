@@ -13,6 +13,10 @@
 
 #include "internal.h"
 
+#define CHANGES                                                                                                        \
+    (IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_DELETE_SELF |   \
+     IN_MOVE_SELF)
+
 void do_statfs(struct call *call) {
     struct statfs buffer;
     struct location *loc = reading(call);
@@ -25,8 +29,9 @@ void do_statfs(struct call *call) {
     answer_bytes(call, call->arg[after_operand(call)], &buffer, sizeof buffer, 0);
 }
 
-/* The same call on the real path of what the path names, followed or not as flag says. */
-static void watch_real(struct call *call, bool follow) {
+/* The same call on the real path of what the path names, followed or not.  Who watches for changes gets what will be
+ * changed: a watch on a lower object would never fire. */
+static void watch_real(struct call *call, bool follow, bool changes) {
     struct target target;
     struct location *loc = &call->scratch->loc[0];
     int rc = fetch(call, 0);
@@ -34,7 +39,8 @@ static void watch_real(struct call *call, bool follow) {
         return answer(call, rc);
     view_enter(call);
     rc = walk_given(call, 0, follow ? WALK_FOLLOW : 0, &target);
-    if (target.pass || target.by_fd)
+    bool copy = rc == 0 && changes && loc->overlay && loc->type && !loc->read_only;
+    if (target.by_fd || (target.pass && !copy))
         return;
     if (rc < 0)
         return answer(call, rc);
@@ -43,6 +49,8 @@ static void watch_real(struct call *call, bool follow) {
     if (!loc->overlay)
         return host_verdict(call, 0, loc);
     rc = view_permission(call->view, loc, &call->task->cred, R_OK);
+    if (rc == 0 && copy && view_watch(call->view, loc) == 0)
+        rc = walk_given(call, 0, follow ? WALK_FOLLOW : 0, &target);   /* it has moved to the upper */
     if (rc == 0)
         rc = view_real(call->view, loc, call->scratch->real);
     if (rc < 0)
@@ -51,9 +59,9 @@ static void watch_real(struct call *call, bool follow) {
 }
 
 void do_inotify_add_watch(struct call *call) {
-    watch_real(call, !(call->arg[2] & IN_DONT_FOLLOW));
+    watch_real(call, !(call->arg[2] & IN_DONT_FOLLOW), call->arg[2] & CHANGES);
 }
 
 void do_fanotify_mark(struct call *call) {
-    watch_real(call, !(call->arg[1] & FAN_MARK_DONT_FOLLOW));
+    watch_real(call, !(call->arg[1] & FAN_MARK_DONT_FOLLOW), false);
 }

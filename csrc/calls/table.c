@@ -111,6 +111,10 @@ const struct call_row call_table[] = {
     ROW(utimensat, do_utimensat, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
     ROW(ioctl, do_ioctl, FD, IF_IN(1, file_requests)),
 
+    ROW(fsync, do_sync, FD),
+    ROW(fdatasync, do_sync, FD),
+    ROW(syncfs, do_sync, FD),
+
     /* extended attributes */
     ROW(getxattr, do_getxattr, PATH(0), FOLLOW),
     ROW(lgetxattr, do_getxattr, PATH(0)),

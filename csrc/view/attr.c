@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -143,4 +144,42 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
     if (!error)
         at(ovl, loc->dentry)->flags &= (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH);
     return error;
+}
+
+/* ---- fsync and watches ---- */
+
+int view_sync(pto_view *view, const struct location *loc, const char *real) {
+    char upper[PATH_MAX];
+    struct overlay *ovl = loc->overlay;
+    (void)view;
+    if (ovl->flags & (PTO_TEMPORARY | PTO_VOLATILE))
+        return 0;
+    if (loc->detached || !loc->upper)
+        return VIEW_SYNC_REAL;
+    int error = path_real(ovl, loc->dentry, upper);
+    if (error < 0)
+        return error;
+    if (strcmp(upper, real) == 0 || (!S_ISDIR(loc->type) && !S_ISREG(loc->type)))
+        return VIEW_SYNC_REAL;
+    error = path_in_upper(ovl, loc->dentry, upper);
+    CLOSE_FD fd = error < 0 ? error : open_beneath(ovl->layers[0].fd, upper, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    if (fd < 0)
+        return fd;
+    return fsync(fd) < 0 ? -errno : 0;
+}
+
+#define WATCHED_SIZE (1 << 20)   /* bytes; a larger file is not copied for a watch alone */
+
+int view_watch(pto_view *view, const struct location *loc) {
+    struct statx stx;
+    struct overlay *ovl = loc->overlay;
+    (void)view;
+    if (loc->read_only || loc->upper)
+        return 0;
+    if (S_ISDIR(loc->type))
+        return copy_up_dir(ovl, loc->dentry);
+    if (!S_ISREG(loc->type))
+        return 0;
+    int error = dentry_getattr(ovl, loc->dentry, &stx);
+    return error || stx.stx_size > WATCHED_SIZE ? error : copy_up(ovl, loc->dentry, KEEP_ALL);
 }

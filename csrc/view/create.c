@@ -196,6 +196,8 @@ int create(const struct location *loc, const struct creation *creation, const st
         error = make(dir.fd, name, creation, given.mode);
         if (!error && opaque)
             error = mark_new_opaque(ovl, dir.fd, name);
+        if (error && opaque)
+            (void)!unlinkat(dir.fd, name, AT_REMOVEDIR);   /* without the mark a lower could show through one day */
     } else {
         WORK_OBJECT object;
         work_object_init(ovl, &object);

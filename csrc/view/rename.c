@@ -235,17 +235,36 @@ static int rename_then_whiteout(const struct move *move) {
 }
 
 /* Onto a whiteout: it changes places with the directory, and stays only where the old name needs one. */
-static int onto_whiteout(const struct move *move) {
+static int onto_whiteout(struct move *move) {
     int error = rename2(move, RENAME_EXCHANGE);
-    if (error || move->whiteout)
-        return error;
-    return unlinkat(move->from_dir.fd, move->from_name, 0) < 0 ? -errno : 0;
+    if (!error && !move->whiteout)   /* one that stays hides nothing */
+        move->whiteout = unlinkat(move->from_dir.fd, move->from_name, 0) < 0;
+    return error;
 }
 
-/* A directory that shows nothing may still hold whiteouts: a whiteout takes its place before it is replaced. */
-static int replace_directory(const struct move *move) {
-    int error = replace_by_whiteout(move->ovl, move->to_dir.fd, move->to_name, true, true);
-    return error ? error : onto_whiteout(move);
+/* A directory that shows nothing may still hold whiteouts.  Opaque and without them it shows the same, and then one rename
+ * replaces it. */
+static int clear_target(struct move *move) {
+    struct overlay *ovl = move->ovl;
+    char path[PATH_MAX], name[NAME_MAX + 1];
+    int error = path_in_upper(ovl, move->target, path);
+    CLOSE_FD fd = error < 0 ? -1 : open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_DIRECTORY);
+    if (error < 0 || fd < 0)
+        return error < 0 ? error : fd;
+    error = mark_opaque(ovl, fd);
+    if (error)
+        return error;
+    at(ovl, move->target)->flags |= D_OPAQUE;
+    at(ovl, move->target)->lower = KIND_NONE;
+    for (uint32_t d = at(ovl, move->target)->child; d; d = at(ovl, d)->sibling) {
+        if (at(ovl, d)->upper != KIND_WHITEOUT)
+            continue;
+        entry_name(ovl, d, name);
+        if (unlinkat(fd, name, 0) < 0 && errno != ENOENT)
+            return -errno;
+        at(ovl, d)->upper = at(ovl, d)->lower = KIND_NONE;
+    }
+    return 0;
 }
 
 /* With whiteouts that stand beside their names: the old name's first, the new name's last. */
@@ -260,7 +279,7 @@ static int rename_dotted(const struct move *move) {
     return error ? error : drop_dot_whiteout(ovl, move->to_dir.fd, move->to_name);
 }
 
-static int rename_upper(const struct move *move) {
+static int rename_upper(struct move *move) {
     bool directory = S_ISDIR(move->from->type);
     uint8_t there = at(move->ovl, move->target)->upper;
     if (move->flags & RENAME_EXCHANGE)
@@ -269,9 +288,12 @@ static int rename_upper(const struct move *move) {
         return rename_dotted(move);
     if (directory && there == KIND_WHITEOUT)
         return onto_whiteout(move);
-    int error = rename2(move, move->whiteout ? RENAME_WHITEOUT : 0);
-    if (directory && is_dir_kind(there) && (error == -ENOTEMPTY || error == -EEXIST))
-        return replace_directory(move);
+    unsigned flags = move->whiteout ? RENAME_WHITEOUT : 0;
+    int error = rename2(move, flags);
+    if (directory && is_dir_kind(there) && (error == -ENOTEMPTY || error == -EEXIST)) {
+        error = clear_target(move);
+        error = error ? error : rename2(move, flags);
+    }
     return move->whiteout && (error == -EINVAL || error == -EPERM) ? rename_then_whiteout(move) : error;
 }
 

@@ -108,6 +108,13 @@ int view_permission(pto_view *view, const struct location *loc, const struct cre
 int view_readlink(pto_view *view, const struct location *loc, char *out, size_t size);
 int view_statfs(pto_view *view, const struct location *loc, struct statfs *out);
 
+/* fsync(2) of an object that a descriptor leads to, real being where /proc says it is.  0: done, or not wanted (volatile);
+ * VIEW_SYNC_REAL: the descriptor's own fsync is the right one; -errno. */
+#define VIEW_SYNC_REAL 1
+int view_sync(pto_view *view, const struct location *loc, const char *real);
+/* Before a watch on what is there: changes will then happen where the watch is.  Nothing for large files. */
+int view_watch(pto_view *view, const struct location *loc);
+
 /* How the caller is to open a file that view_open prepared. */
 struct open_plan {
     char path[PATH_MAX];    /* real path, free of symlinks */
