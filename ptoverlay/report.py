@@ -141,7 +141,7 @@ def _parts(statistics: Statistics | None) -> Iterator[tuple[str, str, float, flo
     used = min(statistics.cpu_seconds, statistics.seconds - served)
     rest = statistics.seconds - served - used
     parts = (("served", "trapped calls, answered by the supervisor", served),
-             ("used", "the command itself, on a processor", used), ("rest", "everything else", rest))
+             ("used", "the command itself, on a processor", used), ("rest", "waiting, and everything else", rest))
     for name, text, seconds in parts:
         yield name, text, seconds, 100 * seconds / statistics.seconds
 

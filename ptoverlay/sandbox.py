@@ -264,21 +264,23 @@ class Sandbox:
     def view(self, *, writable: bool = False) -> Iterator[View]:
         """Its merged view.  writable: locked by the core against other runs; else the layers are only looked at, even
         while a run is using them."""
-        with View() as view, self._told():
-            if writable:
-                os.makedirs(self.work, exist_ok=True)
-            if not writable and not os.path.isdir(self.upper):
-                view.lay(self.lowers, None, None, self.mount, self.flags, self.metadata.n_data)  # nothing ran yet
-            else:
-                view.lay(self.lowers, self.upper, self.work, self.mount,
-                         self.flags if writable else self.flags | options.READ_ONLY, self.metadata.n_data)
+        with View() as view:
+            with self._told():
+                if writable:
+                    os.makedirs(self.work, exist_ok=True)
+                if not writable and not os.path.isdir(self.upper):
+                    view.lay(self.lowers, None, None, self.mount, self.flags, self.metadata.n_data)  # nothing ran yet
+                else:
+                    view.lay(self.lowers, self.upper, self.work, self.mount,
+                             self.flags if writable else self.flags | options.READ_ONLY, self.metadata.n_data)
             yield view
 
     @contextmanager
     def base(self) -> Iterator[View]:
         """The view of its lowers alone, at the same place: what was there before."""
-        with View() as view, self._told():
-            view.lay(self.lowers, None, None, self.mount, self.flags, self.metadata.n_data)
+        with View() as view:
+            with self._told():
+                view.lay(self.lowers, None, None, self.mount, self.flags, self.metadata.n_data)
             yield view
 
     @contextmanager
