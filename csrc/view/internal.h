@@ -48,6 +48,7 @@ struct shared {
     uint64_t upper_ino;     /* 0: not copied up */
     unsigned left;          /* copied up: names that still only a lower has */
     unsigned removed;       /* not copied up: names that were removed */
+    struct shared *next_lower, *next_upper;
 };
 
 struct overlay {
@@ -72,8 +73,8 @@ struct overlay {
     bool metacopies;        /* some file has its data elsewhere */
     bool redirected;        /* some directory merges lowers of another name */
     int links;              /* <work>/links, -1: not there */
-    struct shared *shared;
-    size_t n_shared;
+    struct shared **by_lower, **by_upper;   /* links.c: chains */
+    size_t chains, n_shared;
     dev_t dev;              /* st_dev that the whole view shows */
     struct submount *submounts;   /* mounts of the host below an own lower: they keep their st_dev */
     size_t n_submounts;
@@ -130,6 +131,15 @@ static inline bool lower_exists(const struct dentry *dentry) {
 #define is_dir_kind(k) ((k) == DT_DIR)
 
 /* super.c */
+/* Writes one line "what: why" for the user; returns error. */
+int fail(char *message, size_t size, int error, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* places.c */
+/* Of a canonical path as places hold it: "/" is "". */
+size_t place_length(const char *path);
+int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay);
+/* What is mounted below a lower that shows at its own place. */
+int find_submounts(struct overlay *ovl);
 /* The innermost place that covers the canonical path, NULL: none (as on the host). PTO_PLACE_READ_ONLY ones are skipped. */
 struct place *place_of(const pto_view *view, const char *path, size_t length);
 /* The place whose path is exactly this one, or NULL. */

@@ -1,8 +1,14 @@
 /* links.c - hard links of lower files stay one file when one of their names is copied up.
  *
- * Rules: a copied-up file that has more names in the lowers gets one more link in <work>/links, named after the lower
- * object; whoever next looks up another of its names finds that link and gets his name for it.  st_nlink stays the number of names
- * that the view shows.  The index=on of fs/overlayfs/copy_up.c, with names of our own.
+ * Rules: a lower file with more names is copied up to <work>/links, named after the lower object, before any of its names
+ * leads to the copy; each name that is looked up from then on becomes a link of it.  st_nlink stays the number of names
+ * that the view shows, and what is needed to tell it is on disk before a step that a crash could cut off.  The
+ * index=on of fs/overlayfs/copy_up.c, with names of our own.
+ *
+ *   <work>/links/DEV-INO            the copy.  Its attribute LEFT: how many names still only a lower has, or "=N": N names
+ *                                   are shown, however many of them are links already
+ *   <work>/links/DEV-INO.removed    not copied up: its size, holes alone, is the number of names that were removed
+ *   <work>/links/DEV-INO.pending    a symlink "N PATH": N will be that size once the upper has something at PATH
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -18,92 +24,191 @@
 
 #include "internal.h"
 
-#define LEFT "ptoverlay.left"   /* private attribute: names that still only a lower has */
-#define LINK_NAME 48
+#define LEFT "ptoverlay.left"
+#define REMOVED ".removed"
+#define PENDING ".pending"
+#define LINK_NAME 64
+#define NONE UINT32_MAX
 
-static void link_name(const struct shared *shared, char out[LINK_NAME]) {
-    snprintf(out, LINK_NAME, "%llx-%llx", (unsigned long long)shared->dev, (unsigned long long)shared->ino);
+static void link_name(const struct shared *shared, const char *suffix, char out[LINK_NAME]) {
+    snprintf(out, LINK_NAME, "%llx-%llx%s", (unsigned long long)shared->dev, (unsigned long long)shared->ino, suffix);
+}
+
+/* ---- the table: found by the lower object, and by the copy ---- */
+
+static uint32_t *bucket(uint32_t *heads, size_t size, uint64_t ino) {
+    return &heads[(size_t)((ino * 0x9e3779b97f4a7c15ull) >> 20) & (size - 1)];
+}
+
+static void chain_in(struct links *links, uint32_t i) {
+    struct shared *shared = &links->all[i];
+    uint32_t *lower = bucket(links->by_lower, links->size, shared->ino);
+    uint32_t *upper = bucket(links->by_upper, links->size, shared->upper_ino);
+    shared->next_lower = *lower;
+    *lower = i;
+    shared->next_upper = *upper;
+    *upper = i;
+}
+
+static void chain_all(struct links *links) {
+    memset(links->by_lower, 0xff, links->size * sizeof *links->by_lower);
+    memset(links->by_upper, 0xff, links->size * sizeof *links->by_upper);
+    for (uint32_t i = 0; i < links->count; i++)
+        chain_in(links, i);
+}
+
+static int grow(struct links *links) {
+    size_t size = links->size ? links->size * 2 : 64;
+    struct shared *all = realloc(links->all, size * sizeof *all);
+    if (!all)
+        return -ENOMEM;
+    links->all = all;
+    uint32_t *heads = calloc(2 * size, sizeof *heads);
+    if (!heads)
+        return -ENOMEM;
+    free(links->by_lower);
+    links->by_lower = heads;
+    links->by_upper = heads + size;
+    links->size = size;
+    chain_all(links);
+    return 0;
 }
 
 struct shared *links_find(const struct overlay *ovl, const struct statx *lower) {
+    const struct links *links = &ovl->shared;
     dev_t dev = makedev(lower->stx_dev_major, lower->stx_dev_minor);
-    for (size_t i = 0; i < ovl->n_shared; i++)
-        if (ovl->shared[i].ino == lower->stx_ino && ovl->shared[i].dev == dev)
-            return &ovl->shared[i];
-    return NULL;
+    uint32_t i = links->count ? *bucket(links->by_lower, links->size, lower->stx_ino) : NONE;
+    while (i != NONE && (links->all[i].ino != lower->stx_ino || links->all[i].dev != dev))
+        i = links->all[i].next_lower;
+    return i == NONE ? NULL : &links->all[i];
 }
 
 static struct shared *find_upper(const struct overlay *ovl, uint64_t upper_ino) {
-    for (size_t i = 0; i < ovl->n_shared; i++)
-        if (ovl->shared[i].upper_ino == upper_ino)
-            return &ovl->shared[i];
-    return NULL;
+    const struct links *links = &ovl->shared;
+    uint32_t i = links->count ? *bucket(links->by_upper, links->size, upper_ino) : NONE;
+    while (i != NONE && links->all[i].upper_ino != upper_ino)
+        i = links->all[i].next_upper;
+    return i == NONE ? NULL : &links->all[i];
 }
 
-static struct shared *add(struct overlay *ovl, const struct shared *shared) {
-    struct shared *all = realloc(ovl->shared, (ovl->n_shared + 1) * sizeof *all);
-    if (!all)
-        return NULL;
-    ovl->shared = all;
-    all[ovl->n_shared] = *shared;
-    return &all[ovl->n_shared++];
+/* The entry of a lower object, made when there is none. NULL: out of memory. */
+static struct shared *obtain(struct overlay *ovl, uint64_t ino, dev_t dev) {
+    struct links *links = &ovl->shared;
+    struct statx lower = {.stx_ino = ino, .stx_dev_major = major(dev), .stx_dev_minor = minor(dev)};
+    struct shared *known = links_find(ovl, &lower);
+    if (known || (links->count == links->size && grow(links) < 0))
+        return known;
+    links->all[links->count] = (struct shared){.ino = ino, .dev = dev};
+    chain_in(links, (uint32_t)links->count);
+    return &links->all[links->count++];
+}
+
+static void set_upper(struct links *links, struct shared *shared, uint64_t upper_ino) {
+    uint32_t i = (uint32_t)(shared - links->all), *at = bucket(links->by_upper, links->size, shared->upper_ino);
+    while (*at != i)
+        at = &links->all[*at].next_upper;
+    *at = shared->next_upper;
+    shared->upper_ino = upper_ino;
+    at = bucket(links->by_upper, links->size, upper_ino);
+    shared->next_upper = *at;
+    *at = i;
+}
+
+/* An entry that says nothing any more: it stays for the next time. */
+static void clear(struct links *links, struct shared *shared) {
+    set_upper(links, shared, 0);
+    shared->left = shared->removed = 0;
 }
 
 /* ---- kept across runs ---- */
 
-static void store_left(struct overlay *ovl, const struct shared *shared, int fd) {
+/* fd: the copy. shown: the number is that of all names. */
+static int store_left(const struct overlay *ovl, int fd, unsigned number, bool shown) {
     char text[16];
-    int length = snprintf(text, sizeof text, "%u", shared->left);
-    (void)private_set(ovl, fd, LEFT, text, (size_t)length);   /* without it st_nlink is too small in the next run */
+    int length = snprintf(text, sizeof text, "%s%u", shown ? "=" : "", number);
+    int error = private_set(ovl, fd, LEFT, text, (size_t)length);
+    return error == -EPERM || error == -EOPNOTSUPP
+               ? 0
+               : error;   /* a symlink of an ordinary user: st_nlink is too small later */
 }
 
-static void update_left(struct overlay *ovl, const struct shared *shared) {
+int links_mark(const struct overlay *ovl, int fd, unsigned left) {
+    return store_left(ovl, fd, left, false);
+}
+
+static int update_left(const struct overlay *ovl, const struct shared *shared, unsigned number, bool shown) {
     char name[LINK_NAME];
-    link_name(shared, name);
+    link_name(shared, "", name);
     CLOSE_FD fd = openat(ovl->links, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0)
-        store_left(ovl, shared, fd);
+    return fd < 0 ? -errno : store_left(ovl, fd, number, shown);
 }
 
-/* How many names of a file that only a lower has were removed: the size of an empty file with holes alone. */
-#define REMOVED ".removed"
-
-static void store_removed(const struct overlay *ovl, const struct shared *shared) {
-    char name[LINK_NAME + sizeof REMOVED];
-    link_name(shared, name);
-    strcat(name, REMOVED);
-    CLOSE_FD fd = openat(ovl->links, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        (void)!ftruncate(fd, shared->removed);   /* without it st_nlink is too large in the next run */
+static int store_removed(const struct overlay *ovl, const struct shared *shared) {
+    char name[LINK_NAME];
+    link_name(shared, REMOVED, name);
+    CLOSE_FD fd = openat(ovl->links, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd < 0 || ftruncate(fd, shared->removed) < 0 ? -errno : 0;
 }
 
-static void drop_removed(const struct overlay *ovl, const struct shared *shared) {
-    char name[LINK_NAME + sizeof REMOVED];
-    link_name(shared, name);
-    strcat(name, REMOVED);
-    (void)!unlinkat(ovl->links, name, 0);
+static void drop_file(const struct overlay *ovl, const struct shared *shared, const char *suffix) {
+    char name[LINK_NAME];
+    link_name(shared, suffix, name);
+    (void)!unlinkat(ovl->links, name, 0);   /* a file too many costs space, not truth */
 }
 
-static int load_one(struct overlay *ovl, const char *name) {
-    unsigned long long dev, ino;
+static int load_copy(struct overlay *ovl, const char *name, struct shared *shared) {
     struct stat st;
-    char text[16], rest[sizeof REMOVED] = "";
-    if (sscanf(name, "%llx-%llx%8s", &dev, &ino, rest) < 2)
-        return 0;
-    if (strcmp(rest, REMOVED) == 0) {
-        struct shared gone = {.ino = ino, .dev = (dev_t)dev};
-        if (fstatat(ovl->links, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            return -errno;
-        gone.removed = (unsigned)st.st_size;
-        return add(ovl, &gone) ? 0 : -ENOMEM;
-    }
+    char text[16];
     CLOSE_FD fd = openat(ovl->links, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
     ssize_t length = private_get(ovl, fd, LEFT, text, sizeof text - 1);
     text[length > 0 ? length : 0] = '\0';
-    struct shared shared = {.ino = ino, .dev = (dev_t)dev, .upper_ino = st.st_ino, .left = (unsigned)atoi(text)};
-    return add(ovl, &shared) ? 0 : -ENOMEM;
+    set_upper(&ovl->shared, shared, st.st_ino);
+    unsigned linked = (unsigned)st.st_nlink - 1, shown = text[0] == '=' ? (unsigned)atoi(text + 1) : 0;
+    shared->left = text[0] != '=' ? (unsigned)atoi(text) : shown > linked ? shown - linked : 0;
+    return 0;
+}
+
+/* Whether what was to be removed when the file was written has been. */
+static int load_pending(struct overlay *ovl, const char *name, struct shared *shared) {
+    char text[PATH_MAX + 16];
+    struct stat st;
+    unsigned removed;
+    int at = 0;
+    ssize_t length = readlinkat(ovl->links, name, text, sizeof text - 1);
+    if (length < 0)
+        return -errno;
+    text[length] = '\0';
+    if (sscanf(text, "%u %n", &removed, &at) == 1 && at && removed > shared->removed &&
+        (fstatat(ovl->layers[0].fd, text + at, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+         has_dot_whiteout(&ovl->layers[0], text + at))) {
+        shared->removed = removed;
+        int error = store_removed(ovl, shared);
+        if (error)
+            return error;
+    }
+    drop_file(ovl, shared, PENDING);
+    return 0;
+}
+
+static int load_one(struct overlay *ovl, const char *name, bool pending) {
+    unsigned long long dev, ino;
+    struct stat st;
+    char suffix[sizeof PENDING] = "";
+    if (sscanf(name, "%llx-%llx%8s", &dev, &ino, suffix) < 2 || (strcmp(suffix, PENDING) == 0) != pending)
+        return 0;
+    struct shared *shared = obtain(ovl, ino, (dev_t)dev);
+    if (!shared)
+        return -ENOMEM;
+    if (pending)
+        return load_pending(ovl, name, shared);
+    if (!*suffix)
+        return load_copy(ovl, name, shared);
+    if (fstatat(ovl->links, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    shared->removed = (unsigned)st.st_size;
+    return 0;
 }
 
 static void close_stream(DIR **stream) {
@@ -111,13 +216,19 @@ static void close_stream(DIR **stream) {
         closedir(*stream);
 }
 
-static int load(struct overlay *ovl) {
+/* First all that is settled, then what was pending. */
+static int load(struct overlay *ovl, bool pending) {
     int fd = openat(ovl->links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    __attribute__((cleanup(close_stream))) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-    if (!stream)
+    if (fd < 0)
         return -errno;
+    __attribute__((cleanup(close_stream))) DIR *stream = fdopendir(fd);
+    if (!stream) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
     for (const struct dirent *entry; (entry = readdir(stream));) {
-        int error = load_one(ovl, entry->d_name);
+        int error = load_one(ovl, entry->d_name, pending);
         if (error)
             return error;
     }
@@ -142,51 +253,79 @@ int links_open(struct overlay *ovl) {
     int error = open_dir(ovl, false);
     if (error)
         return error == -ENOENT ? 0 : error;
-    return load(ovl);
+    error = load(ovl, false);
+    return error ? error : load(ovl, true);
 }
 
 /* ---- in a run ---- */
 
-/* All its names are in the upper: they are links of one file there, and need nothing more from us. */
-static void forget(struct overlay *ovl, struct shared *shared) {
-    char link[LINK_NAME];
-    link_name(shared, link);
-    (void)!unlinkat(ovl->links, link, 0);   /* a link too many costs space, not truth */
-    *shared = ovl->shared[--ovl->n_shared];
-}
-
-int links_copied(struct overlay *ovl, const struct statx *lower, int dirfd, const char *name) {
-    struct stat st;
-    char link[LINK_NAME];
-    struct shared *known = links_find(ovl, lower);
-    if (known && lower->stx_nlink <= known->removed + 1)
-        return 0;   /* the others were removed */
-    int error = open_dir(ovl, true);
-    if (error)
-        return error;
-    if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    struct shared *shared = links_find(ovl, lower);
-    if (!shared) {
-        struct shared new = {.ino = lower->stx_ino, .dev = makedev(lower->stx_dev_major, lower->stx_dev_minor)};
-        shared = add(ovl, &new);
+int links_begin(struct overlay *ovl, const struct statx *lower, char *name, unsigned *left) {
+    dev_t dev = makedev(lower->stx_dev_major, lower->stx_dev_minor);
+    const struct shared *known = links_find(ovl, lower);
+    *left = lower->stx_nlink - (known ? known->removed : 0);
+    if (lower->stx_nlink < 2 || *left < 2) {
+        *left = 0;   /* the others were removed */
+        return 0;
     }
+    struct shared *shared = obtain(ovl, lower->stx_ino, dev);
     if (!shared)
         return -ENOMEM;
-    link_name(shared, link);
-    if (linkat(dirfd, name, ovl->links, link, 0) < 0 && errno != EEXIST)
+    link_name(shared, "", name);
+    return open_dir(ovl, true);
+}
+
+int links_copied(struct overlay *ovl, const struct statx *lower, const char *name, unsigned left) {
+    struct stat st;
+    struct shared *shared = links_find(ovl, lower);
+    if (!shared || fstatat(ovl->links, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return shared ? -errno : -ENOENT;
+    set_upper(&ovl->shared, shared, st.st_ino);
+    shared->left = left;
+    if (shared->removed)
+        drop_file(ovl, shared, REMOVED);
+    shared->removed = 0;
+    return 0;
+}
+
+/* All its names are in the upper: they are links of one file there, and need nothing more from us. */
+static void forget(struct overlay *ovl, struct shared *shared) {
+    char name[LINK_NAME];
+    link_name(shared, "", name);
+    shared->left = 0;
+    if (unlinkat(ovl->links, name, 0) == 0)
+        clear(&ovl->shared, shared);
+}
+
+/* The name that a lower has becomes a link of the copy. */
+static int join(struct overlay *ovl, uint32_t d, struct shared *shared) {
+    char name[NAME_MAX + 1], link[LINK_NAME];
+    struct timespec times[2];
+    struct stat st;
+    UPPER_DIR dir = {.fd = -1};
+    int error = upper_dir_open(ovl, at(ovl, d)->parent, &dir);
+    if (error)
+        return error;
+    entry_name(ovl, d, name);
+    link_name(shared, "", link);
+    if (fstatat(ovl->links, link, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    shared->upper_ino = st.st_ino;
-    shared->left = lower->stx_nlink - shared->removed - 1;
-    drop_removed(ovl, shared);
-    update_left(ovl, shared);
+    error = update_left(ovl, shared, (unsigned)st.st_nlink - 1 + shared->left, true);
+    if (error)
+        return error;
+    keep_times(dir.fd, times);
+    if (linkat(ovl->links, link, dir.fd, name, 0) < 0)
+        return -errno;
+    restore_times(dir.fd, times);
+    shared->left -= shared->left > 0;
+    if (shared->left == 0)
+        forget(ovl, shared);
+    else
+        (void)update_left(ovl, shared, shared->left, false);   /* what it says until then is true as well */
     return 0;
 }
 
 int links_join(struct overlay *ovl, uint32_t d) {
     struct statx lower;
-    char name[NAME_MAX + 1], link[LINK_NAME];
-    struct timespec times[2];
     int error = lower_statx(ovl, d, &lower);
     if (error)
         return error;
@@ -194,32 +333,19 @@ int links_join(struct overlay *ovl, uint32_t d) {
     if (!shared || !shared->upper_ino)
         return 0;
     error = copy_up_dir(ovl, at(ovl, d)->parent);
-    UPPER_DIR dir = {.fd = -1};
     if (!error)
-        error = upper_dir_open(ovl, at(ovl, d)->parent, &dir);
+        error = join(ovl, d, shared);
     if (error)
         return error;
-    entry_name(ovl, d, name);
-    link_name(shared, link);
-    keep_times(dir.fd, times);
-    if (linkat(ovl->links, link, dir.fd, name, 0) < 0)
-        return -errno;
-    restore_times(dir.fd, times);
     if (!(at(ovl, d)->flags & D_TARGET))
         index_free_stack(&ovl->view->index, at(ovl, d));
     at(ovl, d)->upper = at(ovl, d)->lower;
     at(ovl, d)->flags &= (uint16_t)~(D_CHECKED | D_METACOPY);
-    if (shared->left <= 1)
-        forget(ovl, shared);
-    else {
-        shared->left--;
-        update_left(ovl, shared);
-    }
     return check_upper(ovl, d);
 }
 
 uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool upper) {
-    if (ovl->n_shared == 0 || S_ISDIR(stx->stx_mode))
+    if (ovl->shared.count == 0 || stx->stx_nlink < 2 || S_ISDIR(stx->stx_mode))
         return stx->stx_nlink;
     const struct shared *shared = upper ? find_upper(ovl, stx->stx_ino) : links_find(ovl, stx);
     if (!shared)
@@ -227,28 +353,51 @@ uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool up
     return upper ? stx->stx_nlink - 1 + shared->left : stx->stx_nlink - shared->removed;
 }
 
+int links_removing(struct overlay *ovl, uint32_t d, const struct statx *lower) {
+    char name[LINK_NAME], text[PATH_MAX + 16], path[PATH_MAX];
+    if (lower->stx_nlink < 2)
+        return 0;
+    struct shared *shared = obtain(ovl, lower->stx_ino, makedev(lower->stx_dev_major, lower->stx_dev_minor));
+    int error = shared ? open_dir(ovl, true) : -ENOMEM;
+    if (!error)
+        error = path_in_upper(ovl, d, path);
+    if (error < 0)
+        return error;
+    int length = snprintf(text, sizeof text, "%u %s", shared->removed + 1, path);
+    if (length >= PATH_MAX)
+        return 0;   /* no symlink can hold it: after a crash st_nlink may be too large */
+    link_name(shared, PENDING, name);
+    if (symlinkat(text, ovl->links, name) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return -errno;
+    drop_file(ovl, shared, PENDING);
+    return symlinkat(text, ovl->links, name) < 0 ? -errno : 0;
+}
+
 void links_removed(struct overlay *ovl, const struct statx *stx, bool upper) {
+    if (stx->stx_nlink < 2 || S_ISDIR(stx->stx_mode))
+        return;
     struct shared *shared = upper ? find_upper(ovl, stx->stx_ino) : links_find(ovl, stx);
-    if (upper && shared && stx->stx_nlink <= 2 && shared->left == 0) {   /* the last name that the view showed */
-        forget(ovl, shared);
-        return;
-    }
-    if (upper || stx->stx_nlink < 2)
-        return;
-    struct shared new = {.ino = stx->stx_ino, .dev = makedev(stx->stx_dev_major, stx->stx_dev_minor)};
     if (!shared)
-        shared = add(ovl, &new);
-    if (!shared || open_dir(ovl, true) < 0)
-        return;   /* st_nlink stays as the lower has it */
-    if (++shared->removed < stx->stx_nlink) {
-        store_removed(ovl, shared);
+        return;
+    if (upper) {
+        if (stx->stx_nlink <= 2 && shared->left == 0)   /* the last name that the view showed */
+            forget(ovl, shared);
         return;
     }
-    drop_removed(ovl, shared);
-    *shared = ovl->shared[--ovl->n_shared];
+    if (++shared->removed < stx->stx_nlink) {
+        if (store_removed(ovl, shared) == 0)   /* else what is pending says it */
+            drop_file(ovl, shared, PENDING);
+        return;
+    }
+    drop_file(ovl, shared, REMOVED);
+    drop_file(ovl, shared, PENDING);
+    clear(&ovl->shared, shared);
 }
 
 void links_close(struct overlay *ovl) {
     close_fd(&ovl->links);
-    free(ovl->shared);
+    free(ovl->shared.all);
+    free(ovl->shared.by_lower);
 }
