@@ -46,6 +46,11 @@ TYPE_NAMES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "sy
               stat.S_IFSOCK: "socket", stat.S_IFCHR: "character device", stat.S_IFBLK: "block device"}
 
 
+#: What fuse-overlayfs leaves in a layer for itself, besides the marks that the view reads.
+_NOT_ITS_OWN = ("user.fuseoverlayfs.",)
+_OPAQUE_MARK = "/.wh..wh..opq"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One change of a path.
@@ -175,6 +180,8 @@ class _Walk:
 
     def visit(self, path: str, old_path: str | None, full: bool) -> None:
         new = self.view.find(path)
+        if new is not None and new.is_file and not new.size and path.endswith(_OPAQUE_MARK):
+            return
         old = None if old_path is None else self.base.find(old_path)
         if new is None:
             if old is not None and old_path is not None:
@@ -265,7 +272,8 @@ class _Walk:
         if new.mtime != old.mtime and (self.directory_times or not new.is_dir):
             yield "mtime"
         now, before = self.view.xattrs(path), self.base.xattrs(old_path)
-        yield from (f"xattr {name}" for name in sorted(now.keys() | before.keys()) if now.get(name) != before.get(name))
+        yield from (f"xattr {name}" for name in sorted(now.keys() | before.keys())
+                    if now.get(name) != before.get(name) and not name.startswith(_NOT_ITS_OWN))
 
     # ---- renames ----
 
