@@ -127,10 +127,12 @@ static int set_mode(int fd, mode_t mode) {
     return chmod(path, mode & 07777) < 0 ? -errno : 0;
 }
 
-static int set_times(int fd, const struct statx *stx) {
+static int set_times(int fd, const struct statx *stx, bool cut) {
     struct timespec times[2] = {{stx->stx_atime.tv_sec, stx->stx_atime.tv_nsec},
                                 {stx->stx_mtime.tv_sec, stx->stx_mtime.tv_nsec}};
     char path[FD_PATH];
+    if (cut)
+        times[1].tv_nsec = UTIME_NOW;
     fd_path(fd, path);
     return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
 }
@@ -148,8 +150,16 @@ static void store_base(struct overlay *ovl, int from, int to) {
     (void)private_set(ovl, to, "ptoverlay.base", text, (size_t)length);
 }
 
+/* Where a copy gets its name. */
+struct target {
+    int dirfd;
+    const char *name;
+    unsigned left;          /* a file with several names goes to <work>/links first: how many, else 0 */
+    bool cut;               /* its data is about to be truncated, and that is now */
+};
+
 /* stx: what the view shows of the lower object. */
-static int copy_attributes(struct overlay *ovl, int from, int to, const struct statx *stx) {
+static int copy_attributes(struct overlay *ovl, int from, int to, const struct statx *stx, const struct target *target) {
     struct stat st;
     int unowned = set_owner(to, stx);
     if (unowned < 0 || fstat(to, &st) < 0)
@@ -169,9 +179,11 @@ static int copy_attributes(struct overlay *ovl, int from, int to, const struct s
         error = kept_store(ovl, to, &kept);
     if (!error)
         store_base(ovl, from, to);
+    if (!error && target->left)
+        error = links_mark(ovl, to, target->left);
     if (!error)
         error = set_mode(to, mode);   /* after the attributes: who may not write may not set them either */
-    return error ? error : set_times(to, stx);
+    return error ? error : set_times(to, stx, target->cut);
 }
 
 /* ---- one object ---- */
@@ -196,12 +208,12 @@ static int open_copy(struct work_object *object) {
     return fd < 0 ? -errno : fd;
 }
 
-static int place_copy(struct work_object *object, int fd, int dirfd, const char *name) {
+static int place_copy(struct work_object *object, int fd, const struct target *target) {
     char path[FD_PATH];
     if (object->name[0])
-        return work_place(object, dirfd, name, PLACE_NEW);
+        return work_place(object, target->dirfd, target->name, PLACE_NEW);
     fd_path(fd, path);
-    return linkat(AT_FDCWD, path, dirfd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+    return linkat(AT_FDCWD, path, target->dirfd, target->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
 /* A file of the work directory, or without a name, that holds the first `size` bytes of the source. */
@@ -223,7 +235,7 @@ static int fill_copy(struct overlay *ovl, struct work_object *object, int source
 }
 
 /* A copy that has its attributes from the lower and its data still there. */
-static int copy_attributes_only(struct overlay *ovl, uint32_t d, int dirfd, const char *name, const struct statx *stx) {
+static int copy_attributes_only(struct overlay *ovl, uint32_t d, const struct target *target, const struct statx *stx) {
     CLOSE_FD in = open_lower(ovl, d, O_PATH | O_NOFOLLOW);
     if (in < 0)
         return in;
@@ -236,16 +248,15 @@ static int copy_attributes_only(struct overlay *ovl, uint32_t d, int dirfd, cons
     }
     int error = metacopy_mark(ovl, d, out, stx);
     if (!error)
-        error = copy_attributes(ovl, in, out, stx);
+        error = copy_attributes(ovl, in, out, stx, target);
     if (!error)
-        error = place_copy(&object, out, dirfd, name);
+        error = place_copy(&object, out, target);
     if (!error)
         at(ovl, d)->flags |= D_METACOPY;
     return error;
 }
 
-static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, const char *name,
-                     const struct statx *stx) {
+static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
     bool lacks = at(ovl, d)->flags & D_METACOPY;
     CLOSE_FD in = open_lower(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (in < 0)
@@ -257,14 +268,15 @@ static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, int dirfd, con
     work_object_init(ovl, &object);
     off_t size = (off_t)stx->stx_size;
     bool whole = keep < 0 || keep >= size;
+    target->cut = !whole;
     CLOSE_FD out = fill_copy(ovl, &object, lacks ? data : in, whole ? size : keep, whole);
     if (out < 0)
         return out;
-    int error = copy_attributes(ovl, in, out, stx);
+    int error = copy_attributes(ovl, in, out, stx, target);
     if (!error)
         error = sync_object(ovl, out);
     if (!error)
-        error = place_copy(&object, out, dirfd, name);
+        error = place_copy(&object, out, target);
     if (!error && lacks)
         metacopy_done(ovl, d);
     return error;
@@ -285,7 +297,7 @@ static int make_node(struct overlay *ovl, uint32_t d, const char *work, const st
     return symlinkat(target, ovl->work, work) < 0 ? -errno : 0;
 }
 
-static int copy_node(struct overlay *ovl, uint32_t d, int dirfd, const char *name, const struct statx *stx) {
+static int copy_node(struct overlay *ovl, uint32_t d, const struct target *target, const struct statx *stx) {
     CLOSE_FD in = open_lower(ovl, d, O_PATH | O_NOFOLLOW);
     if (in < 0)
         return in;
@@ -299,8 +311,8 @@ static int copy_node(struct overlay *ovl, uint32_t d, int dirfd, const char *nam
     CLOSE_FD out = openat(ovl->work, object.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (out < 0)
         return -errno;
-    error = copy_attributes(ovl, in, out, stx);
-    return error ? error : work_place(&object, dirfd, name, PLACE_NEW);
+    error = copy_attributes(ovl, in, out, stx, target);
+    return error ? error : work_place(&object, target->dirfd, target->name, PLACE_NEW);
 }
 
 static void now_in_upper(struct overlay *ovl, uint32_t d) {
@@ -315,10 +327,31 @@ static void now_in_upper(struct overlay *ovl, uint32_t d) {
     ovl->view->stats.copy_ups++;
 }
 
-static int share(struct overlay *ovl, uint32_t d, int dirfd, const char *name) {
+/* A copy at its target: whole, or for the beginning without its data. */
+static int copy_object(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
+    bool meta = keep == KEEP_NONE_YET && (ovl->flags & PTO_METACOPY) && !ovl->layers[0].dot_form && stx->stx_size > 0;
+    if (!S_ISREG(stx->stx_mode))
+        return copy_node(ovl, d, target, stx);
+    return meta ? copy_attributes_only(ovl, d, target, stx) : copy_file(ovl, d, keep, target, stx);
+}
+
+/* A file with several names. 1: by way of <work>/links, 0: it is to be copied as any other. */
+static int copy_linked(struct overlay *ovl, uint32_t d, off_t keep, const struct statx *stx) {
     struct statx lower;
+    char name[LINKS_NAME];
+    struct target target = {.name = name};
     int error = lower_statx(ovl, d, &lower);
-    return error ? error : links_copied(ovl, &lower, dirfd, name);
+    if (!error)
+        error = links_begin(ovl, &lower, name, &target.left);
+    if (error || !target.left)
+        return error;
+    target.dirfd = ovl->links;
+    error = copy_object(ovl, d, keep, &target, stx);
+    if (!error)
+        error = links_copied(ovl, &lower, name, target.left);
+    if (!error)
+        error = links_join(ovl, d);
+    return error ? error : 1;
 }
 
 /* The parent is in the upper already. */
@@ -330,20 +363,16 @@ static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
     int error = upper_dir_open(ovl, at(ovl, d)->parent, &dir);
     if (!error)
         error = dentry_getattr(ovl, d, &stx);
-    if (error)
-        return error;
-    entry_name(ovl, d, name);
-    keep_times(dir.fd, times);
-    bool meta = keep == KEEP_NONE_YET && (ovl->flags & PTO_METACOPY) && !ovl->layers[0].dot_form && stx.stx_size > 0;
-    if (S_ISREG(stx.stx_mode) && meta)
-        error = copy_attributes_only(ovl, d, dir.fd, name, &stx);
-    else if (S_ISREG(stx.stx_mode))
-        error = copy_file(ovl, d, keep, dir.fd, name, &stx);
-    else
-        error = copy_node(ovl, d, dir.fd, name, &stx);
-    if (!error && (at(ovl, d)->flags & D_LINKED))
-        error = share(ovl, d, dir.fd, name);
-    restore_times(dir.fd, times);
+    int placed = error || !(at(ovl, d)->flags & D_LINKED) ? error : copy_linked(ovl, d, keep, &stx);
+    if (placed < 0)
+        return placed;
+    if (!placed) {
+        struct target target = {.dirfd = dir.fd, .name = name};
+        entry_name(ovl, d, name);
+        keep_times(dir.fd, times);
+        error = copy_object(ovl, d, keep, &target, &stx);
+        restore_times(dir.fd, times);
+    }
     if (!error)
         now_in_upper(ovl, d);
     return error;

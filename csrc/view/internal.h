@@ -346,14 +346,22 @@ int metacopy_pin(struct overlay *ovl, uint32_t d);
 /* Reads what an earlier run left. */
 int links_open(struct overlay *ovl);
 void links_close(struct overlay *ovl);
-/* A lower file with more than one name was copied up to name in dirfd. lower: what the lower has. */
-int links_copied(struct overlay *ovl, const struct statx *lower, int dirfd, const char *name);
+/* Before a lower file with more than one name is copied up. lower: what the lower has.  *left: the number of its names that
+ * the view shows, 0 when it is to be copied as if it had one; else name (LINKS_NAME bytes) is where in ovl->links it goes. */
+#define LINKS_NAME 64
+int links_begin(struct overlay *ovl, const struct statx *lower, char *name, unsigned *left);
+/* Puts that number on the copy, before it gets its name there. */
+int links_mark(const struct overlay *ovl, int fd, unsigned left);
+/* The copy has its name there; links_join() gives it the one in the upper. */
+int links_copied(struct overlay *ovl, const struct statx *lower, const char *name, unsigned left);
 /* Gives a lower name its upper object if another name of it was copied up. */
 int links_join(struct overlay *ovl, uint32_t d);
 struct shared *links_find(const struct overlay *ovl, const struct statx *lower);
 /* st_nlink as the view shows it; stx: as the layer has it. */
 uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool upper);
-/* Before a name goes away. */
+/* Before a name that only a lower has is replaced, so that a crash loses no count. */
+int links_removing(struct overlay *ovl, uint32_t d, const struct statx *lower);
+/* A name went away; stx: from before. */
 void links_removed(struct overlay *ovl, const struct statx *stx, bool upper);
 
 /* readdir.c */
@@ -384,7 +392,7 @@ struct last_look {
     bool upper;
     struct statx stx; /* as the layer has it */
 };
-void look_at(const struct overlay *ovl, uint32_t d, struct last_look *look);
+int look_at(struct overlay *ovl, uint32_t d, struct last_look *look);
 void forget_name(struct overlay *ovl, const struct last_look *look);
 
 #endif

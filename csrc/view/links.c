@@ -28,7 +28,6 @@
 #define REMOVED ".removed"
 #define PENDING ".pending"
 #define LINK_NAME 64
-#define NONE UINT32_MAX
 
 static void link_name(const struct shared *shared, const char *suffix, char out[LINK_NAME]) {
     snprintf(out, LINK_NAME, "%llx-%llx%s", (unsigned long long)shared->dev, (unsigned long long)shared->ino, suffix);
@@ -36,88 +35,94 @@ static void link_name(const struct shared *shared, const char *suffix, char out[
 
 /* ---- the table: found by the lower object, and by the copy ---- */
 
-static uint32_t *bucket(uint32_t *heads, size_t size, uint64_t ino) {
-    return &heads[(size_t)((ino * 0x9e3779b97f4a7c15ull) >> 20) & (size - 1)];
+static struct shared **bucket(struct shared **heads, size_t chains, uint64_t ino) {
+    return &heads[(size_t)((ino * 0x9e3779b97f4a7c15ull) >> 20) & (chains - 1)];
 }
 
-static void chain_in(struct links *links, uint32_t i) {
-    struct shared *shared = &links->all[i];
-    uint32_t *lower = bucket(links->by_lower, links->size, shared->ino);
-    uint32_t *upper = bucket(links->by_upper, links->size, shared->upper_ino);
+static void chain_in(struct overlay *ovl, struct shared *shared) {
+    struct shared **lower = bucket(ovl->by_lower, ovl->chains, shared->ino);
+    struct shared **upper = bucket(ovl->by_upper, ovl->chains, shared->upper_ino);
     shared->next_lower = *lower;
-    *lower = i;
+    *lower = shared;
     shared->next_upper = *upper;
-    *upper = i;
+    *upper = shared;
 }
 
-static void chain_all(struct links *links) {
-    memset(links->by_lower, 0xff, links->size * sizeof *links->by_lower);
-    memset(links->by_upper, 0xff, links->size * sizeof *links->by_upper);
-    for (uint32_t i = 0; i < links->count; i++)
-        chain_in(links, i);
-}
-
-static int grow(struct links *links) {
-    size_t size = links->size ? links->size * 2 : 64;
-    struct shared *all = realloc(links->all, size * sizeof *all);
-    if (!all)
-        return -ENOMEM;
-    links->all = all;
-    uint32_t *heads = calloc(2 * size, sizeof *heads);
+/* One block for both kinds of chains. */
+static int grow(struct overlay *ovl) {
+    struct shared **old = ovl->by_lower;
+    size_t n_old = ovl->chains, chains = n_old ? n_old * 2 : 64;
+    struct shared **heads = calloc(2 * chains, sizeof *heads);
     if (!heads)
         return -ENOMEM;
-    free(links->by_lower);
-    links->by_lower = heads;
-    links->by_upper = heads + size;
-    links->size = size;
-    chain_all(links);
+    ovl->by_lower = heads;
+    ovl->by_upper = heads + chains;
+    ovl->chains = chains;
+    for (size_t i = 0; i < n_old; i++)
+        for (struct shared *shared = old[i], *next; shared; shared = next) {
+            next = shared->next_lower;
+            chain_in(ovl, shared);
+        }
+    free(old);
     return 0;
 }
 
+static struct shared *find_lower(const struct overlay *ovl, uint64_t ino, dev_t dev) {
+    struct shared *shared = ovl->n_shared ? *bucket(ovl->by_lower, ovl->chains, ino) : NULL;
+    while (shared && (shared->ino != ino || shared->dev != dev))
+        shared = shared->next_lower;
+    return shared;
+}
+
 struct shared *links_find(const struct overlay *ovl, const struct statx *lower) {
-    const struct links *links = &ovl->shared;
-    dev_t dev = makedev(lower->stx_dev_major, lower->stx_dev_minor);
-    uint32_t i = links->count ? *bucket(links->by_lower, links->size, lower->stx_ino) : NONE;
-    while (i != NONE && (links->all[i].ino != lower->stx_ino || links->all[i].dev != dev))
-        i = links->all[i].next_lower;
-    return i == NONE ? NULL : &links->all[i];
+    return find_lower(ovl, lower->stx_ino, makedev(lower->stx_dev_major, lower->stx_dev_minor));
 }
 
 static struct shared *find_upper(const struct overlay *ovl, uint64_t upper_ino) {
-    const struct links *links = &ovl->shared;
-    uint32_t i = links->count ? *bucket(links->by_upper, links->size, upper_ino) : NONE;
-    while (i != NONE && links->all[i].upper_ino != upper_ino)
-        i = links->all[i].next_upper;
-    return i == NONE ? NULL : &links->all[i];
+    struct shared *shared = ovl->n_shared ? *bucket(ovl->by_upper, ovl->chains, upper_ino) : NULL;
+    while (shared && shared->upper_ino != upper_ino)
+        shared = shared->next_upper;
+    return shared;
 }
 
 /* The entry of a lower object, made when there is none. NULL: out of memory. */
 static struct shared *obtain(struct overlay *ovl, uint64_t ino, dev_t dev) {
-    struct links *links = &ovl->shared;
-    struct statx lower = {.stx_ino = ino, .stx_dev_major = major(dev), .stx_dev_minor = minor(dev)};
-    struct shared *known = links_find(ovl, &lower);
-    if (known || (links->count == links->size && grow(links) < 0))
-        return known;
-    links->all[links->count] = (struct shared){.ino = ino, .dev = dev};
-    chain_in(links, (uint32_t)links->count);
-    return &links->all[links->count++];
+    struct shared *shared = find_lower(ovl, ino, dev);
+    if (shared || (ovl->n_shared >= ovl->chains && grow(ovl) < 0))
+        return shared;
+    shared = calloc(1, sizeof *shared);
+    if (!shared)
+        return NULL;
+    shared->ino = ino;
+    shared->dev = dev;
+    chain_in(ovl, shared);
+    ovl->n_shared++;
+    return shared;
 }
 
-static void set_upper(struct links *links, struct shared *shared, uint64_t upper_ino) {
-    uint32_t i = (uint32_t)(shared - links->all), *at = bucket(links->by_upper, links->size, shared->upper_ino);
-    while (*at != i)
-        at = &links->all[*at].next_upper;
+static void upper_out(struct overlay *ovl, struct shared *shared) {
+    struct shared **at = bucket(ovl->by_upper, ovl->chains, shared->upper_ino);
+    while (*at != shared)
+        at = &(*at)->next_upper;
     *at = shared->next_upper;
-    shared->upper_ino = upper_ino;
-    at = bucket(links->by_upper, links->size, upper_ino);
-    shared->next_upper = *at;
-    *at = i;
 }
 
-/* An entry that says nothing any more: it stays for the next time. */
-static void clear(struct links *links, struct shared *shared) {
-    set_upper(links, shared, 0);
-    shared->left = shared->removed = 0;
+static void set_upper(struct overlay *ovl, struct shared *shared, uint64_t upper_ino) {
+    upper_out(ovl, shared);
+    shared->upper_ino = upper_ino;
+    struct shared **upper = bucket(ovl->by_upper, ovl->chains, upper_ino);
+    shared->next_upper = *upper;
+    *upper = shared;
+}
+
+static void drop(struct overlay *ovl, struct shared *shared) {
+    upper_out(ovl, shared);
+    struct shared **at = bucket(ovl->by_lower, ovl->chains, shared->ino);
+    while (*at != shared)
+        at = &(*at)->next_lower;
+    *at = shared->next_lower;
+    free(shared);
+    ovl->n_shared--;
 }
 
 /* ---- kept across runs ---- */
@@ -127,9 +132,7 @@ static int store_left(const struct overlay *ovl, int fd, unsigned number, bool s
     char text[16];
     int length = snprintf(text, sizeof text, "%s%u", shown ? "=" : "", number);
     int error = private_set(ovl, fd, LEFT, text, (size_t)length);
-    return error == -EPERM || error == -EOPNOTSUPP
-               ? 0
-               : error;   /* a symlink of an ordinary user: st_nlink is too small later */
+    return error == -EPERM || error == -EOPNOTSUPP ? 0 : error;   /* a symlink of an ordinary user: st_nlink is too small later */
 }
 
 int links_mark(const struct overlay *ovl, int fd, unsigned left) {
@@ -164,7 +167,7 @@ static int load_copy(struct overlay *ovl, const char *name, struct shared *share
         return -errno;
     ssize_t length = private_get(ovl, fd, LEFT, text, sizeof text - 1);
     text[length > 0 ? length : 0] = '\0';
-    set_upper(&ovl->shared, shared, st.st_ino);
+    set_upper(ovl, shared, st.st_ino);
     unsigned linked = (unsigned)st.st_nlink - 1, shown = text[0] == '=' ? (unsigned)atoi(text + 1) : 0;
     shared->left = text[0] != '=' ? (unsigned)atoi(text) : shown > linked ? shown - linked : 0;
     return 0;
@@ -279,7 +282,7 @@ int links_copied(struct overlay *ovl, const struct statx *lower, const char *nam
     struct shared *shared = links_find(ovl, lower);
     if (!shared || fstatat(ovl->links, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return shared ? -errno : -ENOENT;
-    set_upper(&ovl->shared, shared, st.st_ino);
+    set_upper(ovl, shared, st.st_ino);
     shared->left = left;
     if (shared->removed)
         drop_file(ovl, shared, REMOVED);
@@ -293,7 +296,7 @@ static void forget(struct overlay *ovl, struct shared *shared) {
     link_name(shared, "", name);
     shared->left = 0;
     if (unlinkat(ovl->links, name, 0) == 0)
-        clear(&ovl->shared, shared);
+        drop(ovl, shared);
 }
 
 /* The name that a lower has becomes a link of the copy. */
@@ -345,7 +348,7 @@ int links_join(struct overlay *ovl, uint32_t d) {
 }
 
 uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool upper) {
-    if (ovl->shared.count == 0 || stx->stx_nlink < 2 || S_ISDIR(stx->stx_mode))
+    if (ovl->n_shared == 0 || stx->stx_nlink < 2 || S_ISDIR(stx->stx_mode))
         return stx->stx_nlink;
     const struct shared *shared = upper ? find_upper(ovl, stx->stx_ino) : links_find(ovl, stx);
     if (!shared)
@@ -393,11 +396,16 @@ void links_removed(struct overlay *ovl, const struct statx *stx, bool upper) {
     }
     drop_file(ovl, shared, REMOVED);
     drop_file(ovl, shared, PENDING);
-    clear(&ovl->shared, shared);
+    drop(ovl, shared);
 }
 
 void links_close(struct overlay *ovl) {
     close_fd(&ovl->links);
-    free(ovl->shared.all);
-    free(ovl->shared.by_lower);
+    for (size_t i = 0; i < ovl->chains; i++)
+        while (ovl->by_lower[i]) {
+            struct shared *shared = ovl->by_lower[i];
+            ovl->by_lower[i] = shared->next_lower;
+            free(shared);
+        }
+    free(ovl->by_lower);
 }

@@ -22,14 +22,14 @@ int needs_whiteout(struct overlay *ovl, uint32_t d) {
     return lower_positive(ovl, d);
 }
 
-void look_at(const struct overlay *ovl, uint32_t d, struct last_look *look) {
+int look_at(struct overlay *ovl, uint32_t d, struct last_look *look) {
     const struct dentry *dentry = at(ovl, d);
     look->upper = upper_exists(dentry);
-    look->seen = false;
-    if (look->upper && (ovl->kept.count || ovl->n_shared))
-        look->seen = upper_statx(ovl, d, &look->stx) == 0;
-    else if (!look->upper && lower_exists(dentry) && (dentry->flags & D_LINKED))
-        look->seen = lower_statx(ovl, d, &look->stx) == 0;
+    look->seen = look->upper ? ovl->kept.count || ovl->n_shared : lower_exists(dentry) && (dentry->flags & D_LINKED);
+    if (!look->seen)
+        return 0;
+    int error = look->upper ? upper_statx(ovl, d, &look->stx) : lower_statx(ovl, d, &look->stx);
+    return error || look->upper ? error : links_removing(ovl, d, &look->stx);
 }
 
 void forget_name(struct overlay *ovl, const struct last_look *look) {
@@ -67,7 +67,9 @@ static int remove_entry(const struct location *loc) {
     if (error)
         return error;
     struct last_look look;
-    look_at(ovl, d, &look);
+    error = look_at(ovl, d, &look);
+    if (error)
+        return error;
     char name[NAME_MAX + 1];
     entry_name(ovl, d, name);
     if (at(ovl, d)->upper == KIND_NONE) {

@@ -370,8 +370,9 @@ static int carry_out(struct move *move) {
     if (error)
         return error;
     struct last_look look;
-    look_at(ovl, move->target, &look);
-    error = rename_upper(move);
+    error = look_at(ovl, move->target, &look);
+    if (!error)
+        error = rename_upper(move);
     if (error)
         return error;
     if (!(move->flags & RENAME_EXCHANGE))
