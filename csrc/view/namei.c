@@ -81,6 +81,8 @@ static bool object_pass(const struct overlay *ovl, uint32_t d) {
         return false;
     if (dentry->lower == KIND_NONE)
         return true;
+    if ((dentry->flags & D_LINKED) && ovl->n_shared)
+        return false;   /* its number of links may show otherwise */
     if (dentry->lower == KIND_WHITEOUT || dentry->lower == KIND_UNKNOWN || dentry->layer != ovl->own)
         return false;
     return !is_dir_kind(dentry->lower) || at_own_place(ovl, d);

@@ -402,6 +402,7 @@ static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, cha
     root->lower = DT_DIR;
     root->layer = 1;
     root->flags = D_CHECKED;
+    ovl->dirs_changed = has_upper(ovl);   /* the root itself is the upper's, under the lower's identity */
     if (has_upper(ovl)) {
         error = load_upper(ovl, ovl->root);
         if (error)
