@@ -23,7 +23,14 @@ SYS_PTRACE = {"x86_64": 101, "aarch64": 117}[os.uname().machine]
 @pytest.fixture
 def small(world: World) -> World:
     """A lower with little in it, and a file and a closed directory beside it."""
-    world.lay_out([Node(".", "dir", 0o755), Node("file", content=b"x"), Node("dir", "dir", 0o755), Node("prog", mode=0o755, content=b"#!/absent\n")])
+    world.lay_out(
+        [
+            Node(".", "dir", 0o755),
+            Node("file", content=b"x"),
+            Node("dir", "dir", 0o755),
+            Node("prog", mode=0o755, content=b"#!/absent\n"),
+        ]
+    )
     extra = world.area / "extra"
     extra.mkdir()
     (extra / "file").write_text("not a directory")
@@ -78,7 +85,14 @@ TRUE = ["--", "/bin/true"]
 @pytest.mark.quick
 @pytest.mark.parametrize(
     ("letter", "what"),
-    [("l", "absent"), ("l", "extra/file"), ("u", "extra/file"), ("w", "extra/file"), ("m", "absent"), ("m", "extra/file")],
+    [
+        ("l", "absent"),
+        ("l", "extra/file"),
+        ("u", "extra/file"),
+        ("w", "extra/file"),
+        ("m", "absent"),
+        ("m", "extra/file"),
+    ],
 )
 def test_directory_that_is_none(small: World, letter: str, what: str) -> None:
     """A layer or mount point that is missing or a file."""
@@ -232,7 +246,7 @@ def test_ptrace_forbidden(small: World) -> None:
     """A profile that forbids ptrace is named together with the remedy, before the command starts."""
     if small.trap != "ptrace":
         pytest.skip("this trap does without ptrace")
-    before = [small.subjects.path("forbid"), str(SYS_PTRACE)]
+    before: list[str | Path] = [small.subjects.path("forbid"), str(SYS_PTRACE)]
     marker = small.mount / "marker"
     arguments = [*layers(small), "--trap", "ptrace", "--", "/bin/sh", "-c", f"echo ran; touch {marker}"]
     done = refused(small, arguments, 125, "ptrace", before)

@@ -7,8 +7,9 @@
 
 /* None of these may be made: they exist, or their directory does not. */
 static const char *const taken[] = {
-    "file", "file/", "dir", "dir/", "link", "link/", "dangling", "loop", "loop/", "fifo", ".", "..", "dir/.", "dir/..", "file/x",
-    "absent/x", "noaccessdir/x", "", "/", "hard1", "dirlink", "dirlink/", "/dev/absent/x", "foreign",
+    "file",          "file/", "dir", "dir/",  "link",    "link/",    "dangling",      "loop",
+    "loop/",         "fifo",  ".",   "..",    "dir/.",   "dir/..",   "file/x",        "absent/x",
+    "noaccessdir/x", "",      "/",   "hard1", "dirlink", "dirlink/", "/dev/absent/x", "foreign",
 };
 
 static void make_taken(void) {
@@ -93,14 +94,16 @@ static void links(void) {
     (void)say("link into sub", SYS(linkat, AT_FDCWD, "dir/a", hold("dir/sub", O_PATH), "ln-a", 0));
     show("dir/sub/ln-a", "dir/sub/ln-a");
     long fd = ok("O_PATH file", SYS(openat, AT_FDCWD, "ro", O_PATH));
-    (void)say("linkat proc fd", SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD, "ln-ro", AT_SYMLINK_FOLLOW));
+    (void)say("linkat proc fd",
+              SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD, "ln-ro", AT_SYMLINK_FOLLOW));
     show("ln-ro", "ln-ro");
     (void)say("linkat proc fd nofollow", SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD, "ln-ro2", 0));
 }
 
 static const char *const objects[] = {
-    "dir/", "dir", "dir/.", "dir/..", ".", "..", "/", "", "link/", "dirlink/", "file/", "file/x", "absent", "absent/", "absent/x",
-    "loop/", "noaccessdir/x", "dangling/", "sticky/other", "foreign/", "fifo/",
+    "dir/",          "dir",       "dir/.",        "dir/..",   ".",      "..",      "/",        "",
+    "link/",         "dirlink/",  "file/",        "file/x",   "absent", "absent/", "absent/x", "loop/",
+    "noaccessdir/x", "dangling/", "sticky/other", "foreign/", "fifo/",
 };
 
 static void remove_refused(void) {
@@ -118,7 +121,8 @@ static void remove_refused(void) {
 }
 
 static void remove_all(void) {
-    static const char *const files[] = {"dangling", "loop", "link", "dirlink", "fifo", "empty", "dir/a", "dir/sub/deep"};
+    static const char *const files[] = {"dangling", "loop",  "link",  "dirlink",
+                                        "fifo",     "empty", "dir/a", "dir/sub/deep"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         (void)say(text("remove %s", files[i]), SYS(unlink, files[i]));
         show(text("removed %s", files[i]), files[i]);

@@ -34,13 +34,15 @@ static const struct flags flags[] = {
 };
 
 static const char *const paths[] = {
-    "file",   "empty",  "ro",        "noaccess", "dir",        "emptydir",  "link",    "link/",   "dirlink", "dirlink/",
-    "loop",   "file/",  "file/.",    "file/..",  "dir/",       "dir/.",     "dir/..",  "fifo",    "abslink", "dir/sub/deep",
-    ".",      "..",     "file/x",    "absent/x", "noaccessdir/x", "setuid", "dirlink/a", "dir/../file", "", "sticky/other",
+    "file",          "empty",    "ro",        "noaccess",     "dir",    "emptydir",     "link",   "link/",
+    "dirlink",       "dirlink/", "loop",      "file/",        "file/.", "file/..",      "dir/",   "dir/.",
+    "dir/..",        "fifo",     "abslink",   "dir/sub/deep", ".",      "..",           "file/x", "absent/x",
+    "noaccessdir/x", "setuid",   "dirlink/a", "dir/../file",  "",       "sticky/other",
 };
 
 /* Names that are gone again before the next flag is tried. */
-static const char *const fresh[] = {"absent", "dir/absent", "dirlink/absent", "absent/", "dangling", "dangling/", "emptydir/absent"};
+static const char *const fresh[] = {"absent",   "dir/absent", "dirlink/absent", "absent/",
+                                    "dangling", "dangling/",  "emptydir/absent"};
 
 static void show_open(const char *path, const struct flags *f) {
     const char *what = text("open \"%s\" %s", path, f->name);
@@ -173,16 +175,19 @@ static void temporary(const char *base) {
     struct stat st;
     (void)SYS(fstat, fd, &st);
     say_text("tmpfile stat", stat_text(&st));
-    (void)say("tmpfile link", SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD, "dir/named", AT_SYMLINK_FOLLOW));
+    (void)say("tmpfile link",
+              SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD, "dir/named", AT_SYMLINK_FOLLOW));
     show("tmpfile named", "dir/named");
     show_content("tmpfile holds", "dir/named");
     (void)say("tmpfile link again", SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD,
                                         text("%s/dir/named2", base), AT_SYMLINK_FOLLOW));
     show("tmpfile two names", "dir/named");
-    (void)say("tmpfile link existing", SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD, "ro", AT_SYMLINK_FOLLOW));
+    (void)say("tmpfile link existing",
+              SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD, "ro", AT_SYMLINK_FOLLOW));
     (void)SYS(close, fd);
     fd = ok("tmpfile excl", SYS(openat, AT_FDCWD, ".", O_TMPFILE | O_RDWR | O_EXCL, 0640));
-    (void)say("tmpfile excl link", SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD, "named3", AT_SYMLINK_FOLLOW));
+    (void)say("tmpfile excl link",
+              SYS(linkat, AT_FDCWD, text("/proc/self/fd/%ld", fd), AT_FDCWD, "named3", AT_SYMLINK_FOLLOW));
     (void)SYS(close, fd);
     show_list("dir after", "dir");
 }

@@ -82,11 +82,24 @@ static void dots(const char *base) {
     (void)SYS(newfstatat, AT_FDCWD, "/", &root, 0);
     (void)SYS(newfstatat, AT_FDCWD, "/../../..", &st, 0);
     (void)say("above root", st.st_ino == root.st_ino);
-    static const char *const paths[] = {"./file", ".//file", "dir/./a", "dir/../file", "dir/sub/../a", "dir/sub/deeper/../../../file",
-                                        "absent/../file", "file/../file", "file/.", "dirlink/..", "dangling/..", "dir/a/..", "..", "../mnt/file"};
+    static const char *const paths[] = {"./file",
+                                        ".//file",
+                                        "dir/./a",
+                                        "dir/../file",
+                                        "dir/sub/../a",
+                                        "dir/sub/deeper/../../../file",
+                                        "absent/../file",
+                                        "file/../file",
+                                        "file/.",
+                                        "dirlink/..",
+                                        "dangling/..",
+                                        "dir/a/..",
+                                        "..",
+                                        "../mnt/file"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         (void)say(text("stat %s", paths[i]), SYS(newfstatat, AT_FDCWD, paths[i], &st, 0));
-    (void)say("up and down", SYS(newfstatat, AT_FDCWD, text("%s/../../../../../../../../..%s/file", base, base), &st, 0));
+    (void)say("up and down",
+              SYS(newfstatat, AT_FDCWD, text("%s/../../../../../../../../..%s/file", base, base), &st, 0));
     (void)say("double slashes", SYS(newfstatat, AT_FDCWD, text("/%s//file", base), &st, 0));
     (void)say("after removal", SYS(unlink, "dir/sub/deep"));
     (void)say("removed/..", SYS(newfstatat, AT_FDCWD, "dir/sub/deep/..", &st, 0));

@@ -11,8 +11,9 @@
 
 static void attempts(const char *who) {
     struct stat st;
-    static const char *const paths[] = {"file", "noaccess", "noaccessdir/x", "foreign", "foreign-writable", "sticky/other", "setuid", "setgid",
-                                        "dir", "private/inside", "attrs", "private"};
+    static const char *const paths[] = {"file",         "noaccess", "noaccessdir/x", "foreign", "foreign-writable",
+                                        "sticky/other", "setuid",   "setgid",        "dir",     "private/inside",
+                                        "attrs",        "private"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         const char *p = paths[i];
         (void)ok(text("%s read %s", who, p), SYS(openat, AT_FDCWD, p, O_RDONLY));
@@ -39,7 +40,8 @@ static void attempts(const char *who) {
     (void)say(text("%s rename in sticky", who), SYS(rename, "sticky/other", "sticky/taken"));
     (void)say(text("%s rename back", who), SYS(rename, "sticky/taken", "sticky/other"));
     (void)say(text("%s unlink in sticky", who), SYS(unlink, "sticky/other"));
-    (void)ok(text("%s create in setgid", who), SYS(openat, AT_FDCWD, text("setgid/by-%s", who), O_WRONLY | O_CREAT, 02777));
+    (void)ok(text("%s create in setgid", who),
+             SYS(openat, AT_FDCWD, text("setgid/by-%s", who), O_WRONLY | O_CREAT, 02777));
     show(text("%s created in setgid", who), text("setgid/by-%s", who));
     (void)ok(text("%s create in open", who), SYS(openat, AT_FDCWD, text("open/by-%s", who), O_WRONLY | O_CREAT, 0666));
     show(text("%s created in open", who), text("open/by-%s", who));

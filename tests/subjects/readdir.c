@@ -64,7 +64,8 @@ static void sizes(const char *path) {
         long last = read_all(fd, tried[i], &list);
         (void)say(text("%d %s last call, buffer %zu", turn, path, tried[i]), last);
         if (!last)
-            say_text(text("%d %s all, buffer %zu", turn, path, tried[i]), text("%zu names sum %lx", list.n, sum_of(&list)));
+            say_text(text("%d %s all, buffer %zu", turn, path, tried[i]),
+                     text("%zu names sum %lx", list.n, sum_of(&list)));
         (void)SYS(close, fd);
     }
 }
@@ -166,7 +167,8 @@ static void sharing(const char *path) {
     (void)read_all(copy, 32768, &part);
     struct listing rest;
     (void)read_all(other, 32768, &rest);
-    say_text(text("%d %s shared by fork and dup", turn, path), part.n == rest.n && part.n < all.n - first ? "yes" : "no");
+    say_text(text("%d %s shared by fork and dup", turn, path),
+             part.n == rest.n && part.n < all.n - first ? "yes" : "no");
     (void)SYS(close, fd);
     (void)SYS(close, other);
     (void)SYS(close, copy);

@@ -38,7 +38,8 @@ static void matrix(void) {
                 if (*t == 'h' && *s != 'f')
                     continue;
                 const char *cell = keep(text("ren/%c-%c-%u", *s, *t, flags));
-                (void)say(text("rename %s", cell), SYS(renameat2, AT_FDCWD, text("%s/src", cell), AT_FDCWD, text("%s/dst", cell), flags));
+                (void)say(text("rename %s", cell),
+                          SYS(renameat2, AT_FDCWD, text("%s/src", cell), AT_FDCWD, text("%s/dst", cell), flags));
                 show_cell(cell);
             }
 }

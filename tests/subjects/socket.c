@@ -42,7 +42,8 @@ static void names(const char *what, int fd) {
     memset(&un, '#', sizeof un);
     long result = SYS(getsockname, fd, &un, &size);
     if (result == 0)
-        say_text(text("%s sockname cut", what), text("size %d text %.3s after %c", size > HEAD, un.sun_path, un.sun_path[3]));
+        say_text(text("%s sockname cut", what),
+                 text("size %d text %.3s after %c", size > HEAD, un.sun_path, un.sun_path[3]));
 }
 
 static void stream(const char *path) {
@@ -78,12 +79,14 @@ static void stream(const char *path) {
     (void)say(text("bind again %s", path), SYS(bind, third, &un, address(&un, path)));
     show(text("bound again %s", path), path);
     (void)say(text("unlink again %s", path), SYS(unlink, path));
-    (void)SYS(close, server), (void)SYS(close, client), (void)SYS(close, accepted), (void)SYS(close, second), (void)SYS(close, third);
+    (void)SYS(close, server), (void)SYS(close, client), (void)SYS(close, accepted), (void)SYS(close, second),
+        (void)SYS(close, third);
 }
 
 static void datagrams(const char *base) {
     struct sockaddr_un un, from;
-    int a = (int)SYS(socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), b = (int)SYS(socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int a = (int)SYS(socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+        b = (int)SYS(socket, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     (void)say("bind a", SYS(bind, a, &un, address(&un, "dir/sub/a")));
     (void)say("bind b", SYS(bind, b, &un, address(&un, text("%s/dir/b-socket", base))));
     (void)say("sendto", SYS(sendto, a, "one", 3, 0, &un, address(&un, "dir/b-socket")));
@@ -94,7 +97,8 @@ static void datagrams(const char *base) {
     show_name("recvfrom", n, &from, size);
     say_text("received", data);
     struct iovec part = {data, 3};
-    struct msghdr message = {.msg_name = &un, .msg_namelen = address(&un, "dir/b-socket"), .msg_iov = &part, .msg_iovlen = 1};
+    struct msghdr message = {
+        .msg_name = &un, .msg_namelen = address(&un, "dir/b-socket"), .msg_iov = &part, .msg_iovlen = 1};
     (void)say("sendmsg", SYS(sendmsg, a, &message, 0));
     message.msg_name = &from;
     message.msg_namelen = sizeof from;
@@ -104,7 +108,11 @@ static void datagrams(const char *base) {
     struct sockaddr_un first, second;
     struct mmsghdr many[2] = {
         {{.msg_name = &first, .msg_namelen = address(&first, "dir/b-socket"), .msg_iov = &part, .msg_iovlen = 1}, 0},
-        {{.msg_name = &second, .msg_namelen = address(&second, text("%s/dir/b-socket", base)), .msg_iov = &part, .msg_iovlen = 1}, 0},
+        {{.msg_name = &second,
+          .msg_namelen = address(&second, text("%s/dir/b-socket", base)),
+          .msg_iov = &part,
+          .msg_iovlen = 1},
+         0},
     };
     (void)say("sendmmsg", SYS(sendmmsg, a, many, 2, 0));
     (void)say("receive first", SYS(recvfrom, b, data, sizeof data, MSG_DONTWAIT, NULL, NULL));
@@ -120,7 +128,8 @@ static void datagrams(const char *base) {
 }
 
 static void refused(const char *base) {
-    static const char *const paths[] = {"file", "dir", "absent/x", "noaccessdir/x", "dangling", "loop", "link", "file/", "dir/", "fifo", "socket", "new/"};
+    static const char *const paths[] = {"file", "dir",   "absent/x", "noaccessdir/x", "dangling", "loop",
+                                        "link", "file/", "dir/",     "fifo",          "socket",   "new/"};
     struct sockaddr_un un;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         int fd = (int)SYS(socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -7,16 +7,61 @@
 #include <sys/statfs.h>
 
 static const char *const paths[] = {
-    "file", "empty", "ro", "noaccess", "setuid", "dir", "emptydir", "link", "link/", "dirlink", "dirlink/", "dangling",
-    "dangling/", "loop", "loop/x", "file/", "file/x", "file/..", "dir/", "dir/.", "dir/..", "dir//sub///deep", "fifo", "fifo/",
-    "abslink", "absent", "absent/", "absent/..", "hard1", "hard2", "sparse", "sticky", "sticky/other", "setgid", ".", "..", "./.",
-    "noaccessdir", "noaccessdir/x", "", "updir", "updir/.", "escape", "./dirlink/../file", "socket", "foreign", "chain/l40", "chain/l41",
+    "file",
+    "empty",
+    "ro",
+    "noaccess",
+    "setuid",
+    "dir",
+    "emptydir",
+    "link",
+    "link/",
+    "dirlink",
+    "dirlink/",
+    "dangling",
+    "dangling/",
+    "loop",
+    "loop/x",
+    "file/",
+    "file/x",
+    "file/..",
+    "dir/",
+    "dir/.",
+    "dir/..",
+    "dir//sub///deep",
+    "fifo",
+    "fifo/",
+    "abslink",
+    "absent",
+    "absent/",
+    "absent/..",
+    "hard1",
+    "hard2",
+    "sparse",
+    "sticky",
+    "sticky/other",
+    "setgid",
+    ".",
+    "..",
+    "./.",
+    "noaccessdir",
+    "noaccessdir/x",
+    "",
+    "updir",
+    "updir/.",
+    "escape",
+    "./dirlink/../file",
+    "socket",
+    "foreign",
+    "chain/l40",
+    "chain/l41",
 };
 
 /* One object has one identity, however it is asked for. */
 static void same(const char *what, const struct stat *a, const struct stat *b) {
-    bool equal = a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_mode == b->st_mode && a->st_size == b->st_size &&
-                 a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_uid == b->st_uid;
+    bool equal = a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_mode == b->st_mode &&
+                 a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+                 a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_uid == b->st_uid;
     say_text(what, equal ? "same" : "differs");
 }
 
@@ -48,8 +93,8 @@ static void show_stat(const char *path) {
     }
     bool equal = stx.stx_ino == st.st_ino && stx.stx_mode == st.st_mode && stx.stx_uid == st.st_uid &&
                  stx.stx_size == (uint64_t)st.st_size && stx.stx_mtime.tv_sec == st.st_mtim.tv_sec &&
-                 stx.stx_mtime.tv_nsec == (uint32_t)st.st_mtim.tv_nsec && stx.stx_dev_major == (uint32_t)(st.st_dev >> 8) &&
-                 stx.stx_blocks == (uint64_t)st.st_blocks;
+                 stx.stx_mtime.tv_nsec == (uint32_t)st.st_mtim.tv_nsec &&
+                 stx.stx_dev_major == (uint32_t)(st.st_dev >> 8) && stx.stx_blocks == (uint64_t)st.st_blocks;
     say_text(text("statx \"%s\"", path), equal ? "same" : "differs");
     (void)say(text("statx mask \"%s\"", path), (stx.stx_mask & STATX_BASIC_STATS) == STATX_BASIC_STATS);
 }
@@ -92,7 +137,8 @@ static void odd_arguments(void) {
     (void)say("stat bad address", SYS(stat, (char *)1, &st));
     (void)say("statx flags", SYS(statx, AT_FDCWD, "file", 0x8000000, STATX_ALL, &stx));
     (void)say("statx mask reserved", SYS(statx, AT_FDCWD, "file", 0, 0x80000000u, &stx));
-    (void)say("statx sync both", SYS(statx, AT_FDCWD, "file", AT_STATX_FORCE_SYNC | AT_STATX_DONT_SYNC, STATX_ALL, &stx));
+    (void)say("statx sync both",
+              SYS(statx, AT_FDCWD, "file", AT_STATX_FORCE_SYNC | AT_STATX_DONT_SYNC, STATX_ALL, &stx));
     (void)say("statx empty", SYS(statx, AT_FDCWD, "", 0, STATX_ALL, &stx));
     (void)say("statx empty cwd", SYS(statx, AT_FDCWD, "", AT_EMPTY_PATH, STATX_ALL, &stx));
     (void)say("readlinkat empty", SYS(readlinkat, AT_FDCWD, "", &st, 10));
@@ -127,7 +173,8 @@ static void identity(const char *path) {
     (void)say(text("identity after rename %s", path), before.st_ino == after.st_ino && before.st_dev == after.st_dev);
     (void)say(text("identity rename back %s", path), SYS(rename, "moved", path));
     (void)SYS(lstat, path, &after);
-    (void)say(text("identity after rename back %s", path), before.st_ino == after.st_ino && before.st_dev == after.st_dev);
+    (void)say(text("identity after rename back %s", path),
+              before.st_ino == after.st_ino && before.st_dev == after.st_dev);
 }
 
 int main(int argc, char **argv) {

@@ -102,14 +102,22 @@ __attribute__((noreturn)) static inline void give_up(const char *what) {
 
 static inline const char *type_name(mode_t mode) {
     switch (mode & S_IFMT) {
-    case S_IFREG: return "file";
-    case S_IFDIR: return "dir";
-    case S_IFLNK: return "link";
-    case S_IFIFO: return "fifo";
-    case S_IFSOCK: return "socket";
-    case S_IFCHR: return "chr";
-    case S_IFBLK: return "blk";
-    default: return "none";
+    case S_IFREG:
+        return "file";
+    case S_IFDIR:
+        return "dir";
+    case S_IFLNK:
+        return "link";
+    case S_IFIFO:
+        return "fifo";
+    case S_IFSOCK:
+        return "socket";
+    case S_IFCHR:
+        return "chr";
+    case S_IFBLK:
+        return "blk";
+    default:
+        return "none";
     }
 }
 
@@ -151,7 +159,8 @@ static inline void show_times(const char *what, const char *path) {
     if (result < 0)
         (void)say(what, result);
     else
-        say_text(what, text("atime %s mtime %s", S_ISLNK(st.st_mode) ? "any" : access_text(st.st_atim), time_text(st.st_mtim)));
+        say_text(what, text("atime %s mtime %s", S_ISLNK(st.st_mode) ? "any" : access_text(st.st_atim),
+                            time_text(st.st_mtim)));
 }
 
 /* The first bytes of a file, with control characters made visible. */
@@ -190,14 +199,22 @@ static inline int by_name(const void *a, const void *b) {
 
 static inline char d_type_letter(unsigned char type) {
     switch (type) {
-    case DT_REG: return 'f';
-    case DT_DIR: return 'd';
-    case DT_LNK: return 'l';
-    case DT_FIFO: return 'p';
-    case DT_SOCK: return 's';
-    case DT_CHR: return 'c';
-    case DT_BLK: return 'b';
-    default: return '?';
+    case DT_REG:
+        return 'f';
+    case DT_DIR:
+        return 'd';
+    case DT_LNK:
+        return 'l';
+    case DT_FIFO:
+        return 'p';
+    case DT_SOCK:
+        return 's';
+    case DT_CHR:
+        return 'c';
+    case DT_BLK:
+        return 'b';
+    default:
+        return '?';
     }
 }
 

@@ -17,7 +17,8 @@ static void forms(const char *path) {
     const struct {
         const char *name;
         const struct timespec *times;
-    } all[] = {{"omit", omit}, {"mtime", mtime}, {"atime", atime}, {"mixed", mixed}, {"bad", bad}, {"old", old}, {"now", now}, {"NULL", NULL}};
+    } all[] = {{"omit", omit}, {"mtime", mtime}, {"atime", atime}, {"mixed", mixed},
+               {"bad", bad},   {"old", old},     {"now", now},     {"NULL", NULL}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         (void)say(text("utimensat %s %s", all[i].name, path), SYS(utimensat, AT_FDCWD, path, all[i].times, 0));
         show_times(text("after %s %s", all[i].name, path), path);
@@ -41,8 +42,9 @@ static void forms(const char *path) {
 
 int main(int argc, char **argv) {
     (void)subject_start(argc, argv);
-    static const char *const paths[] = {"file", "dir", "link", "dirlink", "ro", "fifo", "dangling", "absent", "absent/x", "file/x",
-                                        "loop", "noaccess", "foreign", "foreign-writable", "", "file/", "dir/", "emptydir", "hard1"};
+    static const char *const paths[] = {
+        "file", "dir",      "link",    "dirlink",          "ro", "fifo",  "dangling", "absent",   "absent/x", "file/x",
+        "loop", "noaccess", "foreign", "foreign-writable", "",   "file/", "dir/",     "emptydir", "hard1"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         forms(paths[i]);
     show_times("hard2", "hard2");

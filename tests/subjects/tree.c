@@ -104,9 +104,10 @@ static void entry(const char *path, const char *shown, struct stat *st) {
         return;
     }
     escaped(shown, strlen(shown));
-    printf("\t%s\t%04o\t%u\t%u\t%lu\t%lld\t%lld.%09ld\t%lld.%09ld\t%u:%u\t", type_name(st->st_mode), st->st_mode & 07777,
-           st->st_uid, st->st_gid, (unsigned long)st->st_nlink, (long long)st->st_size, (long long)st->st_mtim.tv_sec,
-           st->st_mtim.tv_nsec, (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec, major(st->st_rdev), minor(st->st_rdev));
+    printf("\t%s\t%04o\t%u\t%u\t%lu\t%lld\t%lld.%09ld\t%lld.%09ld\t%u:%u\t", type_name(st->st_mode),
+           st->st_mode & 07777, st->st_uid, st->st_gid, (unsigned long)st->st_nlink, (long long)st->st_size,
+           (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec,
+           major(st->st_rdev), minor(st->st_rdev));
     if (S_ISREG(st->st_mode))
         contents(path);
     else

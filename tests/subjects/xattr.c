@@ -44,7 +44,8 @@ static void show_all(const char *what, const char *path) {
 
 static void each(const char *path) {
     char value[256];
-    const char *const names[] = {"user.one", "trusted.one", "security.one", "system.posix_acl_access", "bogus.one", "user.", "one", ""};
+    const char *const names[] = {"user.one",  "trusted.one", "security.one", "system.posix_acl_access",
+                                 "bogus.one", "user.",       "one",          ""};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         (void)say(text("getxattr %s %s", path, names[i]), SYS(getxattr, path, names[i], value, sizeof value));
         (void)say(text("lgetxattr %s %s", path, names[i]), SYS(lgetxattr, path, names[i], value, sizeof value));
@@ -93,7 +94,8 @@ static void at_calls(void) {
     (void)say("getxattrat", SYS(getxattrat, dir, "b", 0, "user.at", &args, sizeof args));
     say_text("getxattrat value", value);
     (void)say("listxattrat", SYS(listxattrat, dir, "b", 0, value, sizeof value));
-    (void)say("getxattrat empty", SYS(getxattrat, hold("dir/b", O_RDONLY), "", AT_EMPTY_PATH, "user.at", &args, sizeof args));
+    (void)say("getxattrat empty",
+              SYS(getxattrat, hold("dir/b", O_RDONLY), "", AT_EMPTY_PATH, "user.at", &args, sizeof args));
     (void)say("getxattrat flags", SYS(getxattrat, dir, "b", 0x8000, "user.at", &args, sizeof args));
     (void)say("removexattrat", SYS(removexattrat, dir, "b", 0, "user.at"));
     (void)say("removexattrat link", SYS(removexattrat, AT_FDCWD, "link", AT_SYMLINK_NOFOLLOW, "user.at"));
@@ -102,7 +104,8 @@ static void at_calls(void) {
 
 int main(int argc, char **argv) {
     (void)subject_start(argc, argv);
-    static const char *const paths[] = {"file", "dir", "link", "dirlink", "fifo", "ro", "dangling", "absent", "foreign", "noaccess", "sticky"};
+    static const char *const paths[] = {"file",     "dir",    "link",    "dirlink",  "fifo",  "ro",
+                                        "dangling", "absent", "foreign", "noaccess", "sticky"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         each(paths[i]);
     sizes();

@@ -68,4 +68,4 @@ class Box(Place):
 
     def wrap(self, command_: Sequence[str | os.PathLike[str]], cwd: Path | None) -> list[str]:
         where = ["-C", str(cwd)] if cwd else []
-        return [*as_user(self.who), *command(), "run", *self.options, *where, "--", *map(os.fspath, command_)]
+        return [*as_user(self.who), *command(), "run", *self.options, *where, "--", *(os.fspath(c) for c in command_)]

@@ -141,7 +141,7 @@ class _Staged(Place):
         elif not self.who.is_root:
             stage += ["--drop", f"{self.who.uid}:{self.who.gid}"]
         where = ["--chdir", str(cwd)] if cwd else []
-        return [*become, *stage, *where, *self.mount_options(), str(self.mount), "--", *map(os.fspath, command)]
+        return [*become, *stage, *where, *self.mount_options(), str(self.mount), "--", *(os.fspath(c) for c in command)]
 
 
 class Plain(_Staged):

@@ -6,8 +6,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, fields, replace
 
 #: Times before this second were set by somebody; later ones come from the clock.
 RECENT = 1_500_000_000
@@ -39,19 +40,25 @@ class Entry:
     xattrs: tuple[str, ...] = ()
 
 
+_TEXTS = tuple(f.name for f in fields(Entry) if f.name != "xattrs")
 Snapshot = dict[str, Entry]
 
 
 def parse(text: str) -> Snapshot:
     """The output of the subject `tree`."""
-    width = len(fields(Entry)) - 1
+    width = len(_TEXTS)
     snapshot: Snapshot = {}
     for line in text.splitlines():
         parts = line.split("\t")
-        entry = Entry(*parts[:width], xattrs=tuple(parts[width:])) if len(parts) > 2 else Entry(parts[0], parts[1])
+        named = dict(zip(_TEXTS, parts, strict=False))
+        entry = Entry(**named, xattrs=tuple(parts[width:]))
         if entry.path in snapshot:  # an error after the entry's own line: keep both visible
             entry = Entry(entry.path, f"{snapshot[entry.path].type}{entry.type}")
         snapshot[entry.path] = entry
+    members = Counter(entry.group for entry in snapshot.values())
+    for path, entry in snapshot.items():
+        if members[entry.group] == 1:  # its other names are not in this tree, or gone
+            snapshot[path] = replace(entry, group="-")
     return snapshot
 
 
@@ -84,9 +91,12 @@ def differences(
 
 
 def _differences(
-    expected: Snapshot, found: Snapshot, names: Collection[str], value: object, ignore: Collection[str]
+    expected: Snapshot,
+    found: Snapshot,
+    names: Collection[str],
+    value: Callable[[Entry, str], object],
+    ignore: Collection[str],
 ) -> Iterator[str]:
-    assert callable(value)
     for path in sorted(expected.keys() | found.keys()):
         if any(re.search(pattern, path) for pattern in ignore):
             continue
