@@ -125,7 +125,8 @@ def _join_other_names(sandbox: Sandbox, view: View, base: View, found: list[Chan
 
     The view looks such a file up when it is asked for the name; which names there are only the lower can tell.
     """
-    wanted = {change.old.identity for change in found if change.kind is Kind.MODIFIED and change.old is not None
+    kinds = (Kind.MODIFIED, Kind.METADATA) if len(sandbox.lowers) > 1 else (Kind.MODIFIED,)
+    wanted = {change.old.identity for change in found if change.kind in kinds and change.old is not None
               and change.old.is_file and change.old.nlink > 1}
     if not wanted:
         return False
@@ -184,11 +185,11 @@ def _stage(layout: Layout, plan: Plan, progress: Progress) -> None:
     with progress(total) as advance:
         stager = Stager(layout.view, layout.tree, layout.wanted, advance=advance, sync=files <= _SYNC_ALL,
                         opaque=lambda path: "" if path in layout.skeleton else mark, whiteouts=plan.whiteouts,
-                        any_owner=plan.journal.any_owner)
+                        any_owner=plan.journal.any_owner, whole=lambda path: layout.roots.get(path, False))
         stager.linked.update(layout.linked())
         for step, path in plan.staged:
             if path:
-                stager.stage(path, step.staged, whole=layout.roots.get(path, False))
+                stager.stage(path, step.staged)
             else:
                 stager.whiteout(step.staged)
             step.made = layout.tree.identity(step.staged)

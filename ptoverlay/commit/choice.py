@@ -20,6 +20,8 @@ from ptoverlay.view import Entry, Stat
 
 def choose(layout: Layout, wanted: Iterable[Change]) -> None:
     """Takes these changes and those they need into layout.chosen."""
+    if layout.layer:
+        _add_unchanged_names(layout)
     links = _links(layout.changes.values())
     renames = [change for change in layout.changes.values() if change.kind is Kind.RENAMED and change.old_path]
     chosen: dict[str, Change] = {}
@@ -35,6 +37,15 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
             todo += [other for other in renames if below(other.old_path or "", change.old_path or change.path)]
     layout.chosen = dict(sorted(chosen.items(), key=lambda item: item[0].split("/")))
     layout.sort_out()
+
+
+def _add_unchanged_names(layout: Layout) -> None:
+    """A name that did not change, of a file that got more names, has to come to the same layer as these."""
+    for paths in layout.links.values():
+        changed = [path for path in paths if path in layout.changes]
+        for path in paths if changed else ():
+            if path not in layout.changes and layout.tree.lstat(layout.relative(path)) is None:
+                layout.changes[path] = Change(path, Kind.METADATA, layout.view.stat(path), layout.base.find(path), path)
 
 
 def _links(changes: Iterable[Change]) -> dict[tuple[int, int], list[Change]]:
@@ -54,7 +65,7 @@ def _new_parents(layout: Layout, change: Change) -> Iterator[Change]:
     """Directories above it that come to be, or get another name."""
     for path in layout.parents(change.path):
         above = layout.changes.get(path)
-        if above is not None and (above.kind is Kind.RENAMED or becomes_directory(above)):
+        if above is not None and (above.kind is Kind.RENAMED or above.type_changed or becomes_directory(above)):
             yield above
 
 
@@ -82,7 +93,7 @@ def _refuse_dependants(layout: Layout, refused: dict[str, str]) -> None:
         path = todo.pop()
         first = layout.chosen[path]
         needing = [change.path for change in _other_names(first, links)]
-        if first.kind is Kind.RENAMED or becomes_directory(first):
+        if first.kind is Kind.RENAMED or first.type_changed or becomes_directory(first):
             needing += [other for other in layout.chosen if other != path and below(other, path)]
         if first.kind is Kind.RENAMED and first.old_path is not None:
             needing += [other.path for other in layout.chosen.values()
@@ -122,7 +133,8 @@ def _conflict(layout: Layout, change: Change) -> str:
     held = layout.held.get(change.path)
     base = conflicts.base_of(held.entry.upper_path, layout.prefix) if held and not held.entry.whiteout else None
     if change.old is None or change.old_path is None:
-        return "removed on the host since" if base is not None and not _has_other_name(layout, change) else ""
+        copied = base is not None and change.new is not None and not change.new.is_dir
+        return "removed on the host since" if copied and not _is_there(layout, change.new) else ""
     if change.kind is Kind.RENAMED and not change.content:
         return ""  # it is the host's object that is moved
     if change.path == layout.sandbox.mount:
@@ -132,7 +144,8 @@ def _conflict(layout: Layout, change: Change) -> str:
     if change.kind is Kind.METADATA and change.old.is_dir:
         return conflicts.directory_changed(base, now, taken)
     if change.old.is_dir:
-        return conflicts.tree_changed(layout.tree, layout.relative(change.old_path), taken, layout.is_moved)
+        old = layout.relative(change.old_path)
+        return conflicts.tree_changed(layout.tree, old, taken, layout.leaving(old))
     why = conflicts.file_changed(base, now, taken)
     if why and change.kind is Kind.METADATA and base is not None and \
             (base.mode, base.uid, base.gid) == (now.st_mode, now.st_uid, now.st_gid):
@@ -140,10 +153,11 @@ def _conflict(layout: Layout, change: Change) -> str:
     return why
 
 
-def _has_other_name(layout: Layout, change: Change) -> bool:
-    """Whether another name of the same file is one that the lowers have too."""
-    names = layout.links.get(change.new.identity, []) if change.new is not None else []
-    return any(layout.base.find(path) is not None for path in names)
+def _is_there(layout: Layout, status: Stat | None) -> bool:
+    """Whether the lowers have this file, by another name of it or where something else is now."""
+    identity = status.identity if status is not None else (0, 0)
+    olds = (change.old.identity for change in layout.changes.values() if change.old is not None)
+    return identity in olds or any(layout.base.find(path) is not None for path in layout.links.get(identity, []))
 
 
 def _entry_above(layout: Layout, path: str) -> Entry:

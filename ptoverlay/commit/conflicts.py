@@ -56,9 +56,10 @@ def since(entry: Entry) -> int | None:
 
 def file_changed(base: Base | None, now: os.stat_result, taken: int | None) -> str:
     """Why a lower object that is no directory must be taken as changed, "" if it has not."""
+    if base is not None and base.ino != now.st_ino:
+        # Another object: the host has put it there, or the layer has put a copy of something else in its place.
+        return "replaced on the host since" if taken is None or now.st_ctime_ns > taken else ""
     if base is not None:
-        if (base.ino, stat.S_IFMT(base.mode)) != (now.st_ino, stat.S_IFMT(now.st_mode)):
-            return "replaced on the host since"
         if (base.size, base.mtime) != (now.st_size, now.st_mtime_ns):
             return "modified on the host since"
         if (base.mode, base.uid, base.gid) != (now.st_mode, now.st_uid, now.st_gid):
@@ -70,7 +71,7 @@ def file_changed(base: Base | None, now: os.stat_result, taken: int | None) -> s
 
 def directory_changed(base: Base | None, now: os.stat_result, taken: int | None) -> str:
     """The same for the attributes of a directory, whose times say nothing about them."""
-    if base is not None:
+    if base is not None and base.ino == now.st_ino:
         same = (base.mode, base.uid, base.gid) == (now.st_mode, now.st_uid, now.st_gid)
         return "" if same else "its attributes were changed on the host since"
     return "changed on the host since" if taken is None or now.st_ctime_ns > taken else ""

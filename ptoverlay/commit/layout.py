@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ptoverlay.changes import Change, Kind
@@ -138,6 +138,9 @@ class Layout:
         for path, change in self.chosen.items():
             missing = [above for above in self.parents(path)
                        if above not in self.chosen and self.tree.lstat(self.relative(above)) is None]
+            if change.kind is Kind.RENAMED and change.old_path and not self.gone_above(change.old_path):
+                missing += [above for above in self.parents(change.old_path)
+                            if above not in self.chosen and self.tree.lstat(self.relative(above)) is None]
             directory = change.new is not None and change.new.is_dir
             if change.kind is Kind.METADATA and directory and not self.on_lower(change):
                 missing.append(path)
@@ -154,6 +157,16 @@ class Layout:
             if above in self.roots:
                 return True
         return False
+
+    def gone_above(self, old_path: str) -> bool:
+        """Whether a directory goes, or gets another name, in which this was in the lowers."""
+        gone = {change.old_path for change in self.chosen.values() if change.kind in (Kind.REMOVED, Kind.RENAMED)}
+        return any(above in gone for above in self.parents(old_path))
+
+    def goes_with_parent(self, change: Change) -> bool:
+        """Whether a removed object was in a directory of which something else takes the place."""
+        return any(above in self.chosen and (self.chosen[above].type_changed or self.chosen[above].kind is Kind.REMOVED)
+                   for above in self.parents(change.path))
 
     def wanted(self, path: str) -> bool:
         """Whether an object of a new directory is made with it: what is renamed comes there by itself."""
@@ -176,10 +189,10 @@ class Layout:
                 best = new
         return best + old_path[len(self.moves[best]):] if best else old_path
 
-    def is_moved(self, relative: str) -> bool:
-        """Whether something on the host is renamed, or in what is."""
-        path = self.shown(relative)
-        return any(below(path, old) for old in self.moves.values())
+    def leaving(self, there: str) -> Callable[[str], bool]:
+        """Tells what of the objects at and below this place of the host is renamed to elsewhere, without it."""
+        sources = [source for source in map(self.relative, self.moves.values()) if below(source, there)]
+        return lambda here: any(below(here, source) for source in sources)
 
     def on_lower(self, change: Change) -> bool:
         """Whether the object is on the lower that is changed, and not on one below it."""
@@ -194,7 +207,7 @@ class Layout:
                 parent = self.now(self.parent(path))
                 if (change is None or not change.content) and parent is not None:
                     there = join(parent, split(path)[1])
-                    if self.tree.lstat(there) is not None and not self.is_moved(there):
+                    if self.tree.lstat(there) is not None:
                         found[identity] = there
                         break
         return found

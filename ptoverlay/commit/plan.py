@@ -61,7 +61,8 @@ class Plan:
             self.move(change)
             return
         if change.kind is Kind.REMOVED:
-            self.remove(change.old_path or change.path)
+            if not layout.goes_with_parent(change):
+                self.remove(change.old_path or change.path)
             return
         if change.kind is Kind.RENAMED and change.old_path is not None:
             self.remove(change.old_path)
@@ -74,8 +75,7 @@ class Plan:
 
     def expected(self, there: str) -> str | None:
         """What is at this place of the host once what is renamed has left it."""
-        layout = self.layout
-        return None if layout.is_moved(there) else conflicts.signature(layout.tree, there, layout.is_moved)
+        return conflicts.signature(self.layout.tree, there, self.layout.leaving(there))
 
     def put(self, path: str) -> None:
         """An object that is made beside its place."""
@@ -117,18 +117,15 @@ class Plan:
     def remove(self, old_path: str) -> None:
         layout = self.layout
         old, path = layout.relative(old_path), layout.later(old_path)
-        if layout.inside_root(path):
+        if layout.inside_root(path) or (layout.layer and layout.gone_above(old_path)):
             return  # goes with what the new directory replaces, or never was there
         there, temporary = layout.relative(path), self.temporary()
         parent = layout.now(layout.parent(path))
-        sources = map(layout.relative, layout.moves.values())
-        inner = [source for source in sources if source != old and below(source, old)]
-        found = conflicts.signature(layout.tree, old, lambda here: any(below(here, source) for source in inner))
-        step = Step(REMOVE, there, join(split(there)[0], temporary), found=found)
+        step = Step(REMOVE, there, join(split(there)[0], temporary), found=self.expected(old))
         if layout.layer and parent is not None and not self.hides(parent):
             step.staged = join(parent, temporary)  # a whiteout, which changes places with what is removed
             self.staged.append((step, ""))
-        elif found is None:
+        elif step.found is None:
             return
         self.journal.steps.append(step)
         self.remember_link(old)
@@ -181,9 +178,36 @@ class Plan:
             status = layout.view.find(path)
             if status is None or not status.is_dir:
                 continue
-            now = layout.now(path)
-            before = None if now is None else layout.tree.lstat(now)
-            self.journal.times[layout.relative(path)] = max(status.mtime, before.st_mtime_ns if before else 0)
+            self.journal.times[layout.relative(path)] = self.time_of(path, status.mtime)
+        for path, held in layout.held.items():
+            if held.is_dir and held.entry.lower and not layout.inside_root(path) and path not in layout.roots:
+                self.keep_time_set(path)
+
+    def keep_time_set(self, path: str) -> None:
+        """A directory in which nothing happened, but whose time was set."""
+        layout = self.layout
+        now, relative = layout.now(path), layout.relative(path)
+        there = layout.tree.lstat(now) if now is not None else None
+        if relative in self.journal.times or there is None or not self.chosen_whole(path):
+            return
+        shown = layout.view.stat(path).mtime
+        base = conflicts.base_of(layout.held[path].entry.upper_path, layout.prefix)
+        if base is not None and base.mtime == there.st_mtime_ns != shown:
+            self.journal.times[relative] = shown
+
+    def chosen_whole(self, path: str) -> bool:
+        """Whether everything that has changed in a directory is committed."""
+        return not any(below(other, path) and other not in self.layout.chosen for other in self.layout.changes)
+
+    def time_of(self, path: str, shown: int) -> int:
+        """The view's time, unless the host has changed the directory too, and later."""
+        layout = self.layout
+        now, held = layout.now(path), layout.held.get(path)
+        before = None if now is None else layout.tree.lstat(now)
+        base = conflicts.base_of(held.entry.upper_path, layout.prefix) if held else None
+        if before is None or (base is not None and base.mtime == before.st_mtime_ns):
+            return shown
+        return max(shown, before.st_mtime_ns)
 
     # ---- what the upper need not hold any more ----
 

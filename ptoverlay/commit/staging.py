@@ -25,18 +25,20 @@ Advance = Callable[[int], None]  # told how many bytes were copied
 class Stager:
     """Copies objects of `view` into `tree`.
 
-    wanted: whether an object below a staged directory is part of it; opaque: name of the attribute that makes a
-    directory hide what lies below it, "" where it is to hide nothing; whiteouts: names that it is to hide; any_owner:
-    owners that cannot be given are let be; linked: by identity in the view, where in the tree a file with several names
-    is already; sync: fsync(2) each file.
+    wanted: whether an object below a staged directory is part of it; whole: whether everything below it is; opaque:
+    name of the attribute that makes a directory hide what lies below it, "" where it is to hide nothing; whiteouts:
+    names that it is to hide; any_owner: owners that cannot be given are let be; linked: by identity in the view, where
+    in the tree a file with several names is already; sync: fsync(2) each file.
     """
 
-    def __init__(self, view: View, tree: Tree, wanted: Callable[[str], bool], *, opaque: Callable[[str], str],
+    def __init__(self, view: View, tree: Tree, wanted: Callable[[str], bool], *,
+                 whole: Callable[[str], bool], opaque: Callable[[str], str],
                  whiteouts: Callable[[str], Iterable[str]], any_owner: bool = False, sync: bool = True,
                  advance: Advance = lambda _: None) -> None:
         self.view = view
         self.tree = tree
         self.wanted = wanted
+        self.whole = whole
         self.opaque = opaque
         self.whiteouts = whiteouts
         self.any_owner = any_owner
@@ -44,13 +46,13 @@ class Stager:
         self.advance = advance
         self.linked: dict[tuple[int, int], str] = {}
 
-    def stage(self, path: str, target: str, *, whole: bool = False) -> None:
-        """Makes the object at `path` of the view, with what is below it, at `target` of the tree.  whole: with all that
-        is below it, wanted or not."""
+    def stage(self, path: str, target: str) -> None:
+        """Makes the object at `path` of the view, with what is below it, at `target` of the tree."""
         directories = []
-        todo = [(path, target)]
+        todo = [(path, target, False)]
         while todo:
-            here, there = todo.pop()
+            here, there, whole = todo.pop()
+            whole = whole or self.whole(here)
             status = self.view.stat(here)
             if not status.is_dir:
                 self.object(here, there, status)
@@ -58,7 +60,7 @@ class Stager:
             self.directory(here, there)
             directories.append((here, there))
             children = [f"{here.rstrip('/')}/{name}" for name in self.view.list(here)]
-            todo += ((child, join(there, split(child)[1])) for child in children if whole or self.wanted(child))
+            todo += ((child, join(there, split(child)[1]), whole) for child in children if whole or self.wanted(child))
         for here, there in reversed(directories):
             attributes.apply(self.tree, there, attributes.of(self.view, here), any_owner=self.any_owner)
             if self.sync:
