@@ -47,21 +47,28 @@ static void answer_statx(struct call *call, unsigned arg, const struct statx *st
     answer_bytes(call, call->arg[arg], stx, sizeof *stx, 0);
 }
 
-/* A call about a descriptor of which the real file tells the truth. */
-static bool tells_truth(struct call *call) {
+/* No descriptor can be of an object that the view shows otherwise than it is. */
+static bool all_real(struct call *call) {
+    view_enter(call);
+    bool real = view_attr_is_real(call->view) && !call->session->lower_removed;
+    view_leave(call);
+    return real;
+}
+
+/* The call is about its descriptor; told without more than the first byte of the path. */
+static bool names_nothing(struct call *call) {
     const struct call_row *row = call->row;
     char first;
-    if (row->operand[0].path != NO_ARG) {
-        if (!(call->arg[row->at_flags == NO_ARG ? 0 : row->at_flags] & AT_EMPTY_PATH) || row->at_flags == NO_ARG)
-            return false;
-        uint64_t address = call->arg[row->operand[0].path];
-        if (address && memory_read_string(call->task->tid, address, &first, 1) != 0)
-            return false;
-    }
-    view_enter(call);
-    bool truth = view_attr_is_real(call->view) && !call->session->lower_removed;
-    view_leave(call);
-    return truth;
+    if (row->operand[0].path == NO_ARG)
+        return true;
+    if (row->at_flags == NO_ARG || !(call->arg[row->at_flags] & AT_EMPTY_PATH))
+        return false;
+    uint64_t address = call->arg[row->operand[0].path];
+    return !address || memory_read_string(call->task->tid, address, &first, 1) == 0;
+}
+
+static bool tells_truth(struct call *call) {
+    return all_real(call) && names_nothing(call);
 }
 
 /* A lower object that was removed from the view has no name, whatever the lower layer says. */
