@@ -8,8 +8,8 @@ Two views are compared: the merged one, and the one of the lowers alone.  Only w
 below directories that are opaque or have taken another one's name, where everything is.
 
 A rename is told by identity: st_dev and st_ino of what was copied up are those of the lower.  Layers of other makers do
-not keep it in a way that everybody may read, so a file that has the content, size and time of a removed one counts as
-that one too.
+not keep it in a way that everybody may read, so what has the type, content, size and time of something removed counts
+as that one too.
 
 Rules: contents decide, not times: a copy-up that nothing was written to is no change; what a directory's own times say
 is not a change, since they follow from what happened in it.
@@ -310,7 +310,7 @@ class _Walk:
         likes: dict[tuple[int, int, int], list[str]] = {}
         for gone in (path for paths in sources.values() for path in paths):
             old = self.base.stat(gone)
-            if old.size and not old.is_dir:
+            if (old.size or not old.is_file) and not old.is_dir:
                 likes.setdefault(_like(old), []).append(gone)
         rest: list[tuple[str, Stat]] = []
         for path, new in self.added:
