@@ -89,7 +89,7 @@ def explain(box: Sandbox, view: View, base: View, path: str) -> Explanation:
     if entry.whiteout and not before:
         return Explanation(path, "absent", "", entry.upper_path, details=("there is a whiteout that hides nothing",))
     if not entry.upper and not entry.whiteout:
-        why, by = _of_lower(view, base, path, new, before)
+        why, by = _of_lower(view, path, old_path)
         return Explanation(path, why, kind, "", entry.lower_path, _layer(box, entry), by)
     where = {"lower_path": entry.lower_path, "lower": _layer(box, entry)}
     return Explanation(path, _of_upper(entry, new, before), kind, entry.upper_path,
@@ -124,13 +124,12 @@ def _of_upper(entry: Entry, new: Stat | None, before: Stat | None) -> str:
     return "copied up" if same else "replaced"
 
 
-def _of_lower(view: View, base: View, path: str, new: Stat | None, before: Stat | None) -> tuple[str, str]:
+def _of_lower(view: View, path: str, old_path: str) -> tuple[str, str]:
     """Shown from a lower: usually of its own name."""
-    if new is not None and before is not None and new.identity == before.identity:
-        return "lower", ""
-    for above in _above(path):
-        if view.find(above) is not None and view.entry(above).redirect:
-            return "below a redirect", above
+    if path != old_path:
+        for above in _above(path):
+            if view.entry(above).redirect:
+                return "below a redirect", above
     return "lower", ""
 
 
