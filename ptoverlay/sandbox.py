@@ -1,6 +1,6 @@
 """Sandboxes: layers that are kept, found by a name or by their directories.
 
-A named sandbox is a directory below the user's state directory (XDG_STATE_HOME, else ~/.local/state):
+A named sandbox is a directory below the user's state directory (XDG_STATE_HOME, else ~/.local/state, root's: /var/lib):
 
     ptoverlay/sandboxes/NAME/upper/         what it has changed, in the format of overlayfs
                              work/          the work directory that belongs to it
@@ -101,10 +101,14 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def state_directory() -> Path:
-    """Where named sandboxes are kept; it need not exist."""
+    """Where named sandboxes are kept; it need not exist.
+
+    Root's own home is closed to the programs that change their ids, so root's sandboxes are below /var/lib.
+    """
     import platformdirs
 
-    return Path(platformdirs.user_state_dir("ptoverlay", appauthor=False), "sandboxes")
+    site = not os.environ.get("XDG_STATE_HOME")
+    return Path(platformdirs.user_state_dir("ptoverlay", appauthor=False, use_site_for_root=site), "sandboxes")
 
 
 def check_name(name: str) -> str:

@@ -125,6 +125,18 @@ def test_without_a_name_the_layer_is_thrown_away_and_a_terminal_is_told(tool: To
     assert tool("-l", tool.lower, "--", "echo", "x").err == ""
 
 
+@pytest.mark.root_only
+def test_root_keeps_sandboxes_where_programs_that_change_their_ids_get_through(tool: Tool) -> None:
+    tool.home.chmod(0o700)
+    del tool.env["XDG_STATE_HOME"]
+    name = f"test-{os.getpid()}"
+    try:
+        assert tool.box(name, "cp /bin/echo prog; chmod 755 prog; setpriv --reuid 77 --clear-groups ./prog x") == "x\n"
+        assert (Path("/var/lib/ptoverlay/sandboxes") / name / "upper/prog").exists()
+    finally:
+        tool("remove", name)
+
+
 # ---- list ----
 
 
