@@ -129,6 +129,10 @@ SUBCOMMANDS = {
     "stats": "what a sandbox holds, and where its last run's time went",
     "discard": "undo changes of a sandbox",
     "commit": "apply changes of a sandbox to what it lies on",
+    "try": "run a command, look at what it changed, then keep it or not",
+    "export": "write a layer as an archive, or as an image",
+    "import": "make a sandbox of a layer in an archive",
+    "fsck": "check a layer for what the kernel would refuse or misread",
 }
 _SHORT = {option.short: option for option in OPTIONS if option.short}
 _LONG = {option.long: option for option in OPTIONS if option.long}

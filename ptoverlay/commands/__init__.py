@@ -11,6 +11,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import argparse
 import importlib
+import keyword
 import os
 import signal
 import sys
@@ -29,7 +30,8 @@ class Parser(argparse.ArgumentParser):
 
 def make_parser(name: str) -> tuple[Parser, Any]:
     """The parser of a subcommand, and its module."""
-    module = importlib.import_module(f"ptoverlay.commands.{name}")
+    file = f"{name}_" if keyword.iskeyword(name) else name  # "try" and "import" cannot be names of modules
+    module = importlib.import_module(f"ptoverlay.commands.{file}")
     description, _, epilog = (module.__doc__ or "").partition("\n\n")
     epilog = epilog.partition("SPDX-License-Identifier")[0].strip()
     parser = Parser(prog=f"ptoverlay {name}", description=description, epilog=epilog, allow_abbrev=False,

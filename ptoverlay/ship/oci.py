@@ -1,0 +1,90 @@
+"""An image layout: a directory with an image of one layer, for tools that run containers (OCI image-spec).
+
+The format is a few small JSON files around the layer; no library that is kept up writes it without a registry.
+
+Rules: blobs are named by their digest and never changed; index.json is replaced last, so that the layout always holds
+whole images only.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ptoverlay import __version__
+from ptoverlay.errors import Failure
+from ptoverlay.sandbox import write_whole
+from ptoverlay.ship.output import Digesting, compressed, replaced
+
+_MEDIA = "application/vnd.oci.image."
+_LAYER = {"none": f"{_MEDIA}layer.v1.tar", "gzip": f"{_MEDIA}layer.v1.tar+gzip", "zstd": f"{_MEDIA}layer.v1.tar+zstd"}
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+_NAME = "org.opencontainers.image.ref.name"
+_LAYOUT = {"imageLayoutVersion": "1.0.0"}
+
+
+def write_layout(directory: str, tag: str, compression: str, write_tar: Callable[[Any], None],
+                 epoch: int | None) -> str:
+    """Adds an image of the one layer that `write_tar` writes to the layout, which is made if it is missing; an image of
+    the same tag is replaced.  epoch: its time, None for now.  Returns the digest of its manifest."""
+    top = Path(directory)
+    index = _open(top)
+    blobs = top / "blobs/sha256"
+    with replaced(blobs / "new-layer") as file:
+        outer = Digesting(file)
+        with compressed(outer, compression) as stream:
+            inner = Digesting(stream)
+            write_tar(inner)
+    (blobs / "new-layer").rename(blobs / _file(outer.digest))
+    layer = {"mediaType": _LAYER[compression], "digest": outer.digest, "size": outer.size}
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() if epoch is None else epoch))
+    machine = os.uname().machine
+    config = _blob(blobs, f"{_MEDIA}config.v1+json", {
+        "created": created, "architecture": _MACHINES.get(machine, machine), "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [inner.digest]},
+        "history": [{"created": created, "created_by": f"ptoverlay {__version__} export"}]})
+    manifest = _blob(blobs, f"{_MEDIA}manifest.v1+json", {
+        "schemaVersion": 2, "mediaType": f"{_MEDIA}manifest.v1+json", "config": config, "layers": [layer]})
+    kept = [entry for entry in index["manifests"] if entry.get("annotations", {}).get(_NAME) != tag]
+    index["manifests"] = [*kept, {**manifest, "annotations": {_NAME: tag}}]
+    write_whole(top / "index.json", _json(index))
+    return str(manifest["digest"])
+
+
+def _open(top: Path) -> dict[str, Any]:
+    """The index of a layout, which is made if there is none."""
+    if top.exists() and not (top / "oci-layout").exists() and any(top.iterdir()):
+        raise Failure(str(top), "neither an image layout nor empty", "give another directory")
+    (top / "blobs/sha256").mkdir(parents=True, exist_ok=True)
+    try:
+        if (top / "oci-layout").exists():
+            index: dict[str, Any] = json.loads((top / "index.json").read_bytes())
+            index["manifests"] = list(index["manifests"])
+            return index
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failure(str(top / "index.json"), "not the index of an image layout") from error
+    write_whole(top / "oci-layout", _json(_LAYOUT))
+    return {"schemaVersion": 2, "mediaType": f"{_MEDIA}index.v1+json", "manifests": []}
+
+
+def _blob(blobs: Path, media_type: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Stores a JSON document; returns its descriptor."""
+    data = _json(content)
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    write_whole(blobs / _file(digest), data)
+    return {"mediaType": media_type, "digest": digest, "size": len(data)}
+
+
+def _file(digest: str) -> str:
+    return digest.partition(":")[2]
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, separators=(",", ":"), sort_keys=True).encode()

@@ -1,0 +1,158 @@
+"""Where an archive goes: a file that is replaced when it is whole, or a pipe; compressed on the way, or not.
+
+Rules: nobody sees a part of a file; the same bytes in give the same bytes out, whenever it is done.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from ptoverlay.errors import Failure
+
+_GZIP_LEVEL = 6
+_ZSTD_LEVEL = 3
+_SUFFIXES = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".tzst": "zstd"}
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+COMPRESSIONS = ("none", "gzip", "zstd")
+
+
+def compression_of(name: str) -> str:
+    """By the end of a file's name."""
+    return _SUFFIXES.get(os.path.splitext(name)[1], "none")
+
+
+class Digesting:
+    """A stream that hands on what is written, and knows its SHA-256 and its size in bytes."""
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self._hash.update(data)
+        self.size += len(data)
+        self._target.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        self._target.flush()
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+@contextmanager
+def compressed(target: Any, compression: str) -> Iterator[Any]:
+    """A stream whose bytes reach the target compressed."""
+    if compression == "gzip":
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=target, mtime=0) as stream:
+            yield stream
+    elif compression == "zstd":
+        with zstd().ZstdFile(target, "wb", level=_ZSTD_LEVEL) as stream:
+            yield stream
+    else:
+        yield target
+
+
+def zstd() -> Any:
+    """The module for zstd: Python's own from 3.14 on."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd as module
+    else:
+        from backports import zstd as module
+    return module
+
+
+@contextmanager
+def decompressed(source: IO[bytes], name: str) -> Iterator[Any]:
+    """What an archive holds, whatever it is compressed with; `source` need not be seekable."""
+    start = source.read(4)
+    whole: Any = _Prefixed(start, source)
+    kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "none")
+    try:
+        if kind == "gzip":
+            with gzip.GzipFile(fileobj=whole, mode="rb") as stream:
+                yield stream
+        elif kind == "zstd":
+            with zstd().ZstdFile(whole, "rb") as stream:
+                yield stream
+        else:
+            yield whole
+    except (EOFError, gzip.BadGzipFile, zstd().ZstdError) as error:
+        raise Failure(name, f"a broken archive: {error}") from error
+
+
+class _Prefixed:
+    """A stream that begins with bytes that were read from it already."""
+
+    def __init__(self, start: bytes, rest: IO[bytes]) -> None:
+        self._start = start
+        self._rest = rest
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._start:
+            return self._rest.read(size)
+        if 0 <= size <= len(self._start):
+            data, self._start = self._start[:size], self._start[size:]
+            return data
+        data, self._start = self._start, b""
+        return data + self._rest.read(size - len(data) if size >= 0 else -1)
+
+
+@contextmanager
+def output(name: str) -> Iterator[Any]:
+    """A stream to the file `name`, "-" for standard output; a regular file appears when the context ends well."""
+    if name == "-":
+        if sys.stdout.isatty():
+            raise Failure("standard output", "an archive is not for a terminal", "give -o FILE")
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        regular = stat.S_ISREG(os.stat(name).st_mode)
+    except FileNotFoundError:
+        regular = True
+    if not regular:
+        with open(name, "wb") as file:
+            yield file
+        return
+    with replaced(Path(name)) as file:
+        yield file
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path`, synced, when the context ends well, and goes away otherwise."""
+    with ExitStack() as stack:
+        fd, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        stack.callback(_remove, new)
+        with open(fd, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            os.fchmod(file.fileno(), 0o666 & ~mask)
+        os.replace(new, path)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
