@@ -9,7 +9,8 @@
  * Rules: as in verdict.c: registers are put back, no handler runs between call_begin and the call.  The worker has no
  * other child or tracee, so it waits for any of its own: after execve the tracee may have another id.
  * A stop that is not where we expect it (a signal came first) means that the call has not happened: nothing is changed and
- * the kernel's restart brings the call anew.  A task that a debugger inside holds cannot be attached to.
+ * the kernel's restart brings the call anew.  A task that a debugger inside holds cannot be attached to
+ * (see borrow.c).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -22,6 +23,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "borrow.h"
 #include "inject.h"
 #include "memory.h"
 #include "notify.h"
@@ -302,8 +304,11 @@ void attach_run(struct worker *worker, struct caller *caller) {
         .error = -ESRCH,
     };
     int err = answer_awaited(worker);
-    if (err == 0 && !seize(worker->trap, at.tid))
+    if (err == 0 && !seize(worker->trap, at.tid)) {
+        if (borrow_run(worker, caller))
+            return;
         err = -EPERM;
+    }
     if (err) {
         refuse(worker, caller, err);
         return;
