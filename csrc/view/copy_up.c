@@ -159,7 +159,8 @@ struct target {
 };
 
 /* stx: what the view shows of the lower object. */
-static int copy_attributes(struct overlay *ovl, int from, int to, const struct statx *stx, const struct target *target) {
+static int copy_attributes(struct overlay *ovl, int from, int to, const struct statx *stx,
+                           const struct target *target) {
     struct stat st;
     int unowned = set_owner(to, stx);
     if (unowned < 0 || fstat(to, &st) < 0)

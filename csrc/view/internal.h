@@ -194,12 +194,12 @@ int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct low
 /* True for a character device 0/0. */
 bool is_whiteout(const struct stat *st);
 /* The other form of whiteouts: an empty file with overlay.whiteout in a directory whose overlay.opaque is "x". */
-bool has_marked_whiteouts(const struct overlay *ovl, int fd);
-bool is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name);
+int has_marked_whiteouts(const struct overlay *ovl, int fd);
+int is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name);
 /* ".wh." files: their names, and whether one stands beside a path in a layer of that form. */
 bool is_dot_name(const char *name);
 bool has_dot_whiteout(const struct layer *layer, const char *path);
-bool is_opaque(const struct overlay *ovl, const struct layer *layer, const char *path);
+int is_opaque(const struct overlay *ovl, const struct layer *layer, const char *path);
 /* Marks an upper directory. -errno. */
 int mark_opaque(const struct overlay *ovl, int fd);
 /* Whites out a name of an upper (or the work) directory that has nothing there. */
@@ -250,6 +250,8 @@ void kept_drop(struct overlay *ovl, uint64_t upper_ino);
 
 /* xattrs.c: private attributes. name is without the prefix: "opaque". All return bytes or -errno. */
 ssize_t private_get(const struct overlay *ovl, int fd, const char *name, void *value, size_t size);
+/* What a result of these two, when it is negative, says: 0 that there is no such attribute, else -errno. */
+int attribute_error(ssize_t length);
 ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, const char *path, const char *name,
                        void *value, size_t size);
 int private_set(const struct overlay *ovl, int fd, const char *name, const void *value, size_t size);

@@ -132,7 +132,9 @@ static int store_left(const struct overlay *ovl, int fd, unsigned number, bool s
     char text[16];
     int length = snprintf(text, sizeof text, "%s%u", shown ? "=" : "", number);
     int error = private_set(ovl, fd, LEFT, text, (size_t)length);
-    return error == -EPERM || error == -EOPNOTSUPP ? 0 : error;   /* a symlink of an ordinary user: st_nlink is too small later */
+    return error == -EPERM || error == -EOPNOTSUPP
+               ? 0
+               : error;   /* a symlink of an ordinary user: st_nlink is too small later */
 }
 
 int links_mark(const struct overlay *ovl, int fd, unsigned left) {
@@ -297,6 +299,8 @@ static void forget(struct overlay *ovl, struct shared *shared) {
     shared->left = 0;
     if (unlinkat(ovl->links, name, 0) == 0)
         drop(ovl, shared);
+    else
+        (void)update_left(ovl, shared, 0, false);
 }
 
 /* The name that a lower has becomes a link of the copy. */

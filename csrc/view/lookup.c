@@ -99,30 +99,36 @@ static int probe_keep(struct overlay *ovl, struct probe *probe, unsigned layer, 
 }
 
 /* A marked whiteout (marks.c), by its path in a lower layer. */
-static bool is_xattr_whiteout(const struct overlay *ovl, const struct layer *layer, const char *path,
-                              const struct stat *st) {
+static int is_xattr_whiteout(const struct overlay *ovl, const struct layer *layer, const char *path,
+                             const struct stat *st) {
     char value[2], parent[PATH_MAX];
-    if (!S_ISREG(st->st_mode) || st->st_size != 0 ||
-        private_get_at(ovl, layer, path, "whiteout", value, sizeof value) < 0)
-        return false;
+    if (!S_ISREG(st->st_mode) || st->st_size != 0)
+        return 0;
+    ssize_t length = private_get_at(ovl, layer, path, "whiteout", value, sizeof value);
+    if (length < 0)
+        return attribute_error(length);
     strcpy(parent, path);
     char *slash = strrchr(parent, '/');
     if (slash)
         *slash = '\0';
-    return private_get_at(ovl, layer, slash ? parent : ".", "opaque", value, sizeof value) == 1 && value[0] == 'x';
+    length = private_get_at(ovl, layer, slash ? parent : ".", "opaque", value, sizeof value);
+    return length < 0 ? attribute_error(length) : length == 1 && value[0] == 'x';
 }
 
 /* Whether the search goes on below this directory of a lower layer, and under which name: redirect gets the new
  * one ("" when it stays). */
 static int read_lower_marks(const struct overlay *ovl, const struct layer *layer, const char *path, bool *opaque,
                             char *redirect) {
-    *opaque = is_opaque(ovl, layer, path);
+    int marked = is_opaque(ovl, layer, path);
+    if (marked < 0)
+        return marked;
+    *opaque = marked;
     redirect[0] = '\0';
     ssize_t length = private_get_at(ovl, layer, path, "redirect", redirect, PATH_MAX - 1);
     if (length == -ERANGE)
         return -ENAMETOOLONG;
     redirect[length > 0 ? length : 0] = '\0';
-    return 0;
+    return attribute_error(length);
 }
 
 /* One layer's answer: 1 to go on below, 0 to stop, -errno. */
@@ -135,7 +141,10 @@ static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number
         return -errno;
     if (absent && !has_dot_whiteout(layer, path))
         return 1;
-    if (absent || is_whiteout(&st) || is_xattr_whiteout(ovl, layer, path, &st)) {
+    int whiteout = absent || is_whiteout(&st) ? 1 : is_xattr_whiteout(ovl, layer, path, &st);
+    if (whiteout < 0)
+        return whiteout;
+    if (whiteout) {
         if (probe->kind == KIND_NONE)
             probe->kind = KIND_WHITEOUT;
         return 0;
@@ -185,8 +194,10 @@ static int check_way(const struct overlay *ovl, const struct layer *layer, const
             *stop = true;
             return 0;
         }
-        if (is_opaque(ovl, layer, way))
-            *stop = true;
+        int opaque = is_opaque(ovl, layer, way);
+        if (opaque < 0)
+            return opaque;
+        *stop |= opaque;
     }
     return 1;
 }
@@ -350,7 +361,10 @@ int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer,
 /* An upper directory merges what lies below its name, or below its redirect, unless it is opaque. */
 static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd, const char *path) {
     char redirect[PATH_MAX];
-    if (is_opaque(ovl, &ovl->layers[0], path)) {
+    int opaque = is_opaque(ovl, &ovl->layers[0], path);
+    if (opaque < 0)
+        return opaque;
+    if (opaque) {
         at(ovl, d)->flags |= D_OPAQUE;
         at(ovl, d)->lower = KIND_NONE;
         return 0;
@@ -358,7 +372,9 @@ static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd, const char *
     ssize_t length = private_get(ovl, fd, "redirect", redirect, sizeof redirect);
     if (length == -ERANGE)
         return -ENAMETOOLONG;
-    int error;
+    int error = attribute_error(length);
+    if (error)
+        return error;
     if (length > 0) {
         at(ovl, d)->flags |= D_REDIRECT;
         error = lookup_lower_as(ovl, d, redirect, (size_t)length, false);
@@ -407,15 +423,17 @@ int check_upper(struct overlay *ovl, uint32_t d) {
     return error;
 }
 
-static uint8_t upper_kind(const struct overlay *ovl, int fd, const struct dirent *entry, bool marked) {
+/* A kind, or -errno. */
+static int upper_kind(const struct overlay *ovl, int fd, const struct dirent *entry, bool marked) {
     struct stat st;
-    if (marked && is_marked_whiteout(ovl, fd, entry->d_name))
-        return KIND_WHITEOUT;
+    int whiteout = marked ? is_marked_whiteout(ovl, fd, entry->d_name) : 0;
+    if (whiteout)
+        return whiteout < 0 ? whiteout : (int)KIND_WHITEOUT;
     if (entry->d_type != DT_CHR && entry->d_type != DT_UNKNOWN)
         return entry->d_type;
     if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return KIND_NONE;   /* gone meanwhile: somebody changes the upper behind our back */
-    return is_whiteout(&st) ? KIND_WHITEOUT : (uint8_t)IFTODT(st.st_mode);
+        return errno == ENOENT ? (int)KIND_NONE : -errno;   /* gone: somebody changes the upper behind our back */
+    return is_whiteout(&st) ? (int)KIND_WHITEOUT : (int)IFTODT(st.st_mode);
 }
 
 static void close_stream(DIR **stream) {
@@ -439,8 +457,10 @@ static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dire
         return -ENOMEM;
     if (dot && at(ovl, child)->upper != KIND_NONE)
         return 0;   /* the object itself counts */
-    at(ovl, child)->upper = dot ? KIND_WHITEOUT : upper_kind(ovl, fd, entry, marked);
-    return 0;
+    int kind = dot ? (int)KIND_WHITEOUT : upper_kind(ovl, fd, entry, marked);
+    if (kind >= 0)
+        at(ovl, child)->upper = (uint8_t)kind;
+    return kind < 0 ? kind : 0;
 }
 
 int load_upper(struct overlay *ovl, uint32_t d) {
@@ -460,7 +480,9 @@ int load_upper(struct overlay *ovl, uint32_t d) {
         close(fd);
         return error;
     }
-    bool marked = has_marked_whiteouts(ovl, fd);
+    int marked = has_marked_whiteouts(ovl, fd);
+    if (marked < 0)
+        return marked;
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(stream);
@@ -500,7 +522,7 @@ int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uin
     if (!error && ovl->n_shared && (at(ovl, child)->flags & D_LINKED) && at(ovl, child)->upper == KIND_NONE)
         error = links_join(ovl, child);
     if (error) {
-        if (made)
+        if (made && at(ovl, child)->upper == KIND_NONE)
             index_drop(index, child);
         return error;
     }

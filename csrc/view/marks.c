@@ -55,9 +55,12 @@ bool has_dot_whiteout(const struct layer *layer, const char *path) {
     return faccessat(layer->fd, dotted, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-bool is_opaque(const struct overlay *ovl, const struct layer *layer, const char *path) {
+int is_opaque(const struct overlay *ovl, const struct layer *layer, const char *path) {
     char value[2], name[PATH_MAX];
     ssize_t length = private_get_at(ovl, layer, path, "opaque", value, sizeof value);
+    int error = attribute_error(length);
+    if (error)
+        return error;
     if (length < 0 && !layer->dot_form) {
         int made = snprintf(name, sizeof name, "/proc/self/fd/%d/%s", layer->fd, path);
         length = made < (int)sizeof name ? lgetxattr(name, FUSE_OPAQUE, value, sizeof value) : -1;
@@ -68,17 +71,24 @@ bool is_opaque(const struct overlay *ovl, const struct layer *layer, const char 
     return made > 0 && made < (int)sizeof name && faccessat(layer->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-bool has_marked_whiteouts(const struct overlay *ovl, int fd) {
+int has_marked_whiteouts(const struct overlay *ovl, int fd) {
     char value[2];
-    return private_get(ovl, fd, "opaque", value, sizeof value) == 1 && value[0] == 'x';
+    ssize_t length = private_get(ovl, fd, "opaque", value, sizeof value);
+    int error = attribute_error(length);
+    return error ? error : length == 1 && value[0] == 'x';
 }
 
-bool is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
+int is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
     char value[2];
     struct stat st;
     CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
-           private_get(ovl, fd, "whiteout", value, sizeof value) >= 0;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISREG(st.st_mode) || st.st_size != 0)
+        return 0;
+    ssize_t length = private_get(ovl, fd, "whiteout", value, sizeof value);
+    int error = attribute_error(length);
+    return error ? error : length >= 0;
 }
 
 /* ---- making ---- */

@@ -251,15 +251,17 @@ static int add_upper(void *arg, int fd, const struct dirent64 *entry) {
     return list_add(list, entry->d_name, length, ino, at(ovl, child)->upper, name_hash(entry->d_name, length));
 }
 
-static uint8_t lower_type(const struct reading *reading, int fd, const struct dirent64 *entry) {
+/* A kind, or -errno. */
+static int lower_type(const struct reading *reading, int fd, const struct dirent64 *entry) {
     struct stat st;
-    if (reading->marked && is_marked_whiteout(reading->list->ovl, fd, entry->d_name))
-        return KIND_WHITEOUT;
+    int whiteout = reading->marked ? is_marked_whiteout(reading->list->ovl, fd, entry->d_name) : 0;
+    if (whiteout)
+        return whiteout < 0 ? whiteout : (int)KIND_WHITEOUT;
     if (entry->d_type != DT_CHR && entry->d_type != DT_UNKNOWN)
         return entry->d_type;
     if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return entry->d_type;
-    return is_whiteout(&st) ? KIND_WHITEOUT : (uint8_t)IFTODT(st.st_mode);
+        return errno == ENOENT || errno == EACCES ? entry->d_type : -errno;
+    return is_whiteout(&st) ? (int)KIND_WHITEOUT : (int)IFTODT(st.st_mode);
 }
 
 /* Whiteouts that stand beside their names are notes for the layers below. */
@@ -310,8 +312,10 @@ static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
         if (error && error != -EACCES)
             return error;
     }
-    int error =
-        list_add(list, entry->d_name, length, ino, lower_type(reading, fd, entry), name_hash(entry->d_name, length));
+    int type = lower_type(reading, fd, entry);
+    if (type < 0)
+        return type;
+    int error = list_add(list, entry->d_name, length, ino, (uint8_t)type, name_hash(entry->d_name, length));
     if (!error && slot)
         *slot = list->count;
     return error;
@@ -322,7 +326,10 @@ static int read_layer(struct reading *reading, const char *path, entry_fn *fn) {
     CLOSE_FD fd = open_beneath(layer->fd, path, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return fd;
-    reading->marked = reading->layer && has_marked_whiteouts(reading->list->ovl, fd);
+    int marked = reading->layer ? has_marked_whiteouts(reading->list->ovl, fd) : 0;
+    if (marked < 0)
+        return marked;
+    reading->marked = marked;
     return for_each_entry(fd, fn, reading);
 }
 
@@ -521,7 +528,8 @@ static int find_shown(void *arg, int fd, const struct dirent64 *entry) {
         return 0;
     if (ovl->layers[reading->layer].dot_form && is_dot_name(entry->d_name))
         return 0;
-    return lower_type(reading, fd, entry) == KIND_WHITEOUT ? 0 : -ENOTEMPTY;
+    int type = lower_type(reading, fd, entry);
+    return type < 0 ? type : type == (int)KIND_WHITEOUT ? 0 : -ENOTEMPTY;
 }
 
 int dir_is_empty(struct overlay *ovl, uint32_t d) {

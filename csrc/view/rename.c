@@ -143,6 +143,8 @@ static int redirect_value(struct overlay *ovl, uint32_t d, bool same_parent, int
     ssize_t length = 0;
     if (at(ovl, d)->flags & D_REDIRECT)
         length = private_get(ovl, fd, "redirect", out, PATH_MAX - 1);
+    if (length < 0)
+        return (int)length;
     if (length > 0 && (out[0] == '/' || same_parent))
         return (int)length;
     if (same_parent && length <= 0) {
@@ -406,6 +408,8 @@ int view_rename(pto_view *view, const struct location *from, const struct locati
         return error;
     if ((S_ISDIR(from->type) && holds_place(view, from)) || (S_ISDIR(to->type) && holds_place(view, to)))
         return -EBUSY;
+    if (flags & RENAME_WHITEOUT)   /* an overlay shows no whiteouts: ovl_rename() refuses them last of all */
+        return -EINVAL;
     if (cannot_move(&move))
         return -EXDEV;
     if (S_ISDIR(to->type) && !(flags & RENAME_EXCHANGE))

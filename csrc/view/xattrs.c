@@ -58,6 +58,20 @@ ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, con
     return length < 0 ? -errno : length;
 }
 
+int attribute_error(ssize_t length) {
+    switch (length) {
+    case -ENODATA:
+    case -EOPNOTSUPP:
+    case -ERANGE:            /* longer than any of ours */
+    case -EACCES:            /* user.* of what we may not read */
+    case -EPERM:
+    case -ENOENT:
+        return 0;
+    default:
+        return length < 0 ? (int)length : 0;
+    }
+}
+
 /* user.* attributes need write permission, which an owner can give himself for the moment. */
 static int set_unwritable(int fd, const char *path, const char *name, const void *value, size_t size) {
     struct stat st;
