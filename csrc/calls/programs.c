@@ -2,25 +2,32 @@
  * programs whose ELF interpreter the kernel would look for in the wrong place, short names of socket paths.
  *
  * Rules: made when first needed, preferably where no overlay can be, hidden in the view, gone with the run; open to
- * tracees with other ids for passing through and executing, and to nobody for writing.  The view is entered in all
- * of these functions but programs_clear(): that is their lock.
+ * tracees with other ids for passing through and executing, and to nobody for writing; one that a killed supervisor left
+ * is removed by the next run of the same user.  The view is entered in all of these functions but programs_clear() and
+ * programs_unshorten(): that is their lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 
 #include "internal.h"
 
 #define DIRECTORY_SIZE 64       /* bytes of the directory's path */
 #define DIRECTORY_MODE 0711
+#define DIRECTORY_NAME "ptoverlay-run-"
+#define RANDOM_LENGTH 6         /* of the XXXXXX of mkdtemp(3) */
+#define YOUNG 60                /* seconds */
 
 struct copy {
     struct copy *next;
@@ -36,20 +43,63 @@ struct copy {
 struct programs {
     char directory[DIRECTORY_SIZE];     /* "": not made */
     bool failed;                        /* … and cannot be */
+    int lock;                           /* the directory, locked while the run lasts */
     unsigned sequence;
     struct copy *copies;
 };
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+    (void)st;
+    (void)ftw;
+    (void)(type == FTW_DP ? rmdir(path) : unlink(path));
+    return 0;
+}
+
+static void remove_directory(const char *path) {
+    (void)nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A directory of ours that nobody holds was left by a supervisor that was killed; a young one may not be held yet. */
+static void sweep_one(const char *path) {
+    struct stat st;
+    CLOSE_DESCRIPTOR fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid() || time(NULL) - st.st_ctim.tv_sec < YOUNG)
+        return;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        remove_directory(path);
+}
+
+static void sweep(const char *parent) {
+    char path[DIRECTORY_SIZE];
+    const struct dirent *entry;
+    DIR *dir = opendir(parent);
+    while (dir && (entry = readdir(dir))) {
+        if (strncmp(entry->d_name, DIRECTORY_NAME, sizeof DIRECTORY_NAME - 1) != 0 ||
+            strlen(entry->d_name) != sizeof DIRECTORY_NAME - 1 + RANDOM_LENGTH)
+            continue;
+        int length = snprintf(path, sizeof path, "%s/%s", parent, entry->d_name);
+        if (length > 0 && length < DIRECTORY_SIZE)
+            sweep_one(path);
+    }
+    if (dir)
+        (void)closedir(dir);
+}
+
 static bool make_directory_in(struct programs *programs, const char *parent) {
     struct statvfs file_system;
-    int length = snprintf(programs->directory, DIRECTORY_SIZE, "%s/ptoverlay-XXXXXX", parent);
+    int length = snprintf(programs->directory, DIRECTORY_SIZE, "%s/" DIRECTORY_NAME "XXXXXX", parent);
     if (length < 0 || length >= DIRECTORY_SIZE || statvfs(parent, &file_system) < 0 ||
         (file_system.f_flag & ST_NOEXEC) || !mkdtemp(programs->directory)) {
         programs->directory[0] = '\0';
         return false;
     }
-    if (chmod(programs->directory, DIRECTORY_MODE) == 0)
+    programs->lock = open(programs->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (programs->lock >= 0 && flock(programs->lock, LOCK_EX | LOCK_NB) == 0 &&
+        chmod(programs->directory, DIRECTORY_MODE) == 0) {
+        sweep(parent);
         return true;
+    }
+    close_descriptor(&programs->lock);
     (void)rmdir(programs->directory);
     programs->directory[0] = '\0';
     return false;
@@ -80,13 +130,6 @@ const char *run_directory(struct session *session) {
     return programs->directory;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
-    (void)st;
-    (void)ftw;
-    (void)(type == FTW_DP ? rmdir(path) : unlink(path));
-    return 0;
-}
-
 void programs_clear(struct session *session) {
     struct programs *programs = session->programs;
     if (!programs)
@@ -99,8 +142,10 @@ void programs_clear(struct session *session) {
         free(copy->path);
         free(copy);
     }
-    if (programs->directory[0])
-        (void)nftw(programs->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    if (programs->directory[0]) {
+        remove_directory(programs->directory);
+        close_descriptor(&programs->lock);
+    }
     free(programs);
     session->programs = NULL;
 }
