@@ -27,18 +27,25 @@ _Prepared = list[tuple[Overlay, str | None, str | None]]
 
 def run_kept(request: Request) -> int:
     """Runs the request; returns CMD's exit status, or dies of the signal that CMD died of."""
+    try:
+        return _run(request)
+    except OSError as error:
+        raise errors.from_os_error(os.fsdecode(error.filename or "sandbox"), error) from error
+
+
+def _run(request: Request) -> int:
     report = _writable(request.report) if request.report is not None else None
     if request.name is None:
-        return run_and_exit(request, _Record(request, None, report))
-    with _sandbox(request) as sandbox:
+        return run_and_exit(request, Record(request, None, report))
+    with sandbox_of(request) as sandbox:
         request.overlays[0] = sandbox.overlay()
-        record = _Record(request, sandbox, report)
+        record = Record(request, sandbox, report)
         record.begin()
         return run_and_exit(request, record)
 
 
 @contextmanager
-def _sandbox(request: Request) -> Iterator[Sandbox]:
+def sandbox_of(request: Request) -> Iterator[Sandbox]:
     """The sandbox of --name, locked, made if it is missing."""
     name = check_name(request.name or "")
     asked = request.overlays[0]
@@ -73,7 +80,7 @@ def _check_asked(sandbox: Sandbox, asked: Overlay) -> None:
         raise Failure(f"sandbox {sandbox.name}", "it was made with other mount options", "leave -o out")
 
 
-class _Record:
+class Record:
     """Called when CMD has ended: writes down what is to be remembered."""
 
     def __init__(self, request: Request, sandbox: Sandbox | None, report: int | None) -> None:

@@ -1,7 +1,8 @@
 """Subcommands: ``ptoverlay NAME …`` for each name in `NAMES`, every one a module of this package.
 
 A module has a docstring (its first line is the description of its help text, the rest what follows the options),
-``add_arguments(parser)`` and ``run(options) -> int``, the exit status.  Only the module that is asked for is imported.
+``add_arguments(parser)`` and ``run(options) -> int``, the exit status; one whose words are not argparse's has
+``parse(parser, words)`` as well.  Only the module that is asked for is imported.
 
 Rules: a mistake in the words, and everything a user can cause, is one line and status 125; the status of an end by a
 signal is the signal's; output that nobody reads any more ends a command quietly, as in other filters.
@@ -44,7 +45,8 @@ def command(name: str, words: list[str]) -> int:
     """Runs a subcommand with the words that follow its name; returns the exit status."""
     try:
         parser, module = make_parser(name)
-        options = parser.parse_intermixed_args(words)
+        parse = getattr(module, "parse", Parser.parse_intermixed_args)
+        options = parse(parser, words)
         status = int(module.run(options))
         sys.stdout.flush()
         return status
