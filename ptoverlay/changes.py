@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from ptoverlay import errors
 from ptoverlay.errors import Failure
 from ptoverlay.view import Stat, View
 
@@ -119,6 +120,8 @@ def changes(view: View, base: View, mount: str, *, content: bool = True, directo
             expand: bool = False) -> list[Change]:
     """The changes that the upper of `view` makes to `base`, sorted by path, directories before what is in them.
 
+    A directory that this user may not read is told in a line on standard error and counts as empty.
+
     content: compare bytes; without it a file of the same size and time counts as the same (fast); directory_times: a
     directory of another mtime counts as changed; expand: also one change, implied, for each object below a removed
     directory.
@@ -163,13 +166,14 @@ class _Walk:
 
     def directory(self, path: str, old_path: str | None, *, full: bool) -> None:
         """Visits the names of a directory: those that the upper has, or with full all of both views."""
-        if full:
-            names = set(self.view.list(path))
-            names.update(self.names_before(old_path) if old_path is not None else ())
-            ordered = sorted(names)
-        else:
-            ordered = [name for name, _ in self.view.upper_list(path)]
-        for name in ordered:
+        try:
+            names = {*self.view.list(path)} if full else {name for name, _ in self.view.upper_list(path)}
+        except PermissionError as error:
+            errors.report(f"{path}: not looked into: {error.strerror}")
+            return
+        if full and old_path is not None:
+            names.update(self.names_before(old_path))
+        for name in sorted(names):
             self.visit(_join(path, name), None if old_path is None else _join(old_path, name), full)
 
     def names_before(self, old_path: str) -> Sequence[str]:

@@ -38,6 +38,7 @@ from ptoverlay.view import View
 
 _NAME = re.compile(r"\w[\w.+@-]{0,99}")
 _VERSION = 1
+_GONE = ".removed."  # how the directory of a sandbox begins that is being removed
 
 
 @dataclass
@@ -227,7 +228,11 @@ class Sandbox:
         except OSError as error:
             raise errors.from_os_error(f"{directory}: sandbox cannot be made", error) from error
         made = cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
-        made.save()
+        try:
+            made.save()
+        except OSError as error:
+            made.remove()
+            raise errors.from_os_error(f"{directory}: sandbox cannot be made", error) from error
         return made
 
     def save(self) -> None:
@@ -238,9 +243,14 @@ class Sandbox:
     def remove(self) -> None:
         """Throws a named sandbox away.  Call it with the lock held."""
         assert self.directory is not None
-        gone = self.directory.with_name(f".{self.name}.{uuid.uuid4().hex}")
+        gone = self.directory.with_name(f"{_GONE}{self.name}.{uuid.uuid4().hex}")
         self.directory.rename(gone)  # all of it or nothing, whenever we are killed
         remove_tree(str(gone))
+        for left in gone.parent.glob(f"{_GONE}*"):  # by one that was killed
+            try:
+                remove_tree(str(left))
+            except OSError:
+                pass  # somebody else is at it
 
     # ---- looking ----
 

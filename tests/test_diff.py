@@ -342,6 +342,10 @@ def test_names_in_patches(name: bytes, quoted: bytes) -> None:
 def test_what_may_not_be_read_is_told(tool: Tool) -> None:
     if tool.who.is_root:
         pytest.skip("root reads everything")
+    tool.box("two", "mkdir closed; echo x >closed/x; chmod 000 closed; echo n >n")
+    done = tool("diff", "two")
+    assert (done.status, done.out) == (1, f"added     {tool.lower}/closed/\nadded     {tool.lower}/n\n")
+    assert done.err == f"ptoverlay: {tool.lower}/closed: not looked into: Permission denied\n"
     tool.box("one", "rm plain; echo secret >plain; chmod 000 plain; echo x >n; chmod 000 n")
     assert [(c["kind"], c["content"]) for c in tool.json("diff", "one", status=1)] == [
         ("added", True), ("modified", True)]

@@ -137,6 +137,22 @@ def test_root_keeps_sandboxes_where_programs_that_change_their_ids_get_through(t
         tool("remove", name)
 
 
+@pytest.mark.root_only
+def test_a_full_disk(tool: Tool) -> None:
+    tool.sh(f"mount -t tmpfs -o size=64k none {tool.state}")
+    try:
+        tool.box("one", "true")
+        tool.sh(f"dd if=/dev/zero of={tool.state}/fill bs=4k 2>/dev/null || :")
+        for words in (["one", "--", "true"], ["two", "--", "true"]):
+            assert "No space left on device" in tool.fails("run", "--name", *words)
+        assert tool.json("list")[0]["name"] == "one"
+        tool.sh(f"rm {tool.state}/fill")
+        assert tool.ok("run", "--name", "one", "--", "echo", "x") == "x\n"
+        assert tool.ok("remove", "one") == ""
+    finally:
+        tool.sh(f"umount {tool.state}")
+
+
 # ---- list ----
 
 
@@ -239,6 +255,7 @@ def test_fork_that_cannot_be(tool: Tool) -> None:
 
 
 def test_remove(tool: Tool) -> None:
+    tool.sh("mkdir -p ptoverlay/sandboxes/.removed.old.1234/upper; chmod 711 ptoverlay", cwd=tool.state)
     tool.box("one", "mkdir -p deep/er; chmod 500 deep; rm -r dir; echo x >x; chmod 000 x")
     tool.box("two", "true")
     done = tool("remove", "one", "three", "two")
