@@ -111,6 +111,7 @@ struct pto_view {
     bool may_ask_again;     /* who holds the lock answers -VIEW_AGAIN by walking anew */
     struct cred own;        /* our own credentials */
     mode_t umask;           /* of our process */
+    bool protected_hardlinks;   /* fs.protected_hardlinks, proc(5) */
 };
 
 #define WORK_NAME 32        /* bytes of a name in the work directory */

@@ -57,11 +57,11 @@ static int link_over(struct overlay *ovl, int from, const char *old, int flags, 
     return work_place(&object, dirfd, name, PLACE_OVER);
 }
 
-/* may_linkat() in fs/namei.c with protected_hardlinks: only what one owns, or may read and write. */
+/* may_linkat() in fs/namei.c: where fs.protected_hardlinks is set only what one owns, or may read and write. */
 static int may_link(struct overlay *ovl, uint32_t d, const struct cred *cred) {
     struct statx stx;
-    int error = dentry_getattr(ovl, d, &stx);
-    if (error || owner_or_capable(&stx, cred))
+    int error = ovl->view->protected_hardlinks ? dentry_getattr(ovl, d, &stx) : 0;
+    if (error || !ovl->view->protected_hardlinks || owner_or_capable(&stx, cred))
         return error;
     bool special = !S_ISREG(stx.stx_mode) || (stx.stx_mode & S_ISUID) ||
                    (stx.stx_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);

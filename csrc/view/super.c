@@ -55,6 +55,12 @@ static mode_t own_umask(void) {
     return (mode_t)mask;
 }
 
+static bool hardlinks_protected(void) {
+    char value = '0';
+    CLOSE_FD fd = open("/proc/sys/fs/protected_hardlinks", O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, &value, 1) == 1 && value != '0';
+}
+
 static int own_cred(pto_view *view) {
     int n = getgroups(0, NULL);
     gid_t *groups = calloc((size_t)(n > 0 ? n : 1), sizeof *groups);
@@ -62,6 +68,7 @@ static int own_cred(pto_view *view) {
         return -ENOMEM;
     n = getgroups(n, groups);
     view->umask = own_umask();
+    view->protected_hardlinks = hardlinks_protected();
     view->own =
         (struct cred){.own = true, .fsuid = geteuid(), .fsgid = getegid(), .caps = own_caps(), .umask = view->umask};
     view->own.groups = groups;
