@@ -8,8 +8,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 from functools import cache
 
-from ptrace.syscall import SYSCALL_NAMES
-
 from ptoverlay._core import ffi, lib
 
 
@@ -27,4 +25,10 @@ def _core_names() -> dict[int, str]:
 @cache
 def call_name(nr: int) -> str:
     """The call's name, or "syscall_NR" when nobody has one for it."""
-    return _core_names().get(nr) or SYSCALL_NAMES.get(nr) or f"syscall_{nr}"
+    return _core_names().get(nr) or _other_name(nr)
+
+
+def _other_name(nr: int) -> str:
+    from ptrace.syscall import SYSCALL_NAMES  # takes longer to import than a small command to run
+
+    return SYSCALL_NAMES.get(nr) or f"syscall_{nr}"

@@ -17,24 +17,25 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import json
 import os
 import re
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ptoverlay import errors, options
 from ptoverlay.errors import Failure
 from ptoverlay.layers import default_work
 from ptoverlay.remove import remove_tree
 from ptoverlay.view import View
+
+if TYPE_CHECKING:
+    import argparse
 
 _NAME = re.compile(r"\w[\w.+@-]{0,99}")
 _VERSION = 1
@@ -67,7 +68,7 @@ class Metadata:
     created: float = 0.0
     runs: int = 0
     last_run: Run | None = None
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    id: str = field(default_factory=lambda: os.urandom(16).hex())
     version: int = _VERSION
 
     @classmethod
@@ -243,7 +244,7 @@ class Sandbox:
     def remove(self) -> None:
         """Throws a named sandbox away.  Call it with the lock held."""
         assert self.directory is not None
-        gone = self.directory.with_name(f"{_GONE}{self.name}.{uuid.uuid4().hex}")
+        gone = self.directory.with_name(f"{_GONE}{self.name}.{os.urandom(16).hex()}")
         self.directory.rename(gone)  # all of it or nothing, whenever we are killed
         remove_tree(str(gone))
         for left in gone.parent.glob(f"{_GONE}*"):  # by one that was killed
@@ -397,6 +398,8 @@ def add_arguments(parser: argparse.ArgumentParser, rest: str = "", rest_help: st
     rest: the words that may follow NAME, as the usage shows them ("[PATH…]"); `Sandbox.open` leaves them in
     options.words.
     """
+    import argparse
+
     parser.usage = f"%(prog)s [OPTIONS] NAME{rest and ' ' + rest}"
     parser.add_argument("words", nargs="*", help=rest_help or argparse.SUPPRESS, metavar=rest or "NAME")
     group = parser.add_argument_group("the sandbox, where no NAME is given as the first word")
