@@ -1,11 +1,13 @@
 /* crew.c - the worker threads of the notify trap.
  *
- * A notification wakes all threads that wait for one (fs/…, kernel/seccomp.c, recv_wait_event: the waits are not
+ * A notification wakes all threads that wait for one (kernel/seccomp.c, recv_wait_event: the waits are not
  * exclusive), so as a rule one worker waits, handles what comes, and waits again.  Only when notifications are
  * found waiting again and again, which means that several tracees are busy at a time, do more workers wait.
  *
  * Rules: a worker that may be held up calls crew_relieve first; one that is held up unexpectedly (a slow file
  * system) is noticed by crew_check.  So there is always somebody to answer.
+ * Since Linux 6.11 a worker that waits learns of the hang-up by itself; before, crew_stop wakes it by a signal.
+ * (Not by pthread_cancel(3), which loads a library when it is first called.)
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,10 +15,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "notify.h"
@@ -24,6 +28,8 @@
 #define WORKERS_MAX 1024u
 #define STACK_SIZE (512u << 10)
 #define PROMPT_NS 2000u         /* a notification that comes sooner had been waiting */
+#define WAKE_SIGNAL (SIGRTMAX - 1)
+#define PATIENCE_NS 20000000    /* for a worker to notice the end */
 #define LOAD_STEP 16            /* of load for one more worker */
 
 /* ---- roles ---- */
@@ -79,15 +85,12 @@ static bool hung_up(int listener) {
     return poll(&pollfd, 1, 0) > 0;
 }
 
-/* 0, or -errno.  crew_stop cancels a thread here and nowhere else. */
+/* 0, or -errno; -EINTR: crew_stop has sent a signal. */
 static int receive(struct worker *worker) {
     struct crew *crew = &worker->trap->crew;
-    int state;
     memset(worker->request, 0, crew->sizes.seccomp_notif);
     uint64_t start = run_clock();
-    pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
     int err = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_RECV, worker->request) < 0 ? -errno : 0;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     __atomic_sub_fetch(&crew->receiving, 1, __ATOMIC_SEQ_CST);
     if (err)
         return err;
@@ -100,9 +103,9 @@ static int receive(struct worker *worker) {
 
 static void *work(void *arg) {
     struct worker *worker = arg;
-    int old;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &old);
-    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &old);
+    sigset_t wake;
+    if (sigemptyset(&wake) == 0 && sigaddset(&wake, WAKE_SIGNAL) == 0)
+        pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
     while (take_turn(&worker->trap->crew)) {
         int err = receive(worker);
         if (!err)
@@ -198,6 +201,34 @@ int crew_start(struct crew *crew, struct notify_trap *trap) {
     return err;
 }
 
+static void do_nothing(int signal) {
+    (void)signal;
+}
+
+static struct timespec from_now(long nanoseconds) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += nanoseconds;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return until;
+}
+
+/* Joins it; one that still waits after a while is woken, as often as it takes. */
+static void join(struct worker *worker) {
+    struct sigaction wake = {.sa_handler = do_nothing}, before;
+    struct timespec until = from_now(PATIENCE_NS);
+    if (pthread_timedjoin_np(worker->thread, NULL, &until) == 0)
+        return;
+    if (sigaction(WAKE_SIGNAL, &wake, &before) < 0)
+        return;
+    do {
+        pthread_kill(worker->thread, WAKE_SIGNAL);
+        until = from_now(PATIENCE_NS);
+    } while (pthread_timedjoin_np(worker->thread, NULL, &until) != 0);
+    (void)sigaction(WAKE_SIGNAL, &before, NULL);
+}
+
 void crew_stop(struct crew *crew) {
     pthread_mutex_lock(&crew->lock);
     crew->ending = true;
@@ -205,8 +236,7 @@ void crew_stop(struct crew *crew) {
     pthread_mutex_unlock(&crew->lock);
     while (crew->workers) {
         struct worker *worker = crew->workers;
-        pthread_cancel(worker->thread);
-        pthread_join(worker->thread, NULL);
+        join(worker);
         crew->workers = worker->next;
         free_worker(worker);
     }
