@@ -103,7 +103,8 @@ class Record:
         try:
             if self.sandbox is not None and self.sandbox.directory is not None:
                 self.sandbox.save()
-                write_whole(self.sandbox.directory / "stats.json", json.dumps(statistics.as_json()).encode() + b"\n")
+                write_whole(self.sandbox.directory / "stats.json", json.dumps(statistics.as_json()).encode() + b"\n",
+                            sync=False)
             if self.report is not None:
                 self._write_report(prepared, statistics)
         except OSError as error:

@@ -91,14 +91,15 @@ class Metadata:
         write_whole(path, json.dumps(asdict(self), indent=1).encode("utf-8", "surrogateescape") + b"\n")
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Replaces a file by rename, synced, so that nobody ever sees a part of it."""
+def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Replaces a file by rename, so that nobody ever sees a part of it.  sync: not even after a power failure."""
     new = path.with_name(f".{path.name}.new")
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     with open(fd, "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(fd)
+        if sync:
+            os.fsync(fd)
     os.rename(new, path)
 
 
