@@ -130,11 +130,15 @@ def test_root_keeps_sandboxes_where_programs_that_change_their_ids_get_through(t
     tool.home.chmod(0o700)
     del tool.env["XDG_STATE_HOME"]
     name = f"test-{os.getpid()}"
+    there = Path("/var/lib/ptoverlay").exists()
     try:
         assert tool.box(name, "cp /bin/echo prog; chmod 755 prog; setpriv --reuid 77 --clear-groups ./prog x") == "x\n"
         assert (Path("/var/lib/ptoverlay/sandboxes") / name / "upper/prog").exists()
     finally:
         tool("remove", name)
+        if not there:
+            Path("/var/lib/ptoverlay/sandboxes").rmdir()
+            Path("/var/lib/ptoverlay").rmdir()
 
 
 @pytest.mark.root_only
