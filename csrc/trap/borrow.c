@@ -155,7 +155,8 @@ static void redirect_arguments(struct borrowing *b) {
 
 static bool shows_alias(const struct borrowing *b, pid_t pid) {
     char found[PATH_MAX];
-    return b->alias[0] && memory_read(pid, b->address, found, strlen(b->alias) + 1) == 0 && strcmp(found, b->alias) == 0;
+    return b->alias[0] && memory_read(pid, b->address, found, strlen(b->alias) + 1) == 0 &&
+           strcmp(found, b->alias) == 0;
 }
 
 static void give_back(const struct borrowing *b, pid_t pid) {

@@ -29,8 +29,8 @@ void follow_init(struct follow *follow) {
     follow->self = gettid();
     pthread_mutex_init(&follow->lock, NULL);
     pthread_cond_init(&follow->wake, NULL);
-    follow->off = sched_getaffinity(0, sizeof follow->own_cpus, &follow->own_cpus) < 0 ||
-                  CPU_COUNT(&follow->own_cpus) < 2;
+    follow->off =
+        sched_getaffinity(0, sizeof follow->own_cpus, &follow->own_cpus) < 0 || CPU_COUNT(&follow->own_cpus) < 2;
 }
 
 static pid_t tied(const struct follow *follow) {

@@ -95,6 +95,16 @@ int run_announce(struct run *run, pid_t cmd) {
  * from stat(2) too, where the handler was installed without SA_RESTART (seccomp_unotify(2), BUGS).  ptrace has no such gap. */
 #define AUTO_IS_NOTIFY false
 
+/* Directed at this thread alone: the same signal, sent by the terminal to the whole process, may still be pending
+ * there, and then another one would be lost (signal(7)). */
+static void stop_ourselves(int signal) {
+    sigset_t one, before;
+    if (sigemptyset(&one) < 0 || sigaddset(&one, signal) < 0 || pthread_sigmask(SIG_UNBLOCK, &one, &before) != 0)
+        return;
+    (void)raise(signal);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 void run_stop_with_cmd(pid_t cmd, int signal) {
     if (getpgid(cmd) != getpgrp())
         return;
@@ -102,7 +112,7 @@ void run_stop_with_cmd(pid_t cmd, int signal) {
     if (tty < 0)
         return;   /* no terminal, no shell's job */
     close(tty);
-    (void)kill(getpid(), signal);
+    stop_ourselves(signal);
 }
 
 /* Without it (or the capability) the notify trap could not look into daemons, which are not our descendants any
