@@ -214,9 +214,9 @@ class Checker:
             return
         if not parent.merges:
             yield Problem(this.path, "a whiteout in a directory that merges nothing", lambda: self.unlink(this.path))
-        elif this.is_marked_whiteout and parent.marks.get("opaque") != b"x":
-            yield Problem(this.path, "a whiteout by attribute in a directory that is not marked to have any",
-                          lambda: self.set_mark(parent.path, "opaque", b"x"))
+        elif this.is_marked_whiteout:
+            yield Problem(this.path, "a whiteout by attribute, which the kernel knows in lowers only",
+                          lambda: self.to_device(this.path))
 
     def check_other_whiteout(self, this: Object, parent: Object | None) -> Iterator[Problem]:
         """A file of this name in the view."""
@@ -229,6 +229,10 @@ class Checker:
         hidden = join(directory, name.removeprefix(WHITEOUT))
         if self.tree.lstat(hidden) is None:
             yield Problem(this.path, "a whiteout as images have it", lambda: self.to_whiteout(this.path, hidden))
+
+    def to_device(self, path: str) -> None:
+        self.unlink(path)
+        self.make_whiteout(path)
 
     def to_opaque(self, path: str) -> None:
         self.set_mark(split(path)[0], "opaque", b"y")
@@ -312,7 +316,7 @@ def check(sandbox: Sandbox, *, repair: bool) -> list[Problem]:
     Call it with the sandbox locked.  OSError when the layer cannot be read.
     """
     found = []
-    prefix = private.prefix(sandbox.upper, userxattr=bool(sandbox.flags & USERXATTR))
+    prefix = private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
     with Tree(sandbox.upper) as tree, sandbox.base() as base:
         for problem in Checker(sandbox, tree, base, prefix).problems():
             found.append(problem)

@@ -5,27 +5,26 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
-import os
-
 TRUSTED = "trusted.overlay."
 USER = "user.overlay."
 #: How the names begin of those that only ptoverlay reads, after the prefix.
 OWN = "ptoverlay."
+_CAP_SYS_ADMIN = 21  # linux/capability.h
 
 
-def prefix(directory: str, *, userxattr: bool) -> str:
-    """The prefix that the core uses for layers in this directory: trusted.overlay. where the kernel lets this user,
-    else user.overlay. (choose_prefix() of csrc/view/super.c)."""
-    if userxattr or os.geteuid() != 0:
-        return USER
-    try:
-        os.setxattr(directory, f"{TRUSTED}probe", b"y")
-        os.removexattr(directory, f"{TRUSTED}probe")
-    except PermissionError:
-        return USER  # root of a user namespace
-    except OSError:
-        pass
-    return TRUSTED
+def prefix(*, userxattr: bool) -> str:
+    """The prefix that the core uses: trusted.overlay. where the kernel lets this user, else user.overlay.
+    (choose_prefix() of csrc/view/super.c).  Nothing is written to find out."""
+    return USER if userxattr or not _may_trust() else TRUSTED
+
+
+def _may_trust() -> bool:
+    """Whether this process has CAP_SYS_ADMIN, and not only in a user namespace."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        effective = next((int(line.split()[1], 16) for line in file if line.startswith("CapEff:")), 0)
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        everybody = file.read().split() == ["0", "0", "4294967295"]
+    return bool(effective >> _CAP_SYS_ADMIN & 1) and everybody
 
 
 def is_private(name: str) -> bool:

@@ -410,8 +410,8 @@ def test_the_topmost_of_several_lowers(make_world: MakeWorld, who: Who, name: st
         os.chown(path, who.uid, who.gid)
         os.utime(path, ns=(OLD, OLD))
     shutil.rmtree(world.plain_directory)
-    world.box().check(["cp", "-a", str(world.mount), str(world.area / "copied")])
-    (world.area / "copied").rename(world.plain_directory)
+    world.box().check(["cp", "-a", str(world.mount), str(world.home / "copied")])
+    (world.home / "copied").rename(world.plain_directory)
     script = SCRIPTS[name]
     world.plain().check(["sh", "-ec", script], env=world.env)
     Tool(world).script(script)

@@ -43,7 +43,7 @@ def run(given: argparse.Namespace) -> int:
             os.makedirs(box.upper, exist_ok=True)
             source = stack.enter_context(_open(name))
             shown = "standard input" if name == "-" else name
-            prefix = private.prefix(box.upper, userxattr=bool(box.flags & options.USERXATTR))
+            prefix = private.prefix(userxattr=bool(box.flags & options.USERXATTR))
             advance = stack.enter_context(bar("import", os.fstat(source.fileno()).st_size))
             stream = stack.enter_context(decompressed(source, shown))
             outcome = importing.read(stream, shown, box.upper, prefix, advance)

@@ -71,8 +71,10 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
         if not dry_run and pending(sandbox.work):
             outcome.refused.update(_finish(sandbox, tree))
             outcome.finished = True
+        elif not dry_run and Journal.path(sandbox.work).parent.exists():
+            Journal.remove(sandbox.work)  # killed before the journal was whole, or just after it had gone
         journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=private.prefix(
-            sandbox.upper, userxattr=bool(sandbox.flags & USERXATTR)))
+            userxattr=bool(sandbox.flags & USERXATTR)))
         with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:
             layout = Layout(sandbox, view, base, tree, journal.prefix, _find_changes(sandbox, view, base))
             layout.look()

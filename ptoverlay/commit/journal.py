@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ptoverlay.errors import Failure
+from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import write_whole
 
 STAGING = "staging"
@@ -128,7 +129,7 @@ class Journal:
         path = cls.path(work)
         path.unlink(missing_ok=True)
         _sync(path.parent)
-        path.parent.rmdir()
+        remove_tree(str(path.parent))  # also what is left of a journal that was never whole
 
 
 def _step(data: dict[str, object]) -> Step:

@@ -1,0 +1,190 @@
+"""A commit that is killed at any point: nothing on the host is half-written, and the next commit finishes.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.killing import killed_at
+
+from ptoverlay.commit import commit
+from ptoverlay.commit.journal import Journal
+from ptoverlay.remove import remove_tree
+from ptoverlay.sandbox import Metadata, Sandbox
+from ptoverlay.view import View
+
+BIG = 300_000  # bytes: more than one call copies, fewer than take long
+
+
+@pytest.fixture
+def area() -> Iterator[Path]:
+    """In memory, where syncing takes no time."""
+    path = Path(tempfile.mkdtemp(prefix="ptoverlay-tests-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    yield path
+    remove_tree(str(path))
+
+
+def lay_out(area: Path) -> Sandbox:
+    """A lower with something of everything, and an empty layer over it."""
+    for name in ("lower", "upper", "work"):
+        (area / name).mkdir()
+    lower = area / "lower"
+    for directory in ("d/sub", "e", "gone/deep", "meta", "swap1", "swap2"):
+        (lower / directory).mkdir(parents=True)
+    for name in ("a", "b", "c", "d/x", "d/sub/y", "e/z", "gone/1", "gone/deep/2", "swap1/1", "swap2/2", "type", "hard"):
+        (lower / name).write_text(f"old {name}\n")
+    (lower / "big").write_bytes(b"old" * BIG)
+    (lower / "link").symlink_to("a")
+    os.link(lower / "hard", lower / "hard2")
+    metadata = Metadata("", [str(lower)], str(lower))
+    return Sandbox(metadata, str(area / "upper"), str(area / "work"))
+
+
+def _contents(view: View, m: str) -> None:
+    view.write(f"{m}/a", b"new a\n")
+    view.write(f"{m}/big", b"new!" * BIG)
+    view.write(f"{m}/hard", b"new hard\n")
+    view.unlink(f"{m}/link")
+    view.symlink("b", f"{m}/link")
+
+
+def _names(view: View, m: str) -> None:
+    view.rename(f"{m}/d/sub", f"{m}/sub")
+    view.rename(f"{m}/d", f"{m}/f")
+    view.write(f"{m}/f/x", b"new x\n")
+    view.rename(f"{m}/b", f"{m}/f/b")
+    view.rename(f"{m}/swap1", f"{m}/swap2", 2)
+
+
+def _removals(view: View, m: str) -> None:
+    view.unlink(f"{m}/c")
+    for path in ("gone/1", "gone/deep/2"):
+        view.unlink(f"{m}/{path}")
+    view.rmdir(f"{m}/gone/deep")
+    view.rmdir(f"{m}/gone")
+    view.unlink(f"{m}/type")
+    view.mkdir(f"{m}/type")
+    view.write(f"{m}/type/inside", b"inside\n")
+    view.unlink(f"{m}/hard2")
+
+
+def _additions(view: View, m: str) -> None:
+    view.mkdir(f"{m}/n")
+    view.mkdir(f"{m}/n/m")
+    view.write(f"{m}/n/1", b"one\n")
+    view.link(f"{m}/n/1", f"{m}/n/m/2")
+    view.rename(f"{m}/e", f"{m}/n/e")
+    view.chmod(f"{m}/meta", 0o700)
+    view.chmod(f"{m}/a", 0o600)
+    view.setxattr(f"{m}/b", "user.x", b"1")
+
+
+SCENES: dict[str, Callable[[View, str], None]] = {
+    "contents": _contents, "names": _names, "removals": _removals, "additions": _additions,
+}
+
+
+def tree(top: Path) -> dict[str, tuple[object, ...]]:
+    """What is there: kind, mode, contents or target, which names are one file."""
+    found: dict[str, tuple[object, ...]] = {}
+    first: dict[int, str] = {}
+    for directory, names, files in os.walk(top):
+        for name in sorted((*names, *files)):
+            path = Path(directory, name)
+            status = path.lstat()
+            shown = str(path.relative_to(top))
+            content: object = ""
+            if path.is_symlink():
+                content = os.readlink(path)
+            elif path.is_file():
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+            group = first.setdefault(status.st_ino, shown) if not path.is_dir() else ""
+            xattrs = tuple(sorted(os.listxattr(path, follow_symlinks=False)))
+            found[shown] = (oct(status.st_mode), content, group, xattrs)
+    return found
+
+
+def scene(area: Path, name: str) -> Sandbox:
+    """The layer of a scene."""
+    sandbox = lay_out(area)
+    with sandbox.view(writable=True) as view:
+        SCENES[name](view, sandbox.mount)
+    return sandbox
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_killed_anywhere_the_next_commit_finishes(area: Path, name: str) -> None:
+    """Every point of a commit at which something is about to change."""
+    sandbox = scene(area, name)
+    old = tree(area / "lower")
+    assert not commit(sandbox).refused
+    new = tree(area / "lower")
+    assert new != old
+    contents = {entry[1] for entry in (*old.values(), *new.values())}
+    points = 0
+    for n in itertools.count(1):
+        for path in area.iterdir():
+            remove_tree(str(path))
+        sandbox = scene(area, name)
+        if not killed_at(n, lambda: commit(sandbox)):  # noqa: B023 (it runs at once)
+            break
+        points += 1
+        found = tree(area / "lower")
+        strange = [path for path, entry in found.items() if entry[1] not in contents]
+        assert not strange, f"at point {n}: half-written {strange}"
+        outcome = commit(sandbox)
+        assert not outcome.refused, f"at point {n}: {outcome.refused}"
+        assert tree(area / "lower") == new, f"at point {n}"
+        assert os.listdir(area / "upper") == [], f"at point {n}"
+        assert not Journal.path(sandbox.work).parent.exists()
+    assert points > 20
+
+
+@pytest.mark.parametrize("name", ["names", "contents"])
+def test_killed_twice(area: Path, name: str) -> None:
+    """A commit that is killed while it finishes another one."""
+    sandbox = scene(area, name)
+    assert not commit(sandbox).refused
+    new = tree(area / "lower")
+    for n in itertools.count(10, 7):
+        for path in area.iterdir():
+            remove_tree(str(path))
+        sandbox = scene(area, name)
+        if not killed_at(n, lambda: commit(sandbox)):  # noqa: B023
+            break
+        for m in range(2, 60, 5):
+            if not killed_at(m, lambda: commit(sandbox)):  # noqa: B023
+                break
+        assert not commit(sandbox).refused
+        assert tree(area / "lower") == new, f"at point {n}"
+        assert os.listdir(area / "upper") == []
+
+
+def test_what_the_host_does_meanwhile_is_not_lost(area: Path) -> None:
+    """Killed half-way, then the host changes what was to be replaced: that path is refused, the rest is finished."""
+    points = 0
+    for n in itertools.count(5, 3):
+        for path in area.iterdir():
+            remove_tree(str(path))
+        sandbox = scene(area, "contents")
+        if not killed_at(n, lambda: commit(sandbox)):  # noqa: B023
+            break
+        lower = area / "lower"
+        before = {name: (lower / name).read_bytes() for name in ("a", "big")}
+        (lower / "big").write_bytes(b"host")
+        outcome = commit(sandbox)
+        assert (lower / "a").read_text() == "new a\n"
+        if before["big"].startswith(b"old"):
+            assert list(outcome.refused) == [f"{lower}/big"], f"at point {n}"
+            points += 1
+        assert (lower / "big").read_bytes() == b"host", f"at point {n}"
+        assert not [name for name in os.listdir(lower) if name.startswith(".ptoverlay")]
+    assert points
