@@ -54,6 +54,8 @@ class Layers:
         work = default_work(upper) if overlay.work is None else os.path.join(os.getcwd(), overlay.work)
         if not os.path.lexists(work):
             self._make(work, "work directory", 0o755)
+        if os.path.lexists(os.path.join(work, "commit", "journal")):
+            raise Failure(f"{upper}: upper", "a commit of it was interrupted", "ptoverlay commit finishes it")
         self._found.append((work, _names(work)))
         return upper, work
 

@@ -426,3 +426,17 @@ def test_the_topmost_of_several_lowers(make_world: MakeWorld, who: Who, name: st
     assert_equal("the view", world.plain().snapshot(), world.box().snapshot(), TREE, ignore=[ROOT_OF_TREE])
 
 
+
+
+def test_a_run_waits_for_the_end_of_an_interrupted_commit(make_world: MakeWorld) -> None:
+    """With the lower half-changed the view would be wrong: the run is refused until commit has finished."""
+    world = commit_world(make_world, USER)
+    Tool(world).script("echo more >>a")
+    journal = world.work / "commit/journal"
+    journal.parent.mkdir()
+    journal.write_text("{}")
+    done = world.box().run(["true"])
+    assert done.status == 125
+    assert "interrupted" in done.err
+    shutil.rmtree(journal.parent)
+    assert world.box().run(["true"]).status == 0
