@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 from support.oracle import ROOT, USER, Who, run
 from support.snapshot import TREE, assert_equal
-from support.tool import Terminal, Tool
+from support.tool import Terminal, Tool, tool_for
 from support.trees import OLD, Node
 from support.world import World
 
@@ -440,3 +440,51 @@ def test_a_run_waits_for_the_end_of_an_interrupted_commit(make_world: MakeWorld)
     assert "interrupted" in done.err
     shutil.rmtree(journal.parent)
     assert world.box().run(["true"]).status == 0
+
+
+@pytest.mark.root_only
+@pytest.mark.debian("attr", "acl")
+@pytest.mark.parametrize("name", ["append", "new tree", "hard links", "rename directory and change", "swap",
+                                  "out and into its place", "remove", "again", "mode", "xattr", "sparse"])
+def test_a_layer_that_the_kernel_made(make_world: MakeWorld, name: str) -> None:
+    """The kernel's overlayfs runs the script, commit applies what it has left."""
+    world = commit_world(make_world, ROOT)
+    world.plain().check(["sh", "-ec", SCRIPTS[name]], env=world.env)
+    world.kernel().check(["sh", "-ec", SCRIPTS[name]], env=world.env)
+    world.upper, world.work = world.kernel_upper, world.area / "fresh-work"
+    Tool(world).check("commit")
+    world.freeze()
+    expected = world.plain().snapshot()
+    assert_equal("the lower", expected, world.raw_snapshot(world.lowers[0]), TREE, ignore=[ROOT_OF_TREE])
+    assert os.listdir(world.upper) == []
+
+
+def test_a_fork_commits_to_the_sandbox_it_lies_on(make_world: MakeWorld) -> None:
+    """NEW's changes go to the layer of the old one, which then shows them, and from there to the host."""
+    world = commit_world(make_world, USER)
+    env = {**world.env, "XDG_STATE_HOME": str(world.home / "state")}
+    lower = str(world.lowers[0])
+
+    def ptoverlay(*words: str, status: int = 0) -> str:
+        done = run(tool_for(USER, *words), env=env, cwd=world.mount)
+        assert done.status == status, f"{words}: {done.err}"
+        return done.out
+
+    def in_box(name: str, script: str) -> str:
+        return ptoverlay("run", "--name", name, "-l", lower, "-C", lower, "--", "sh", "-ec", script)
+
+    in_box("old", "echo old >>a; rm b; mkdir n; echo 1 >n/1")
+    ptoverlay("fork", "old", "new")
+    script = "echo new >>a; echo b >b; rm n/1; echo 2 >n/2; rm -r d"
+    ptoverlay("run", "--name", "new", "-C", lower, "--", "sh", "-ec", script)
+    shown = ptoverlay("run", "--name", "new", "-C", lower, "--", "sh", "-c", "ls -R; cat a b")
+    ptoverlay("commit", "old", status=125)
+    ptoverlay("commit", "new")
+    assert ptoverlay("diff", "new") == ""
+    ptoverlay("remove", "new")
+    assert ptoverlay("run", "--name", "old", "-C", lower, "--", "sh", "-c", "ls -R; cat a b") == shown
+    world.assert_lowers_untouched()
+    ptoverlay("commit", "old")
+    world.freeze()
+    assert run(["sh", "-c", "ls -R; cat a b"], cwd=world.lowers[0], env=env).out == shown
+    assert ptoverlay("diff", "old") == ""
