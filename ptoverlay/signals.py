@@ -2,8 +2,8 @@
 
 Every signal that would end or stop us is blocked, and one thread takes them with sigwaitinfo(2).  What another
 process sent to us goes on to CMD.  What the kernel sent because of the terminal (Ctrl-C, Ctrl-Z, a hang-up) is
-dropped: CMD is in the same process group and has got it too.  When CMD has stopped because of it, the core sends us the
-same signal, and then we stop as well, so that the shell that waits for us sees it.
+dropped: CMD is in the same process group and has got it too.  When CMD has stopped because of it, the core stops us as
+well, so that the shell that waits for us sees it.
 
 Rules: no handler in Python runs while CMD does, so none can raise; the mask is put back only when nothing is pending.
 
@@ -26,8 +26,7 @@ _LEFT_ALONE = {
     signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGSEGV, signal.SIGBUS,
     signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGSYS, signal.SIGPIPE, signal.SIGXFSZ,
 }
-_STOPPING = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
-_OF_TERMINAL = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT} | _STOPPING
+_OF_TERMINAL = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _SI_KERNEL = 0x80
 _DONE = signal.SIGRTMIN  # we send it to ourselves to end the waiting
 _RETRY = 0.01  # seconds
@@ -66,9 +65,7 @@ class Signals:
         try:
             while not self._done:
                 info = signal.sigwaitinfo(self._blocked)
-                if info.si_pid == os.getpid() and info.si_code <= 0:
-                    _stop(info.si_signo)
-                elif info.si_signo not in _OF_TERMINAL or info.si_code != _SI_KERNEL:
+                if info.si_signo != _DONE and (info.si_signo not in _OF_TERMINAL or info.si_code != _SI_KERNEL):
                     self._hand_on(info.si_signo, send)
         finally:
             self._running.release()
@@ -83,11 +80,3 @@ class Signals:
             pass  # came after CMD had ended
         signal.signal(signal.SIGCHLD, self._child)
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-
-
-def _stop(number: int) -> None:
-    """Stops this process by its own signal until SIGCONT; any other signal of ours only ends a wait."""
-    if number in _STOPPING:
-        signal.pthread_kill(_thread.get_ident(), number)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
-        signal.pthread_sigmask(signal.SIG_BLOCK, {number})

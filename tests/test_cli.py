@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import shlex
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -257,16 +259,21 @@ def test_parent_that_ignores_its_children(run: Run) -> None:
 class Terminal:
     """A shell's side of a terminal: the program is the foreground job of a session of its own."""
 
+    made: ClassVar[list[Terminal]] = []
+
     def __init__(self, words: list[str], environment: dict[str, str]) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.execve(words[0], words, environment)
         self.output = ""
+        self.ended = False
+        Terminal.made.append(self)
 
     def expect(self, text: str) -> None:
         end = time.monotonic() + LIMIT
         while text not in self.output:
-            assert time.monotonic() < end, self.output
+            ready, _, _ = select.select([self.fd], [], [], max(end - time.monotonic(), 0))
+            assert ready, self.output
             self.output += os.read(self.fd, 4096).decode()
         self.output = self.output.split(text, 1)[1]
 
@@ -278,10 +285,25 @@ class Terminal:
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
+                self.ended = True
                 os.close(self.fd)
                 return os.waitstatus_to_exitcode(status)
             assert time.monotonic() < end, self.output
             time.sleep(0.01)
+
+    def close(self) -> None:
+        """Leaves nothing running when a test fails."""
+        if not self.ended:
+            os.close(self.fd)
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+
+
+@pytest.fixture(autouse=True)
+def _terminals_closed() -> Iterator[None]:
+    yield
+    while Terminal.made:
+        Terminal.made.pop().close()
 
 
 def test_ctrl_c_reaches_the_command_once(run: Run) -> None:
@@ -302,7 +324,7 @@ def test_ctrl_c_ends_a_command_that_does_not_care(run: Run) -> None:
 
 SHELL = """
 set -m
-{command} -- sh -c 'echo begun; sleep 100; echo not reached' &
+{command} -- sh -c 'echo begun; read x; echo not reached' &
 job=$!
 fg %1 >/dev/null
 echo stopped $?

@@ -96,12 +96,14 @@ int run_announce(struct run *run, pid_t cmd) {
 #define AUTO_IS_NOTIFY false
 
 /* Directed at this thread alone: the same signal, sent by the terminal to the whole process, may still be pending
- * there, and then another one would be lost (signal(7)). */
+ * there, and then another one would be lost (signal(7)).  Raised before it is let through, so that the SIGCONT that
+ * ends the stop takes both away. */
 static void stop_ourselves(int signal) {
     sigset_t one, before;
-    if (sigemptyset(&one) < 0 || sigaddset(&one, signal) < 0 || pthread_sigmask(SIG_UNBLOCK, &one, &before) != 0)
+    if (sigemptyset(&one) < 0 || sigaddset(&one, signal) < 0 || pthread_sigmask(SIG_BLOCK, &one, &before) != 0)
         return;
-    (void)raise(signal);
+    if (raise(signal) == 0)
+        pthread_sigmask(SIG_UNBLOCK, &one, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
