@@ -72,14 +72,16 @@ int view_link(pto_view *view, const struct location *from, const struct location
     (void)view;
     if (from->type == 0)
         return -ENOENT;
-    if (to->type)
-        return -EEXIST;
+    if (to->type || to->slash)
+        return to->type ? -EEXIST : -ENOENT;
     if (!from->overlay || from->overlay != to->overlay)
         return -EXDEV;
     struct overlay *ovl = to->overlay;
-    if (S_ISDIR(from->type))
-        return -EPERM;
     int error = may_link(ovl, from->dentry, cred);
+    if (!error)
+        error = may_create(ovl, to, cred);
+    if (!error && S_ISDIR(from->type))
+        error = -EPERM;
     uint32_t d;
     UPPER_DIR dir = {.fd = -1}, source = {.fd = -1};
     if (!error)
