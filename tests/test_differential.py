@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support import host
+from support import host, replays
 from support.differences import known_call, known_object
+from support.oracle import ROOT, Who
 from support.players import KernelPlayer, Object, Result, Tree, ViewPlayer, play, tree
-from support.sequences import BY_PATH, Trial, kernel_options, lay_out, prefix_of, script, sequences
+from support.sequences import BY_PATH, Trial, kernel_options, lay_out, prefix_of, processes, script, sequences
+from support.subjects import Subjects
+from support.world import World
 
 from ptoverlay import options
 from ptoverlay.view import View
@@ -141,6 +144,31 @@ def test_sequences(memory: Path, sequence_settings: settings) -> None:
             pytest.fail("\n".join([*problems, "", script(sequence)]), pytrace=False)
 
     run()
+
+
+def test_processes(make_world: Callable[[Who, str], World], subjects: Subjects, trap: str,
+                   sequence_settings: settings) -> None:
+    """End to end: several processes, with descriptors, directory streams and current directories that they hold."""
+    trials: list[Trial] = []
+    count = sequence_settings.max_examples // 20
+
+    @settings(sequence_settings, max_examples=count, phases=[Phase.generate])
+    @given(processes())
+    def collect(trial: Trial) -> None:
+        trials.append(trial)
+
+    collect()
+    replay = subjects.path("replay")
+
+    def found(chosen: list[Trial]) -> dict[int, str]:
+        return replays.problems(lambda: make_world(ROOT, trap), chosen, replay)
+
+    all_found = found(trials)
+    if all_found:
+        number = min(all_found, key=lambda n: len(trials[n].steps))
+        trial = replays.shortest(lambda t: bool(found([t])), trials[number])
+        told_all = [*(f"trial {n}: {problem}" for n, problem in list(all_found.items())[:20]), "", script(trial)]
+        pytest.fail(f"{len(all_found)} of {len(trials)} differ\n" + "\n".join(told_all), pytrace=False)
 
 
 @pytest.fixture

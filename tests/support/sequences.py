@@ -82,7 +82,8 @@ PATHS = _paths()
 #: What calls are given: now and then with dots, or a slash at the end.
 CALL_PATHS = st.one_of(PATHS, PATHS, PATHS, PATHS, PATHS, PATHS, PATHS.map(lambda p: p + "/"),
                        st.builds("{}/../{}".format, PATHS, PATHS), PATHS.map(lambda p: p + "/."))
-TARGETS = st.sampled_from(["a", "b/c", "a/../b", "../c", "c/..", ".", "none"])
+#: None leads to the top directory, from which ".." would lead out.
+TARGETS = st.sampled_from(["a", "b/c", "a/../b", "c/a/b", "none"])
 LAYER_MODES = st.sampled_from([0o644, 0o600, 0o755, 0o711, 0o444, 0o2755, 0o1777])
 MODES = st.sampled_from([0o600, 0o711, 0o755, 0o700, 0o4755, 0o2755, 0o1777])
 VALUES = st.sampled_from(["", "x", "content", "longer content"])
@@ -271,12 +272,68 @@ def script(sequence: Trial) -> str:
 
 def kernel_options(sequence: Trial) -> str:
     """The mount options beside the directories."""
-    return "userxattr,xino=on" if sequence.user else "index=on,redirect_dir=on,xino=on,metacopy=off"
+    return "userxattr,index=on,xino=on" if sequence.user else "index=on,redirect_dir=on,xino=on,metacopy=off"
 
 
 def prefix_of(sequence: Trial) -> str:
     return "user.overlay." if sequence.user else "trusted.overlay."
 
 
-def without_worker(steps: Sequence[Step]) -> tuple[Step, ...]:
-    return tuple(replace(step, worker=0) for step in steps)
+
+# ---- several processes
+
+_SLOTS = st.integers(0, 1)
+#: Paths as before, and relative to an open directory.
+_REACHED = st.one_of(CALL_PATHS, CALL_PATHS, CALL_PATHS, st.builds("@{}/{}".format, _SLOTS, PATHS))
+_OPEN_FLAGS = st.sampled_from(["r", "r", "r", "w", "rw", "rwc", "wcx", "wt", "wa", "rd", "rd", "p", "rn"])
+
+#: What needs a process that goes on: descriptors, directory streams, the current directory, children.
+OF_A_PROCESS: list[st.SearchStrategy[Step]] = [
+    _step("open", _SLOTS, _REACHED, _OPEN_FLAGS),
+    _step("open", _SLOTS, PATHS, _OPEN_FLAGS),
+    _step("close", _SLOTS),
+    _step("dup", _SLOTS, _SLOTS),
+    _step("fread", _SLOTS),
+    _step("fwrite", _SLOTS, st.sampled_from(["f", "fwritten"])),
+    _step("lseek", _SLOTS, st.integers(0, 5)),
+    _step("fstat", _SLOTS),
+    _step("fchmod", _SLOTS, MODES),
+    _step("ftruncate", _SLOTS, st.integers(0, 9)),
+    _step("fsetxattr", _SLOTS, XATTRS, st.just("f")),
+    _step("fsync", _SLOTS),
+    _step("fchdir", _SLOTS),
+    _step("opendir", _SLOTS, _REACHED),
+    _step("readdir", _SLOTS),
+    _step("names", _SLOTS),
+    _step("telldir", _SLOTS),
+    _step("seekdir", _SLOTS),
+    _step("rewinddir", _SLOTS),
+    _step("closedir", _SLOTS),
+    _step("chdir", PATHS),
+    _step("getcwd"),
+    _step("stat", _REACHED),
+    _step("access", _REACHED, st.integers(0, 7)),
+    _step("mkdir", _REACHED, MODES),
+    _step("unlink", _REACHED),
+    _step("listxattr", _REACHED),
+]
+
+
+def _in_child(step: Step) -> Step:
+    return replace(step, op="child", args=(step.op, *step.args))
+
+
+@st.composite
+def processes(draw: st.DrawFn, longest: int = 30) -> Trial:
+    """Two lowers, sometimes an upper, and calls of up to three processes."""
+    steps = st.one_of(*BY_PATH, *OF_A_PROCESS, *OF_A_PROCESS)
+    steps = st.one_of(steps, steps, steps, steps, steps.map(_in_child))
+    steps = st.builds(lambda step, worker: replace(step, worker=worker), steps, st.sampled_from([0, 0, 1, 2]))
+    lowers = tuple(draw(_layers(i == 0, False, 10)) for i in range(2))
+    upper = draw(st.one_of(st.just(()), _layers(True, False, 6)))
+    return Trial(lowers, upper, tuple(draw(st.lists(steps, min_size=4, max_size=longest))))
+
+
+def moved(makes: Sequence[Make], top: str) -> list[Make]:
+    """The same objects for a subdirectory of a layer: absolute redirects begin at the layer's root."""
+    return [replace(m, value=f"/{top}{m.value}") if m.kind == "redirect" and m.value[:1] == "/" else m for m in makes]
