@@ -65,7 +65,7 @@ static int may_execute(struct call *call, const struct location *loc) {
     return view_permission(call->view, loc, &call->task->cred, X_OK);
 }
 
-/* Opens what loc is for looking at it. -1: we may not read it; the kernel may execute it all the same. */
+/* Opens what loc is for looking at it; -1 with errno. */
 static int open_program(struct call *call, const struct location *loc) {
     char *real = call->scratch->real;
     if (view_real(call->view, loc, real) < 0)
@@ -94,6 +94,12 @@ static int elf_place(struct call *call, struct exec *exec, int fd) {
 static int next_program(struct call *call, struct exec *exec, struct location *loc) {
     char line[SCRIPT_LINE] = {0};
     CLOSE_DESCRIPTOR fd = open_program(call, loc);
+    if (fd < 0 && errno == EACCES) {
+        /* The kernel would execute it, and close the memory of what it runs to us: every call in it would fail. */
+        exec->touched = true;
+        refuse(call, EACCES, "a program that cannot be read closes its memory to the supervisor");
+        return -EACCES;
+    }
     if (fd < 0 || pread(fd, line, sizeof line, 0) < 0)
         return 0;
     struct script script;
