@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Markers, and the mount namespace that all tests run in."""
     config.addinivalue_line("markers", "quick: part of the fast subset")
     config.addinivalue_line("markers", "root_only: needs root")
+    config.addinivalue_line("markers", "heavy: takes long; runs as root with one trap and as the user with the other")
     config.addinivalue_line("markers", "debian(*packages): needs these Debian packages (debian-packages.txt)")
     if IS_ROOT:
         host.private_mounts()
@@ -90,10 +91,15 @@ def missing_package(request: pytest.FixtureRequest) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests that take `who` run as root and as an ordinary user, those that take `trap` with every trap."""
-    if "who" in metafunc.fixturenames and not _is_parametrised(metafunc, "who"):
-        only_root = any(m.name == "root_only" for m in metafunc.definition.iter_markers())
-        metafunc.parametrize("who", ["root"] if only_root else ["root", "user"], indirect=True)
-    if "trap" in metafunc.fixturenames and not _is_parametrised(metafunc, "trap"):
+    marks = {m.name for m in metafunc.definition.iter_markers()}
+    wanted = [n for n in ("who", "trap") if n in metafunc.fixturenames and not _is_parametrised(metafunc, n)]
+    if "heavy" in marks and wanted == ["who", "trap"]:
+        pairs = [("root", box_module.traps()[0]), ("user", box_module.traps()[-1])]
+        metafunc.parametrize(("who", "trap"), pairs, indirect=True)
+        return
+    if "who" in wanted:
+        metafunc.parametrize("who", ["root"] if "root_only" in marks else ["root", "user"], indirect=True)
+    if "trap" in wanted:
         metafunc.parametrize("trap", box_module.traps(), indirect=True)
 
 

@@ -62,6 +62,7 @@ def with_old_time(info: tarfile.TarInfo) -> tarfile.TarInfo:
     return info
 
 
+@pytest.mark.heavy
 def test_tar_and_rm(world: World) -> None:
     """5,000 files unpacked and removed again; and 500 that the lower has."""
     made = world.area / "made"
@@ -127,6 +128,7 @@ def test_git(world: World) -> None:
     same_script(world, script, env=GIT, ignore=(r"\.git/index$", r"\.git/objects/info/commit-graph"))
 
 
+@pytest.mark.heavy
 @pytest.mark.debian("make", "gcc", "dpkg-dev", "libc6-dev")
 def test_configure_make_check(world: World, base: Path, request: pytest.FixtureRequest) -> None:
     """An autotools package of Debian, from source."""
@@ -167,6 +169,7 @@ def wheel(path: Path) -> None:
         archive.writestr(zipfile.ZipInfo(f"{info}/RECORD", (2001, 1, 1, 0, 0, 0)), record + f"{info}/RECORD,,\n")
 
 
+@pytest.mark.heavy
 @pytest.mark.debian("python3-venv")
 def test_venv_and_pip(world: World) -> None:
     """A virtual environment, a wheel installed in it, and its console script, whose #! exists only in the upper."""
@@ -184,6 +187,7 @@ def test_venv_and_pip(world: World) -> None:
     same_script(world, script, env={"PYTHONDONTWRITEBYTECODE": "1"}, ignore=("__pycache__",))
 
 
+@pytest.mark.heavy
 @pytest.mark.debian("npm")
 def test_npm_install(world: World) -> None:
     """A package of a local directory, with a command."""
@@ -210,6 +214,7 @@ def test_npm_install(world: World) -> None:
     same_script(world, script, env=environment)
 
 
+@pytest.mark.heavy
 @pytest.mark.debian("sqlite3")
 def test_sqlite(world: World) -> None:
     """A database of the lower and a new one, both with a write-ahead log, and several writers at once."""
@@ -236,6 +241,7 @@ def test_sqlite(world: World) -> None:
     same_script(world, script, ignore=(r"new\.db",))
 
 
+@pytest.mark.heavy
 @pytest.mark.debian("make", "gcc", "libc6-dev")
 def test_gcc_parallel(world: World) -> None:
     """Twenty C files with headers, built by make -j2, then changed and built again."""
@@ -355,6 +361,7 @@ def test_dpkg_install(world: World) -> None:
     assert "No such file" in removed
 
 
+@pytest.mark.heavy
 def test_parallel_stress(world: World) -> None:
     """Eight processes at once in the same directories of the lower."""
     world.lay_out_standard()
@@ -414,6 +421,7 @@ def test_supervisor_killed(world: World) -> None:
     assert world.box().check(["cat", "file"], env=world.env) == "lower file\n"
 
 
+@pytest.mark.heavy
 def test_memory_does_not_grow(world: World) -> None:
     """100,000 open and close of one file add nothing to the supervisor."""
     world.lay_out_standard()

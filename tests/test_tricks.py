@@ -5,8 +5,15 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
 import pytest
 from support.compare import LISTED, all_of, assert_lines
+from support.trees import Node
 from support.world import World
 
 
@@ -78,3 +85,90 @@ def test_path_rewritten_by_a_thread(world: World) -> None:
     assert found["dir holds"] == "a/f b/f c/f sub/d"
     assert found["nope"] == "-ENOENT"
     assert found["dir/a"].startswith("file 0640")
+
+
+def test_chroot(world: World) -> None:
+    """chroot is carried out faithfully, or refused."""
+    world.lay_out_standard()
+    found = lines(world.box().check([world.subjects.path("guarded"), world.mount, "chroot"], env=world.env))
+    if "chroot" in found:
+        assert found["chroot"] == "refused"
+        return
+    assert found["chroot file"].startswith("file 0644")
+    assert found["chroot dotdot"].startswith("file 0644")
+    assert found["chroot write"] == "1"
+    assert (world.upper / "dir/b").read_text() == "inside"
+
+
+def test_unreadable_program(world: World) -> None:
+    """A program that may be executed but not read: root's runs, and what it does is in the view.  An ordinary user's
+    is refused, since its memory would be closed to the supervisor."""
+    program = world.subjects.path("names").read_bytes()
+    world.lay_out_standard(more=[Node("secret-program", mode=0o711 if world.who.is_root else 0o111, content=program)])
+    plain = world.plain().check([world.mount / "secret-program", world.mount], env=world.env)
+    box = world.box().run([world.mount / "secret-program", world.mount], env=world.env)
+    if world.who.is_root:
+        assert (box.status, box.out) == (0, plain), box.err
+    else:
+        assert (box.status, box.out) == (126, ""), box.err
+        assert "secret-program" in box.err
+
+
+@pytest.mark.root_only
+def test_devices_of_the_lower(world: World) -> None:
+    """Devices and fifos of a lower layer are used in place, not copied up."""
+    world.lay_out_standard()
+    lower = world.lowers[0]
+    os.mknod(lower / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    world.freeze()
+    script = "echo x > null; test -c null; cat null; (echo through > fifo) & cat fifo; stat -c '%t %T' null"
+    assert world.box().check(["/bin/sh", "-euc", script], env=world.env) == "through\n1 3\n"
+    assert list(world.upper.iterdir()) == []
+    # Writing through a fifo sets its times, wherever it is.
+    world.assert_lowers_untouched(ignore=[r"^fifo$"])
+    world.freeze()
+
+
+def test_terminals(world: World) -> None:
+    """/dev/ptmx, /dev/pts and /dev/tty are the host's own."""
+    world.lay_out([Node(".", "dir", 0o755)])
+    code = "import os, pty; a, b = pty.openpty(); os.write(b, b'hi'); print(os.ttyname(b)[:9], os.read(a, 2).decode())"
+    assert world.box().check(["/usr/bin/python3", "-c", code], env=world.env) == "/dev/pts/ hi\n"
+
+
+def test_long_real_path_of_a_socket(world: World) -> None:
+    """A socket whose path in the upper is longer than an address can hold."""
+    deep = world.area / ("u" * 60) / ("p" * 60)
+    deep.mkdir(parents=True)
+    world.upper, world.work = deep / "upper", deep / "work"
+    for path in (world.upper, world.work):
+        path.mkdir()
+        os.chown(path, *world.owner)
+    world.lay_out_standard()
+    program = [world.subjects.path("socket"), world.mount]
+    plain = world.plain().check(program, env=world.env)
+    box = world.box().check(program, env=world.env)
+    assert_lines("socket in ptoverlay", plain, box, LISTED["long"], "socket", world.who.name)
+
+
+def test_upper_on_tmpfs(world: World) -> None:
+    """The upper and the work directory on a file system of memory, the lower elsewhere."""
+    top = Path(tempfile.mkdtemp(prefix="ptoverlay-tests-", dir="/dev/shm"))
+    top.chmod(0o755)
+    try:
+        world.upper, world.work = top / "upper", top / "work"
+        for path in (world.upper, world.work):
+            path.mkdir(mode=0o755)
+            path.chmod(0o755)
+            os.chown(path, *world.owner)
+        world.lay_out_standard("rename")
+        program = [world.subjects.path("rename"), world.mount]
+        plain = world.plain().check(program, env=world.env)
+        box = world.box().check(program, env=world.env)
+        assert_lines("rename in ptoverlay", plain, box, LISTED["box"], "rename", world.who.name)
+        world.assert_same_tree()
+    finally:
+        for path in top.rglob("*"):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
+        shutil.rmtree(top)

@@ -1,0 +1,98 @@
+/* newer.c - subject: calls of Linux 5 and 6: openat2 with its ways to resolve, clone3, close_range, and such.
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "subject.h"
+
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <sched.h>
+
+static long open2(int dirfd, const char *path, unsigned long long flags, unsigned mode, unsigned long long resolve) {
+    struct open_how how = {flags, mode, resolve};
+    return SYS(openat2, dirfd, path, &how, sizeof how);
+}
+
+static const struct {
+    const char *name;
+    unsigned long long flag;
+} ways[] = {
+    {"0", 0},
+    {"NO_SYMLINKS", RESOLVE_NO_SYMLINKS},
+    {"NO_MAGICLINKS", RESOLVE_NO_MAGICLINKS},
+    {"BENEATH", RESOLVE_BENEATH},
+    {"IN_ROOT", RESOLVE_IN_ROOT},
+    {"NO_XDEV", RESOLVE_NO_XDEV},
+};
+
+/* A way that cannot be had may be refused so that programs fall back (ENOSYS); what is opened must be right. */
+static void resolve(void) {
+    static const char *const paths[] = {"file",        "dir/sub/deep", "link",    "dirlink/a", "../dir/a",
+                                        "dir/../file", "/file",        "abslink", "absent",    "dir/absent/x",
+                                        "loop",        "updir/file",   "file/x",  "",          "emptydir"};
+    int base = hold(".", O_PATH | O_DIRECTORY), dir = hold("dir", O_RDONLY | O_DIRECTORY);
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
+        for (size_t p = 0; p < sizeof paths / sizeof *paths; p++) {
+            (void)ok(text("openat2 %s \"%s\"", ways[w].name, paths[p]),
+                     open2(base, paths[p], O_RDONLY, 0, ways[w].flag));
+            (void)ok(text("openat2 dir %s \"%s\"", ways[w].name, paths[p]),
+                     open2(dir, paths[p], O_RDONLY, 0, ways[w].flag));
+        }
+    (void)ok("openat2 write", open2(base, "dir/a", O_RDWR, 0, 0));
+    (void)ok("openat2 create", open2(dir, "made", O_WRONLY | O_CREAT | O_EXCL, 0640, 0));
+    show("dir/made", "dir/made");
+    (void)ok("openat2 create beneath", open2(dir, "beneath", O_WRONLY | O_CREAT | O_EXCL, 0600, RESOLVE_BENEATH));
+    (void)ok("openat2 truncate beneath", open2(base, "dir/b", O_WRONLY | O_TRUNC, 0, RESOLVE_BENEATH));
+    show("dir/b", "dir/b");
+    (void)say("openat2 escape", open2(dir, "../../escaped", O_WRONLY | O_CREAT, 0600, RESOLVE_BENEATH));
+    (void)say("openat2 mode without create", open2(base, "file", O_RDONLY, 0600, 0));
+    (void)say("openat2 unknown flag", open2(base, "file", 1ULL << 40, 0, 0));
+    (void)say("openat2 unknown way", open2(base, "file", O_RDONLY, 0, 1ULL << 40));
+    struct open_how how = {O_RDONLY, 0, 0};
+    (void)say("openat2 short", SYS(openat2, base, "file", &how, 8));
+    (void)say("openat2 NULL", SYS(openat2, base, "file", NULL, sizeof how));
+    char large[64] = {0};
+    (void)ok("openat2 longer, zero", SYS(openat2, base, "file", large, sizeof large));
+    large[40] = 1;
+    (void)say("openat2 longer, not zero", SYS(openat2, base, "file", large, sizeof large));
+}
+
+/* Children in every way: what they make is in the view as well. */
+static void children(void) {
+    static const unsigned long flags[] = {0, CLONE_UNTRACED, CLONE_PARENT, CLONE_FS, CLONE_FILES, CLONE_VFORK};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        (void)fflush(stdout);
+        long pid = SYS(clone, flags[i] | (flags[i] == CLONE_PARENT ? 0 : SIGCHLD), NULL, NULL, NULL, 0UL);
+        if (pid == 0)
+            _exit(put(text("child-%zu", i), "made") == 4 ? 0 : 1);
+        (void)say(text("clone %lx", flags[i]), pid > 0);
+        int status = 0;
+        if (flags[i] != CLONE_PARENT) {
+            (void)waitpid((pid_t)pid, &status, 0);
+            say_status(text("child %lx", flags[i]), status);
+        } else {
+            /* our parent waits for it; we see that it is done by its file */
+            struct stat st;
+            while (SYS(newfstatat, AT_FDCWD, text("child-%zu", i), &st, 0) < 0 || st.st_size != 4)
+                (void)sched_yield();
+        }
+        show(text("made by child %lx", flags[i]), text("child-%zu", i));
+    }
+    struct clone_args args;
+    memset(&args, 0, sizeof args);
+    args.exit_signal = SIGCHLD;
+    args.flags = CLONE_UNTRACED;
+    long pid = SYS(clone3, &args, sizeof args);
+    if (pid == 0)
+        _exit(put("child-3", "made") == 4 ? 0 : 1);
+    int status = 0;
+    if (pid > 0)
+        (void)waitpid((pid_t)pid, &status, 0);
+    say_text("clone3", pid > 0 || pid == -ENOSYS ? "works or is not there" : error_name(pid));
+}
+
+int main(int argc, char **argv) {
+    (void)subject_start(argc, argv);
+    resolve();
+    children();
+    return 0;
+}
