@@ -32,6 +32,7 @@ def subject(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.mark.root_only
 @pytest.mark.parametrize("trap", ["none"], indirect=True)
 def test_oracle(world: World, subject: str, split: bool) -> None:
     """The kernel's overlayfs and a plain copy give the same, with the listed differences."""

@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
@@ -31,7 +32,13 @@ def _deb_src_lines() -> list[str]:
 def fetch(package: str, directory: Path) -> Path:
     """Downloads PACKAGE's source into the directory, unless it is there, and returns the original tarball.
 
-    The lists of apt itself are not touched."""
+    The lists of apt itself are not touched; of several callers one downloads and the others wait."""
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _fetch(package, directory)
+
+
+def _fetch(package: str, directory: Path) -> Path:
     found = sorted(directory.glob(f"{package}_*.orig.tar.*[!c]"))
     if found:
         return found[0]
