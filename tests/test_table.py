@@ -17,9 +17,10 @@ from ptoverlay._core import ffi, lib
 pytestmark = [pytest.mark.quick, pytest.mark.debian("gcc", "linux-libc-dev")]
 
 #: Arguments of python-ptrace's prototypes that are a path, or the descriptor of a directory.
-PATH_ARGUMENTS = frozenset(
-    ["filename", "pathname", "path", "oldname", "newname", "old", "new", "dfd", "dirfd", "olddfd", "newdfd", "dir_name", "specialfile"]
-)
+PATH_ARGUMENTS = frozenset((
+    "filename", "pathname", "path", "oldname", "newname", "old", "new", "dfd", "dirfd", "olddfd", "newdfd",
+    "dir_name", "specialfile",
+))
 #: The same names where they mean something else.
 NOT_PATHS = {
     "delete_module": "name_user is a module",
@@ -32,11 +33,30 @@ NOT_PATHS = {
     "dup3": "old and new are descriptors of any kind",
 }
 #: Calls with a path, or that change metadata through a descriptor, in Linux 6.x; what the issue lists and more.
-NAMED = ["open", "openat", "openat2", "creat", "stat", "lstat", "newfstatat", "fstat", "statx", "access", "faccessat", "faccessat2", "readlink", "readlinkat", "mkdir", "mkdirat", "mknod", "mknodat", "unlink", "unlinkat", "rmdir", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat", "truncate", "utime", "utimes", "futimesat", "utimensat", "setxattr", "lsetxattr", "fsetxattr", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr", "removexattr", "lremovexattr", "fremovexattr", "setxattrat", "getxattrat", "listxattrat", "removexattrat", "getdents", "getdents64", "chdir", "fchdir", "getcwd", "chroot", "execve", "execveat", "statfs", "fstatfs", "bind", "connect", "sendto", "sendmsg", "sendmmsg", "getsockname", "getpeername", "accept", "accept4", "inotify_add_watch", "fanotify_mark", "name_to_handle_at", "open_by_handle_at", "ioctl", "io_uring_setup", "io_uring_enter", "io_uring_register", "mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr", "unshare", "setns", "clone", "clone3"]
+NAMED = [
+    "open", "openat", "openat2", "creat", "stat", "lstat", "newfstatat", "fstat", "statx", "access", "faccessat",
+    "faccessat2", "readlink", "readlinkat", "mkdir", "mkdirat", "mknod", "mknodat", "unlink", "unlinkat", "rmdir",
+    "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "chmod", "fchmod", "fchmodat",
+    "fchmodat2", "chown", "lchown", "fchown", "fchownat", "truncate", "utime", "utimes", "futimesat", "utimensat",
+    "setxattr", "lsetxattr", "fsetxattr", "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr",
+    "flistxattr", "removexattr", "lremovexattr", "fremovexattr", "setxattrat", "getxattrat", "listxattrat",
+    "removexattrat", "getdents", "getdents64", "chdir", "fchdir", "getcwd", "chroot", "execve", "execveat", "statfs",
+    "fstatfs", "bind", "connect", "sendto", "sendmsg", "sendmmsg", "getsockname", "getpeername", "accept", "accept4",
+    "inotify_add_watch", "fanotify_mark", "name_to_handle_at", "open_by_handle_at", "ioctl", "io_uring_setup",
+    "io_uring_enter", "io_uring_register", "mount", "umount2", "pivot_root", "open_tree", "move_mount", "fsopen",
+    "fsconfig", "fsmount", "fspick", "mount_setattr", "unshare", "setns", "clone", "clone3",
+]
 #: Calls of the headers that python-ptrace has no prototype of, and that take no path.
-WITHOUT_PATH = frozenset(
-    ["rt_sigreturn", "modify_ldt", "_sysctl", "arch_prctl", "iopl", "create_module", "get_kernel_syms", "query_module", "nfsservctl", "getpmsg", "putpmsg", "afs_syscall", "tuxcall", "security", "set_thread_area", "get_thread_area", "epoll_ctl_old", "epoll_wait_old", "vserver", "preadv2", "pwritev2", "pkey_mprotect", "pkey_alloc", "pkey_free", "io_pgetevents", "rseq", "pidfd_send_signal", "pidfd_open", "close_range", "pidfd_getfd", "process_madvise", "epoll_pwait2", "quotactl_fd", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "memfd_secret", "process_mrelease", "futex_waitv", "set_mempolicy_home_node", "cachestat", "map_shadow_stack", "futex_wake", "futex_wait", "futex_requeue", "lsm_get_self_attr", "lsm_set_self_attr", "lsm_list_modules", "statmount", "listmount", "mseal", "uretprobe"]
-)
+WITHOUT_PATH = frozenset((
+    "rt_sigreturn", "modify_ldt", "_sysctl", "arch_prctl", "iopl", "create_module", "get_kernel_syms", "query_module",
+    "nfsservctl", "getpmsg", "putpmsg", "afs_syscall", "tuxcall", "security", "set_thread_area", "get_thread_area",
+    "epoll_ctl_old", "epoll_wait_old", "vserver", "preadv2", "pwritev2", "pkey_mprotect", "pkey_alloc", "pkey_free",
+    "io_pgetevents", "rseq", "pidfd_send_signal", "pidfd_open", "close_range", "pidfd_getfd", "process_madvise",
+    "epoll_pwait2", "quotactl_fd", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
+    "memfd_secret", "process_mrelease", "futex_waitv", "set_mempolicy_home_node", "cachestat", "map_shadow_stack",
+    "futex_wake", "futex_wait", "futex_requeue", "lsm_get_self_attr", "lsm_set_self_attr", "lsm_list_modules",
+    "statmount", "listmount", "mseal", "uretprobe",
+))
 
 
 def table() -> dict[str, int]:
