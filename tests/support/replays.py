@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from .differences import known_call
 from .sequences import Step, Trial, lay_out, moved, prefix_of
@@ -147,7 +148,8 @@ def shortest(differs: Callable[[Trial], bool], trial: Trial, runs: int = 60) -> 
     for field in ("steps", "upper"):
         for at in reversed(range(len(getattr(trial, field)))):
             items = getattr(trial, field)
-            shorter = replace(trial, **{field: (*items[:at], *items[at + 1:])})
+            left: dict[str, Any] = {field: (*items[:at], *items[at + 1:])}
+            shorter = replace(trial, **left)
             runs -= 1
             if runs >= 0 and differs(shorter):
                 trial = shorter
