@@ -131,7 +131,7 @@ static void mirror_stop(struct notify_trap *trap) {
     int signal = info.si_pid && info.si_code == CLD_STOPPED && info.si_status != SIGSTOP ? info.si_status : 0;
     if (signal && signal == trap->cmd_stop) {
         (void)waitid(P_PID, (id_t)trap->start.pid, &info, WSTOPPED | WNOHANG);
-        run_stop_with_cmd(trap->start.pid, signal);
+        run_stop_with_cmd(trap->start.pid, signal, WEXITED | WCONTINUED);
         signal = 0;
     }
     trap->cmd_stop = signal;

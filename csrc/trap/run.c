@@ -15,6 +15,8 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "landlock.h"
@@ -95,26 +97,36 @@ int run_announce(struct run *run, pid_t cmd) {
  * from stat(2) too, where the handler was installed without SA_RESTART (seccomp_unotify(2), BUGS).  ptrace has no such gap. */
 #define AUTO_IS_NOTIFY false
 
-/* Directed at this thread alone: the same signal, sent by the terminal to the whole process, may still be pending
- * there, and then another one would be lost (signal(7)).  Raised before it is let through, so that the SIGCONT that
- * ends the stop takes both away. */
-static void stop_ourselves(int signal) {
+static bool has_news(pid_t cmd, int news) {
+    siginfo_t info = {.si_pid = 0};
+    return waitid(P_PID, (id_t)cmd, &info, news | WNOHANG | WNOWAIT | __WALL) < 0 || info.si_pid != 0;
+}
+
+/* The signal is directed at this thread alone: the same one, sent by the terminal to the whole process, may still be
+ * pending there, and then another would be lost (signal(7)).  It is made pending before CMD is looked at and let
+ * through after: a SIGCONT that comes in between takes both away, as it does when it comes later, so that we stop
+ * once and for no stop that is over. */
+static void stop_ourselves(pid_t cmd, int signal, int news) {
+    const struct timespec now = {0};
     sigset_t one, before;
     if (sigemptyset(&one) < 0 || sigaddset(&one, signal) < 0 || pthread_sigmask(SIG_BLOCK, &one, &before) != 0)
         return;
-    if (raise(signal) == 0)
+    (void)raise(signal);
+    if (has_news(cmd, news))
+        (void)sigtimedwait(&one, NULL, &now);
+    else
         pthread_sigmask(SIG_UNBLOCK, &one, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void run_stop_with_cmd(pid_t cmd, int signal) {
+void run_stop_with_cmd(pid_t cmd, int signal, int news) {
     if (getpgid(cmd) != getpgrp())
         return;
     int tty = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
     if (tty < 0)
         return;   /* no terminal, no shell's job */
     close(tty);
-    stop_ourselves(signal);
+    stop_ourselves(cmd, signal, news);
 }
 
 /* Without it (or the capability) the notify trap could not look into daemons, which are not our descendants any

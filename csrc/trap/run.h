@@ -36,8 +36,8 @@ int notify_run(struct run *run);
 int run_announce(struct run *run, pid_t cmd);
 
 /* CMD has been stopped by a signal of the terminal's (not SIGSTOP) and still is: the shell that waits for us must see a
- * stopped job, so we stop as well, if we are one. */
-void run_stop_with_cmd(pid_t cmd, int signal);
+ * stopped job, so we stop as well, if we are one.  news: of waitid(2), what tells that CMD is stopped no more. */
+void run_stop_with_cmd(pid_t cmd, int signal, int news);
 
 /* Sets stage, error and the message "what: why" (why NULL: strerror); returns -error. */
 int run_fail(struct run *run, int stage, int error, const char *what, const char *why);
