@@ -94,6 +94,10 @@ static bool two_places(struct call *call, unsigned flags, struct target targets[
     }
     view_enter(call);
     rc = walk_given(call, 0, flags, &targets[0]);
+    /* What link(2) is to link must exist before the other path is looked at; rename(2) walks both first. */
+    bool absent = rc == 0 && !targets[0].by_fd && targets[0].loc->type == 0 && !targets[0].loc->magic;
+    if (absent && !(flags & WALK_PARENT))
+        rc = -ENOENT;
     if (rc == 0)
         rc = walk_given(call, 1, WALK_PARENT, &targets[1]);
     if (rc == 0 && targets[1].loc->hidden)
