@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from ptoverlay.changes import Change, Kind
 from ptoverlay.commit import conflicts
 from ptoverlay.commit.layout import Layout, becomes_directory
+from ptoverlay.commit.together import Together
 from ptoverlay.commit.tree import below
 from ptoverlay.view import Entry, Stat
 
@@ -24,6 +25,11 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
         _add_unchanged_names(layout)
     links = _links(layout.changes.values())
     renames = [change for change in layout.changes.values() if change.kind is Kind.RENAMED and change.old_path]
+    together, seen = Together(layout), set()
+    copies: dict[tuple[int, int], list[Change]] = {}
+    for change in layout.changes.values():
+        if change.new is not None and not change.new.is_dir and change.old is None:
+            copies.setdefault(change.new.identity, []).append(change)
     chosen: dict[str, Change] = {}
     todo = list(wanted)
     while todo:
@@ -33,7 +39,14 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
         chosen[change.path] = change
         todo += _other_names(change, links)
         todo += _new_parents(layout, change)
-        if change.kind is Kind.REMOVED:  # what was in there and lives on elsewhere leaves it before
+        if change.old is not None:  # where the layer has it now, if this is not it any more
+            todo += copies.get(change.old.identity, [])
+        for directory in together.needs(change):
+            if directory not in seen:
+                seen.add(directory)
+                todo += together.inside(directory)
+        if change.kind in (Kind.REMOVED, Kind.RENAMED) or change.type_changed:
+            # What was in there and lives on elsewhere leaves it before.
             todo += [other for other in renames if below(other.old_path or "", change.old_path or change.path)]
     layout.chosen = dict(sorted(chosen.items(), key=lambda item: item[0].split("/")))
     layout.sort_out()
@@ -79,11 +92,26 @@ def refuse(layout: Layout, *, force: bool) -> dict[str, str]:
         why = _impossible(layout, change, force) or ("" if force else _conflict(layout, change))
         if why:
             refused[path] = why
-    _refuse_dependants(layout, refused)
+    together = Together(layout)
+    while (count := len(refused)) >= 0:
+        _refuse_dependants(layout, refused)
+        _refuse_parts(layout, together, refused)
+        if len(refused) == count:
+            break
     for path in refused:
         del layout.chosen[path]
     layout.sort_out()
     return refused
+
+
+def _refuse_parts(layout: Layout, together: Together, refused: dict[str, str]) -> None:
+    """Refuses what has to be committed together with something refused."""
+    broken = {above: path for path in refused for above in layout.above(path)
+              if above in together.whole or (above == path and above in together.places)}
+    for path, change in layout.chosen.items() if broken else ():
+        why = next((broken[directory] for directory in together.needs(change) if directory in broken), None)
+        if path not in refused and why is not None:
+            refused[path] = f"needs {why}, which is refused"
 
 
 def _refuse_dependants(layout: Layout, refused: dict[str, str]) -> None:
@@ -97,7 +125,8 @@ def _refuse_dependants(layout: Layout, refused: dict[str, str]) -> None:
             needing += [other for other in layout.chosen if other != path and below(other, path)]
         if first.kind is Kind.RENAMED and first.old_path is not None:
             needing += [other.path for other in layout.chosen.values()
-                        if other.kind is Kind.REMOVED and below(first.old_path, other.old_path or other.path)]
+                        if (other.kind in (Kind.REMOVED, Kind.RENAMED) or other.type_changed)
+                        and other is not first and below(first.old_path, other.old_path or other.path)]
         for other in needing:
             if other not in refused:
                 refused[other] = f"needs {path}, which is refused"

@@ -139,7 +139,8 @@ class Placing:
     def sync(self) -> None:
         """Every name that has changed is on the disk when this returns."""
         for path in {split(name)[0] for step in self.journal.steps for name in (step.path, step.temporary) if name}:
-            if self.tree.lstat(path) is not None:
+            status = self.tree.lstat(path)
+            if status is not None and stat.S_ISDIR(status.st_mode):
                 self.tree.sync(path)
 
 

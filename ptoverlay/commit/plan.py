@@ -217,8 +217,7 @@ class Plan:
         done = self.named(layout.chosen.values())
         changed = self.named(layout.changes.values())
         left = changed - done
-        hidden = {above for path in left for above in layout.above(path)
-                  if above in layout.held and (layout.held[above].entry.opaque or layout.held[above].entry.redirect)}
+        hidden = {above for path in left for above in layout.above(path) if self.hides_lower(above)}
         everything = all(path in layout.chosen or path in self.refused for path in layout.changes)
         for path, held in reversed(layout.held.items()):
             if path in left or any(above in hidden for above in layout.above(path)):
@@ -227,6 +226,13 @@ class Plan:
                 found = [held.status.st_ino, 0, 0] if held.is_dir else \
                     [held.status.st_ino, held.status.st_size, held.status.st_mtime_ns]
                 self.journal.drops.append(Drop(layout.relative(path), held.is_dir, found))
+
+    def hides_lower(self, path: str) -> bool:
+        """Whether a directory of the upper will show something else than the lower has there, if it stays as it is."""
+        held = self.layout.held.get(path)
+        if held is None or path in self.layout.moves:
+            return False
+        return held.entry.redirect or (held.entry.opaque and bool(held.entry.lower))
 
     def named(self, changes: Iterable[Change]) -> set[str]:
         """Paths of the view that the changes are about, with the whiteouts that renames have left."""

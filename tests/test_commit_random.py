@@ -1,0 +1,187 @@
+"""Random changes, committed: the lower becomes what a plain directory becomes by the same calls.
+
+PTOVERLAY_TEST_EXAMPLES: how many sequences (default: 150).
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_commit_killed import tree
+
+from ptoverlay.changes import changes
+from ptoverlay.commit import commit, kernel
+from ptoverlay.remove import remove_tree
+from ptoverlay.sandbox import Metadata, Sandbox
+from ptoverlay.view import View
+
+EXAMPLES = int(os.environ.get("PTOVERLAY_TEST_EXAMPLES", "150"))
+NAMES = ["a", "b", "d", "e"]
+PATHS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map("/".join)
+OPERATIONS = st.one_of(
+    st.tuples(st.sampled_from(["write", "append", "mkdir", "unlink", "rmdir", "symlink", "chmod", "wipe"]), PATHS),
+    st.tuples(st.sampled_from(["rename", "link", "exchange", "rename"]), PATHS, PATHS),
+)
+LOWER = st.lists(st.tuples(st.sampled_from(["write", "mkdir", "symlink", "mkdir"]), PATHS), max_size=10)
+
+
+class Plain:
+    """The calls on a plain directory."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+
+    def path(self, name: str) -> str:
+        return f"{self.top}/{name}"
+
+    def write(self, path: str, data: bytes, flags: int) -> None:
+        with open(os.open(path, os.O_WRONLY | flags, 0o644), "wb") as file:
+            file.write(data)
+
+    def exchange(self, old: str, new: str) -> None:
+        kernel.rename2(-100, old, -100, new, kernel.RENAME_EXCHANGE)
+
+    def wipe(self, path: str) -> None:
+        """rm -r, name by name."""
+        for name in os.listdir(path):
+            below = f"{path}/{name}"
+            if os.path.isdir(below) and not os.path.islink(below):
+                self.wipe(below)
+            else:
+                os.unlink(below)
+        os.rmdir(path)
+
+    mkdir, unlink, rmdir, symlink, chmod, rename = os.mkdir, os.unlink, os.rmdir, os.symlink, os.chmod, os.rename
+
+    def link(self, old: str, new: str) -> None:
+        os.link(old, new, follow_symlinks=False)
+
+
+class Merged(Plain):
+    """The calls on a view."""
+
+    def __init__(self, view: View, top: Path) -> None:
+        super().__init__(top)
+        self.view = view
+        for name in ("mkdir", "unlink", "rmdir", "chmod", "rename", "link", "write"):
+            setattr(self, name, getattr(view, name))
+
+    def symlink(self, target: str, path: str) -> None:  # type: ignore[override]
+        self.view.symlink(target, path)
+
+    def exchange(self, old: str, new: str) -> None:
+        self.view.rename(old, new, kernel.RENAME_EXCHANGE)
+
+    def wipe(self, path: str) -> None:
+        for name in self.view.list(path):
+            below = f"{path}/{name}"
+            if self.view.stat(below).is_dir:
+                self.wipe(below)
+            else:
+                self.view.unlink(below)
+        self.view.rmdir(path)
+
+
+def do(place: Any, operation: tuple[str, ...], number: int) -> int:
+    """One call; its errno, 0 when it went well."""
+    name, *names = operation
+    paths = [place.path(path) for path in names]
+    try:
+        if name in ("write", "append"):
+            flags = os.O_CREAT | os.O_TRUNC if name == "write" else os.O_APPEND
+            place.write(paths[0], f"{number}\n".encode(), flags | os.O_NOFOLLOW)
+        elif name == "mkdir":
+            place.mkdir(paths[0], 0o755)
+        elif name == "symlink":
+            place.symlink(f"to-{number}", paths[0])
+        elif name == "chmod":
+            place.chmod(paths[0], 0o700 + number % 64)
+        else:
+            getattr(place, name)(*paths)
+    except OSError as error:
+        return error.errno or -1
+    return 0
+
+
+@contextmanager
+def layers(below: list[tuple[str, str]]) -> Iterator[tuple[Sandbox, Path]]:
+    """A layer over a lower that these calls have made, and a plain copy of the lower."""
+    area = Path(tempfile.mkdtemp(prefix="ptoverlay-tests-", dir="/dev/shm"))
+    try:
+        for name in ("lower", "upper", "work"):
+            (area / name).mkdir()
+        for number, operation in enumerate(below):
+            do(Plain(area / "lower"), operation, 1000 + number)
+        shutil.copytree(area / "lower", area / "plain", symlinks=True)
+        lower = str(area / "lower")
+        yield Sandbox(Metadata("", [lower], lower), str(area / "upper"), str(area / "work")), area
+    finally:
+        remove_tree(str(area))
+
+
+def shown(top: Path) -> dict[str, tuple[object, ...]]:
+    """The tree without the attributes of the file system itself."""
+    return {path: entry[:3] for path, entry in tree(top).items()}
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a directory in memory")
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(below=LOWER, operations=st.lists(OPERATIONS, min_size=1, max_size=14))
+def test_random_changes(below: list[tuple[str, str]], operations: list[tuple[str, ...]]) -> None:
+    """After the commit nothing is left in the layer either."""
+    with layers(below) as (sandbox, area):
+        plain = Plain(area / "plain")
+        with sandbox.view(writable=True) as view:
+            merged = Merged(view, area / "lower")
+            for number, operation in enumerate(operations):
+                results = do(plain, operation, number), do(merged, operation, number)
+                assert results[0] == results[1], f"{operation}: {results}"
+        outcome = commit(sandbox)
+        assert not outcome.refused
+        assert shown(area / "lower") == shown(area / "plain")
+        assert os.listdir(sandbox.upper) == []
+        with sandbox.view() as view, sandbox.base() as base:
+            assert changes(view, base, sandbox.mount) == []
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a directory in memory")
+@settings(max_examples=EXAMPLES // 2, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(below=LOWER, operations=st.lists(OPERATIONS, min_size=1, max_size=14), data=st.data())
+def test_random_choices(below: list[tuple[str, str]], operations: list[tuple[str, ...]], data: st.DataObject) -> None:
+    """Committed in two parts: the view shows the same after the first, the lower is right after the second."""
+    with layers(below) as (sandbox, area):
+        plain = Plain(area / "plain")
+        with sandbox.view(writable=True) as view:
+            merged = Merged(view, area / "lower")
+            for number, operation in enumerate(operations):
+                do(plain, operation, number)
+                do(merged, operation, number)
+        with sandbox.view() as view, sandbox.base() as base:
+            paths = [change.path for change in changes(view, base, sandbox.mount)]
+        if paths:
+            chosen = data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=3, unique=True))
+            assert not commit(sandbox, chosen).refused
+            with sandbox.view() as view:
+                found = {}
+                todo = [sandbox.mount]
+                while todo:
+                    here = todo.pop()
+                    for name in view.list(here):
+                        path = f"{here}/{name}"
+                        status = view.stat(path)
+                        found[path.removeprefix(f"{sandbox.mount}/")] = oct(status.mode)
+                        todo += [path] if status.is_dir else []
+            assert found == {path: entry[0] for path, entry in shown(area / "plain").items()}
+        assert not commit(sandbox).refused
+        assert shown(area / "lower") == shown(area / "plain")
