@@ -1,10 +1,43 @@
 """Overlayfs without a mount: run a program over a merged view of directories.
 
-Importing this package imports nothing else: the start-up time of ``ptoverlay -- CMD`` is part of the
-product.  The parts are `ptoverlay.options` (what was asked for), `ptoverlay.run` (carrying it out) and
-`ptoverlay._core` (the compiled core: ``ffi`` and ``lib``, see csrc/ptoverlay.h).
+    from ptoverlay import Overlay
+
+    with Overlay(lower="/") as box:
+        box.run(["make", "test"], check=True)
+
+Importing this package imports nothing else, since the start-up time of ``ptoverlay -- CMD`` is part of the product; the
+names of the API are looked up when they are used (`ptoverlay.api`).  The other parts are `ptoverlay.options` (what was
+asked for), `ptoverlay.run` (carrying it out) and `ptoverlay._core` (the compiled core: ``ffi`` and ``lib``, see
+csrc/ptoverlay.h).
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ptoverlay.api import Overlay
+    from ptoverlay.changes import Change, Kind
+    from ptoverlay.commit import Outcome
+    from ptoverlay.errors import Failure
+    from ptoverlay.process import Process
+    from ptoverlay.ship.output import Archive
+    from ptoverlay.view import Stat
+
+__all__ = ["Archive", "Change", "Failure", "Kind", "Outcome", "Overlay", "Process", "Stat"]
+
+_PLACES = {"Archive": "ship.output", "Change": "changes", "Failure": "errors", "Kind": "changes", "Outcome": "commit",
+           "Overlay": "api", "Process": "process", "Stat": "view"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'ptoverlay' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"ptoverlay.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

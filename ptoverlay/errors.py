@@ -24,14 +24,16 @@ _SETUP_REMEDIES = {
 
 
 class Failure(Exception):
-    """A run that could not be: what failed, why, the remedy if there is one, and the exit status."""
+    """A run that could not be: what failed, why, the remedy if there is one, the exit status, and the errno where it
+    was CMD itself, or the directory to start it in, that could not be used."""
 
-    def __init__(self, what: str, why: str, remedy: str = "", status: int = OWN_ERROR) -> None:
+    def __init__(self, what: str, why: str, remedy: str = "", status: int = OWN_ERROR, number: int = 0) -> None:
         super().__init__(what, why, remedy)
         self.what = what
         self.why = why
         self.remedy = remedy
         self.status = status
+        self.number = number
 
     def __str__(self) -> str:
         text = f"{self.what}: {self.why}"

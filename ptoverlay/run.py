@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _MESSAGE_SIZE = 1024
 #: Of the kernel's own making: never an overlay's business, whatever covers "/".
 _ALWAYS_DIRECT = ("/proc", "/sys", "/dev")
+_COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
 
 class View:
@@ -117,7 +118,7 @@ def run(request: Request, after: After | None = None) -> tuple[int, Any]:
 
 def _run(view: View, request: Request, trace: Trace | None, result: Any) -> int:
     argv = [ffi.new("char[]", os.fsencode(word)) for word in request.argv]
-    envp = [ffi.new("char[]", b"=".join(pair)) for pair in os.environb.items()]
+    envp = [ffi.new("char[]", b"=".join(pair)) for pair in _environment()]
     argv_array = ffi.new("char *[]", [*argv, ffi.NULL])
     envp_array = ffi.new("char *[]", [*envp, ffi.NULL])
     chdir = ffi.NULL if request.chdir is None else ffi.new("char[]", os.fsencode(request.chdir))
@@ -131,15 +132,26 @@ def _run(view: View, request: Request, trace: Trace | None, result: Any) -> int:
     return lib.pto_run(view.handle, command, result)
 
 
+def _environment() -> list[tuple[bytes, bytes]]:
+    """What CMD gets: our own, without the LC_CTYPE that Python sets for itself in the C locale (PEP 538)."""
+    variables = dict(os.environb)
+    if variables.get(b"LC_CTYPE") in _COERCED:
+        with open("/proc/self/environ", "rb") as file:  # as it was at the start
+            if b"\0LC_CTYPE=" not in b"\0" + file.read():
+                del variables[b"LC_CTYPE"]
+    return list(variables.items())
+
+
 def _check_stage(request: Request, result: Any, returned: int) -> None:
     """Failure when CMD never ran, or when the core lost it."""
     number = result.error or -min(returned, 0)
     message = os.fsdecode(ffi.string(result.message))
     if result.stage == lib.PTO_STAGE_EXEC:
         status = errors.NOT_FOUND if number == errno.ENOENT else errors.NOT_EXECUTABLE
-        raise Failure(request.argv[0], os.strerror(number), status=status)
+        raise Failure(request.argv[0], os.strerror(number), status=status, number=number)
     if result.stage == lib.PTO_STAGE_CHDIR:
-        raise Failure(f"--chdir {request.chdir}" if request.chdir else "current directory", os.strerror(number))
+        raise Failure(f"--chdir {request.chdir}" if request.chdir else "current directory", os.strerror(number),
+                      number=number)
     if result.stage != lib.PTO_STAGE_NONE or returned < 0:
         raise errors.trap_refused(message, number)
 

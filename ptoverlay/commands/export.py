@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
-from typing import Any
 
 from ptoverlay import errors, sandbox
 from ptoverlay.errors import Failure
@@ -25,7 +24,7 @@ from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.ship import export
 from ptoverlay.ship.oci import write_layout
-from ptoverlay.ship.output import COMPRESSIONS, Digesting, compressed, compression_of, output
+from ptoverlay.ship.output import COMPRESSIONS, compression_of, write_archive
 from ptoverlay.terminal import write
 
 
@@ -56,18 +55,10 @@ def run(options: argparse.Namespace) -> int:
                 told["manifest"] = write_layout(options.oci_layout, options.tag, options.compress or "gzip", write_tar,
                                                 how.epoch)
             else:
-                told.update(_to_file(options.output, options.compress or compression_of(options.output), write_tar))
+                told.update(asdict(write_archive(options.output, options.compress or compression_of(options.output),
+                                                 write_tar)))
     except OSError as error:
         raise errors.from_os_error(f"{box}: export: {error.filename or name}", error) from error
     if options.json and options.output != "-":
         write(json.dumps(told, indent=1) + "\n")
     return 0
-
-
-def _to_file(name: str, compression: str, write_tar: Callable[[Any], None]) -> dict[str, object]:
-    with output(name) as file:
-        outer = Digesting(file)
-        with compressed(outer, compression) as stream:
-            inner = Digesting(stream)
-            write_tar(inner)
-    return {"digest": outer.digest, "diff_id": inner.digest, "size": outer.size, "compression": compression}

@@ -13,8 +13,9 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -111,6 +112,27 @@ class _Prefixed:
             return data
         data, self._start = self._start, b""
         return data + self._rest.read(size - len(data) if size >= 0 else -1)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A written archive.  digest: SHA-256 of the file ("sha256:…"); diff_id: of what is in it, uncompressed; size: of
+    the file, in bytes; compression: one of `COMPRESSIONS`."""
+
+    digest: str
+    diff_id: str
+    size: int
+    compression: str
+
+
+def write_archive(name: str, compression: str, write_tar: Callable[[Any], None]) -> Archive:
+    """Writes to the file `name` (see `output`) what `write_tar` writes to the stream it is given."""
+    with output(name) as file:
+        outer = Digesting(file)
+        with compressed(outer, compression) as stream:
+            inner = Digesting(stream)
+            write_tar(inner)
+    return Archive(outer.digest, inner.digest, outer.size, compression)
 
 
 @contextmanager

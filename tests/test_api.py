@@ -1,0 +1,349 @@
+"""The Python API: run, start, changes, commit, discard, export, threads, asyncio; the examples of its docstrings.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.oracle import USER, as_user
+
+import ptoverlay
+from ptoverlay import Failure, Kind, Overlay, api
+
+PIPE = subprocess.PIPE
+LIMIT = 60.0  # seconds that a command may take on a busy machine
+
+
+@pytest.fixture
+def lower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with two files, where nothing may change by itself; temporary layers are made beside it."""
+    (tmp_path / "layers").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "layers"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    path = tmp_path / "lower"
+    (path / "dir").mkdir(parents=True)
+    (path / "a").write_text("a\n")
+    (path / "dir/b").write_text("b\n")
+    return path
+
+
+@pytest.fixture
+def box(lower: Path) -> Iterator[Overlay]:
+    """A temporary overlay over it, which leaves nothing behind."""
+    with Overlay(lower) as made:
+        yield made
+    assert os.listdir(lower.parent / "layers") == []
+
+
+def told(box: Overlay) -> list[tuple[str, str]]:
+    return [(str(change.kind), change.path[len(box.mount) + 1:]) for change in box.changes()]
+
+
+# ---- run ----
+
+
+def test_examples_of_the_docstrings(lower: Path) -> None:
+    result = doctest.testmod(api)
+    assert result.attempted > 5
+    assert result.failed == 0
+
+
+def test_changes_go_to_the_layer(box: Overlay, lower: Path) -> None:
+    box.run("echo new >>a; rm dir/b; mv dir moved; mkdir fresh", shell=True, cwd=lower, check=True)
+    assert told(box) == [("modified", "a"), ("added", "fresh"), ("renamed", "moved"), ("removed", "moved/b")]
+    assert box.changes(["a"])[0].kind is Kind.MODIFIED
+    assert box.read(lower / "a") == b"a\nnew\n"
+    assert (lower / "a").read_text() == "a\n"
+    assert (lower / "dir/b").exists()
+
+
+def test_results_are_those_of_subprocess(box: Overlay, lower: Path) -> None:
+    for arguments in ({"input": b"in", "capture_output": True}, {"input": "in", "capture_output": True, "text": True},
+                      {"input": "ä", "stdout": PIPE, "encoding": "utf-8"}, {"stdout": PIPE, "env": {"A": "b"}},
+                      {"stdout": PIPE, "stderr": subprocess.STDOUT, "env": {}, "cwd": lower / "dir", "umask": 0o77}):
+        command = "/bin/cat; /usr/bin/env; /bin/pwd; umask; echo error >&2; exit 3"
+        given: dict[str, object] = {"shell": True, "stdin": subprocess.DEVNULL, **arguments}
+        if "input" in given:
+            del given["stdin"]
+        here = box.run(command, **given)  # type: ignore[call-overload]
+        there = subprocess.run(command, check=False, **given)  # type: ignore[call-overload]
+        assert (here.args, here.returncode) == (there.args, there.returncode)
+        assert (here.stdout, here.stderr) == (there.stdout, there.stderr)
+
+
+def test_check_and_signals(box: Overlay) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        box.run(["sh", "-c", "echo out; exit 4"], check=True, capture_output=True)
+    assert (failed.value.returncode, failed.value.stdout) == (4, b"out\n")
+    assert box.run(["sh", "-c", "kill -TERM $$"]).returncode == -signal.SIGTERM
+
+
+def test_what_is_not_there_is_an_oserror(box: Overlay, lower: Path) -> None:
+    with pytest.raises(FileNotFoundError) as missing:
+        box.run(["no-such-command"], capture_output=True)
+    assert missing.value.filename == "no-such-command"
+    with pytest.raises(PermissionError):
+        box.run([str(lower / "a")])
+    with pytest.raises(FileNotFoundError) as nowhere:
+        box.run(["true"], cwd=lower / "nowhere")
+    assert nowhere.value.filename == str(lower / "nowhere")
+    process = box.start(["no-such-command"])
+    with pytest.raises(FileNotFoundError):
+        process.wait(LIMIT)
+    assert process.returncode == 127
+    assert box.run(["true"]).returncode == 0
+
+
+def test_a_timeout_ends_all_that_was_started(box: Overlay) -> None:
+    start = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired) as late:
+        box.run(["sh", "-c", "echo early; sleep 1000 & sleep 1000"], timeout=1, capture_output=True)
+    assert late.value.cmd == ["sh", "-c", "echo early; sleep 1000 & sleep 1000"]
+    assert time.monotonic() - start < LIMIT
+    assert box.run(["true"]).returncode == 0
+
+
+def test_descriptors_are_passed_and_no_others(box: Overlay) -> None:
+    read, write = os.pipe()
+    with open(read) as out:
+        done = box.run(["bash", "-c", f"echo passed >&{write}; ls /proc/self/fd"], pass_fds=[write], stdout=PIPE,
+                       text=True)
+        os.close(write)
+        assert out.read() == "passed\n"
+    assert set(done.stdout.split()) <= {"0", "1", "2", "3", str(write)}
+
+
+def test_wrong_arguments(box: Overlay, lower: Path) -> None:
+    with pytest.raises(ValueError, match="stdin and input"):
+        box.run(["cat"], input=b"", stdin=PIPE)
+    with pytest.raises(ValueError, match="capture_output"):
+        box.run(["cat"], stdout=PIPE, capture_output=True)
+    with pytest.raises(TypeError):
+        box.run(["cat"], preexec=None)  # type: ignore[call-overload]
+    with pytest.raises(Failure, match="already"):
+        box.open()
+    with pytest.raises(Failure, match="not open"):
+        Overlay(lower).run(["true"])
+    with pytest.raises(Failure, match="no such directory"):
+        Overlay(lower / "none").open()
+    with pytest.raises(Failure, match="no change is there"):
+        box.changes(["nothing"])
+    with pytest.raises(Failure, match="directories are given by"):
+        Overlay(mount_options="upperdir=/x")
+
+
+# ---- start ----
+
+
+def test_a_process_is_a_popen(box: Overlay) -> None:
+    with box.start(["cat"], stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert isinstance(process, subprocess.Popen)
+        assert process.poll() is None
+        assert process.args == ["cat"]
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.05)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("line\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "line\n"
+    assert process.returncode == 0
+
+
+def test_terminate_kill_and_other_signals(box: Overlay) -> None:
+    process = box.start(["sh", "-c", "trap 'echo caught; exit 5' USR1; echo ready; while :; do sleep 0.1; done"],
+                        stdout=PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGUSR1)
+    assert process.communicate(timeout=LIMIT)[0] == "caught\n"
+    assert process.returncode == 5
+    for end, number in (("terminate", signal.SIGTERM), ("kill", signal.SIGKILL)):
+        process = box.start(["sleep", "1000"])
+        getattr(process, end)()
+        assert process.wait(LIMIT) == -number
+
+
+def test_one_command_at_a_time(box: Overlay) -> None:
+    process = box.start(["cat"], stdin=PIPE)
+    with pytest.raises(Failure, match="a command is running in it"):
+        box.run(["true"])
+    with pytest.raises(Failure, match="a command is running in it"):
+        box.commit()
+    assert box.changes() == []
+    process.communicate(timeout=LIMIT)
+    box.run(["true"], check=True)
+
+
+def test_close_ends_what_is_running(lower: Path) -> None:
+    with Overlay(lower) as box:
+        process = box.start(["sh", "-c", "while :; do echo >x; rm x; done"], cwd=lower)
+    assert process.returncode == -signal.SIGKILL
+    assert os.listdir(lower.parent / "layers") == []
+
+
+def test_a_forgotten_overlay_leaves_nothing(lower: Path) -> None:
+    box = Overlay(lower).open()
+    box.run(["touch", str(lower / "x")], check=True)
+    del box
+    assert os.listdir(lower.parent / "layers") == []
+
+
+# ---- layers ----
+
+
+def test_an_upper_stays_and_is_gone_on_from(lower: Path, tmp_path: Path) -> None:
+    with Overlay(lower, tmp_path / "upper") as box:
+        assert box.changes() == []
+        box.run(["touch", "one"], cwd=lower, check=True)
+    with Overlay(lower, tmp_path / "upper") as box:
+        box.run(["touch", "two"], cwd=lower, check=True)
+        assert told(box) == [("added", "one"), ("added", "two")]
+    with Overlay([tmp_path / "upper", lower], mount=lower) as box:
+        assert box.run(["ls"], cwd=lower, stdout=PIPE, text=True).stdout.split() == ["a", "dir", "one", "two"]
+    with Overlay(lower, read_only=[lower / "dir"], hide=[lower / "a"]) as box:
+        done = box.run("ls; touch dir/x", shell=True, cwd=lower, capture_output=True, text=True)
+        assert done.stdout == "dir\n"
+        assert "Read-only file system" in done.stderr
+
+
+def test_a_named_sandbox_is_the_command_lines(lower: Path) -> None:
+    command = [sys.executable, "-m", "ptoverlay"]
+    with Overlay(lower, name="mine") as box:
+        box.run(["touch", "x"], cwd=lower, check=True)
+        with pytest.raises(Failure, match="in use"):
+            Overlay(name="mine").open()
+    listed = subprocess.run([*command, "list"], capture_output=True, text=True, check=True).stdout
+    assert "mine" in listed
+    assert "touch x" in listed
+    assert "exit 0" in listed
+    with Overlay(name="mine") as box:
+        assert box.lowers == (str(lower),)
+        assert told(box) == [("added", "x")]
+        assert box.commit().refused == {}
+    with Overlay(lower, name="unused"):
+        pass
+    listed = subprocess.run([*command, "list"], capture_output=True, text=True, check=True).stdout
+    assert "unused" not in listed
+    with pytest.raises(Failure, match="it lies on"):
+        Overlay("/usr", name="mine").open()
+
+
+def test_commit_discard_and_what_is_refused(box: Overlay, lower: Path) -> None:
+    box.run("echo 1 >>a; echo 2 >new; rm -r dir", shell=True, cwd=lower, check=True)
+    assert [change.path for change in box.discard(["dir"])] == [str(lower / "dir")]
+    assert box.commit(["new"], dry_run=True).done[0].path == str(lower / "new")
+    assert not (lower / "new").exists()
+    assert box.commit(["new"]).refused == {}
+    assert (lower / "new").read_text() == "2\n"
+    (lower / "a").write_text("the host's\n")
+    assert list(box.commit().refused) == [str(lower / "a")]
+    assert (lower / "a").read_text() == "the host's\n"
+    assert box.commit(force=True).refused == {}
+    assert (lower / "a").read_text() == "a\n1\n"
+    assert box.changes() == []
+    box.run(["rm", "a"], cwd=lower, check=True)
+    box.discard()
+    assert box.run(["cat", "a"], cwd=lower, stdout=PIPE).stdout == b"a\n1\n"
+
+
+def test_export(box: Overlay, lower: Path, tmp_path: Path) -> None:
+    box.run("echo 1 >new; rm a", shell=True, cwd=lower, check=True)
+    made = box.export(tmp_path / "layer.tar.gz", reproducible=True)
+    assert made.size == (tmp_path / "layer.tar.gz").stat().st_size
+    with tarfile.open(tmp_path / "layer.tar.gz") as tar:
+        assert tar.getnames() == [".wh.a", "new"]
+    assert box.export(tmp_path / "again.tar.gz", reproducible=True).digest == made.digest
+    assert box.export_image(tmp_path / "image").startswith("sha256:")
+    with pytest.raises(Failure, match="nowhere"):
+        box.export(tmp_path / "nowhere/layer.tar")
+
+
+# ---- several at once ----
+
+
+def test_overlays_in_threads_and_the_gil(lower: Path) -> None:
+    counts: dict[int, list[str]] = {}
+
+    def use(number: int) -> None:
+        with Overlay(lower) as box:
+            box.run(["sh", "-c", f"sleep 1; touch of-{number}"], cwd=lower, check=True)
+            counts[number] = [path for _, path in told(box)]
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    ticks = 0
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(0.01)
+        ticks += 1
+    assert counts == {number: [f"of-{number}"] for number in range(4)}
+    assert ticks > 20
+
+
+def test_asyncio(lower: Path) -> None:
+    async def one(number: int) -> list[tuple[str, str]]:
+        with Overlay(lower) as box:
+            done = await box.run_async(["sh", "-c", f"cat >of-{number}; echo out"], cwd=lower, input="in", text=True,
+                                       capture_output=True, check=True)
+            assert done.stdout == "out\n"
+            return told(box)
+
+    async def main() -> None:
+        assert await asyncio.gather(*map(one, range(3))) == [[("added", f"of-{number}")] for number in range(3)]
+        with Overlay(lower) as box:
+            with pytest.raises(FileNotFoundError):
+                await box.run_async(["no-such-command"])
+            with pytest.raises(subprocess.TimeoutExpired):
+                await box.run_async(["sleep", "1000"], timeout=0.5)
+            task = asyncio.create_task(box.run_async(["sleep", "1000"]))
+            await asyncio.sleep(0.3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            process = await box.start_async(["cat"], stdin=PIPE, stdout=PIPE, cwd=lower / "dir")
+            with pytest.raises(Failure, match="running in it"):
+                box.run(["true"])
+            assert (await process.communicate(b"through"))[0] == b"through"
+            process = await box.start_async(["sleep", "1000"])
+        assert await process.wait() == -signal.SIGKILL
+
+    asyncio.run(main())
+    assert os.listdir(lower.parent / "layers") == []
+
+
+# ---- the package ----
+
+
+@pytest.mark.quick
+def test_names_are_looked_up_when_they_are_used() -> None:
+    code = "import sys, ptoverlay; print('subprocess' in sys.modules, sorted(ptoverlay.__all__) == ptoverlay.__all__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False True\n"
+    assert set(ptoverlay.__all__) <= set(dir(ptoverlay))
+    assert all(getattr(ptoverlay, name).__doc__ for name in ptoverlay.__all__)
+    with pytest.raises(AttributeError):
+        ptoverlay.nothing  # noqa: B018
+
+
+@pytest.mark.root_only
+def test_all_of_it_as_an_ordinary_user(base: Path) -> None:
+    done = subprocess.run([*as_user(USER), sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__,
+                           "--basetemp", f"/tmp/ptoverlay-api-{os.getpid()}"],
+                          capture_output=True, text=True, check=False, timeout=600, cwd=Path(__file__).parent.parent,
+                          env={**os.environ, "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp"})
+    subprocess.run(["rm", "-rf", f"/tmp/ptoverlay-api-{os.getpid()}"], check=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
