@@ -77,6 +77,10 @@ def _help(_request: Request, _value: str) -> None:
     raise _Answer(help_text())
 
 
+def _check(_request: Request, _value: str) -> None:
+    raise errors.usage("--check", "it comes first, and without a CMD")
+
+
 def _version(_request: Request, _value: str) -> None:
     raise _Answer(f"ptoverlay {__version__}\n")
 
@@ -115,6 +119,7 @@ OPTIONS = (
            _of_request("report")),
     Option("v", "verbose", "", "say more", _verbose),
     Option("q", "quiet", "", "no warnings", _of_request("verbose", -1)),
+    Option("", "check", "", "alone: what this machine allows, and whether a run will work", _check),
     Option("", "version", "", "print the version", _version),
     Option("h", "help", "", "print this help", _help),
 )
@@ -215,7 +220,7 @@ def _print(text: str) -> int:
 def command(words: list[str]) -> int:
     """Runs the command line `words`; returns the exit status, or dies of the signal that ended CMD."""
     try:
-        if words and words[0] in SUBCOMMANDS:
+        if words and (words[0] in SUBCOMMANDS or words[0] == "--check"):
             from ptoverlay import commands
             return commands.command(words[0], words[1:])
         try:

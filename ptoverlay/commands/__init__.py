@@ -1,4 +1,4 @@
-"""Subcommands: ``ptoverlay NAME …`` for each name in `NAMES`, every one a module of this package.
+"""Subcommands: ``ptoverlay NAME …`` for each name in `cli.SUBCOMMANDS`, and --check: each is a module of this package.
 
 A module has a docstring (its first line is the description of its help text, the rest what follows the options),
 ``add_arguments(parser)`` and ``run(options) -> int``, the exit status; one whose words are not argparse's has
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 
 def make_parser(name: str) -> tuple[Parser, Any]:
     """The parser of a subcommand, and its module."""
-    file = f"{name}_" if keyword.iskeyword(name) else name  # "try" and "import" cannot be names of modules
+    file = f"{name}_" if keyword.iskeyword(name) else name.lstrip("-")  # "try" and "import" cannot be names of modules
     module = importlib.import_module(f"ptoverlay.commands.{file}")
     description, _, epilog = (module.__doc__ or "").partition("\n\n")
     epilog = epilog.partition("SPDX-License-Identifier")[0].strip()

@@ -1,0 +1,293 @@
+"""What this machine allows: one `Finding` for each thing that ptoverlay can use.
+
+Whether a run works is not concluded from parts: runs of a command that does nothing are made, with each trap.  The
+other findings tell why one does not, and what is slower or coarser than it could be.
+
+Rules: what is tried is tried in a directory of our own that goes away, or in a process of its own where it cannot be
+taken back; nothing is changed on the machine.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import stat
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ptoverlay import errors
+from ptoverlay.private import TRUSTED, USER, prefix
+from ptoverlay.process import plain
+from ptoverlay.remove import remove_tree
+
+_LIMIT = 60.0  # seconds that a command that does nothing may take
+
+# Numbers of system calls: the old ones differ between machines, the new ones do not (asm/unistd.h).
+_SECCOMP = {"x86_64": 317, "aarch64": 277}.get(os.uname().machine, -1)
+_PIDFD_OPEN, _PIDFD_GETFD, _LANDLOCK_CREATE_RULESET = 434, 438, 444
+# linux/seccomp.h
+_SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
+_RET_TRACE, _RET_USER_NOTIF, _RET_ALLOW = 0x7FF00000, 0x7FC00000, 0x7FFF0000
+_NEW_LISTENER, _WAIT_KILLABLE_RECV = 8, 32
+_IOCTL_ADDFD, _IOCTL_SET_FLAGS = 0x40182103, 0x40082104
+_ADDFD_SEND, _SYNC_WAKE_UP = 2, 1
+_BPF_RET = 6
+_PR_SET_NO_NEW_PRIVS = 38
+_RULESET_VERSION = 1  # linux/landlock.h
+_LANDLOCK_WANTED = 3  # the ABI that csrc/trap/landlock.c needs
+_FICLONE = 0x40049409  # linux/fs.h
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing.  ok: it is there; found: what there is; lost: what is not to be had without it, remedy: how to get it,
+    both "" when ok; needed: no run works without it."""
+
+    name: str
+    ok: bool
+    found: str
+    lost: str = ""
+    remedy: str = ""
+    needed: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings about this machine and `directory`, where the layers are to be.  trap: the one that a run takes
+    when none is asked for, "" when no run works."""
+
+    directory: str
+    findings: tuple[Finding, ...]
+    trap: str
+
+    @property
+    def works(self) -> bool:
+        """Whether a run will work."""
+        return bool(self.trap)
+
+
+def check(directory: str | None = None) -> Report:
+    """Looks at everything.  directory: where an upper is to be made or is (default: $TMPDIR, /tmp)."""
+    where = directory or os.environ.get("TMPDIR") or "/tmp"
+    place, findings = _place(where)
+    findings += [_kernel(), _yama(), _seccomp(), *_notification(), _pidfd(), _landlock()]
+    ptrace, notify = _run("ptrace", place), _run("notify", place)
+    default = _run("auto", place)
+    findings += [ptrace, notify]
+    if not default.ok:
+        findings.append(default)
+    trap = default.found if default.ok and place is not None else ""
+    return Report(where, tuple(findings), trap)
+
+
+# ---- the kernel ----
+
+
+def _kernel() -> Finding:
+    system = os.uname()
+    return Finding("kernel", _SECCOMP >= 0, f"{system.sysname} {system.release} {system.machine}",
+                   "" if _SECCOMP >= 0 else "everything: the core does not know this machine's registers",
+                   "" if _SECCOMP >= 0 else "use an x86-64 or aarch64 machine", needed=True)
+
+
+def _yama() -> Finding:
+    try:
+        scope = int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text())
+    except (OSError, ValueError):
+        return Finding("Yama", True, "not there: it forbids nothing")
+    if scope <= 1 or (scope == 2 and os.geteuid() == 0):
+        return Finding("Yama", True, f"ptrace_scope {scope}: one may trace one's own children")
+    return Finding("Yama", False, f"ptrace_scope {scope}", "the ptrace trap", errors.ptrace_remedy(scope, False))
+
+
+def _seccomp() -> Finding:
+    if _action(_RET_TRACE):
+        return Finding("seccomp", True, "filters can hand calls to a tracer", needed=True)
+    return Finding("seccomp", False, os.strerror(ctypes.get_errno()), "everything", "a kernel with "
+                   "CONFIG_SECCOMP_FILTER; in a container: --security-opt seccomp=unconfined", needed=True)
+
+
+def _action(action: int) -> bool:
+    return _syscall(_SECCOMP, _GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(action))) == 0
+
+
+def _syscall(number: int, *arguments: object) -> int:
+    """The result, or -errno."""
+    result = int(_libc.syscall(ctypes.c_long(number),
+                               *(ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)))
+    return result if result >= 0 else -ctypes.get_errno()
+
+
+_NOTIFY = "the notify trap, which leaves ptrace to debuggers and serves several processes at a time"
+# What the trap asks of a listener: our name, what is lost without it, the first kernel that has it.
+_FLAGS = (("user notification", _NOTIFY, "5.0"),
+          ("user notification: ADDFD with SEND", _NOTIFY, "5.14"),
+          ("user notification: WAIT_KILLABLE_RECV", _NOTIFY, "5.19"),
+          ("user notification: SYNC_WAKE_UP", "some speed of the notify trap", "6.6"))
+
+
+def _notification() -> Iterator[Finding]:
+    results = _in_child(_listen) if _action(_RET_USER_NOTIF) else [-errno.EOPNOTSUPP] * len(_FLAGS)
+    for (name, lost, since), result in zip(_FLAGS, results, strict=True):
+        if result >= 0:
+            yield Finding(name, True, "there")
+        elif result == -errno.EBUSY:
+            yield Finding(name, False, "another listener is in the way", lost,
+                          "run outside of what listens already (ptoverlay --trap notify, a container's supervisor)")
+        else:
+            yield Finding(name, False, os.strerror(-result), lost,
+                          f"Linux {since} or newer; in a container: --security-opt seccomp=unconfined")
+
+
+def _listen() -> list[int]:
+    """Results of getting a listener and of what it is asked for; the filter stays with this process."""
+    instruction = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RET, 0, 0, _RET_ALLOW))
+    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 1, ctypes.addressof(instruction)))
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+    killable = _syscall(_SECCOMP, _SET_MODE_FILTER, _NEW_LISTENER | _WAIT_KILLABLE_RECV, program)
+    listener = killable if killable >= 0 else _syscall(_SECCOMP, _SET_MODE_FILTER, _NEW_LISTENER, program)
+    if listener < 0:
+        return [listener] * len(_FLAGS)
+    addfd = _ioctl(listener, _IOCTL_ADDFD, struct.pack("QIIII", 0, _ADDFD_SEND, listener, 0, 0))
+    wake = int(_libc.ioctl(listener, ctypes.c_ulong(_IOCTL_SET_FLAGS), ctypes.c_ulong(_SYNC_WAKE_UP)))
+    return [listener, 0 if addfd == -errno.ENOENT else addfd, killable, wake if wake >= 0 else -ctypes.get_errno()]
+
+
+def _ioctl(fd: int, request: int, argument: bytes) -> int:
+    try:
+        fcntl.ioctl(fd, request, argument)
+    except OSError as error:
+        return -(error.errno or errno.EIO)
+    return 0
+
+
+def _in_child(what: Callable[[], list[int]]) -> list[int]:
+    """Calls it in a process of its own, where nothing that it does to itself matters."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(write, json.dumps(what()).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        data = pipe.read()
+    os.waitpid(pid, 0)
+    return [int(value) for value in json.loads(data)] if data else [-errno.EIO] * len(_FLAGS)
+
+
+def _pidfd() -> Finding:
+    pidfd = _syscall(_PIDFD_OPEN, os.getpid(), 0)
+    copy = _syscall(_PIDFD_GETFD, pidfd, 0, 0) if pidfd >= 0 else pidfd
+    for fd in (pidfd, copy):
+        if fd >= 0:
+            os.close(fd)
+    if copy >= 0 or copy == -errno.EBADF:  # standard input may be closed
+        return Finding("pidfd_getfd", True, "there")
+    return Finding("pidfd_getfd", False, os.strerror(-copy), "the short way to sockets of the program",
+                   "Linux 5.6 or newer; in a container: --cap-add=SYS_PTRACE")
+
+
+def _landlock() -> Finding:
+    abi = _syscall(_LANDLOCK_CREATE_RULESET, None, 0, _RULESET_VERSION)
+    if abi >= _LANDLOCK_WANTED:
+        return Finding("Landlock", True, f"ABI {abi}: the kernel guards the host's names behind the trap")
+    found = f"ABI {abi}, {_LANDLOCK_WANTED} is needed" if abi >= 0 else os.strerror(-abi)
+    return Finding("Landlock", False, found, "the kernel's guard behind the trap",
+                   "Linux 6.2 or newer, with landlock in the boot option lsm=")
+
+
+# ---- the place of the layers ----
+
+
+def _place(where: str) -> tuple[str | None, list[Finding]]:
+    """The directory in which layers can be made (None: none can be made), and what it allows."""
+    below = where
+    while not os.path.lexists(below):
+        below = os.path.dirname(os.path.abspath(below))
+    name = f"{below}: place of layers"
+    top = os.path.join(os.path.abspath(below), f".ptoverlay-check-{os.urandom(6).hex()}")
+    try:
+        os.mkdir(top, 0o700)
+    except OSError as error:
+        return None, [Finding(name, False, error.strerror or "", "every run", "set TMPDIR, or give --upper DIR, to a "
+                              "place that can be written", needed=True)]
+    try:
+        found = [Finding(name, True, f"{_file_system(top)}, can be written", needed=True),
+                 _whiteouts(top), _xattrs(top), _reflinks(top)]
+    finally:
+        remove_tree(top)
+    return below, found
+
+
+def _file_system(path: str) -> str:
+    device = os.stat(path).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.split()[2] == number:
+                return line.partition(" - ")[2].split()[0]
+    return "a file system"
+
+
+def _whiteouts(top: str) -> Finding:
+    try:
+        os.mknod(os.path.join(top, "whiteout"), stat.S_IFCHR, 0)
+    except OSError as error:
+        return Finding("whiteouts", False, error.strerror or "", "whiteouts as devices 0/0: attributes are used, which "
+                       "older kernels do not read", "Linux 5.8 or newer, and a file system that has devices")
+    return Finding("whiteouts", True, "devices 0/0 can be made")
+
+
+def _xattrs(top: str) -> Finding:
+    kind = TRUSTED if prefix(userxattr=False) == TRUSTED else USER
+    name = f"extended attributes {kind}*"
+    try:
+        os.setxattr(top, f"{kind}opaque", b"y")
+    except OSError as error:
+        return Finding(name, False, error.strerror or "", "directories that are replaced or renamed, owners that a "
+                       "user may not give", "an upper on ext4, XFS, btrfs, or on tmpfs of Linux 6.6 or newer")
+    return Finding(name, True, "can be written")
+
+
+def _reflinks(top: str) -> Finding:
+    for name in ("from", "to"):
+        Path(top, name).write_bytes(bytes(4096))
+    with open(os.path.join(top, "from"), "rb") as source, open(os.path.join(top, "to"), "r+b") as target:
+        try:
+            fcntl.ioctl(target, _FICLONE, source.fileno())
+        except OSError as error:
+            return Finding("reflinks", False, error.strerror or "", "copy-ups that share their blocks with the lower: "
+                           "they copy all bytes", "lower and upper on one btrfs, or XFS with reflink=1")
+    return Finding("reflinks", True, "copy-ups within this file system copy no data")
+
+
+# ---- runs ----
+
+
+def _run(trap: str, place: str | None) -> Finding:
+    """A run, with its layer in that place, of a command that does nothing.  found of "auto": the trap that it took."""
+    name = "run" if trap == "auto" else f"{trap} trap"
+    lost = "every run" if trap == "auto" else _NOTIFY if trap == "notify" else "the trap that every kernel has"
+    if place is None:
+        return Finding(name, False, "not tried: there is no place for its layer", lost, needed=trap == "auto")
+    done = subprocess.run(plain(["-v", "--trap", trap, "--", "true"]), capture_output=True, text=True, check=False,
+                          timeout=_LIMIT, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": place})
+    lines = [line.removeprefix("ptoverlay: ") for line in done.stderr.splitlines()]
+    if done.returncode == 0:
+        used = next((word for line in lines for word in ("notify", "ptrace") if f"the {word} trap" in line), trap)
+        return Finding(name, True, used if trap == "auto" else "a run with it works")
+    why, _, remedy = (lines[-1] if lines else f"status {done.returncode}").partition(" (")
+    return Finding(name, False, why, lost, remedy.removesuffix(")"), needed=trap == "auto")
+
