@@ -211,8 +211,14 @@ static bool overridden(const struct statx *stx, const struct cred *cred, unsigne
     return capable(cred, CAP_DAC_READ_SEARCH) && !(mask & 2) && (directory || mask == 4);
 }
 
+static bool never_asked(const struct dentry *dentry, const struct cred *cred, int mask) {
+    return capable(cred, CAP_DAC_OVERRIDE) && (is_dir_kind(shown_kind(dentry)) || !(mask & X_OK));
+}
+
 int permission(struct overlay *ovl, uint32_t d, const struct cred *cred, int mask) {
     struct statx stx;
+    if (mask != 0 && never_asked(at(ovl, d), cred, mask))
+        return 0;
     int error = dentry_getattr(ovl, d, &stx);
     if (error || mask == 0)
         return error;
@@ -235,9 +241,10 @@ int view_permission(pto_view *view, const struct location *loc, const struct cre
 int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cred *cred) {
     struct statx directory, object;
     int error = permission(ovl, parent, cred, W_OK | X_OK);
-    if (!error)
-        error = dentry_getattr(ovl, parent, &directory);
-    if (error || !(directory.stx_mode & S_ISVTX) || capable(cred, CAP_FOWNER) || directory.stx_uid == cred->fsuid)
+    if (error || capable(cred, CAP_FOWNER))
+        return error;
+    error = dentry_getattr(ovl, parent, &directory);
+    if (error || !(directory.stx_mode & S_ISVTX) || directory.stx_uid == cred->fsuid)
         return error;
     error = dentry_getattr(ovl, d, &object);
     if (error)

@@ -205,6 +205,7 @@ int is_opaque(const struct overlay *ovl, const struct layer *layer, const char *
 int mark_opaque(const struct overlay *ovl, int fd);
 /* Whites out a name of an upper (or the work) directory that has nothing there. */
 int make_whiteout(const struct overlay *ovl, int dirfd, const char *name);
+void marks_close(const struct overlay *ovl);
 /* Takes an object of the upper away, and with `whiteout` hides the name in the same step. */
 int replace_by_whiteout(struct overlay *ovl, int dirfd, const char *name, bool directory, bool whiteout);
 /* After an object was put where a whiteout was: removes the whiteout if it stands beside it. */

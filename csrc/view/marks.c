@@ -105,10 +105,31 @@ int mark_opaque(const struct overlay *ovl, int fd) {
     return ovl->layers[0].dot_form ? make_dot(fd, DOT_OPAQUE) : private_set(ovl, fd, "opaque", "y", 1);
 }
 
+/* All whiteouts are links of one device in the work directory, until it has as many links as it can have: a link costs
+ * less than an inode.  ovl_whiteout() in fs/overlayfs/dir.c. */
+#define SHARED_WHITEOUT "whiteout"
+
+void marks_close(const struct overlay *ovl) {
+    if (ovl->work >= 0)
+        (void)!unlinkat(ovl->work, SHARED_WHITEOUT, 0);   /* removed at the next start in any case */
+}
+
+static int make_device(const struct overlay *ovl, int dirfd, const char *name) {
+    if (linkat(ovl->work, SHARED_WHITEOUT, dirfd, name, 0) == 0)
+        return 0;
+    if (errno != ENOENT && errno != EMLINK)
+        return mknodat(dirfd, name, S_IFCHR, makedev(0, 0)) < 0 ? -errno : 0;
+    if (errno == EMLINK && unlinkat(ovl->work, SHARED_WHITEOUT, 0) < 0)
+        return -errno;
+    if (mknodat(ovl->work, SHARED_WHITEOUT, S_IFCHR, makedev(0, 0)) < 0)
+        return -errno;
+    return linkat(ovl->work, SHARED_WHITEOUT, dirfd, name, 0) < 0 ? -errno : 0;
+}
+
 int make_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
     char dotted[NAME_MAX + 1];
     if (!ovl->layers[0].dot_form)
-        return mknodat(dirfd, name, S_IFCHR, makedev(0, 0)) < 0 ? -errno : 0;
+        return make_device(ovl, dirfd, name);
     int error = dot_name(name, dotted);
     return error ? error : make_dot(dirfd, dotted);
 }

@@ -57,7 +57,8 @@ static void entry_gone(struct overlay *ovl, uint32_t d, bool whiteout) {
 static int remove_entry(const struct location *loc) {
     struct overlay *ovl = loc->overlay;
     uint32_t d = loc->dentry;
-    int whiteout = needs_whiteout(ovl, d);
+    bool lower_only = at(ovl, d)->upper == KIND_NONE;
+    int whiteout = lower_only ? 1 : needs_whiteout(ovl, d);
     if (whiteout < 0)
         return whiteout;
     int error = copy_up_dir(ovl, loc->parent);
@@ -72,12 +73,10 @@ static int remove_entry(const struct location *loc) {
         return error;
     char name[NAME_MAX + 1];
     entry_name(ovl, d, name);
-    if (at(ovl, d)->upper == KIND_NONE) {
+    if (lower_only)
         error = make_whiteout(ovl, dir.fd, name);
-        whiteout = 1;
-    } else {
+    else
         error = replace_by_whiteout(ovl, dir.fd, name, is_dir_kind(at(ovl, d)->upper), whiteout);
-    }
     if (error)
         return error;
     ovl->view->stats.whiteouts += (uint64_t)whiteout;

@@ -109,6 +109,7 @@ static void overlay_free(struct overlay *ovl) {
         free(ovl->submounts[i].path);
     free(ovl->submounts);
     links_close(ovl);
+    marks_close(ovl);
     close_fd(&ovl->work);
     close_fd(&ovl->locks[0]);
     close_fd(&ovl->locks[1]);
