@@ -15,7 +15,7 @@ from ptoverlay.changes import Change, Kind
 from ptoverlay.commit import conflicts
 from ptoverlay.commit.layout import Layout, becomes_directory
 from ptoverlay.commit.together import Together
-from ptoverlay.commit.tree import below
+from ptoverlay.commit.tree import Sorted, below
 from ptoverlay.view import Entry, Stat
 
 
@@ -24,7 +24,8 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
     if layout.layer:
         _add_unchanged_names(layout)
     links = _links(layout.changes.values())
-    renames = [change for change in layout.changes.values() if change.kind is Kind.RENAMED and change.old_path]
+    renames = {change.old_path: change for change in layout.changes.values() if change.kind is Kind.RENAMED}
+    old_paths = Sorted(path for path in renames if path is not None)
     together, seen = Together(layout), set()
     copies: dict[tuple[int, int], list[Change]] = {}
     for change in layout.changes.values():
@@ -47,7 +48,7 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
                 todo += together.inside(directory)
         if change.kind in (Kind.REMOVED, Kind.RENAMED) or change.type_changed:
             # What was in there and lives on elsewhere leaves it before.
-            todo += [other for other in renames if below(other.old_path or "", change.old_path or change.path)]
+            todo += [renames[old] for old in old_paths.below(change.old_path or change.path)]
     layout.chosen = dict(sorted(chosen.items(), key=lambda item: item[0].split("/")))
     layout.sort_out()
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ptoverlay.changes import Change, Kind
-from ptoverlay.commit.tree import Tree, below, join, split
+from ptoverlay.commit.tree import Sorted, Tree, below, join, split
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.view import Entry, View
 
@@ -43,8 +43,8 @@ class Layout:
 
     changes: all of them by path; held: all that the upper has, by path, top down; links: by identity, the names that
     the upper has of files with several; chosen: what is to be committed; moves: new path → old path of what is renamed
-    on the host; roots: directories that are made with all that is in them, True: whatever it is; skeleton: directories
-    that only lowers below the topmost have, and that are made there to merge with them.
+    on the host, sources: the other way round; roots: directories that are made with all that is in them, True: whatever
+    it is; skeleton: directories that only lowers below the topmost have, and that are made there to merge with them.
     """
 
     sandbox: Sandbox
@@ -59,6 +59,8 @@ class Layout:
     moves: dict[str, str] = field(default_factory=dict)
     roots: dict[str, bool] = field(default_factory=dict)
     skeleton: set[str] = field(default_factory=set)
+    sources: dict[str, str] = field(default_factory=dict)
+    sorted_sources: Sorted = field(default_factory=lambda: Sorted(()))
 
     @property
     def layer(self) -> bool:
@@ -114,6 +116,8 @@ class Layout:
                     self.moves[change.path] = change.old_path
                 elif change.new is not None and change.new.is_dir:
                     self.roots[change.path] = True
+        self.sources = {old: new for new, old in self.moves.items()}
+        self.sorted_sources = Sorted(map(self.relative, self.sources))
         for change in self.chosen.values():
             if becomes_directory(change) and not self.inside_root(change.path):
                 self.roots[change.path] = False
@@ -183,15 +187,14 @@ class Layout:
 
     def later(self, old_path: str) -> str:
         """Where in the view something is afterwards that the host has at this old path, if it is there at all."""
-        best = ""
-        for new, old in self.moves.items():
-            if below(old_path, old) and len(old) > len(self.moves.get(best, "")):
-                best = new
-        return best + old_path[len(self.moves[best]):] if best else old_path
+        for above in self.above(old_path):
+            if above in self.sources:
+                return self.sources[above] + old_path[len(above):]
+        return old_path
 
     def leaving(self, there: str) -> Callable[[str], bool]:
         """Tells what of the objects at and below this place of the host is renamed to elsewhere, without it."""
-        sources = [source for source in map(self.relative, self.moves.values()) if below(source, there)]
+        sources = self.sorted_sources.below(there)
         return lambda here: any(below(here, source) for source in sources)
 
     def on_lower(self, change: Change) -> bool:

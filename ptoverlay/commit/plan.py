@@ -175,6 +175,8 @@ class Plan:
             path = layout.shown(split(step.path)[0])
             if step.kind == TAKE:
                 path = layout.later(path)
+            if layout.relative(path) in self.journal.times:
+                continue
             status = layout.view.find(path)
             if status is None or not status.is_dir:
                 continue
@@ -188,11 +190,11 @@ class Plan:
         layout = self.layout
         now, relative = layout.now(path), layout.relative(path)
         there = layout.tree.lstat(now) if now is not None else None
-        if relative in self.journal.times or there is None or not self.chosen_whole(path):
+        if relative in self.journal.times or there is None:
             return
         shown = layout.view.stat(path).mtime
         base = conflicts.base_of(layout.held[path].entry.upper_path, layout.prefix)
-        if base is not None and base.mtime == there.st_mtime_ns != shown:
+        if base is not None and base.mtime == there.st_mtime_ns != shown and self.chosen_whole(path):
             self.journal.times[relative] = shown
 
     def chosen_whole(self, path: str) -> bool:

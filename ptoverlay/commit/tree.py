@@ -10,10 +10,11 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import bisect
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -36,6 +37,24 @@ def join(parent: str, name: str) -> str:
 def below(path: str, top: str) -> bool:
     """Whether the path is `top` or lies below it."""
     return not top or path == top or path.startswith(f"{top}/")
+
+
+class Sorted:
+    """Paths that can be asked for what lies below a directory."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._keys = sorted(path.split("/") for path in paths)
+
+    def below(self, top: str) -> list[str]:
+        """Those that are `top` or lie below it."""
+        parts = top.split("/") if top else []
+        first = bisect.bisect_left(self._keys, parts)
+        found = []
+        for i in range(first, len(self._keys)):
+            if self._keys[i][:len(parts)] != parts:
+                break
+            found.append("/".join(self._keys[i]))
+        return found
 
 
 class Tree:
