@@ -180,3 +180,21 @@ def test_bad_words(trying: Trying) -> None:
     assert trying.run("try", "-h").status == 0
     assert trying.run("try", "--then", "keep", "--", "/no/such").status == 127
     assert trying.sandboxes() == []
+
+
+@pytest.mark.parametrize("who", ["root", "user"], indirect=True)
+def test_over_the_whole_file_system(make_world: MakeWorld, who: Who) -> None:
+    """Without any option the layer lies on /."""
+    world = make_world(who, "ptrace")
+    env = {**world.env, "XDG_STATE_HOME": str(world.home / "state")}
+    place = world.home / "place"
+    place.mkdir()
+    (place / "old").write_text("old\n")
+    for path in (place, place / "old"):
+        os.chown(path, *world.owner)
+    script = f"cd {place}; echo 1 >new; mv old moved; mkdir -p n/m; echo 2 >n/m/2; mv n o"
+    done = run(tool_for(who, "try", "--then", "commit", "--", "sh", "-ec", script), env=env, cwd=Path("/"))
+    assert (done.status, done.err) == (0, "")
+    found = sorted(str(path.relative_to(place)) for path in place.rglob("*"))
+    assert found == ["moved", "new", "o", "o/m", "o/m/2"]
+    assert not [name for name in os.listdir("/") if name.startswith(".ptoverlay")]
