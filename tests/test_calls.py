@@ -48,9 +48,8 @@ def test_oracle(world: World, subject: str, split: bool) -> None:
 USER_DIFFERENCES = (r"^noaccess$", r"^setgid/socket$")
 
 
-def test_box(world: World, subject: str, split: bool) -> None:
+def same_in_the_box(world: World, subject: str) -> None:
     """The box gives what a plain copy gives, with the listed differences."""
-    world.lay_out_standard(subject, split=split)
     program = [world.subjects.path(subject), world.mount]
     plain = world.plain().check(program, env=world.env)
     box = world.box().check(program, env=world.env)
@@ -58,6 +57,19 @@ def test_box(world: World, subject: str, split: bool) -> None:
         lambda: assert_lines(f"{subject} in ptoverlay", plain, box, LISTED["box"], subject, world.who.name),
         lambda: world.assert_same_tree(ignore=() if world.who.is_root else USER_DIFFERENCES),
     )
+
+
+def test_box(world: World, subject: str) -> None:
+    """Everything in one lower, nothing in the upper."""
+    world.lay_out_standard(subject)
+    same_in_the_box(world, subject)
+
+
+@pytest.mark.heavy
+def test_box_on_several_layers(world: World, subject: str) -> None:
+    """The same tree spread over upper and two lowers."""
+    world.lay_out_standard(subject, split=True)
+    same_in_the_box(world, subject)
 
 
 def test_deeper_than_a_path(world: World) -> None:
