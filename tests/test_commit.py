@@ -488,3 +488,48 @@ def test_a_fork_commits_to_the_sandbox_it_lies_on(make_world: MakeWorld) -> None
     world.freeze()
     assert run(["sh", "-c", "ls -R; cat a b"], cwd=world.lowers[0], env=env).out == shown
     assert ptoverlay("diff", "old") == ""
+
+
+@pytest.mark.root_only
+def test_what_the_kernel_refuses_at_the_last_moment_is_left_out(make_world: MakeWorld) -> None:
+    """A mount point cannot be renamed or removed: the path is told, the rest is committed, and nothing is stuck."""
+    world = commit_world(make_world, ROOT)
+    tool = Tool(world)
+    lower = world.lowers[0]
+    tool.script("rm -r e; echo more >>a")
+    assert run(["mount", "--bind", str(lower / "e"), str(lower / "e")]).status == 0
+    try:
+        done = tool.run("commit")
+        assert done.status == 1
+        assert f"{world.mount}/e: not committed: Device or resource busy" in done.err
+        assert (lower / "a").read_text() == "a\nmore\n"
+        assert (lower / "e/x").read_text() == "other x\n"
+        assert not (world.work / "commit").exists()
+        assert [name for name in os.listdir(lower) if name.startswith(".ptoverlay")] == []
+    finally:
+        assert run(["umount", str(lower / "e")]).status == 0
+    tool.check("commit")
+    world.freeze()
+    assert not (lower / "e").exists()
+    leaves_nothing(world)
+
+
+def test_a_sticky_directory(make_world: MakeWorld) -> None:
+    """Where everybody may make names but not touch those of others."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to make what is not the user's")
+    nodes = [Node("t", "dir", 0o1777, owner=(0, 0)), Node("t/theirs", mode=0o666, owner=(0, 0), content=b"1\n"),
+             Node("t/mine", content=b"1\n")]
+    world = commit_world(make_world, USER, nodes)
+    tool = Tool(world)
+    tool.script("echo 2 >>t/mine; echo 2 >>t/theirs; echo 3 >t/new")
+    done = tool.run("commit")
+    assert done.status == 1
+    assert [line.split(": ")[1] for line in done.err.splitlines()] == [str(world.mount / "t/theirs")]
+    done = tool.run("commit", "--force")
+    assert done.status == 1
+    assert "Operation not permitted" in done.err
+    world.freeze()
+    assert (world.lowers[0] / "t/theirs").read_text() == "1\n"
+    assert (world.lowers[0] / "t/mine").read_text() == "1\n2\n"
+    assert sorted(os.listdir(world.lowers[0] / "t")) == ["mine", "new", "theirs"]

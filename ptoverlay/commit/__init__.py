@@ -127,7 +127,8 @@ def _join_other_names(sandbox: Sandbox, view: View, base: View, found: list[Chan
 
     The view looks such a file up when it is asked for the name; which names there are only the lower can tell.
     """
-    kinds = (Kind.MODIFIED, Kind.METADATA) if len(sandbox.lowers) > 1 else (Kind.MODIFIED,)
+    several = len(sandbox.lowers) - sandbox.metadata.n_data > 1
+    kinds = (Kind.MODIFIED, Kind.METADATA) if several else (Kind.MODIFIED,)
     wanted = {change.old.identity for change in found if change.kind in kinds and change.old is not None
               and change.old.is_file and change.old.nlink > 1}
     if not wanted:

@@ -65,7 +65,7 @@ class Layout:
     @property
     def layer(self) -> bool:
         """Whether what is changed is a layer itself, with others below it."""
-        return len(self.sandbox.lowers) > 1
+        return len(self.sandbox.lowers) - self.sandbox.metadata.n_data > 1
 
     def look(self) -> None:
         """Finds everything that the upper has."""

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable
 from functools import partial
 
+from ptoverlay import errors
 from ptoverlay.commit import attributes, kernel
 from ptoverlay.commit.conflicts import signature
 from ptoverlay.commit.journal import ATTRIBUTES, PUT, REMOVE, TAKE, Drop, Journal, Step
@@ -39,8 +40,16 @@ class Placing:
     def place(self) -> None:
         """Carries out all steps but those that wait for the end."""
         for step in self.journal.steps:
-            if step.kind != ATTRIBUTES and not self.left_out(step.path):
+            if step.kind == ATTRIBUTES or self.left_out(self._end(step)):
+                continue
+            try:
                 {TAKE: self.take, PUT: self.put, REMOVE: self.remove}[step.kind](step)
+            except OSError as error:  # a mount point, another's file in a sticky directory
+                self.leave_out(self._end(step), error.strerror or str(error))
+
+    def _end(self, step: Step) -> str:
+        """Where what the step is about is to be at the end."""
+        return self._ends.get(tuple(step.made or ()), step.path) if step.kind == TAKE else step.path
 
     def left_out(self, path: str) -> bool:
         return any(below(path, top) for top in self.journal.left_out)
@@ -50,7 +59,7 @@ class Placing:
 
     def take(self, step: Step) -> None:
         tree = self.tree
-        end = self._ends[tuple(step.made or ())]
+        end = self._end(step)
         if step.made in (tree.identity(step.temporary), tree.identity(end)):
             return
         if tree.identity(step.path) == step.made:
@@ -112,24 +121,29 @@ class Placing:
             if taken is not None and self.tree.identity(step.temporary) == taken.made:
                 self.go_back(taken)
                 continue
-            self.tree.remove(step.temporary)
-            self.tree.remove(step.temporary + _ASIDE)
+            for name in (step.temporary, step.temporary + _ASIDE):
+                try:
+                    self.tree.remove(name)
+                except OSError as error:
+                    errors.report(f"{self.tree.root}/{name}: what was replaced, not removed: {error.strerror}")
 
     def go_back(self, taken: Step) -> None:
         try:
             self.tree.rename(taken.temporary, taken.path, kernel.RENAME_NOREPLACE)
         except OSError as error:
-            self.leave_out(self._ends[tuple(taken.made or ())],
-                           f"{_CHANGED}; it is now {taken.temporary}: {error.strerror}")
+            self.leave_out(self._end(taken), f"{_CHANGED}; it is now {taken.temporary}: {error.strerror}")
 
     def set_attributes(self) -> None:
         for step in self.journal.steps:
             if step.kind != ATTRIBUTES or step.attributes is None or self.left_out(step.path):
                 continue
-            if self.tree.identity(step.path) == step.made:
-                attributes.apply(self.tree, step.path, step.attributes, any_owner=self.journal.any_owner)
-            else:
+            if self.tree.identity(step.path) != step.made:
                 self.leave_out(step.path)
+                continue
+            try:
+                attributes.apply(self.tree, step.path, step.attributes, any_owner=self.journal.any_owner)
+            except OSError as error:
+                self.leave_out(step.path, error.strerror or str(error))
         for path, mtime in sorted(self.journal.times.items(), reverse=True):
             status = self.tree.lstat(path)
             if status is not None and stat.S_ISDIR(status.st_mode) and not self.left_out(path):
