@@ -16,6 +16,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from ptoverlay import private
 from ptoverlay.commit.journal import Journal
@@ -198,7 +199,7 @@ class Checker:
             parent = self.tree.lstat(split(place)[0])
             missing = self.tree.lstat(place) is None and parent is not None and stat.S_ISDIR(parent.st_mode)
             yield Problem(path, f"merges the lower directory {place}, which also shows at its own place",
-                          (lambda place=place: self.make_whiteout(place)) if missing else None)  # type: ignore[misc]
+                          partial(self.make_whiteout, place) if missing else None)
 
     def check_opaque(self, this: Object, _: Object | None) -> Iterator[Problem]:
         """Ignored."""
@@ -262,7 +263,7 @@ class Checker:
             value = this.marks.get(name)
             if value is not None and value.count(b":") != fields - 1:
                 yield Problem(this.path, f"{name} cannot be read",
-                              lambda name=name: self.remove_mark(this.path, name))  # type: ignore[misc]
+                              partial(self.remove_mark, this.path, name))
 
     def check_prefix(self, this: Object, _: Object | None) -> Iterator[Problem]:
         """Not seen: the directory is not opaque, or lost its lowers."""

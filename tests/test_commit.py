@@ -396,10 +396,10 @@ def test_a_layer_in_use(make_world: MakeWorld) -> None:
 
 @pytest.mark.parametrize("name", [name for name in SCRIPTS if name != "time"])
 @pytest.mark.debian("attr", "acl")
-def test_the_topmost_of_several_lowers(make_world: MakeWorld, who: Who, name: str) -> None:
+def test_the_topmost_of_several_lowers(make_world: MakeWorld, name: str) -> None:
     """Committing to a layer keeps what the view shows, and the layers below it as they are.  ("time" is left out: a
     directory of which nothing but the time was set is not made on a layer that lacks it.)"""
-    world = make_world(who, "ptrace")
+    world = make_world(USER, "ptrace")
     top, bottom = world.add_lower(), world.add_lower()
     world.lay_out(NODES)  # a third, below both
     (bottom / "e").mkdir(mode=0o755)
@@ -407,7 +407,7 @@ def test_the_topmost_of_several_lowers(make_world: MakeWorld, who: Who, name: st
     (top / "e").mkdir(mode=0o755)
     (top / "e/top").write_text("top\n")
     for path in (bottom / "e", bottom / "e/low", top / "e", top / "e/top"):
-        os.chown(path, who.uid, who.gid)
+        os.chown(path, *world.owner)
         os.utime(path, ns=(OLD, OLD))
     shutil.rmtree(world.plain_directory)
     world.box().check(["cp", "-a", str(world.mount), str(world.home / "copied")])
@@ -533,3 +533,22 @@ def test_a_sticky_directory(make_world: MakeWorld) -> None:
     assert (world.lowers[0] / "t/theirs").read_text() == "1\n"
     assert (world.lowers[0] / "t/mine").read_text() == "1\n2\n"
     assert sorted(os.listdir(world.lowers[0] / "t")) == ["mine", "new", "theirs"]
+
+
+def test_a_bar_on_a_terminal_only(make_world: MakeWorld) -> None:
+    """Long work shows how far it is, on standard error, and only to a person."""
+    world = commit_world(make_world, USER)
+    tool = Tool(world)
+    tool.script("head -c 40000000 /dev/zero >big; truncate -s 40M hole")
+    terminal = Terminal(tool.argv("export", "-o", str(world.home / "layer.tar")), world.env, world.mount)
+    assert terminal.end() == 0
+    assert "export" in terminal.text
+    assert "MiB" in terminal.text
+    terminal = Terminal(tool.argv("commit", "big"), world.env, world.mount)
+    assert terminal.end() == 0
+    assert "commit" in terminal.text
+    done = tool.run("commit")
+    assert (done.status, done.out, done.err) == (0, "", "")
+    world.freeze()
+    assert os.stat(world.lowers[0] / "big").st_size == 40000000
+    assert os.stat(world.lowers[0] / "hole").st_blocks < 1000

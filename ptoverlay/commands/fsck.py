@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from contextlib import nullcontext
 
 from ptoverlay import sandbox
 from ptoverlay.errors import Failure
@@ -33,8 +34,8 @@ def run(options: argparse.Namespace) -> int:
     sandbox.no_more_words(options)
     if not os.path.isdir(box.upper):
         return 0  # nothing ran yet
-    with box.lock():
-        if box.running() and options.repair and box.directory is None:
+    with box.change() if options.repair else nullcontext():
+        if options.repair and box.directory is None and box.running():
             raise Failure(str(box), "in use", "end the run first")
         problems = check(box, repair=options.repair)
     if options.json:

@@ -105,8 +105,7 @@ def signature(tree: Tree, path: str, left_out: Callable[[str], bool]) -> str | N
         if left_out(here):
             continue
         found = True
-        shown = (here[len(path):], status.st_dev, status.st_ino, stat.S_IFMT(status.st_mode))
-        if not stat.S_ISDIR(status.st_mode):
-            shown = (*shown, status.st_size, status.st_mtime_ns)  # type: ignore[assignment]
+        contents = () if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
+        shown = (here[len(path):], status.st_dev, status.st_ino, stat.S_IFMT(status.st_mode), *contents)
         digest.update(repr(shown).encode("utf-8", "surrogateescape"))
     return digest.hexdigest() if found else None

@@ -20,6 +20,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ptoverlay.errors import Failure
 from ptoverlay.remove import remove_tree
@@ -132,11 +133,11 @@ class Journal:
         remove_tree(str(path.parent))  # also what is left of a journal that was never whole
 
 
-def _step(data: dict[str, object]) -> Step:
+def _step(data: dict[str, Any]) -> Step:
     given = data.pop("attributes")
-    step = Step(**data)  # type: ignore[arg-type]
+    step = Step(**data)
     if given is not None:
-        step.attributes = Attributes(**given)  # type: ignore[arg-type]
+        step.attributes = Attributes(**given)
     return step
 
 
