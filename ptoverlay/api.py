@@ -305,12 +305,21 @@ class Overlay:
 
         What keeps it from running is a line on its standard error, and returncode 127, 126 or 125.
         """
+        self._idle()
         given: dict[str, Any] = {**popen}
-        words = words_of(args, given.pop("shell", False))
-        cwd = given.pop("cwd", None)
-        line = command_line(self._layer_options(self._idle()), cwd, words)
-        self._process = await asyncio.create_subprocess_exec(*plain(line), **given)
+        line = self.command(args, cwd=given.pop("cwd", None), shell=given.pop("shell", False))
+        self._process = await asyncio.create_subprocess_exec(*line, **given)
         return self._process
+
+    def command(self, args: Command, *, cwd: StrPath | None = None, shell: bool = False) -> list[str]:
+        """The command line that runs `args` in this overlay, for what starts processes by itself (pexpect, a test
+        runner…).  One at a time; close() does not know of it.
+
+        >>> with Overlay() as box:
+        ...     subprocess.call(box.command("exit 3", shell=True))
+        3
+        """
+        return plain(command_line(self._layer_options(self._opened()), cwd, words_of(args, shell)))
 
     async def run_async(self, args: Command, *, input: Any = None, capture_output: bool = False,
                         timeout: float | None = None, check: bool = False, text: bool | None = None,
