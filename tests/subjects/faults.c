@@ -1,4 +1,4 @@
-/* faults.c - every system call of the view fails once, or is the last one: `faults fault|crash DIR [SCENARIO…]`.
+/* faults.c - every system call of the view fails once, or is the last one: `faults fault|crash|fallback DIR [SCENARIO…]`.
  *
  * Linked with csrc/view, whose calls into the C library go through the wrappers below (ld --wrap, one for each
  * WRAP line of this file).  Layers are made below DIR, which has to be empty.
@@ -9,6 +9,7 @@
  *   crash   a process ends at every call of every scenario: a view opened afterwards shows the state before or after,
  *           the work directory is empty, and the same call, done again, succeeds
  *
+ *   fallback  a call that a kernel or file system may lack fails each time: everything works all the same
  *   -e      only so many of the errnos; -p: every PARTS-th scenario, from PART on; -u: user.overlay.* attributes
  *
  * Times of directories do not count: that a parent gets its times back after a copy-up is tried, not promised, as in the
@@ -32,6 +33,7 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -41,19 +43,24 @@
 /* ---- the wrappers ---- */
 
 static struct {
+    const char *always; /* the call that fails each time, when not NULL */
     bool armed, crash;
-    unsigned calls, at;     /* at: the number of the call that fails or is the last */
+    unsigned calls, at; /* at: the number of the call that fails or is the last */
     int error;
-    const char *name;       /* of the call that failed */
+    const char *name; /* of the call that failed */
 } shim;
 
 static bool hit(const char *name, bool memory) {
+    if (shim.armed && shim.always) {
+        errno = shim.error;
+        return strcmp(name, shim.always) == 0;
+    }
     if (!shim.armed || ++shim.calls != shim.at)
         return false;
     if (shim.crash)
         _exit(99);
     if (memory != (shim.error == ENOMEM) && memory)
-        return false;   /* what allocates can only say ENOMEM */
+        return false; /* what allocates can only say ENOMEM */
     shim.name = name;
     errno = shim.error;
     return true;
@@ -72,9 +79,25 @@ static bool hit(const char *name, bool memory) {
         return hit(#name, true) ? (type)0 : __real_##name arguments;                                                   \
     }
 
-WRAP(int, openat, (int fd, const char *path, int flags, mode_t mode), (fd, path, flags, mode))
+/* Two calls that file systems may lack have names of their own. */
+static const char *name_of_open(int flags) {
+    return (flags & O_TMPFILE) == O_TMPFILE ? "O_TMPFILE" : "openat";
+}
+static const char *name_of_number(long nr) {
+    return nr == SYS_openat2 ? "openat2" : nr == SYS_renameat2 ? "renameat2" : "syscall";
+}
+
+#define WRAP_NAMED(type, name, parameters, arguments, called)                                                          \
+    type __real_##name parameters;                                                                                     \
+    type __wrap_##name parameters;                                                                                     \
+    type __wrap_##name parameters {                                                                                    \
+        return hit(called, false) ? (type) - 1 : __real_##name arguments;                                              \
+    }
+
+WRAP_NAMED(int, openat, (int fd, const char *path, int flags, mode_t mode), (fd, path, flags, mode),
+           name_of_open(flags))
+WRAP_NAMED(long, syscall, (long nr, long a, long b, long c, long d, long e), (nr, a, b, c, d, e), name_of_number(nr))
 WRAP(int, open, (const char *path, int flags, mode_t mode), (path, flags, mode))
-WRAP(long, syscall, (long nr, long a, long b, long c, long d, long e), (nr, a, b, c, d, e))
 WRAP(int, access, (const char *path, int mode), (path, mode))
 WRAP(int, faccessat, (int fd, const char *path, int mode, int flags), (fd, path, mode, flags))
 WRAP(int, chmod, (const char *path, mode_t mode), (path, mode))
@@ -240,7 +263,7 @@ static void new_upper(void) {
 
 /* ---- the view ---- */
 
-static char top[4096];   /* DIR */
+static char top[4096]; /* DIR */
 static unsigned view_flags;
 
 static int open_view(pto_view **out) {
@@ -378,7 +401,7 @@ static void add_object(pto_view *view, FILE *out, const char *path) {
     fprintf(out, "%s mode %o owner %u %u", path + strlen(top), st.mode, st.uid, st.gid);
     if (!directory)
         fprintf(out, " size %llu nlink %llu", (unsigned long long)st.size, (unsigned long long)st.nlink);
-    if (st.mtime_sec < 1500000000 && !directory)   /* not from the clock */
+    if (st.mtime_sec < 1500000000 && !directory) /* not from the clock */
         fprintf(out, " mtime %lld.%u", (long long)st.mtime_sec, st.mtime_nsec);
     if (S_ISREG(st.mode))
         error = read_file(view, path, buffer, sizeof buffer);
@@ -458,9 +481,9 @@ static void show_difference(const char *what, const struct text *expected, const
 /* ---- scenarios ---- */
 
 struct scenario {
-    const char *before;   /* calls, one a line, that make the layers what they are */
+    const char *before; /* calls, one a line, that make the layers what they are */
     const char *call;
-    bool either;   /* it has more than one step: with an error, the new state is as good as the old one */
+    bool either; /* it has more than one step: with an error, the new state is as good as the old one */
 };
 
 static const struct scenario scenarios[] = {
@@ -557,7 +580,7 @@ static void prepare(const struct scenario *scenario) {
 
 struct states {
     struct text before, after;
-    unsigned calls;         /* that the scenario makes */
+    unsigned calls; /* that the scenario makes */
 };
 
 static struct states find_states(const struct scenario *scenario) {
@@ -684,18 +707,49 @@ static void fault_at(const struct scenario *scenario, const struct states *state
         perform_again(scenario, states, what);
 }
 
+/* ---- fallback ---- */
+
+static const struct {
+    const char *call;
+    int error;
+} lacking[] = {
+    {"ioctl", EOPNOTSUPP}, {"ioctl", EXDEV},          {"copy_file_range", EXDEV}, {"copy_file_range", ENOSYS},
+    {"sendfile", EINVAL},  {"O_TMPFILE", EOPNOTSUPP}, {"openat2", ENOSYS},        {"lseek", EINVAL},
+};
+
+static void without(const struct scenario *scenario, const struct states *states, const char *call, int error) {
+    char what[64];
+    prepare(scenario);
+    pto_view *view = must_open_view();
+    arm(0, error);
+    shim.always = call;
+    int result = perform(view, scenario->call);
+    shim.armed = false;
+    shim.always = NULL;
+    pto_view_free(view);
+    snprintf(what, sizeof what, "%s for each %s", strerrorname_np(error), call);
+    struct text text = dump_anew();
+    if (result < 0 || !same(&states->after, &text)) {
+        complain("%s: %s", what, result < 0 ? strerrorname_np(-result) : "another state");
+        show_difference("state", &states->after, &text);
+    }
+    free(text.bytes);
+}
+
 /* ---- */
 
 static const int errors[] = {EIO, ENOSPC, EDQUOT, EMFILE, ENOMEM};
 
-static void run(const struct scenario *scenario, size_t n_errors) {
+static void run(const struct scenario *scenario, size_t n_errors, bool fallback) {
     static char name[512];
     snprintf(name, sizeof name, "[%s] %s", scenario->before, scenario->call);
     for (char *at = name; *at; at++)
         *at = *at == '\n' ? ';' : *at;
     scenario_name = name;
     struct states states = find_states(scenario);
-    for (unsigned n = 1; n <= states.calls; n++)
+    for (size_t i = 0; fallback && i < sizeof lacking / sizeof lacking[0]; i++)
+        without(scenario, &states, lacking[i].call, lacking[i].error);
+    for (unsigned n = 1; !fallback && n <= states.calls; n++)
         for (size_t i = 0; i < (shim.crash ? 1 : n_errors); i++) {
             if (shim.crash)
                 crash_at(scenario, &states, n);
@@ -728,19 +782,20 @@ int main(int argc, char **argv) {
         else
             return 2;
     }
-    if (argc - optind < 2 || (strcmp(argv[optind], "fault") != 0 && strcmp(argv[optind], "crash") != 0)) {
-        fprintf(stderr, "usage: faults [-e ERRORS] [-p PART/PARTS] [-u] fault|crash DIR [SCENARIO…]\n");
+    const char *mode = argc - optind < 2 ? "" : argv[optind];
+    if (strcmp(mode, "fault") != 0 && strcmp(mode, "crash") != 0 && strcmp(mode, "fallback") != 0) {
+        fprintf(stderr, "usage: faults [-e ERRORS] [-p PART/PARTS] [-u] fault|crash|fallback DIR [SCENARIO…]\n");
         return 2;
     }
     must(chdir(argv[optind + 1]), argv[optind + 1]);
     if (!getcwd(top, sizeof top))
         give_up("getcwd");
-    shim.crash = strcmp(argv[optind], "crash") == 0;
+    shim.crash = strcmp(mode, "crash") == 0;
     umask(022);
     must(mkdir("mnt", 0755), "mnt");
     make_lowers();
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++)
         if (i % parts == part && chosen(&scenarios[i], argv + optind + 2))
-            run(&scenarios[i], n_errors);
+            run(&scenarios[i], n_errors, strcmp(mode, "fallback") == 0);
     return wrong ? 1 : 0;
 }

@@ -36,13 +36,149 @@ def _only_fifo_time(kernel: Any, view: Any) -> bool:
     return len(both) == 2 and replace(kernel.attributes, mtime=0) == replace(view.attributes, mtime=0)
 
 
+def _stray_whiteouts(step: Step, kernel: Result, view: Result) -> bool:
+    return step.op in ("rmdir", "rename") and "ENOTEMPTY" in str(kernel[1]) and kernel != view
+
+
+def _symlink_identity(kernel: Any, view: Any) -> bool:
+    both = [o for o in (kernel, view) if hasattr(o, "attributes") and not _holds_user_attributes(o.attributes.mode)]
+    return (len(both) == 2 and kernel.attributes.lower == 0
+            and replace(kernel, attributes=replace(kernel.attributes, lower=view.attributes.lower)) == view)
+
+
+def _holds_user_attributes(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
 DIFFERENCES = (
+    Difference(
+        "A descriptor opened for reading before the file was copied up",
+        "reads what was written since (a mapping does not)",
+        "reads what the lower has; fstat(2) of it is right",
+        "at each copy-up the descriptors of all processes would have to be read, which takes 65 µs for a process "
+        "with 20 of "
+        "them, and their owners stopped to have them replaced; the copy-up of a small file takes 600 µs. A program "
+        "that "
+        "opens the file again reads what was written",
+        row=40,
+    ),
+    Difference(
+        "flock(2) and fcntl(2) locks taken before the file was copied up",
+        "exclude those who open the file afterwards",
+        "are locks of the lower file; those who open the file afterwards lock the upper's",
+        "a lock stays with its descriptor, which is not replaced (see above). To keep locks itself the supervisor "
+        "would be "
+        "asked for each of them, 5 to 10 µs instead of 0.6. Programs that lock what they write open it for writing",
+        row=43,
+    ),
+    Difference(
+        "A lower program that is being executed is opened for writing",
+        "ETXTBSY",
+        "is copied up; what runs goes on with the lower's text",
+        "which lower files are executed is not recorded, and only opening one for writing (2.6 µs) tells it: an "
+        "ordinary "
+        "user may not, and for that moment its execution on the host would fail",
+        row=44,
+    ),
+    Difference(
+        "Whiteouts in a directory that merges nothing",
+        "are listed, so that the directory cannot be removed",
+        "are never shown",
+        "a whiteout is not a name; no overlayfs leaves one in such a directory",
+        call=_stray_whiteouts,
+    ),
     Difference(
         "Times of fifos",
         "writing to a fifo changes the times of an inode of its own",
         "writing to a fifo changes the times of the layer's fifo, of a lower one too",
         "fifos, sockets and devices are used in place, so that programs in and outside of the view meet at them",
         object=_only_fifo_time,
+    ),
+    Difference(
+        "st_ino of symlinks, fifos and devices with userxattr",
+        "changes when they are copied up",
+        "does not change within a run",
+        "they hold no user.* attribute that could tell what they were copied from",
+        object=_symlink_identity,
+    ),
+    Difference(
+        "A lower file that an ordinary user may not read (mode 0200) is changed",
+        "it is read with the credentials of who mounted",
+        "EACCES",
+        "it cannot be copied up",
+    ),
+    Difference(
+        "Owners and groups that an ordinary user may not give",
+        "shows the user's own ids when it mounts the upper",
+        "are shown by the view only",
+        "they are kept in an attribute that only the view reads",
+    ),
+    Difference(
+        "Paths in the view longer than 4095 bytes, reached step by step",
+        "work",
+        "ENAMETOOLONG",
+        "the view names objects by their path",
+    ),
+    Difference(
+        "chmod and the like of a lower file or directory that has no name any more, through a descriptor",
+        "fails as well (ENOTDIR for a directory)",
+        "EROFS, counted as refused",
+        "it must not reach the lower, and there is no name to copy it up to",
+    ),
+    Difference(
+        "Extended attributes of which only the size is asked",
+        "listxattr(2) counts the private ones in",
+        "counts those that are shown",
+        "the size is that of the list",
+    ),
+    Difference(
+        "mount(2) and the mount API, pivot_root(2), new mount and user namespaces, open_by_handle_at(2), quotactl(2), "
+        "swapon(2), acct(2)",
+        "as everywhere",
+        "EPERM, counted as refused",
+        "they would change what paths mean, or cannot be followed",
+    ),
+    Difference(
+        "io_uring, clone3(2), file_getattr(2), file_setattr(2), uselib(2), calls newer than Linux 6.17",
+        "as everywhere",
+        "ENOSYS",
+        "programs fall back to calls that can be followed",
+    ),
+    Difference(
+        "name_to_handle_at(2), Landlock rule sets",
+        "as everywhere",
+        "EOPNOTSUPP",
+        "a handle or a rule would name the real file",
+    ),
+    Difference(
+        "Set-user-id and set-group-id programs, file capabilities",
+        "as everywhere",
+        "without effect unless ptoverlay runs as root",
+        "the kernel gives no privileges to a program that an ordinary user traces",
+    ),
+    Difference(
+        "sendmmsg(2) to sockets with a path",
+        "as everywhere",
+        "a short count",
+        "one message a call; programs send the rest",
+    ),
+    Difference(
+        "openat2(2) with RESOLVE_NO_XDEV",
+        "the mount point is a boundary",
+        "the view's mount point is none",
+        "a view is no mount",
+    ),
+    Difference(
+        "A signal that arrives as a call begins, with ``--trap notify``",
+        "as everywhere",
+        "EINTR, from calls like stat(2) too, if its handler was installed without SA_RESTART",
+        "seccomp_unotify(2), BUGS; ``--trap ptrace`` has no such gap",
+    ),
+    Difference(
+        "ptrace(2) within the view, by the ``ptrace`` trap",
+        "as everywhere",
+        "a debugger cannot attach",
+        "a process has one tracer",
     ),
 )
 
@@ -69,3 +205,37 @@ def known_call(step: Step, kernel: Result, view: Result) -> bool:
 def known_object(kernel: Any, view: Any) -> bool:
     """Whether what two views show under a name may differ so."""
     return any(difference.object(kernel, view) for difference in DIFFERENCES)
+
+
+# ---- the documentation
+
+_HEAD = """Differences from the kernel's overlayfs
+=======================================
+.. Printed by ``python -m support.differences`` in tests/; test_differential.py compares.
+
+The tests compare a view with the kernel's overlayfs, mounted with ``index=on,redirect_dir=on,xino=on``. These differences
+are known:
+
+.. list-table::
+   :header-rows: 1
+
+   * - What
+     - The kernel's overlayfs
+     - Here
+     - Why
+"""
+
+
+def documentation() -> str:
+    """docs/differences.rst."""
+    rows = [f"   * - {d.title}\n     - {d.kernel}\n     - {d.view}\n     - {d.why}\n" for d in DIFFERENCES]
+    suite = ["\npjdfstest\n---------\nOf the cases of this suite (``tools/pjdfstest CHECKOUT``) these pass on the "
+             "kernel's overlayfs and not in a view, or the other way round; the rest is equal.\n\n"]
+    for reason in dict.fromkeys(PJDFSTEST.values()):
+        names = [name for name, why in PJDFSTEST.items() if why == reason]
+        suite.append(f"- {', '.join(names)}: {reason}.\n")
+    return _HEAD + "".join(rows) + "".join(suite)
+
+
+if __name__ == "__main__":
+    print(documentation(), end="")

@@ -45,6 +45,11 @@ def mount_tmpfs(mount: Path) -> None:
     _mount("none", str(mount), "tmpfs", 0, "mode=0755")
 
 
+def mount_ramfs(mount: Path) -> None:
+    """A file system without extended attributes."""
+    _mount("none", str(mount), "ramfs", 0, None)
+
+
 def unmount(mount: Path) -> None:
     _check(f"umount {mount}", _libc.umount2(os.fsencode(mount), 0))
 
