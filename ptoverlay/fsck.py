@@ -21,6 +21,7 @@ from functools import partial
 from ptoverlay import private
 from ptoverlay.commit.journal import Journal
 from ptoverlay.commit.tree import Tree, join, split
+from ptoverlay.errors import Failure
 from ptoverlay.options import USERXATTR
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.ship.export import OPAQUE, WHITEOUT
@@ -34,12 +35,13 @@ _PATH_MAX = 4096
 @dataclass
 class Problem:
     """Something wrong.  path: in the layer, "" for its top, or a real path of the work directory; repair: what puts it
-    right, None when nothing can."""
+    right, None when nothing can; fatal: what the view shows there is not what was meant."""
 
     path: str
     what: str
     repair: Callable[[], None] | None = None
     repaired: bool = False
+    fatal: bool = False
 
 
 @dataclass
@@ -96,8 +98,10 @@ class Checker:
             this = self.read(path, parent)
             if this is None:
                 continue
-            for check in _CHECKS:
-                yield from check(self, this, parent)
+            for check, fatal in _CHECKS.items():
+                for problem in check(self, this, parent):
+                    problem.fatal = fatal
+                    yield problem
             if this.is_dir:
                 parents[path] = this
                 todo += [join(path, name) for name in self.tree.names(path)]
@@ -295,8 +299,12 @@ class Checker:
             yield Problem(str(Journal.path(work)), "a commit was interrupted: ptoverlay commit finishes it")
 
 
-_CHECKS = (Checker.check_redirect, Checker.check_opaque, Checker.check_whiteout, Checker.check_other_whiteout,
-           Checker.check_metacopy, Checker.check_origin, Checker.check_own, Checker.check_prefix)
+#: Each check, and whether what it finds is fatal.
+_CHECKS = {
+    Checker.check_redirect: True, Checker.check_opaque: False, Checker.check_whiteout: False,
+    Checker.check_other_whiteout: False, Checker.check_metacopy: True, Checker.check_origin: False,
+    Checker.check_own: False, Checker.check_prefix: False,
+}
 
 
 def redirect_error(redirect: str) -> str:
@@ -328,4 +336,12 @@ def check(sandbox: Sandbox, *, repair: bool) -> list[Problem]:
     return found
 
 
-__all__ = ["Problem", "check"]
+def insist_sound(sandbox: Sandbox) -> None:
+    """Failure when the view of the layer cannot be relied on, before something is made of it."""
+    for problem in check(sandbox, repair=False):
+        if problem.fatal:
+            raise Failure(str(sandbox), f"its layer is broken: {problem.path}: {problem.what}",
+                          "ptoverlay fsck tells all, and can repair some")
+
+
+__all__ = ["Problem", "check", "insist_sound"]

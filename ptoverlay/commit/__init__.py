@@ -64,6 +64,8 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
 
     force: also where the host has changed since.  Failure when nothing could be done, with everything as it was.
     """
+    from ptoverlay.fsck import insist_sound  # which uses what is in this package
+
     outcome = Outcome()
     if not os.path.isdir(sandbox.upper):
         return outcome
@@ -73,6 +75,7 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
             outcome.finished = True
         elif not dry_run and Journal.path(sandbox.work).parent.exists():
             Journal.remove(sandbox.work)  # killed before the journal was whole, or just after it had gone
+        insist_sound(sandbox)
         journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=private.prefix(
             userxattr=bool(sandbox.flags & USERXATTR)))
         with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:

@@ -73,7 +73,11 @@ def size(sandbox: Sandbox, view: View) -> int:
 
 
 def write(sandbox: Sandbox, view: View, stream: Any, options: Options, advance: Advance = lambda _: None) -> None:
-    """Writes the archive; OSError when something cannot be read or written."""
+    """Writes the archive; OSError when something cannot be read or written, Failure when the layer is broken."""
+    from ptoverlay.fsck import insist_sound  # which uses names of this module
+
+    if os.path.isdir(sandbox.upper):
+        insist_sound(sandbox)
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20) as tar:
         writer = _Writer(sandbox, view, tar, options, advance)
         if options.format == "oci":
