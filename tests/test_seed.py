@@ -403,16 +403,24 @@ def test_row33_data_only_lowers(place: Place, kernel_mount: Callable[[str], Path
 
 @pytest.mark.root_only
 def test_row31_hard_links_of_the_kernel(place: Place, kernel_mount: Callable[[str], Path]) -> None:
-    """Names that the kernel copied up together stay one file."""
+    """Names of a file that the kernel copied up by one of them stay one file, in the next run too."""
     (place.base / "lower/one").write_text("x")
-    os.link(place.base / "lower/one", place.base / "lower/two")
+    for name in ("two", "three"):
+        os.link(place.base / "lower/one", place.base / "lower" / name)
     mount = kernel_mount(_options(place, "index=on"))
     (mount / "one").write_text("changed")
-    (mount / "two").read_text()
     kernel_mount("")
     with View() as view:
         place.lay(view)
-        assert view.read(place.at("one")) == b"changed"
+        assert view.read(place.at("two")) == b"changed"
+        assert view.stat(place.at("two")).nlink == 3
+        view.write(place.at("two"), b"again")
+        assert view.read(place.at("one")) == b"again"
+    with View() as view:
+        place.lay(view)
+        assert {view.read(place.at(name)) for name in ("one", "two", "three")} == {b"again"}
+        assert len({view.stat(place.at(name)).ino for name in ("one", "two", "three")}) == 1
+        assert view.stat(place.at("three")).nlink == 3
 
 
 @pytest.mark.root_only

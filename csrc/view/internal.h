@@ -48,6 +48,7 @@ struct shared {
     uint64_t upper_ino;     /* 0: not copied up */
     unsigned left;          /* copied up: names that still only a lower has */
     unsigned removed;       /* not copied up: names that were removed */
+    char *kernel_name;      /* the copy lies in <work>/index under this name; NULL: in <work>/links */
     struct shared *next_lower, *next_upper;
 };
 
@@ -73,6 +74,7 @@ struct overlay {
     bool metacopies;        /* some file has its data elsewhere */
     bool redirected;        /* some directory merges lowers of another name */
     int links;              /* <work>/links, -1: not there */
+    int kernel_links;       /* <work>/index, -1: not there or empty */
     struct shared **by_lower, **by_upper;   /* links.c: chains */
     size_t chains, n_shared;
     dev_t dev;              /* st_dev that the whole view shows */
@@ -350,6 +352,10 @@ int metacopy_pin(struct overlay *ovl, uint32_t d);
 /* Reads what an earlier run left. */
 int links_open(struct overlay *ovl);
 void links_close(struct overlay *ovl);
+/* handle.c: the name that the kernel's overlayfs gives the copy of a lower file with several names, in <work>/index. */
+#define KERNEL_INDEX_NAME 299   /* (21 + MAX_HANDLE_SZ) bytes in hexadecimal, and a NUL */
+int kernel_index_name(const struct overlay *ovl, uint32_t d, char out[KERNEL_INDEX_NAME]);
+
 /* Before a lower file with more than one name is copied up. lower: what the lower has.  *left: the number of its names that
  * the view shows, 0 when it is to be copied as if it had one; else name (LINKS_NAME bytes) is where in ovl->links it goes. */
 #define LINKS_NAME 64

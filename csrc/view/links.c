@@ -7,6 +7,7 @@
  *
  *   <work>/links/DEV-INO            the copy.  Its attribute LEFT: how many names still only a lower has, or "=N": N names
  *                                   are shown, however many of them are links already
+ *   <work>/index/HANDLE             a copy that the kernel's overlayfs made: used where it is (handle.c)
  *   <work>/links/DEV-INO.removed    not copied up: its size, holes alone, is the number of names that were removed
  *   <work>/links/DEV-INO.pending    a symlink "N PATH": N will be that size once the upper has something at PATH
  *
@@ -121,6 +122,7 @@ static void drop(struct overlay *ovl, struct shared *shared) {
     while (*at != shared)
         at = &(*at)->next_lower;
     *at = shared->next_lower;
+    free(shared->kernel_name);
     free(shared);
     ovl->n_shared--;
 }
@@ -141,10 +143,20 @@ int links_mark(const struct overlay *ovl, int fd, unsigned left) {
     return store_left(ovl, fd, left, false);
 }
 
+/* Where the copy lies: its directory, and its name there. */
+static int copy_at(const struct overlay *ovl, const struct shared *shared, char room[LINK_NAME], const char **name) {
+    *name = shared->kernel_name ? shared->kernel_name : room;
+    if (shared->kernel_name)
+        return ovl->kernel_links;
+    link_name(shared, "", room);
+    return ovl->links;
+}
+
 static int update_left(const struct overlay *ovl, const struct shared *shared, unsigned number, bool shown) {
-    char name[LINK_NAME];
-    link_name(shared, "", name);
-    CLOSE_FD fd = openat(ovl->links, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char room[LINK_NAME];
+    const char *name;
+    int dirfd = copy_at(ovl, shared, room, &name);
+    CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 ? -errno : store_left(ovl, fd, number, shown);
 }
 
@@ -161,13 +173,20 @@ static void drop_file(const struct overlay *ovl, const struct shared *shared, co
     (void)!unlinkat(ovl->links, name, 0);   /* a file too many costs space, not truth */
 }
 
-static int load_copy(struct overlay *ovl, const char *name, struct shared *shared) {
+/* lower_links: of the lower file, for what the kernel says relative to it ("U+1", "L-1": overlay.nlink). */
+static int load_copy(struct overlay *ovl, int dirfd, const char *name, struct shared *shared, unsigned lower_links) {
     struct stat st;
-    char text[16];
-    CLOSE_FD fd = openat(ovl->links, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char text[16], relative[16];
+    CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
     ssize_t length = private_get(ovl, fd, LEFT, text, sizeof text - 1);
+    if (length <= 0 && lower_links) {
+        ssize_t size = private_get(ovl, fd, "nlink", relative, sizeof relative - 1);
+        relative[size > 0 ? size : 0] = '\0';
+        int base = relative[0] == 'U' ? (int)st.st_nlink : (int)lower_links;
+        length = snprintf(text, sizeof text, "=%d", base + (size > 1 ? atoi(relative + 1) : 0));
+    }
     text[length > 0 ? length : 0] = '\0';
     set_upper(ovl, shared, st.st_ino);
     unsigned linked = (unsigned)st.st_nlink - 1, shown = text[0] == '=' ? (unsigned)atoi(text + 1) : 0;
@@ -209,7 +228,7 @@ static int load_one(struct overlay *ovl, const char *name, bool pending) {
     if (pending)
         return load_pending(ovl, name, shared);
     if (!*suffix)
-        return load_copy(ovl, name, shared);
+        return load_copy(ovl, ovl->links, name, shared, 0);
     if (fstatat(ovl->links, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     shared->removed = (unsigned)st.st_size;
@@ -254,7 +273,27 @@ static int open_dir(struct overlay *ovl, bool make) {
     return ovl->links < 0 ? -errno : 0;
 }
 
+/* The kernel's, when there is anything in it. */
+static void open_kernel_dir(struct overlay *ovl) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/index", ovl->work_root) >= (int)sizeof path)
+        return;
+    ovl->kernel_links = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = ovl->kernel_links < 0 ? -1 : openat(ovl->kernel_links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    __attribute__((cleanup(close_stream))) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    if (!stream && fd >= 0)
+        close(fd);
+    bool found = false;
+    for (const struct dirent *entry; stream && !found && (entry = readdir(stream));)
+        found = entry->d_name[0] != '.';
+    if (!found) {
+        close_fd(&ovl->kernel_links);
+        ovl->kernel_links = -1;
+    }
+}
+
 int links_open(struct overlay *ovl) {
+    open_kernel_dir(ovl);
     int error = open_dir(ovl, false);
     if (error)
         return error == -ENOENT ? 0 : error;
@@ -294,10 +333,11 @@ int links_copied(struct overlay *ovl, const struct statx *lower, const char *nam
 
 /* All its names are in the upper: they are links of one file there, and need nothing more from us. */
 static void forget(struct overlay *ovl, struct shared *shared) {
-    char name[LINK_NAME];
-    link_name(shared, "", name);
+    char room[LINK_NAME];
+    const char *name;
+    int dirfd = copy_at(ovl, shared, room, &name);
     shared->left = 0;
-    if (unlinkat(ovl->links, name, 0) == 0)
+    if (unlinkat(dirfd, name, 0) == 0)
         drop(ovl, shared);
     else
         (void)update_left(ovl, shared, 0, false);
@@ -305,7 +345,8 @@ static void forget(struct overlay *ovl, struct shared *shared) {
 
 /* The name that a lower has becomes a link of the copy. */
 static int join(struct overlay *ovl, uint32_t d, struct shared *shared) {
-    char name[NAME_MAX + 1], link[LINK_NAME];
+    char name[NAME_MAX + 1], room[LINK_NAME];
+    const char *link;
     struct timespec times[2];
     struct stat st;
     UPPER_DIR dir = {.fd = -1};
@@ -313,14 +354,14 @@ static int join(struct overlay *ovl, uint32_t d, struct shared *shared) {
     if (error)
         return error;
     entry_name(ovl, d, name);
-    link_name(shared, "", link);
-    if (fstatat(ovl->links, link, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    int copies = copy_at(ovl, shared, room, &link);
+    if (fstatat(copies, link, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     error = update_left(ovl, shared, (unsigned)st.st_nlink - 1 + shared->left, true);
     if (error)
         return error;
     keep_times(dir.fd, times);
-    if (linkat(ovl->links, link, dir.fd, name, 0) < 0)
+    if (linkat(copies, link, dir.fd, name, 0) < 0)
         return -errno;
     restore_times(dir.fd, times);
     shared->left -= shared->left > 0;
@@ -331,14 +372,38 @@ static int join(struct overlay *ovl, uint32_t d, struct shared *shared) {
     return 0;
 }
 
+/* The copy that the kernel has of a lower file, if it has one. */
+static int adopt(struct overlay *ovl, uint32_t d, const struct statx *lower) {
+    char name[KERNEL_INDEX_NAME];
+    struct stat st;
+    int error = kernel_index_name(ovl, d, name);
+    if (error == -EOPNOTSUPP || error == -EOVERFLOW)
+        return 0;   /* then the kernel has none either */
+    if (error || fstatat(ovl->kernel_links, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return error ? error : errno == ENOENT ? 0 : -errno;
+    if ((st.st_mode & S_IFMT) != (lower->stx_mode & S_IFMT))
+        return 0;   /* a whiteout: all its names were removed */
+    struct shared *shared = obtain(ovl, lower->stx_ino, makedev(lower->stx_dev_major, lower->stx_dev_minor));
+    char *copy = shared ? strdup(name) : NULL;
+    if (!copy)
+        return -ENOMEM;
+    free(shared->kernel_name);
+    shared->kernel_name = copy;
+    return load_copy(ovl, ovl->kernel_links, name, shared, lower->stx_nlink);
+}
+
 int links_join(struct overlay *ovl, uint32_t d) {
     struct statx lower;
     int error = lower_statx(ovl, d, &lower);
     if (error)
         return error;
     struct shared *shared = links_find(ovl, &lower);
-    if (!shared || !shared->upper_ino)
-        return 0;
+    if (!shared && ovl->kernel_links >= 0) {
+        error = adopt(ovl, d, &lower);
+        shared = links_find(ovl, &lower);
+    }
+    if (error || !shared || !shared->upper_ino)
+        return error;
     error = copy_up_dir(ovl, at(ovl, d)->parent);
     if (!error)
         error = join(ovl, d, shared);
@@ -405,10 +470,12 @@ void links_removed(struct overlay *ovl, const struct statx *stx, bool upper) {
 
 void links_close(struct overlay *ovl) {
     close_fd(&ovl->links);
+    close_fd(&ovl->kernel_links);
     for (size_t i = 0; i < ovl->chains; i++)
         while (ovl->by_lower[i]) {
             struct shared *shared = ovl->by_lower[i];
             ovl->by_lower[i] = shared->next_lower;
+            free(shared->kernel_name);
             free(shared);
         }
     free(ovl->by_lower);

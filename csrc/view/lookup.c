@@ -519,7 +519,8 @@ int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uin
     } else {
         error = check_upper(ovl, child);
     }
-    if (!error && ovl->n_shared && (at(ovl, child)->flags & D_LINKED) && at(ovl, child)->upper == KIND_NONE)
+    bool copies = ovl->n_shared || ovl->kernel_links >= 0;
+    if (!error && copies && (at(ovl, child)->flags & D_LINKED) && at(ovl, child)->upper == KIND_NONE)
         error = links_join(ovl, child);
     if (error) {
         if (made && at(ovl, child)->upper == KIND_NONE)

@@ -434,7 +434,7 @@ int pto_view_add_overlay(pto_view *view, const struct pto_overlay *spec, char *m
         message[0] = '\0';
     ovl->view = view;
     ovl->flags = spec->flags;
-    ovl->work = ovl->links = ovl->locks[0] = ovl->locks[1] = -1;
+    ovl->work = ovl->links = ovl->kernel_links = ovl->locks[0] = ovl->locks[1] = -1;
     int error = overlay_open(ovl, spec, message, size);
     if (error) {
         ovl->flags &= ~(unsigned)PTO_VOLATILE;   /* the mark, if there is one, is another run's */

@@ -127,6 +127,8 @@ WRAP(int, lstat, (const char *path, struct stat *st), (path, st))
 WRAP(int, fstatat, (int fd, const char *path, struct stat *st, int flags), (fd, path, st, flags))
 WRAP(int, statx, (int fd, const char *path, int flags, unsigned mask, struct statx *stx), (fd, path, flags, mask, stx))
 WRAP(int, fstatfs, (int fd, struct statfs *out), (fd, out))
+WRAP(int, name_to_handle_at, (int fd, const char *path, struct file_handle *handle, int *mount, int flags),
+     (fd, path, handle, mount, flags))
 WRAP(int, statfs, (const char *path, struct statfs *out), (path, out))
 WRAP(int, fsync, (int fd), (fd))
 WRAP(int, truncate, (const char *path, off_t size), (path, size))
