@@ -112,37 +112,45 @@ def tree(top: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def scene(area: Path, name: str) -> Sandbox:
-    """The layer of a scene."""
+def scene(area: Path, name: str, *, layered: bool = False) -> Sandbox:
+    """The layer of a scene; layered: with a lower between it and the other one."""
     sandbox = lay_out(area)
+    if layered:
+        top = area / "top"
+        (top / "e").mkdir(parents=True)
+        (top / "a").write_text("old a\n")
+        (top / "e/top").write_text("old top\n")
+        sandbox.metadata.lowers.insert(0, str(top))
     with sandbox.view(writable=True) as view:
         SCENES[name](view, sandbox.mount)
     return sandbox
 
 
+@pytest.mark.parametrize("layered", [False, True])
 @pytest.mark.parametrize("name", SCENES)
-def test_killed_anywhere_the_next_commit_finishes(area: Path, name: str) -> None:
+def test_killed_anywhere_the_next_commit_finishes(area: Path, name: str, layered: bool) -> None:
     """Every point of a commit at which something is about to change."""
-    sandbox = scene(area, name)
-    old = tree(area / "lower")
+    sandbox = scene(area, name, layered=layered)
+    lower = Path(sandbox.lowers[0])
+    old = tree(lower)
     assert not commit(sandbox).refused
-    new = tree(area / "lower")
+    new = tree(lower)
     assert new != old
     contents = {entry[1] for entry in (*old.values(), *new.values())}
     points = 0
     for n in itertools.count(1):
         for path in area.iterdir():
             remove_tree(str(path))
-        sandbox = scene(area, name)
+        sandbox = scene(area, name, layered=layered)
         if not killed_at(n, lambda: commit(sandbox)):  # noqa: B023 (it runs at once)
             break
         points += 1
-        found = tree(area / "lower")
+        found = tree(lower)
         strange = [path for path, entry in found.items() if entry[1] not in contents]
         assert not strange, f"at point {n}: half-written {strange}"
         outcome = commit(sandbox)
         assert not outcome.refused, f"at point {n}: {outcome.refused}"
-        assert tree(area / "lower") == new, f"at point {n}"
+        assert tree(lower) == new, f"at point {n}"
         assert os.listdir(area / "upper") == [], f"at point {n}"
         assert not Journal.path(sandbox.work).parent.exists()
     assert points > 20
