@@ -130,6 +130,42 @@ def layers(below: list[tuple[str, str]]) -> Iterator[tuple[Sandbox, Path]]:
         remove_tree(str(area))
 
 
+def of_view(view: View, top: str) -> dict[str, tuple[object, ...]]:
+    """What a view shows: mode, and contents or target."""
+    found: dict[str, tuple[object, ...]] = {}
+    todo = [top]
+    while todo:
+        here = todo.pop()
+        for name in view.list(here):
+            path = f"{here}/{name}"
+            status = view.stat(path)
+            content = view.read(path) if status.is_file else view.readlink(path) if status.is_link else ""
+            found[path.removeprefix(f"{top}/")] = oct(status.mode), content
+            todo += [path] if status.is_dir else []
+    return found
+
+
+def of_directory(top: Path) -> dict[str, tuple[object, ...]]:
+    """The same of a plain directory."""
+    with View() as view:
+        view.lay([top], None, None, top)
+        return of_view(view, str(top))
+
+
+def make_plain(view: View, top: str, target: Path) -> None:
+    """A plain copy of what a view shows."""
+    for path, (mode, content) in sorted(of_view(view, top).items()):
+        place = target / path
+        if isinstance(content, bytes):
+            place.write_bytes(content)
+            place.chmod(int(str(mode), 8) & 0o7777)
+        elif content:
+            place.symlink_to(str(content))
+        else:
+            place.mkdir()
+            place.chmod(int(str(mode), 8) & 0o7777)
+
+
 def shown(top: Path) -> dict[str, tuple[object, ...]]:
     """The tree without the attributes of the file system itself."""
     return {path: entry[:3] for path, entry in tree(top).items()}
@@ -173,15 +209,36 @@ def test_random_choices(below: list[tuple[str, str]], operations: list[tuple[str
             chosen = data.draw(st.lists(st.sampled_from(paths), min_size=1, max_size=3, unique=True))
             assert not commit(sandbox, chosen).refused
             with sandbox.view() as view:
-                found = {}
-                todo = [sandbox.mount]
-                while todo:
-                    here = todo.pop()
-                    for name in view.list(here):
-                        path = f"{here}/{name}"
-                        status = view.stat(path)
-                        found[path.removeprefix(f"{sandbox.mount}/")] = oct(status.mode)
-                        todo += [path] if status.is_dir else []
-            assert found == {path: entry[0] for path, entry in shown(area / "plain").items()}
+                assert of_view(view, sandbox.mount) == of_directory(area / "plain")
         assert not commit(sandbox).refused
         assert shown(area / "lower") == shown(area / "plain")
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a directory in memory")
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(below=LOWER, top=st.lists(OPERATIONS, max_size=8), operations=st.lists(OPERATIONS, min_size=1, max_size=12))
+def test_random_changes_to_a_layer(below: list[tuple[str, str]], top: list[tuple[str, ...]],
+                                   operations: list[tuple[str, ...]]) -> None:
+    """Over a layer that calls have made: after the commit that layer shows it, and the lower below is untouched."""
+    with layers(below) as (sandbox, area):
+        (area / "top").mkdir()
+        (area / "top-work").mkdir()
+        lower = Sandbox(Metadata("", list(sandbox.lowers), sandbox.mount), str(area / "top"), str(area / "top-work"))
+        with lower.view(writable=True) as view:
+            for number, operation in enumerate(top):
+                do(Merged(view, area / "lower"), operation, 500 + number)
+            remove_tree(str(area / "plain"))
+            (area / "plain").mkdir()
+            make_plain(view, sandbox.mount, area / "plain")
+        sandbox.metadata.lowers.insert(0, str(area / "top"))
+        before = shown(area / "lower")
+        with sandbox.view(writable=True) as view:
+            for number, operation in enumerate(operations):
+                do(Plain(area / "plain"), operation, number)
+                do(Merged(view, area / "lower"), operation, number)
+            expected = of_view(view, sandbox.mount)
+        assert not commit(sandbox).refused
+        assert os.listdir(sandbox.upper) == []
+        assert shown(area / "lower") == before
+        with lower.view() as view:
+            assert of_view(view, sandbox.mount) == expected
