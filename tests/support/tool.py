@@ -64,7 +64,7 @@ class Terminal:
             finally:
                 os._exit(99)
 
-    def expect(self, wanted: str, timeout: float = 30) -> str:
+    def expect(self, wanted: str, timeout: float = 90) -> str:
         """Waits until the text appears after what was expected before; returns all that came up to its end."""
         deadline = time.monotonic() + timeout
         while (at := self.text.find(wanted, self._seen)) < 0:
@@ -80,7 +80,7 @@ class Terminal:
         """Types."""
         os.write(self.fd, text.encode())
 
-    def end(self, timeout: float = 30) -> int:
+    def end(self, timeout: float = 90) -> int:
         """Waits for the end: the exit status, 128 + signal."""
         deadline = time.monotonic() + timeout
         while True:
