@@ -127,6 +127,7 @@ static void open_verdict(struct worker *worker, struct caller *caller) {
 /* The finish of such a call is in time at the task's next call, or when a sweep finds it over. */
 static void hold(struct worker *worker, struct caller *caller) {
     caller->held = true;
+    caller->continued = true;
     caller->held_since = run_clock();
     callers_leave(&worker->trap->callers, caller);
     answer_continue(worker);
@@ -142,6 +143,7 @@ static void pass(struct worker *worker, struct caller *caller) {
         hold(worker, caller);
         return;
     }
+    caller->continued = true;
     caller->executes = call->nr == __NR_execve || call->nr == __NR_execveat;
     answer_done(worker, caller);
     answer_continue(worker);
@@ -202,6 +204,8 @@ void answer_request(struct worker *worker) {
         answer_value(worker, -ENOSYS);
         return;
     }
+    if (tend_notified(worker))
+        return;
     struct caller *caller = callers_enter(&trap->callers, (pid_t)request->pid);
     if (!caller)
         answer_value(worker, -ENOMEM);

@@ -20,11 +20,13 @@
 struct registers {
     struct user_regs_struct raw;
 };
+#define ARCH_CAN_RESTART true
 #elif defined(__aarch64__)
 #define ARCH_AUDIT AUDIT_ARCH_AARCH64
 struct registers {
     struct user_regs_struct raw;
 };
+#define ARCH_CAN_RESTART false
 #else
 #error "no arch_*.c for this architecture"
 #endif
@@ -41,6 +43,11 @@ long registers_result(const struct registers *regs);
 void registers_set_result(struct registers *regs, long value);
 /* Makes the tracee execute its system call instruction again, as call nr with the arguments in regs. */
 void registers_rewind(struct registers *regs, int nr);
+
+/* Can registers_restart do anything? */
+/* At a signal-delivery-stop: a call that ends with -ERESTARTSYS is made again, whatever the handler's flags say. */
+bool registers_is_interrupted(const struct registers *regs);
+int registers_restart(pid_t tid, struct registers *regs, int nr);
 
 /* True when the tracee stands where call nr, made by the instruction that ends at ip, was answered with
  * -ERESTARTSYS.  What the kernel has prepared for a restart is undone in regs; arguments are not looked at. */

@@ -62,6 +62,17 @@ void registers_rewind(struct registers *regs, int nr) {
 }
 
 /* The kernel goes back to the instruction before it stops for us. arch/arm64/kernel/signal.c, do_signal */
+/* Nothing here tells: the kernel has put the first argument back and the program counter to the instruction, and ends the
+ * call with EINTR by itself if the handler wants that (arch/arm64/kernel/signal.c, do_signal). */
+bool registers_is_interrupted(const struct registers *regs) {
+    (void)regs;
+    return false;
+}
+
+int registers_restart(pid_t tid, struct registers *regs, int nr) {
+    return registers_write(tid, regs, nr);
+}
+
 bool registers_at_interrupted(struct registers *regs, int nr, uint64_t ip) {
     if (regs->raw.pc != ip - SYSCALL_SIZE || regs->raw.regs[8] != (uint64_t)nr)
         return false;

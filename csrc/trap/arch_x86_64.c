@@ -13,7 +13,8 @@
 
 #include "arch.h"
 
-#define ERESTARTSYS 512  /* include/linux/errno.h */
+#define ERESTARTSYS 512     /* include/linux/errno.h */
+#define ERESTARTNOINTR 513
 #define SYSCALL_SIZE 2   /* bytes of the instruction `syscall` */
 
 typedef unsigned long long user_reg;
@@ -53,6 +54,15 @@ void registers_set_result(struct registers *regs, long value) {
 void registers_rewind(struct registers *regs, int nr) {
     regs->raw.rip -= SYSCALL_SIZE;
     regs->raw.rax = (user_reg)nr;
+}
+
+bool registers_is_interrupted(const struct registers *regs) {
+    return (long)regs->raw.orig_rax >= 0 && (long)regs->raw.rax == -ERESTARTSYS;
+}
+
+int registers_restart(pid_t tid, struct registers *regs, int nr) {
+    regs->raw.rax = (user_reg)-ERESTARTNOINTR;
+    return registers_write(tid, regs, nr);
 }
 
 bool registers_at_interrupted(struct registers *regs, int nr, uint64_t ip) {

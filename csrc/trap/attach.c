@@ -23,35 +23,15 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "attach.h"
 #include "borrow.h"
 #include "inject.h"
 #include "memory.h"
 #include "notify.h"
+#include "tend.h"
 
-#define OPTIONS (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)
 #define ERESTARTSYS 512         /* include/linux/errno.h */
 #define COOKIE_SIZE 16u         /* at the start of an area: tells that it is ours */
-
-enum phase {
-    PHASE_INTERRUPT,    /* until the first stop */
-    PHASE_MAP_ENTRY,    /* the mmap for us */
-    PHASE_MAP_EXIT,
-    PHASE_ENTRY,        /* the call */
-    PHASE_EXIT,
-    PHASE_OVER,
-};
-
-struct attachment {
-    struct worker *worker;
-    struct caller *caller;
-    pid_t tid;
-    uint64_t ip;                /* behind the system call instruction */
-    enum phase phase;
-    struct registers regs;      /* as the tracee made the call */
-    uint64_t signal_mask;       /* its own */
-    uint64_t area;              /* scratch memory of the tracee's, claimed for this call; 0: none */
-    long error;                 /* why the call cannot be made */
-};
 
 /* ---- areas ---- */
 
@@ -108,7 +88,7 @@ static void abandon(struct attachment *at, long error) {
 }
 
 /* The tracee is sent back to its system call instruction, with regs and this number. */
-static void send_to_call(struct attachment *at, struct registers *regs, int nr, enum phase next) {
+static void send_to_call(struct attachment *at, struct registers *regs, int nr, enum attach_phase next) {
     registers_rewind(regs, nr);
     if (registers_write(at->tid, regs, -1) == 0)
         at->phase = next;
@@ -225,7 +205,7 @@ static bool is_stopping_signal(int signal) {
     return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-static void at_stop(struct attachment *at, pid_t tid, int status) {
+void attach_stop(struct attachment *at, pid_t tid, int status) {
     int event = status >> 16, signal = WSTOPSIG(status);
     bool group_stop = event == PTRACE_EVENT_STOP && is_stopping_signal(signal);
     int deliver = 0;
@@ -256,7 +236,7 @@ static bool follow_tracee(struct attachment *at) {
             notify_reaped(at->worker->trap, tid, status);
         if (tid < 0 || !WIFSTOPPED(status))
             return false;
-        at_stop(at, tid, status);
+        attach_stop(at, tid, status);
     }
     return true;
 }
@@ -287,12 +267,27 @@ static void refuse(struct worker *worker, struct caller *caller, long error) {
 }
 
 static bool seize(struct notify_trap *trap, pid_t tid) {
-    if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)OPTIONS) < 0)
+    if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)ATTACH_OPTIONS) < 0)
         return false;
     if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0)
         return true;
     bury(trap);
     return false;
+}
+
+void attach_begin(struct attachment *at) {
+    at->caller->continued = true;
+    __atomic_store_n(&at->caller->attached, true, __ATOMIC_SEQ_CST);
+    answer_value(at->worker, -ERESTARTSYS);
+}
+
+void attach_end(struct attachment *at) {
+    struct call *call = &at->caller->call;
+    if (call->finish)
+        (void)call_finish(call, at->error);
+    if (at->error)
+        call->value = at->error;
+    answer_done(at->worker, at->caller);
 }
 
 void attach_run(struct worker *worker, struct caller *caller) {
@@ -305,7 +300,7 @@ void attach_run(struct worker *worker, struct caller *caller) {
     };
     int err = answer_awaited(worker);
     if (err == 0 && !seize(worker->trap, at.tid)) {
-        if (borrow_run(worker, caller))
+        if (tend_call(&at) || borrow_run(worker, caller))
             return;
         err = -EPERM;
     }
@@ -313,16 +308,10 @@ void attach_run(struct worker *worker, struct caller *caller) {
         refuse(worker, caller, err);
         return;
     }
-    __atomic_store_n(&caller->attached, true, __ATOMIC_SEQ_CST);
     crew_relieve(&worker->trap->crew);
-    answer_value(worker, -ERESTARTSYS);
+    attach_begin(&at);
     bool alive = follow_tracee(&at);
-    struct call *call = &caller->call;
-    if (call->finish)
-        (void)call_finish(call, at.error);
-    if (at.error)
-        call->value = at.error;
-    answer_done(worker, caller);
+    attach_end(&at);
     if (alive && ptrace(PTRACE_DETACH, at.tid, NULL, NULL) < 0)
         bury(worker->trap);
 }

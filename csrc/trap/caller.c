@@ -143,6 +143,7 @@ struct caller *callers_enter(struct callers *callers, pid_t tid) {
         caller = add(callers, tid);
     if (caller && !caller->attached) {
         caller->busy = true;
+        caller->continued = false;
         end_held(callers, caller, 0);
         if (caller->executes)
             task_exec(&caller->task);
@@ -182,6 +183,16 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
         link_caller(callers, caller);
     }
     pthread_mutex_unlock(&callers->lock);
+}
+
+bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]) {
+    pthread_mutex_lock(&callers->lock);
+    const struct caller *caller = find(callers, tid);
+    bool same = caller && caller->continued && caller->call.nr == nr;
+    for (unsigned i = 0; same && i < 6; i++)
+        same = caller->call.arg[i] == arg[i];
+    pthread_mutex_unlock(&callers->lock);
+    return same;
 }
 
 /* ---- sweeps ---- */

@@ -25,6 +25,7 @@ struct caller {
     int slot;                 /* in the roster, -1: none */
     bool busy;                /* a worker has it */
     bool attached;            /* that worker traces it: what it calls now is passed */
+    bool continued;           /* its last call went on in the kernel, where it may have waited */
     bool executes;            /* an execve was passed: its next call is perhaps another program's */
     bool held;                /* a passed call waits for its finish (call.any_time) … */
     uint64_t held_since;      /* … since then, ns */
@@ -60,6 +61,9 @@ struct caller *callers_enter(struct callers *callers, pid_t tid);
 void callers_leave(struct callers *callers, struct caller *caller);
 /* The thread executed: tid is its id from now on. */
 void callers_executed(struct callers *callers, struct caller *caller, pid_t tid);
+
+/* Is this call, which a signal has interrupted, perhaps one that was answered and went on in the kernel? */
+bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]);
 
 /* Ends what is due: entries of dead threads, calls that were held long enough. */
 void callers_sweep(struct callers *callers);

@@ -205,6 +205,21 @@ static void do_nothing(int signal) {
     (void)signal;
 }
 
+static int wake_signal;
+
+static void handle_wake_signal(void) {
+    struct sigaction wake = {.sa_handler = do_nothing};
+    if (sigaction(WAKE_SIGNAL, &wake, NULL) == 0)
+        wake_signal = WAKE_SIGNAL;
+}
+
+/* It stays: several runs may use it at a time. */
+int crew_wake_signal(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, handle_wake_signal);
+    return wake_signal;
+}
+
 static struct timespec from_now(long nanoseconds) {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
@@ -216,17 +231,15 @@ static struct timespec from_now(long nanoseconds) {
 
 /* Joins it; one that still waits after a while is woken, as often as it takes. */
 static void join(struct worker *worker) {
-    struct sigaction wake = {.sa_handler = do_nothing}, before;
     struct timespec until = from_now(PATIENCE_NS);
     if (pthread_timedjoin_np(worker->thread, NULL, &until) == 0)
         return;
-    if (sigaction(WAKE_SIGNAL, &wake, &before) < 0)
+    if (!crew_wake_signal())
         return;
     do {
         pthread_kill(worker->thread, WAKE_SIGNAL);
         until = from_now(PATIENCE_NS);
     } while (pthread_timedjoin_np(worker->thread, NULL, &until) != 0);
-    (void)sigaction(WAKE_SIGNAL, &before, NULL);
 }
 
 void crew_stop(struct crew *crew) {

@@ -41,6 +41,8 @@ struct crew {
 int crew_start(struct crew *crew, struct notify_trap *trap);
 /* When no notification can come any more. */
 void crew_stop(struct crew *crew);
+/* A signal that does nothing but end the wait of a thread of ours that does not block it.  0: none can be had. */
+int crew_wake_signal(void);
 /* The calling worker may be busy for long: somebody else is to wait for notifications. */
 void crew_relieve(struct crew *crew);
 /* To be called now and then: *seen is the caller's memory.  Relieves workers that have made no progress since.

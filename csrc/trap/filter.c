@@ -26,7 +26,7 @@
 #define ARG_LOW(arg) ((uint32_t)(offsetof(struct seccomp_data, args) + (arg) * sizeof(uint64_t)))
 #define ARG_HIGH(arg) (ARG_LOW(arg) + (uint32_t)sizeof(uint32_t))
 
-enum leaf_kind { LEAF_ALLOW, LEAF_TRAP, LEAF_ERRNO, LEAF_TRAP_IF_SET, LEAF_TRAP_IF_IN };
+enum leaf_kind { LEAF_ALLOW, LEAF_TRAP, LEAF_ERRNO, LEAF_TRAP_IF_SET, LEAF_TRAP_IF_IN, LEAF_TRAP_IF_IN_OR_0 };
 
 /* How one call number is treated. */
 struct leaf {
@@ -103,6 +103,10 @@ static void emit_leaf(struct builder *b, const struct leaf *leaf) {
     case LEAF_TRAP_IF_IN:
         emit_trap_if_in(b, leaf);
         break;
+    case LEAF_TRAP_IF_IN_OR_0:
+        emit_trap_if_in(b, leaf);
+        emit_trap_if(b, BPF_JEQ, 0);
+        break;
     case LEAF_ALLOW:
         break;
     }
@@ -162,7 +166,9 @@ static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_e
     for (size_t i = 0; i < n_extras; i++) {
         if (extras[i].nr != nr)
             continue;
-        if (leaf.kind == LEAF_ALLOW)
+        if (leaf.kind == LEAF_ALLOW && extras[i].values)
+            leaf = (struct leaf){.kind = LEAF_TRAP_IF_IN_OR_0, .arg = extras[i].arg, .values = extras[i].values};
+        else if (leaf.kind == LEAF_ALLOW)
             leaf = (struct leaf){.kind = LEAF_TRAP_IF_SET, .arg = extras[i].arg, .mask = extras[i].mask};
         else if (leaf.kind == LEAF_TRAP_IF_SET && leaf.arg == extras[i].arg)
             leaf.mask |= extras[i].mask;

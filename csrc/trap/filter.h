@@ -16,11 +16,13 @@ struct filter {
     size_t length;
 };
 
-/* A call that the trap itself wants to see when (argument & mask) != 0, whether or not it is in the table. */
+/* A call that the trap itself wants to see, whether or not it is in the table: when (argument & mask) != 0, or when the
+ * argument's low 32 bits are 0 or one of values (ended by 0). */
 struct filter_extra {
     int nr;
     unsigned arg;
-    uint64_t mask;
+    uint64_t mask;              /* values NULL */
+    const uint32_t *values;
 };
 
 /* Builds the program; trap is the action for trapped calls (SECCOMP_RET_TRACE or SECCOMP_RET_USER_NOTIF).

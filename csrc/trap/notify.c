@@ -60,7 +60,7 @@ static int listen_to_cmd(struct notify_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
         return run_fail(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
-    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, NULL, 0);
+    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, tend_extras, TEND_EXTRAS);
     if (err)
         err = run_fail(trap->run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL);
     else
@@ -79,6 +79,7 @@ static int prepare(struct notify_trap *trap) {
         return run_fail(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
     trap->has_callers = true;
     trap->callers.cmd = trap->start.pid;
+    tend_init(&trap->tender, trap);
     err = guard_start(&trap->guard, trap->listener, trap->callers.roster->ids, ROSTER_SLOTS);
     if (err)
         return run_fail(trap->run, PTO_STAGE_SETUP, -err, "guard", NULL);
@@ -117,15 +118,31 @@ static void reap_cmd(struct notify_trap *trap) {
         notify_reaped(trap, pid, status);
     while (!__atomic_load_n(&trap->cmd_reaped, __ATOMIC_ACQUIRE))
         sched_yield();   /* a worker was its tracer, and has it */
+    tend_reaped(trap, trap->start.pid);
     close(trap->cmd_pidfd);
     trap->cmd_pidfd = -1;   /* poll(2) leaves it out from now on */
     if (trap->run->command->flags & PTO_KILL_ON_EXIT)
         kill_all(trap);
 }
 
+/* The same for a CMD that the tender traces. */
+static void mirror_traced_stop(struct notify_trap *trap, int signal) {
+    if (signal == trap->cmd_stop) {
+        __atomic_store_n(&trap->tender.cmd_stop, 0, __ATOMIC_RELAXED);
+        run_stop_with_cmd(trap->start.pid, signal, WEXITED | WSTOPPED);
+        signal = 0;
+    }
+    trap->cmd_stop = signal;
+}
+
 /* A CMD that has been stopped for a whole tick, by a signal of the terminal's, stops us too, once. */
 static void mirror_stop(struct notify_trap *trap) {
     siginfo_t info = {.si_pid = 0};
+    int traced = __atomic_load_n(&trap->tender.cmd_stop, __ATOMIC_RELAXED);
+    if (traced && trap->cmd_pidfd >= 0) {
+        mirror_traced_stop(trap, traced);
+        return;
+    }
     if (trap->cmd_pidfd < 0 || waitid(P_PID, (id_t)trap->start.pid, &info, WSTOPPED | WNOHANG | WNOWAIT) < 0)
         return;
     int signal = info.si_pid && info.si_code == CLD_STOPPED && info.si_status != SIGSTOP ? info.si_status : 0;
@@ -176,6 +193,7 @@ static void give_up(struct notify_trap *trap) {
 static void clear(struct notify_trap *trap) {
     if (trap->has_crew)
         crew_stop(&trap->crew);
+    tend_clear(&trap->tender);
     guard_stop(&trap->guard);
     if (trap->has_callers)
         callers_clear(&trap->callers);

@@ -13,6 +13,7 @@
 #include "guard.h"
 #include "run.h"
 #include "start.h"
+#include "tend.h"
 
 struct notify_trap {
     struct run *run;
@@ -20,6 +21,7 @@ struct notify_trap {
     struct callers callers;
     struct crew crew;
     struct guard guard;
+    struct tender tender;
     int listener;
     int cmd_pidfd;
     bool has_callers, has_crew;   /* were made, and are to be cleared */

@@ -1,0 +1,46 @@
+/* tend.h - processes whose signal handlers would make calls fail that no worker has received yet.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_TEND_H
+#define PTOVERLAY_TEND_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "filter.h"
+
+struct attachment;
+struct notify_trap;
+struct tend_request;
+struct worker;
+
+struct tender {
+    struct notify_trap *trap;
+    pthread_mutex_t lock;
+    pthread_cond_t asked;               /* for the tender, while it has no tracee */
+    pthread_cond_t served;              /* for those who ask */
+    pthread_t thread;
+    bool made, has_thread, ending;
+    struct tend_request *requests;
+    struct tend_request *releases;      /* the tender's own: whose task is to be let go at its next stop */
+    struct attachment *attachments;     /* the tender's own: calls that are under way */
+    int cmd_stop; /* atomic: CMD, traced, has been stopped by this signal of the terminal's; 0 */
+};
+
+/* What its filter wants to see. */
+#define TEND_EXTRAS 2
+extern const struct filter_extra tend_extras[TEND_EXTRAS];
+
+void tend_init(struct tender *tender, struct notify_trap *trap);
+void tend_clear(struct tender *tender); /* when no tracee is left, or all are to be killed */
+
+/* If the notification is one of tend_extras: answers it. */
+bool tend_notified(struct worker *worker);
+/* Runs the call of a task that is tended; false: it is not, and nothing has happened. */
+bool tend_call(struct attachment *at);
+/* The run's thread has reaped the process. */
+void tend_reaped(struct notify_trap *trap, pid_t pid);
+
+#endif
