@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from support.oracle import USER, as_user
@@ -50,6 +51,13 @@ def box(lower: Path) -> Iterator[Overlay]:
 
 def told(box: Overlay) -> list[tuple[str, str]]:
     return [(str(change.kind), change.path[len(box.mount) + 1:]) for change in box.changes()]
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 # ---- run ----
@@ -107,13 +115,14 @@ def test_what_is_not_there_is_an_oserror(box: Overlay, lower: Path) -> None:
     assert box.run(["true"]).returncode == 0
 
 
-def test_a_timeout_ends_all_that_was_started(box: Overlay) -> None:
+def test_a_timeout_ends_all_that_was_started(lower: Path, trap: Literal["ptrace", "notify"]) -> None:
     start = time.monotonic()
-    with pytest.raises(subprocess.TimeoutExpired) as late:
-        box.run(["sh", "-c", "echo early; sleep 1000 & sleep 1000"], timeout=1, capture_output=True)
-    assert late.value.cmd == ["sh", "-c", "echo early; sleep 1000 & sleep 1000"]
-    assert time.monotonic() - start < LIMIT
-    assert box.run(["true"]).returncode == 0
+    with Overlay(lower, trap=trap) as box:
+        with pytest.raises(subprocess.TimeoutExpired) as late:
+            box.run(["sh", "-c", "echo early; sleep 1000 & sleep 1000"], timeout=1, capture_output=True)
+        assert late.value.cmd == ["sh", "-c", "echo early; sleep 1000 & sleep 1000"]
+        assert time.monotonic() - start < LIMIT
+        assert box.run(["true"]).returncode == 0
 
 
 def test_descriptors_are_passed_and_no_others(box: Overlay) -> None:
@@ -188,10 +197,15 @@ def test_one_command_at_a_time(box: Overlay) -> None:
     box.run(["true"], check=True)
 
 
-def test_close_ends_what_is_running(lower: Path) -> None:
-    with Overlay(lower) as box:
-        process = box.start(["sh", "-c", "while :; do echo >x; rm x; done"], cwd=lower)
+def test_close_ends_what_is_running(lower: Path, trap: Literal["ptrace", "notify"]) -> None:
+    with Overlay(lower, trap=trap) as box:
+        process = box.start(["sh", "-c", "echo $$; while :; do echo >x; rm x; done"], cwd=lower, stdout=PIPE)
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
     assert process.returncode == -signal.SIGKILL
+    end = time.monotonic() + LIMIT
+    while not has_ended(pid):
+        assert time.monotonic() < end
     assert os.listdir(lower.parent / "layers") == []
 
 
