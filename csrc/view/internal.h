@@ -276,12 +276,25 @@ int open_upper_object(const struct overlay *ovl, uint32_t d);
 /* O_PATH turned into what chmod, utimensat, setxattr accept: "/proc/self/fd/N". */
 #define FD_PATH 32
 void fd_path(int fd, char out[FD_PATH]);
-/* An upper directory that is being changed. An ordinary user's own directory without write permission is lent it for
- * that time. */
+/* loan.c: an ordinary user's own directory gets write permission for a moment. */
+struct loan {
+    struct overlay *ovl;
+    bool taken;
+    int fd;                      /* the borrower's */
+    mode_t mode;                 /* to give back */
+    char note[WORK_NAME + 8];    /* in the work directory */
+};
+/* fd: the directory; path: where in the upper it is, or will be when the loan ends. 0 when it needs none. */
+int loan_take(struct overlay *ovl, int fd, const char *path, struct loan *loan);
+void loan_end(struct loan *loan);
+/* At the start: gives back what a killed run borrowed. */
+int loans_settle(struct overlay *ovl);
+#define LOAN __attribute__((cleanup(loan_end))) struct loan
+
+/* An upper directory that is being changed. */
 struct upper_dir {
-    int fd; /* O_PATH; -1: not open */
-    bool lent;
-    mode_t mode; /* to give back */
+    int fd;                      /* O_PATH; -1: not open */
+    struct loan loan;
 };
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir);
 void upper_dir_close(struct upper_dir *dir);
@@ -306,6 +319,8 @@ enum placing {
     PLACE_EXCHANGE, /* a directory, or what replaces one: what was there is removed afterwards */
 };
 /* Moves the object from the work directory to name in dirfd, and forgets it there. */
+/* Moves name in dirfd to the work directory, from where the object's scope removes it. */
+int work_take(struct work_object *object, int dirfd, const char *name);
 int work_place(struct work_object *object, int dirfd, const char *name, enum placing placing);
 /* A copy of the entry's name, ended by a NUL. */
 void entry_name(const struct overlay *ovl, uint32_t d, char out[NAME_MAX + 1]);

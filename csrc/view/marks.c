@@ -142,12 +142,7 @@ static int take_away(struct overlay *ovl, int dirfd, const char *name, bool dire
     /* Only whiteouts are left in it: out of the view by one rename, then removed. */
     WORK_OBJECT object;
     work_object_init(ovl, &object);
-    if (renameat(dirfd, name, ovl->work, object.name) < 0) {
-        int error = -errno;
-        object.name[0] = '\0';
-        return error;
-    }
-    return 0;
+    return work_take(&object, dirfd, name);
 }
 
 /* An object gives way to a whiteout, or to nothing. */

@@ -282,7 +282,9 @@ static int open_work(struct overlay *ovl, char *message, size_t size) {
                     "%s: the upper was used with \"volatile\" and not ended cleanly: throw it away, or remove "
                     "%s/" VOLATILE_MARK,
                     ovl->layers[0].root, ovl->work_path);
-    int error = remove_children(ovl->work);
+    int error = loans_settle(ovl);
+    if (!error)
+        error = remove_children(ovl->work);
     if (error)
         return fail(message, size, error, "%s: %s", ovl->work_path, strerror(-error));
     if (!(ovl->flags & PTO_VOLATILE))

@@ -9,7 +9,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
@@ -76,19 +75,6 @@ int open_upper_object(const struct overlay *ovl, uint32_t d) {
 
 /* ---- directories ---- */
 
-/* Root needs no loan; a directory of another owner cannot be lent. */
-static void lend(const struct overlay *ovl, struct upper_dir *dir) {
-    struct stat st;
-    char path[FD_PATH];
-    if (capable(&ovl->view->own, CAP_DAC_OVERRIDE) || fstat(dir->fd, &st) < 0)
-        return;
-    if ((st.st_mode & 0300) == 0300 || st.st_uid != ovl->view->own.fsuid)
-        return;
-    fd_path(dir->fd, path);
-    dir->mode = st.st_mode & 07777;
-    dir->lent = chmod(path, dir->mode | 0700) == 0;
-}
-
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir) {
     char path[PATH_MAX];
     *dir = (struct upper_dir){.fd = -1};
@@ -99,19 +85,16 @@ int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir) {
     if (fd < 0)
         return fd;
     dir->fd = fd;
-    lend(ovl, dir);
-    return 0;
+    error = loan_take(ovl, fd, path, &dir->loan);
+    if (error)
+        upper_dir_close(dir);
+    return error;
 }
 
 void upper_dir_close(struct upper_dir *dir) {
-    char path[FD_PATH];
     if (dir->fd < 0)
         return;
-    if (dir->lent) {
-        fd_path(dir->fd, path);
-        /* Nothing more can be done when it fails: the owner keeps more rights than before. */
-        (void)!chmod(path, dir->mode);
-    }
+    loan_end(&dir->loan);
     close(dir->fd);
     dir->fd = -1;
 }
@@ -166,10 +149,55 @@ static int rename_flags(int from, const char *old, int to, const char *new, unsi
     return -errno;
 }
 
+/* Where name in an upper directory lies, relative to the upper. */
+static int path_of(const struct overlay *ovl, int dirfd, const char *name, char out[PATH_MAX]) {
+    char link[FD_PATH], real[PATH_MAX];
+    const struct layer *upper = &ovl->layers[0];
+    fd_path(dirfd, link);
+    ssize_t length = readlink(link, real, sizeof real - 1);
+    if (length < 0)
+        return -errno;
+    real[length] = '\0';
+    if (!path_below(real, (size_t)length, upper->root, upper->length))
+        return -ESTALE;
+    const char *relative = real + upper->length + (real[upper->length] == '/');
+    int made = snprintf(out, PATH_MAX, "%s%s%s", relative, *relative ? "/" : "", name);
+    return made >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* A directory that moves to another one must be writable itself: rename(2). */
+static int rename_lent(struct overlay *ovl, int from, const char *old, int to, const char *new, unsigned flags) {
+    char path[PATH_MAX];
+    CLOSE_FD moved = openat(from, old, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    CLOSE_FD other = flags & RENAME_EXCHANGE ? openat(to, new, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+    bool away = to == ovl->work;
+    int error = moved < 0 ? -errno : path_of(ovl, away ? from : to, away ? old : new, path);
+    LOAN loan = {.taken = false};
+    LOAN second = {.taken = false};
+    if (!error)
+        error = loan_take(ovl, moved, path, &loan);
+    if (!error && other >= 0)
+        error = loan_take(ovl, other, path, &second);
+    return error ? error : rename_flags(from, old, to, new, flags);
+}
+
+int work_take(struct work_object *object, int dirfd, const char *name) {
+    struct overlay *ovl = object->ovl;
+    int error = rename_flags(dirfd, name, ovl->work, object->name, 0);
+    if (error == -EACCES)
+        error = rename_lent(ovl, dirfd, name, ovl->work, object->name, 0);
+    if (error)
+        object->name[0] = '\0';
+    return error;
+}
+
 int work_place(struct work_object *object, int dirfd, const char *name, enum placing placing) {
     static const unsigned flags[] = {
         [PLACE_NEW] = RENAME_NOREPLACE, [PLACE_OVER] = 0, [PLACE_EXCHANGE] = RENAME_EXCHANGE};
-    int error = rename_flags(object->ovl->work, object->name, dirfd, name, flags[placing]);
+    struct overlay *ovl = object->ovl;
+    int error = rename_flags(ovl->work, object->name, dirfd, name, flags[placing]);
+    if (error == -EACCES)
+        error = rename_lent(ovl, ovl->work, object->name, dirfd, name, flags[placing]);
     if (!error && placing != PLACE_EXCHANGE)
         object->name[0] = '\0';
     return error;   /* after an exchange the scope removes what was there */

@@ -1,0 +1,108 @@
+/* loan.c - an ordinary user's own directory without write permission is lent it for as long as it is changed or moved.
+ *
+ * Rules: the mode to give back is noted in the work directory before it is changed, as a symlink NAME.lent to
+ * "MODE INODE PATH", so that the next start can give it back when this run ends in between; root needs no loan, and a
+ * directory of another owner cannot be lent.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define NOTE ".lent"
+
+static bool needs_loan(const struct overlay *ovl, const struct stat *st) {
+    return S_ISDIR(st->st_mode) && (st->st_mode & 0300) != 0300 && st->st_uid == ovl->view->own.fsuid &&
+           !capable(&ovl->view->own, CAP_DAC_OVERRIDE);
+}
+
+/* path: relative to the upper, where the directory is or will be; what lies elsewhere needs no note. */
+static int write_note(struct loan *loan, const struct stat *st, const char *path) {
+    char text[PATH_MAX], name[WORK_NAME];
+    int length = snprintf(text, sizeof text, "%o %llu %s", st->st_mode & 07777, (unsigned long long)st->st_ino, path);
+    loan->note[0] = '\0';
+    if (length >= (int)sizeof text)
+        return -ENAMETOOLONG;
+    work_name(loan->ovl, name);
+    snprintf(loan->note, sizeof loan->note, "%s" NOTE, name);
+    return symlinkat(text, loan->ovl->work, loan->note) < 0 ? -errno : 0;
+}
+
+int loan_take(struct overlay *ovl, int fd, const char *path, struct loan *loan) {
+    struct stat st;
+    char name[FD_PATH];
+    *loan = (struct loan){.ovl = ovl, .fd = fd};
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!needs_loan(ovl, &st))
+        return 0;
+    int error = write_note(loan, &st, path);
+    if (error)
+        return error;
+    fd_path(fd, name);
+    loan->mode = st.st_mode & 07777;
+    loan->taken = chmod(name, loan->mode | 0700) == 0;
+    if (!loan->taken) {
+        error = -errno;
+        (void)!unlinkat(ovl->work, loan->note, 0);
+    }
+    return error;
+}
+
+void loan_end(struct loan *loan) {
+    char name[FD_PATH];
+    if (!loan->taken)
+        return;
+    loan->taken = false;
+    fd_path(loan->fd, name);
+    if (chmod(name, loan->mode) == 0)   /* else the next start tries it */
+        (void)!unlinkat(loan->ovl->work, loan->note, 0);
+}
+
+static void settle(struct overlay *ovl, const char *note) {
+    char text[PATH_MAX], name[FD_PATH];
+    struct stat st;
+    unsigned mode;
+    unsigned long long ino;
+    int at = 0;
+    ssize_t length = readlinkat(ovl->work, note, text, sizeof text - 1);
+    text[length > 0 ? length : 0] = '\0';
+    if (sscanf(text, "%o %llu %n", &mode, &ino, &at) != 2 || !at)
+        return;
+    CLOSE_FD fd = open_beneath(ovl->layers[0].fd, text + at, O_PATH | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != ino || !S_ISDIR(st.st_mode))
+        return;
+    fd_path(fd, name);
+    (void)!chmod(name, mode);   /* fails only where somebody changed its owner since */
+}
+
+static void close_stream(DIR **stream) {
+    if (*stream)
+        closedir(*stream);
+}
+
+int loans_settle(struct overlay *ovl) {
+    int fd = openat(ovl->work, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    __attribute__((cleanup(close_stream))) DIR *stream = fdopendir(fd);
+    if (!stream) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    for (const struct dirent *entry; (entry = readdir(stream));) {
+        size_t length = strlen(entry->d_name);
+        if (length > strlen(NOTE) && strcmp(entry->d_name + length - strlen(NOTE), NOTE) == 0)
+            settle(ovl, entry->d_name);
+    }
+    return 0;
+}
