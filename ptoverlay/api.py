@@ -282,7 +282,9 @@ class Overlay:
         subprocess.CalledProcessError with check when it fails; OSError when it is not there; Failure as for `start`.
 
         >>> with Overlay() as box:
-        ...     box.run(["sh", "-c", "echo lost >/etc/hostname; exit 3"], stderr=subprocess.DEVNULL).returncode
+        ...     box.run("echo kept nowhere >~/file; exit 3", shell=True).returncode
+        3
+        >>> with Overlay() as box:
         ...     box.run(["no-such-command"])
         Traceback (most recent call last):
         FileNotFoundError: [Errno 2] No such file or directory: 'no-such-command'

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -63,7 +64,8 @@ def has_ended(pid: int) -> bool:
 # ---- run ----
 
 
-def test_examples_of_the_docstrings(lower: Path) -> None:
+def test_examples_of_the_docstrings(lower: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(lower.parent))
     result = doctest.testmod(api)
     assert result.attempted > 5
     assert result.failed == 0

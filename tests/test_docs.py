@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,7 +94,8 @@ def test_examples_of_the_tutorial(tool: Tool) -> None:
     check(tool, (TOP / "docs/tutorial.rst").read_text())
 
 
-def test_examples_of_the_python_page() -> None:
+def test_examples_of_the_python_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     result = doctest.testfile(str(TOP / "docs/python.rst"), module_relative=False)
     assert result.attempted > 5
     assert result.failed == 0
