@@ -93,8 +93,8 @@ int run_announce(struct run *run, pid_t cmd) {
     return 0;
 }
 
-/* The notify trap is the faster one, but a signal that comes before a worker has received the call interrupts it: EINTR,
- * from stat(2) too, where the handler was installed without SA_RESTART (seccomp_unotify(2), BUGS).  ptrace has no such gap. */
+/* The notify trap is the faster one.  But a signal that comes before a worker has received a call interrupts it, and what
+ * tend.c does about that does not reach every thread; ptrace has no such gap. */
 #define AUTO_IS_NOTIFY false
 
 static bool has_news(pid_t cmd, int news) {

@@ -169,9 +169,10 @@ DIFFERENCES = (
         "a view is no mount",
     ),
     Difference(
-        "A signal that arrives as a call begins, with ``--trap notify``",
+        "Processes with a signal handler that was installed without SA_RESTART, with ``--trap notify``",
         "as everywhere",
-        "EINTR, from calls like stat(2) too, if its handler was installed without SA_RESTART",
+        "are traced (TracerPid in proc(5)) until they execute; a debugger that wants them gets them. Once it has, and on "
+        "aarch64, a signal that arrives as a call begins makes calls like stat(2), too, fail with EINTR",
         "seccomp_unotify(2), BUGS; ``--trap ptrace`` has no such gap",
     ),
     Difference(
