@@ -284,7 +284,8 @@ static int wait_first(struct ptrace_trap *trap, struct event *event) {
     int got = wait_event(event, WNOHANG);
     if (got)
         return got;
-    run_stop_with_cmd(trap->cmd, trap->cmd_stop, WEXITED | WSTOPPED);   /* from PTRACE_LISTEN SIGCONT leads to a new stop */
+    run_stop_with_cmd(trap->cmd, trap->cmd_stop,
+                      WEXITED | WSTOPPED);   /* from PTRACE_LISTEN SIGCONT leads to a new stop */
     trap->cmd_stop = 0;
     return wait_event(event, 0);
 }
