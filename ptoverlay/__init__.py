@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from ptoverlay.changes import Change, Kind
     from ptoverlay.commit import Outcome
     from ptoverlay.errors import Failure
+    from ptoverlay.explain import Explanation
     from ptoverlay.process import Process
     from ptoverlay.ship.output import Archive
     from ptoverlay.view import Stat
 
-__all__ = ["Archive", "Change", "Failure", "Kind", "Outcome", "Overlay", "Process", "Stat"]
+__all__ = ["Archive", "Change", "Explanation", "Failure", "Kind", "Outcome", "Overlay", "Process", "Stat"]
 
-_PLACES = {"Archive": "ship.output", "Change": "changes", "Failure": "errors", "Kind": "changes", "Outcome": "commit",
-           "Overlay": "api", "Process": "process", "Stat": "view"}
+_PLACES = {"Archive": "ship.output", "Change": "changes", "Explanation": "explain", "Failure": "errors",
+           "Kind": "changes", "Outcome": "commit", "Overlay": "api", "Process": "process", "Stat": "view"}
 
 
 def __getattr__(name: str) -> object:

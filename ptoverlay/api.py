@@ -19,7 +19,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import threading
@@ -29,13 +28,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overload
 
 from ptoverlay import errors, options
-from ptoverlay.changes import Change, changes, select
+from ptoverlay.changes import Change, absolute, changes, select
 from ptoverlay.commit import Outcome, commit
 from ptoverlay.discard import discard, discard_all
 from ptoverlay.errors import Failure
+from ptoverlay.explain import Explanation, explain
 from ptoverlay.layers import Layers, default_work
 from ptoverlay.process import Command, Process, StrPath, command_line, plain, words_of
 from ptoverlay.remove import remove_tree
@@ -43,6 +43,9 @@ from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name, state_director
 from ptoverlay.ship import export
 from ptoverlay.ship.oci import write_layout
 from ptoverlay.ship.output import COMPRESSIONS, Archive, compression_of, write_archive
+
+if TYPE_CHECKING:
+    import asyncio
 
 _KILLED_PATIENCE = 5.0  # seconds until what a killed supervisor leaves has to be gone
 
@@ -307,6 +310,8 @@ class Overlay:
 
         What keeps it from running is a line on its standard error, and returncode 127, 126 or 125.
         """
+        import asyncio  # takes longer to import than all the rest
+
         self._idle()
         given: dict[str, Any] = {**popen}
         line = self.command(args, cwd=given.pop("cwd", None), shell=given.pop("shell", False))
@@ -329,12 +334,15 @@ class Overlay:
                         **popen: Unpack[Options]) -> subprocess.CompletedProcess[Any]:
         """`run` for asyncio: other tasks go on meanwhile; a task that is cancelled kills its command.
 
+        >>> import asyncio
         >>> async def main():
         ...     with Overlay() as one, Overlay() as other:
         ...         return await asyncio.gather(one.run_async(["true"]), other.run_async(["false"]))
         >>> [done.returncode for done in asyncio.run(main())]
         [0, 1]
         """
+        import asyncio
+
         _streams(popen, input, capture_output)
         process = self.start(args, text=text, encoding=encoding, errors=errors, **popen)
         talk = asyncio.create_task(asyncio.to_thread(process.communicate, input, timeout))
@@ -384,8 +392,36 @@ class Overlay:
 
     def read(self, path: StrPath) -> bytes:
         """The content of a file of the view.  OSError as open(2)."""
-        with self._opened().view() as view:
-            return view.read(os.path.abspath(path))
+        sandbox = self._opened()
+        with sandbox.view() as view:
+            return view.read(absolute(os.fspath(path), sandbox.mount))
+
+    def explain(self, path: StrPath) -> Explanation:
+        """Which layer a path of the view comes from, and why.
+
+        >>> with Overlay("/usr") as box:
+        ...     box.explain("/usr/bin/env").why
+        'lower'
+        """
+        sandbox = self._opened()
+        with _told(), sandbox.view() as view, sandbox.base() as base:
+            return explain(sandbox, view, base, absolute(os.fspath(path), sandbox.mount))
+
+    def fork(self, **arguments: Any) -> Overlay:
+        """A new overlay, not yet open, that goes on from this one at no copy: this one's upper is its topmost lower, so
+        run nothing here as long as that one is used.  arguments: of `Overlay`, without lower and mount.
+
+        >>> with Overlay() as box:
+        ...     done = box.run("echo one >/tmp/file", shell=True)
+        ...     with box.fork() as fork:
+        ...         done = fork.run("echo two >>/tmp/file", shell=True)
+        ...         fork.read("/tmp/file"), box.read("/tmp/file")
+        (b'one\\ntwo\\n', b'one\\n')
+        """
+        sandbox = self._idle()
+        if not os.path.isdir(sandbox.upper):
+            return Overlay(sandbox.lowers, mount=sandbox.mount, **arguments)
+        return Overlay([sandbox.upper, *sandbox.lowers], mount=sandbox.mount, **arguments)
 
     def commit(self, paths: Sequence[str] = (), *, force: bool = False, dry_run: bool = False) -> Outcome:
         """Applies changes to the topmost lower, all or those at `paths`, and takes them out of the layer.
