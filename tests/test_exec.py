@@ -79,6 +79,7 @@ def _tree(world: World) -> list[Node]:
     return nodes + [Node(f"scripts/{name}", mode=0o755, content=text.encode()) for name, text in scripts.items()]
 
 
+@pytest.mark.root_only
 @pytest.mark.parametrize("trap", ["none"], indirect=True)
 def test_oracle(world: World) -> None:
     """The kernel's overlayfs runs programs as a plain directory does."""

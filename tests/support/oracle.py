@@ -145,7 +145,9 @@ class _Staged(Place):
 
 
 class Plain(_Staged):
-    """A plain directory bound to the mount point."""
+    """A plain directory at the mount point: bound there, or, where nobody may mount, moved there meanwhile.
+
+    userns: bound in a user namespace, so that ids look as they do to `Kernel` there."""
 
     def __init__(self, subjects: Subjects, who: Who, mount: Path, directory: Path) -> None:
         super().__init__(subjects, who, mount)
@@ -153,6 +155,27 @@ class Plain(_Staged):
 
     def mount_options(self) -> list[str]:
         return ["--bind", str(self.directory)]
+
+    def run(
+        self,
+        command: Sequence[str | os.PathLike[str]],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str = "",
+        timeout: float = 120,
+    ) -> Done:
+        """As Place.run."""
+        if self.userns or os.geteuid() == 0:
+            return super().run(command, cwd=cwd, env=env, stdin=stdin, timeout=timeout)
+        away = self.mount.with_name("mnt-away")
+        self.mount.rename(away)
+        self.directory.rename(self.mount)
+        try:
+            return run(command, cwd=cwd or self.mount, env=env, stdin=stdin, timeout=timeout)
+        finally:
+            self.mount.rename(self.directory)
+            away.rename(self.mount)
 
 
 class Kernel(_Staged):

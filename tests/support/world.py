@@ -9,6 +9,7 @@ import difflib
 import itertools
 import os
 import shutil
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -83,8 +84,9 @@ class World:
         else:
             layers = [self.upper, self.add_lower(), self.add_lower()]
             write_split(layers, all_nodes, self.owner, self.who.prefix)
-            self._copy(self.upper, self.kernel_upper)
-            self._trusted(self.kernel_upper)
+            if os.geteuid() == 0:
+                self._copy(self.upper, self.kernel_upper)
+                self._trusted(self.kernel_upper)
         for layer in (self.upper, self.kernel_upper):
             os.utime(layer, ns=(OLD, OLD))
         self.freeze()
@@ -102,8 +104,6 @@ class World:
     @staticmethod
     def _trusted(layer: Path) -> None:
         """Gives user.overlay.* attributes the names that the kernel's overlayfs of root reads."""
-        if os.geteuid() != 0:
-            return
         for directory, names, files in os.walk(layer):
             for path in (Path(directory), *(Path(directory, n) for n in (*names, *files))):
                 for name in os.listxattr(path, follow_symlinks=False):
@@ -193,6 +193,9 @@ class World:
 
         An ordinary user's copies belong to him; that they are of others is kept in an attribute that only the
         view reads."""
+        if os.geteuid() != 0 and self._has_redirects():
+            warnings.warn("not compared: only root can have the kernel follow redirects", stacklevel=2)
+            return
         if not self.who.is_root:
             ignore = [*ignore, *KEPT]
         kernel = self.kernel_on_upper()
