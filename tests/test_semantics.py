@@ -62,9 +62,8 @@ SCENARIOS = {
     "read only": "cat file dir/a >/dev/null; ls -lR >/dev/null || :; find . -newer file >/dev/null; test -w file",
 }
 #: These the kernel does by copying where it follows no redirects: in a user namespace.
-REDIRECTING = [
-    name for name in SCENARIOS if name.startswith("rename") and re.search(r"mv (-T )?(\S+/)?dir(?=[ ;])", SCENARIOS[name])
-]
+MOVES_DIR = re.compile(r"mv (-T )?(\S+/)?dir(?=[ ;])")
+REDIRECTING = [name for name, script in SCENARIOS.items() if name.startswith("rename") and MOVES_DIR.search(script)]
 if os.geteuid() != 0:
     for redirecting in REDIRECTING:
         del SCENARIOS[redirecting]
