@@ -278,15 +278,17 @@ int open_upper_object(const struct overlay *ovl, uint32_t d);
 void fd_path(int fd, char out[FD_PATH]);
 /* loan.c: an ordinary user's own directory gets write permission for a moment. */
 struct loan {
-    struct overlay *ovl;
+    const struct overlay *ovl;
     bool taken;
     int fd;                      /* the borrower's */
     mode_t mode;                 /* to give back */
     char note[WORK_NAME + 8];    /* in the work directory */
 };
 /* fd: the directory; path: where in the upper it is, or will be when the loan ends. 0 when it needs none. */
-int loan_take(struct overlay *ovl, int fd, const char *path, struct loan *loan);
+int loan_take(const struct overlay *ovl, int fd, const char *path, struct loan *loan);
 void loan_end(struct loan *loan);
+/* Where an object of the upper lies, relative to it, by a descriptor. -ESTALE: not in the upper. */
+int path_of_fd(const struct overlay *ovl, int fd, char out[PATH_MAX]);
 /* At the start: gives back what a killed run borrowed. */
 int loans_settle(struct overlay *ovl);
 #define LOAN __attribute__((cleanup(loan_end))) struct loan

@@ -1,8 +1,8 @@
-/* loan.c - an ordinary user's own directory without write permission is lent it for as long as it is changed or moved.
+/* loan.c - an ordinary user's own object without write permission is lent it for as long as it is changed or moved.
  *
- * Rules: the mode to give back is noted in the work directory before it is changed, as a symlink NAME.lent to
- * "MODE INODE PATH", so that the next start can give it back when this run ends in between; root needs no loan, and a
- * directory of another owner cannot be lent.
+ * Rules: the mode to give back is noted in the work directory before it is changed, as a symlink INODE.lent to
+ * "MODE INODE PATH", so that the next start can give it back when this run ends in between; root needs no loan, and what
+ * belongs to another owner cannot be lent.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -20,23 +20,23 @@
 #define NOTE ".lent"
 
 static bool needs_loan(const struct overlay *ovl, const struct stat *st) {
-    return S_ISDIR(st->st_mode) && (st->st_mode & 0300) != 0300 && st->st_uid == ovl->view->own.fsuid &&
+    mode_t wanted = S_ISDIR(st->st_mode) ? 0300 : 0200;
+    return !S_ISLNK(st->st_mode) && (st->st_mode & wanted) != wanted && st->st_uid == ovl->view->own.fsuid &&
            !capable(&ovl->view->own, CAP_DAC_OVERRIDE);
 }
 
 /* path: relative to the upper, where the directory is or will be; what lies elsewhere needs no note. */
 static int write_note(struct loan *loan, const struct stat *st, const char *path) {
-    char text[PATH_MAX], name[WORK_NAME];
+    char text[PATH_MAX];
     int length = snprintf(text, sizeof text, "%o %llu %s", st->st_mode & 07777, (unsigned long long)st->st_ino, path);
     loan->note[0] = '\0';
     if (length >= (int)sizeof text)
         return -ENAMETOOLONG;
-    work_name(loan->ovl, name);
-    snprintf(loan->note, sizeof loan->note, "%s" NOTE, name);
+    snprintf(loan->note, sizeof loan->note, "%llx" NOTE, (unsigned long long)st->st_ino);
     return symlinkat(text, loan->ovl->work, loan->note) < 0 ? -errno : 0;
 }
 
-int loan_take(struct overlay *ovl, int fd, const char *path, struct loan *loan) {
+int loan_take(const struct overlay *ovl, int fd, const char *path, struct loan *loan) {
     struct stat st;
     char name[FD_PATH];
     *loan = (struct loan){.ovl = ovl, .fd = fd};
@@ -49,7 +49,7 @@ int loan_take(struct overlay *ovl, int fd, const char *path, struct loan *loan) 
         return error;
     fd_path(fd, name);
     loan->mode = st.st_mode & 07777;
-    loan->taken = chmod(name, loan->mode | 0700) == 0;
+    loan->taken = chmod(name, loan->mode | (S_ISDIR(st.st_mode) ? 0700 : 0200)) == 0;
     if (!loan->taken) {
         error = -errno;
         (void)!unlinkat(ovl->work, loan->note, 0);
@@ -78,7 +78,7 @@ static void settle(struct overlay *ovl, const char *note) {
     if (sscanf(text, "%o %llu %n", &mode, &ino, &at) != 2 || !at)
         return;
     CLOSE_FD fd = open_beneath(ovl->layers[0].fd, text + at, O_PATH | O_NOFOLLOW);
-    if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != ino || !S_ISDIR(st.st_mode))
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != ino || S_ISLNK(st.st_mode))
         return;
     fd_path(fd, name);
     (void)!chmod(name, mode);   /* fails only where somebody changed its owner since */

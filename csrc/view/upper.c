@@ -149,11 +149,10 @@ static int rename_flags(int from, const char *old, int to, const char *new, unsi
     return -errno;
 }
 
-/* Where name in an upper directory lies, relative to the upper. */
-static int path_of(const struct overlay *ovl, int dirfd, const char *name, char out[PATH_MAX]) {
+int path_of_fd(const struct overlay *ovl, int fd, char out[PATH_MAX]) {
     char link[FD_PATH], real[PATH_MAX];
     const struct layer *upper = &ovl->layers[0];
-    fd_path(dirfd, link);
+    fd_path(fd, link);
     ssize_t length = readlink(link, real, sizeof real - 1);
     if (length < 0)
         return -errno;
@@ -161,20 +160,29 @@ static int path_of(const struct overlay *ovl, int dirfd, const char *name, char 
     if (!path_below(real, (size_t)length, upper->root, upper->length))
         return -ESTALE;
     const char *relative = real + upper->length + (real[upper->length] == '/');
-    int made = snprintf(out, PATH_MAX, "%s%s%s", relative, *relative ? "/" : "", name);
-    return made >= PATH_MAX ? -ENAMETOOLONG : 0;
+    strcpy(out, *relative ? relative : ".");
+    return 0;
+}
+
+/* Of a name in an upper directory. */
+static int path_of(const struct overlay *ovl, int dirfd, const char *name, char out[PATH_MAX]) {
+    char directory[PATH_MAX];
+    int error = path_of_fd(ovl, dirfd, directory);
+    if (error)
+        return error;
+    return snprintf(out, PATH_MAX, "%s/%s", directory, name) >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
 /* A directory that moves to another one must be writable itself: rename(2). */
 static int rename_lent(struct overlay *ovl, int from, const char *old, int to, const char *new, unsigned flags) {
     char path[PATH_MAX];
-    CLOSE_FD moved = openat(from, old, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    CLOSE_FD other = flags & RENAME_EXCHANGE ? openat(to, new, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+    CLOSE_FD moved = openat(from, old, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    CLOSE_FD other = flags & RENAME_EXCHANGE ? openat(to, new, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
     bool away = to == ovl->work;
-    int error = moved < 0 ? -errno : path_of(ovl, away ? from : to, away ? old : new, path);
+    int error = moved < 0 && other < 0 ? -EACCES : path_of(ovl, away ? from : to, away ? old : new, path);
     LOAN loan = {.taken = false};
     LOAN second = {.taken = false};
-    if (!error)
+    if (!error && moved >= 0)
         error = loan_take(ovl, moved, path, &loan);
     if (!error && other >= 0)
         error = loan_take(ovl, other, path, &second);

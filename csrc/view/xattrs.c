@@ -73,8 +73,18 @@ int attribute_error(ssize_t length) {
 }
 
 /* user.* attributes need write permission, which an owner can give himself for the moment. */
-static int set_unwritable(int fd, const char *path, const char *name, const void *value, size_t size) {
+static int set_unwritable(const struct overlay *ovl, int fd, const char *path, const char *name, const void *value,
+                          size_t size) {
     struct stat st;
+    char place[PATH_MAX];
+    LOAN loan = {.taken = false};
+    if (path_of_fd(ovl, fd, place) == 0) {   /* else it is still being made, and goes away after a crash */
+        int error = loan_take(ovl, fd, place, &loan);
+        if (error)
+            return error;
+    }
+    if (loan.taken)
+        return setxattr(path, name, value, size, 0) < 0 ? -errno : 0;
     if (fstat(fd, &st) < 0 || chmod(path, (st.st_mode & 07777) | S_IWUSR) < 0)
         return -EACCES;
     int error = setxattr(path, name, value, size, 0) < 0 ? -errno : 0;
@@ -91,7 +101,7 @@ int private_set(const struct overlay *ovl, int fd, const char *name, const void 
     fd_path(fd, path);
     if (setxattr(path, full, value, size, 0) == 0)
         return 0;
-    return errno == EACCES ? set_unwritable(fd, path, full, value, size) : -errno;
+    return errno == EACCES ? set_unwritable(ovl, fd, path, full, value, size) : -errno;
 }
 
 int private_remove(const struct overlay *ovl, int fd, const char *name) {
