@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support import faults
+from support.oracle import Who
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,12 @@ def program(base: Path) -> Path:
     return faults.build(base / "crash-points")
 
 
-@pytest.mark.parametrize("options", [[], ["-u"]], ids=["trusted", "user"])
-def test_killed_at_every_call(program: Path, options: list[str]) -> None:
-    """Each scenario of faults.c ends at each of its calls, with both kinds of private attributes."""
-    faults.check(program, options, "crash")
+def test_killed_at_every_call(program: Path, who: Who) -> None:
+    """Each scenario of faults.c ends at each of its calls."""
+    faults.check(program, [], "crash", who=who)
+
+
+@pytest.mark.root_only
+def test_killed_with_user_attributes(program: Path) -> None:
+    """The same for root with user.overlay.* attributes."""
+    faults.check(program, ["-u"], "crash", "rename", "chmod", "unlink")

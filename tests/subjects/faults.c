@@ -107,6 +107,7 @@ WRAP(int, fchownat, (int fd, const char *path, uid_t uid, gid_t gid, int flags),
 WRAP(ssize_t, copy_file_range, (int in, off_t *from, int out, off_t *to, size_t size, unsigned flags),
      (in, from, out, to, size, flags))
 WRAP(ssize_t, sendfile, (int out, int in, off_t *offset, size_t size), (out, in, offset, size))
+WRAP(ssize_t, read, (int fd, void *buffer, size_t size), (fd, buffer, size))
 WRAP(ssize_t, pread, (int fd, void *buffer, size_t size, off_t at), (fd, buffer, size, at))
 WRAP(ssize_t, pwrite, (int fd, const void *buffer, size_t size, off_t at), (fd, buffer, size, at))
 WRAP(off_t, lseek, (int fd, off_t at, int whence), (fd, at, whence))
@@ -232,6 +233,7 @@ static void make_lowers(void) {
     put("lower2/dir/c", "c\n", 0644);
     put("lower2/both/d", "d\n", 0644);
     must(mkdir("lower/both", 0711), "lower/both");
+    must(mkdir("lower/shut", 0555), "lower/shut");
     must(chmod("lower/closed", 0555), "lower/closed");
     must(nftw("lower", age_one, 8, FTW_PHYS | FTW_DEPTH), "lower");
     must(nftw("lower2", age_one, 8, FTW_PHYS | FTW_DEPTH), "lower2");
@@ -508,6 +510,10 @@ static const struct scenario scenarios[] = {
     {"", "chmod dir/sub/x 640", false},
     {"", "chmod closed/in 600", false},
     {"", "chmod dir/sub 700", false},
+    {"", "rmdir shut", false},
+    {"chmod shut 511", "rmdir shut", false},
+    {"", "rename closed moved", false},
+    {"rmdir empty", "mkdir empty 555", false},
     {"", "chmod fifo 600", false},
     {"", "open big", false},
     {"", "open file", false},

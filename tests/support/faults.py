@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from .oracle import Done, run
+from .oracle import ROOT, Done, Who, as_user, run
 from .subjects import SOURCES
 
 VIEW = SOURCES.parent.parent / "csrc/view"
@@ -63,14 +63,18 @@ def complaints(done: Done) -> str:
     return "\n".join([*lines[:60], done.err[-4000:]])
 
 
-def check(program: Path, options: Sequence[str], mode: str, *scenarios: str, before: Sequence[str] = ()) -> None:
+def check(
+    program: Path, options: Sequence[str], mode: str, *scenarios: str, before: Sequence[str] = (), who: Who = ROOT
+) -> None:
     """Runs it, as many at a time as there are processors, each in a directory of its own; it has to find nothing
-    wrong.  before: words before the command."""
+    wrong.  before: words before the command; who: runs it."""
     parts = len(os.sched_getaffinity(0))
 
     def run_part(part: int) -> Done:
         with memory_directory() as directory:
-            return run([*before, program, *options, "-p", f"{part}/{parts}", mode, directory, *scenarios], timeout=900)
+            if os.geteuid() == 0:
+                os.chown(directory, who.uid, who.gid)
+            return run([*as_user(who), *before, program, *options, "-p", f"{part}/{parts}", mode, directory, *scenarios], timeout=900)
 
     with ThreadPoolExecutor(parts) as pool:
         wrong = [complaints(done) for done in pool.map(run_part, range(parts)) if done.status != 0]
