@@ -231,7 +231,7 @@ def test_signal_from_a_process_goes_on_to_the_command(run: Run, number: int) -> 
 
 
 def test_signal_that_ends_the_command_ends_us(run: Run) -> None:
-    program = run.start("--", "sh", "-c", "touch x; echo ready; exec sleep 100")
+    program = run.start("--", "sh", "-c", f"touch {run.lower}/x; echo ready; exec sleep 100")
     assert program.stdout is not None
     program.stdout.readline()
     program.terminate()
