@@ -214,8 +214,8 @@ _HEAD = """Differences from the kernel's overlayfs
 =======================================
 .. Printed by ``python -m support.differences`` in tests/; test_differential.py compares.
 
-The tests compare a view with the kernel's overlayfs, mounted with ``index=on,redirect_dir=on,xino=on``. These differences
-are known:
+The tests compare a view with the kernel's overlayfs, mounted with ``index=on,redirect_dir=on,xino=on``. These
+differences are known:
 
 .. list-table::
    :header-rows: 1
