@@ -169,16 +169,35 @@ def _marks(prefix: str, make: Make) -> list[tuple[str, str, bytes]]:
     }.get(make.kind, [])
 
 
-def _make(layer: Path, prefix: str, make: Make) -> None:
-    path = layer / make.path
+def _target(make: Make) -> str:
+    """What a redirect leads to, in the layer: a whiteout there, as a rename leaves it."""
+    value = make.value
+    return value[1:] if value.startswith("/") else os.path.join(os.path.dirname(make.path), value)
+
+
+def _check_parent(path: Path) -> None:
+    """No symlink on the way."""
     if os.path.realpath(path.parent) != str(path.parent):
         raise NotADirectoryError(path.parent)
-    if make.kind in ("opaque", "redirect") and (path.is_symlink() or not path.is_dir()):
+
+
+def _before_mark(layer: Path, prefix: str, make: Make) -> None:
+    """What a mark needs to be one that an overlay could have left."""
+    path = layer / make.path
+    if make.kind != "xattr" and (path.is_symlink() or not path.is_dir()):
         raise NotADirectoryError(path)
     if make.kind == "opaque" and f"{prefix}opaque" in os.listxattr(path):
-        raise FileExistsError(path)   # the mark of a directory with whiteouts of the second form
-    if make.kind not in ("opaque", "redirect", "xattr"):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        raise FileExistsError(path)  # the mark of a directory with whiteouts of the second form
+    if make.kind == "redirect":
+        target = layer / _target(make)
+        _check_parent(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.mknod(target, 0o020000, 0)
+
+
+def _make_object(layer: Path, make: Make) -> None:
+    path = layer / make.path
+    path.parent.mkdir(parents=True, exist_ok=True)
     if make.kind == "dir":
         path.mkdir(exist_ok=True)
         path.chmod(make.mode)
@@ -194,6 +213,14 @@ def _make(layer: Path, prefix: str, make: Make) -> None:
         os.link(layer / make.value, path, follow_symlinks=False)
     elif make.kind == "whiteout":
         os.mknod(path, 0o020000, 0)
+
+
+def _make(layer: Path, prefix: str, make: Make) -> None:
+    _check_parent(layer / make.path)
+    if make.kind in ("opaque", "redirect", "xattr"):
+        _before_mark(layer, prefix, make)
+    else:
+        _make_object(layer, make)
     for place, name, value in _marks(prefix, make):
         os.setxattr(layer / place, name, value, follow_symlinks=False)
 
@@ -238,8 +265,11 @@ def _shell(layer: str, make: Make, prefix: str) -> str:
     }
     marks = [f"setfattr -h -n {name} -v {shlex.quote(value.decode())} {shlex.quote(f'{layer}/{place}')}"
              for place, name, value in _marks(prefix, make)]
+    if make.kind == "redirect":
+        target = f"{layer}/{_target(make)}"
+        marks.insert(0, f"mkdir -p {shlex.quote(os.path.dirname(target))} && mknod {shlex.quote(target)} c 0 0")
     if make.kind not in commands:
-        return marks[0]
+        return " && ".join(marks)
     return parents + " && ".join([commands[make.kind], *marks])
 
 
