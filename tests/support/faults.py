@@ -74,8 +74,8 @@ def check(
         with memory_directory() as directory:
             if os.geteuid() == 0:
                 os.chown(directory, who.uid, who.gid)
-            command = [*as_user(who), *before, program, *options, "-p", f"{part}/{parts}", mode, directory, *scenarios]
-            return run(command, timeout=900)
+            words = [*options, "-p", f"{part}/{parts}", mode, str(directory), *scenarios]
+            return run([*as_user(who), *before, str(program), *words], timeout=900)
 
     with ThreadPoolExecutor(parts) as pool:
         wrong = [complaints(done) for done in pool.map(run_part, range(parts)) if done.status != 0]
