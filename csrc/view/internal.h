@@ -217,8 +217,6 @@ int choose_form(struct overlay *ovl);
 
 /* namei.c */
 void fill_location(struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc);
-/* The overlay and entry of a canonical view path; *ovl NULL: host. -ENOENT when it does not exist. */
-int find_entry(pto_view *view, const char *path, size_t length, struct overlay **ovl, uint32_t *d);
 
 /* inode.c */
 struct statx;
@@ -332,6 +330,8 @@ void restore_times(int dirfd, const struct timespec times[2]);
 int sync_object(const struct overlay *ovl, int fd);
 void close_fd(const int *fd);
 #define CLOSE_FD __attribute__((cleanup(close_fd))) int
+void close_stream(DIR **stream);
+#define CLOSE_STREAM __attribute__((cleanup(close_stream)))
 
 /* copy_up.c */
 #define KEEP_ALL (-1)

@@ -235,17 +235,12 @@ static int load_one(struct overlay *ovl, const char *name, bool pending) {
     return 0;
 }
 
-static void close_stream(DIR **stream) {
-    if (*stream)
-        closedir(*stream);
-}
-
 /* First all that is settled, then what was pending. */
 static int load(struct overlay *ovl, bool pending) {
     int fd = openat(ovl->links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    __attribute__((cleanup(close_stream))) DIR *stream = fdopendir(fd);
+    CLOSE_STREAM DIR *stream = fdopendir(fd);
     if (!stream) {
         int error = -errno;
         close(fd);
@@ -280,7 +275,7 @@ static void open_kernel_dir(struct overlay *ovl) {
         return;
     ovl->kernel_links = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int fd = ovl->kernel_links < 0 ? -1 : openat(ovl->kernel_links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    __attribute__((cleanup(close_stream))) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    CLOSE_STREAM DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     if (!stream && fd >= 0)
         close(fd);
     bool found = false;

@@ -84,16 +84,11 @@ static void settle(struct overlay *ovl, const char *note) {
     (void)!chmod(name, mode);   /* fails only where somebody changed its owner since */
 }
 
-static void close_stream(DIR **stream) {
-    if (*stream)
-        closedir(*stream);
-}
-
 int loans_settle(struct overlay *ovl) {
     int fd = openat(ovl->work, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    __attribute__((cleanup(close_stream))) DIR *stream = fdopendir(fd);
+    CLOSE_STREAM DIR *stream = fdopendir(fd);
     if (!stream) {
         int error = -errno;
         close(fd);

@@ -436,11 +436,6 @@ static int upper_kind(const struct overlay *ovl, int fd, const struct dirent *en
     return is_whiteout(&st) ? (int)KIND_WHITEOUT : (int)IFTODT(st.st_mode);
 }
 
-static void close_stream(DIR **stream) {
-    if (*stream)
-        closedir(*stream);
-}
-
 static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dirent *entry, bool marked) {
     const char *name = entry->d_name;
     if (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0')))
@@ -474,7 +469,7 @@ int load_upper(struct overlay *ovl, uint32_t d) {
     int fd = open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return fd;
-    __attribute__((cleanup(close_stream))) DIR *stream = fdopendir(fd);
+    CLOSE_STREAM DIR *stream = fdopendir(fd);
     if (!stream) {
         error = -errno;
         close(fd);

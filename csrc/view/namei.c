@@ -430,21 +430,3 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
     finish(&walk);
     return 0;
 }
-
-int find_entry(pto_view *view, const char *path, size_t length, struct overlay **ovl, uint32_t *d) {
-    struct location loc;
-    location_init(&loc);
-    struct walk walk;
-    walk_init(&walk, view, &loc);
-    char copy[PATH_MAX];
-    if (length >= sizeof copy)
-        return -ENAMETOOLONG;
-    memcpy(copy, path, length);
-    copy[length] = '\0';
-    int error = enter(&walk, copy);
-    if (error)
-        return error;
-    *ovl = walk.ovl;
-    *d = walk.ovl ? walk.d : 0;
-    return walk.type ? 0 : -ENOENT;
-}

@@ -220,7 +220,7 @@ static int open_to_empty(int dirfd, const char *name) {
     return fd < 0 ? -errno : fd;
 }
 
-static void close_stream(DIR **stream) {
+void close_stream(DIR **stream) {
     if (*stream)
         closedir(*stream);
 }
@@ -240,7 +240,7 @@ int remove_children(int dirfd) {
     if (fd < 0)
         return -errno;
     (void)!fchmod(fd, 0700);   /* fails only where it is not needed */
-    __attribute__((cleanup(close_stream))) DIR *stream = fdopendir(fd);
+    CLOSE_STREAM DIR *stream = fdopendir(fd);
     if (!stream) {
         int error = -errno;
         close(fd);
