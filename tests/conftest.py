@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -35,7 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Markers, and the mount namespace that all tests run in."""
+    """Markers, signals as a terminal's shell leaves them, and the mount namespace that all tests run in."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        # Ignored by what started us (nohup(1), a shell's background job), it would be ignored in all commands.
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
     config.addinivalue_line("markers", "quick: part of the fast subset")
     config.addinivalue_line("markers", "root_only: needs root")
     config.addinivalue_line("markers", "heavy: takes long; runs as root with one trap and as the user with the other")
