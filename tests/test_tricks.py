@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -98,6 +99,17 @@ def test_chroot(world: World) -> None:
     assert found["chroot dotdot"].startswith("file 0644")
     assert found["chroot write"] == "1"
     assert (world.upper / "dir/b").read_text() == "inside"
+
+
+def test_directory_above_the_mount_point_is_not_renamed(world: World) -> None:
+    """The view appears at a path, which stays: a rename above it is EBUSY and counted."""
+    world.lay_out_standard()
+    above, beside = world.mount.parent, world.mount.parent.parent / "beside"
+    rename = f"import os, sys\ntry: os.rename({str(above)!r}, {str(beside)!r})\nexcept OSError as e: sys.exit(e.errno)"
+    found = world.box("--stats").run(["/usr/bin/python3", "-c", rename], env=world.env)
+    assert found.status == errno.EBUSY, found.err
+    assert " 1 calls refused" in found.err
+    assert (world.mount.exists(), beside.exists()) == (True, False)
 
 
 def test_unreadable_program(world: World) -> None:

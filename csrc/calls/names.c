@@ -122,8 +122,11 @@ void do_rename(struct call *call) {
     if (!two_places(call, WALK_PARENT, targets))
         return;
     const struct location *from = targets[0].loc, *to = targets[1].loc;
-    if (!from->overlay && !to->overlay)
+    if (!from->overlay && !to->overlay) {
+        if (view_place_below(call->view, from) || view_place_below(call->view, to))
+            return refuse(call, EBUSY, "an overlay is mounted below the directory");
         return two_on_host(call, targets);
+    }
     /* "." and ".." are names in the directory before them; "/" is one in the root. */
     bool dots = from->last == LAST_DOT || from->last == LAST_DOTDOT || to->last == LAST_DOT || to->last == LAST_DOTDOT;
     if (from->overlay != to->overlay && !dots)

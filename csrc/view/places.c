@@ -67,6 +67,14 @@ bool place_in_dir(const pto_view *view, const char *path, size_t length) {
     return false;
 }
 
+bool view_place_below(const pto_view *view, const struct location *loc) {
+    size_t length = loc->length == 1 ? 0 : loc->length;
+    for (size_t i = 0; i < view->n_places; i++)
+        if (view->places[i].length > length && path_below(view->places[i].path, view->places[i].length, loc->path, length))
+            return true;
+    return false;
+}
+
 /* Keeps the longest paths first, and at equal length what treats a place otherwise before the overlay. */
 int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay) {
     struct place *places = realloc(view->places, (view->n_places + 1) * sizeof *places);

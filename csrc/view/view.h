@@ -183,6 +183,8 @@ bool view_dir_is_real(pto_view *view, const struct location *loc);
 
 /* True when an overlay covers all but direct places. */
 bool view_covers_all(const pto_view *view);
+/* True when an overlay or another place lies somewhere below: it would lose its path were this one renamed. */
+bool view_place_below(const pto_view *view, const struct location *loc);
 /* Where a tracee may have to write by itself: real paths of uppers, work directories and direct places. NULL after the last. */
 const char *view_writable(const pto_view *view, size_t i);
 

@@ -163,6 +163,12 @@ DIFFERENCES = (
         "one message a call; programs send the rest",
     ),
     Difference(
+        "A directory of the host, above the mount point of an overlay, is renamed",
+        "takes the mount along",
+        "EBUSY, counted as refused",
+        "the view appears at a path",
+    ),
+    Difference(
         "openat2(2) with RESOLVE_NO_XDEV",
         "the mount point is a boundary",
         "the view's mount point is none",
