@@ -70,7 +70,8 @@ bool place_in_dir(const pto_view *view, const char *path, size_t length) {
 bool view_place_below(const pto_view *view, const struct location *loc) {
     size_t length = loc->length == 1 ? 0 : loc->length;
     for (size_t i = 0; i < view->n_places; i++)
-        if (view->places[i].length > length && path_below(view->places[i].path, view->places[i].length, loc->path, length))
+        if (view->places[i].length > length &&
+            path_below(view->places[i].path, view->places[i].length, loc->path, length))
             return true;
     return false;
 }
