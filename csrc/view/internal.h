@@ -207,6 +207,9 @@ int is_opaque(const struct overlay *ovl, const struct layer *layer, const char *
 int mark_opaque(const struct overlay *ovl, int fd);
 /* Whites out a name of an upper (or the work) directory that has nothing there. */
 int make_whiteout(const struct overlay *ovl, int dirfd, const char *name);
+/* Makes one in the work directory. */
+struct work_object;
+int work_whiteout(struct overlay *ovl, struct work_object *object);
 void marks_close(const struct overlay *ovl);
 /* Takes an object of the upper away, and with `whiteout` hides the name in the same step. */
 int replace_by_whiteout(struct overlay *ovl, int dirfd, const char *name, bool directory, bool whiteout);
@@ -312,15 +315,15 @@ void work_object_drop(struct work_object *object);
 void work_object_init(struct overlay *ovl, struct work_object *object);
 /* Removes what name is, with all below it. */
 int remove_tree(int dirfd, const char *name);
-int remove_children(int dirfd);
+int remove_children(int dir);
 enum placing {
     PLACE_NEW, /* the upper has nothing there */
     PLACE_OVER, /* replaces a whiteout or a file with what is no directory */
     PLACE_EXCHANGE, /* a directory, or what replaces one: what was there is removed afterwards */
 };
-/* Moves the object from the work directory to name in dirfd, and forgets it there. */
 /* Moves name in dirfd to the work directory, from where the object's scope removes it. */
 int work_take(struct work_object *object, int dirfd, const char *name);
+/* Moves the object from the work directory to name in dirfd, and forgets it there. */
 int work_place(struct work_object *object, int dirfd, const char *name, enum placing placing);
 /* A copy of the entry's name, ended by a NUL. */
 void entry_name(const struct overlay *ovl, uint32_t d, char out[NAME_MAX + 1]);
@@ -330,8 +333,14 @@ void restore_times(int dirfd, const struct timespec times[2]);
 int sync_object(const struct overlay *ovl, int fd);
 void close_fd(const int *fd);
 #define CLOSE_FD __attribute__((cleanup(close_fd))) int
+
+/* stream.c */
+/* A stream of its own over the directory: 0 or -errno. */
+int open_stream(int dir, DIR **stream);
+/* *entry is NULL at the end.  0 or -errno. */
+int read_stream(DIR *stream, const struct dirent **entry);
 void close_stream(DIR **stream);
-#define CLOSE_STREAM __attribute__((cleanup(close_stream)))
+#define STREAM __attribute__((cleanup(close_stream))) DIR
 
 /* copy_up.c */
 #define KEEP_ALL (-1)

@@ -237,21 +237,12 @@ static int load_one(struct overlay *ovl, const char *name, bool pending) {
 
 /* First all that is settled, then what was pending. */
 static int load(struct overlay *ovl, bool pending) {
-    int fd = openat(ovl->links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    CLOSE_STREAM DIR *stream = fdopendir(fd);
-    if (!stream) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    for (const struct dirent *entry; (entry = readdir(stream));) {
-        int error = load_one(ovl, entry->d_name, pending);
-        if (error)
-            return error;
-    }
-    return 0;
+    STREAM *stream;
+    const struct dirent *entry;
+    int error = open_stream(ovl->links, &stream);
+    while (!error && !(error = read_stream(stream, &entry)) && entry)
+        error = load_one(ovl, entry->d_name, pending);
+    return error;
 }
 
 /* The directory is made when the first link needs it. */
@@ -274,12 +265,13 @@ static void open_kernel_dir(struct overlay *ovl) {
     if (snprintf(path, sizeof path, "%s/index", ovl->work_root) >= (int)sizeof path)
         return;
     ovl->kernel_links = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int fd = ovl->kernel_links < 0 ? -1 : openat(ovl->kernel_links, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    CLOSE_STREAM DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-    if (!stream && fd >= 0)
-        close(fd);
+    if (ovl->kernel_links < 0)
+        return;
+    STREAM *stream;
+    const struct dirent *entry;
     bool found = false;
-    for (const struct dirent *entry; stream && !found && (entry = readdir(stream));)
+    int error = open_stream(ovl->kernel_links, &stream);
+    while (!error && !found && !(error = read_stream(stream, &entry)) && entry)
         found = entry->d_name[0] != '.';
     if (!found) {
         close_fd(&ovl->kernel_links);

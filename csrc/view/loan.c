@@ -85,19 +85,13 @@ static void settle(struct overlay *ovl, const char *note) {
 }
 
 int loans_settle(struct overlay *ovl) {
-    int fd = openat(ovl->work, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    CLOSE_STREAM DIR *stream = fdopendir(fd);
-    if (!stream) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    for (const struct dirent *entry; (entry = readdir(stream));) {
+    STREAM *stream;
+    const struct dirent *entry;
+    int error = open_stream(ovl->work, &stream);
+    while (!error && !(error = read_stream(stream, &entry)) && entry) {
         size_t length = strlen(entry->d_name);
         if (length > strlen(NOTE) && strcmp(entry->d_name + length - strlen(NOTE), NOTE) == 0)
             settle(ovl, entry->d_name);
     }
-    return 0;
+    return error;
 }

@@ -466,31 +466,20 @@ int load_upper(struct overlay *ovl, uint32_t d) {
     int error = path_in_upper(ovl, d, path);
     if (error < 0)
         return error;
-    int fd = open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_DIRECTORY);
+    CLOSE_FD fd = open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return fd;
-    CLOSE_STREAM DIR *stream = fdopendir(fd);
-    if (!stream) {
-        error = -errno;
-        close(fd);
-        return error;
-    }
     int marked = has_marked_whiteouts(ovl, fd);
     if (marked < 0)
         return marked;
-    for (;;) {
-        errno = 0;
-        const struct dirent *entry = readdir(stream);
-        if (!entry && errno)
-            return -errno;
-        if (!entry)
-            break;
+    STREAM *stream;
+    const struct dirent *entry;
+    error = open_stream(fd, &stream);
+    while (!error && !(error = read_stream(stream, &entry)) && entry)
         error = load_entry(ovl, d, fd, entry, marked);
-        if (error)
-            return error;
-    }
-    at(ovl, d)->flags |= D_LOADED;
-    return 0;
+    if (!error)
+        at(ovl, d)->flags |= D_LOADED;
+    return error;
 }
 
 int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uint32_t *out) {

@@ -134,6 +134,14 @@ int make_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
     return error ? error : make_dot(dirfd, dotted);
 }
 
+int work_whiteout(struct overlay *ovl, struct work_object *object) {
+    work_object_init(ovl, object);
+    int error = make_whiteout(ovl, ovl->work, object->name);
+    if (error)
+        object->name[0] = '\0';
+    return error;
+}
+
 static int take_away(struct overlay *ovl, int dirfd, const char *name, bool directory) {
     if (unlinkat(dirfd, name, directory ? AT_REMOVEDIR : 0) == 0)
         return 0;
@@ -154,13 +162,8 @@ int replace_by_whiteout(struct overlay *ovl, int dirfd, const char *name, bool d
         return error ? error : take_away(ovl, dirfd, name, directory);
     }
     WORK_OBJECT object;
-    work_object_init(ovl, &object);
-    int error = make_whiteout(ovl, ovl->work, object.name);
-    if (error) {
-        object.name[0] = '\0';
-        return error;
-    }
-    return work_place(&object, dirfd, name, directory ? PLACE_EXCHANGE : PLACE_OVER);
+    int error = work_whiteout(ovl, &object);
+    return error ? error : work_place(&object, dirfd, name, directory ? PLACE_EXCHANGE : PLACE_OVER);
 }
 
 int drop_dot_whiteout(const struct overlay *ovl, int dirfd, const char *name) {

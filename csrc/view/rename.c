@@ -226,13 +226,9 @@ static int rename2(const struct move *move, unsigned flags) {
 static int rename_then_whiteout(const struct move *move) {
     struct overlay *ovl = move->ovl;
     WORK_OBJECT object;
-    work_object_init(ovl, &object);
-    int error = make_whiteout(ovl, ovl->work, object.name);
-    if (error) {
-        object.name[0] = '\0';
-        return error;
-    }
-    error = rename2(move, 0);
+    int error = work_whiteout(ovl, &object);
+    if (!error)
+        error = rename2(move, 0);
     return error ? error : work_place(&object, move->from_dir.fd, move->from_name, PLACE_NEW);
 }
 

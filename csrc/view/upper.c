@@ -220,11 +220,6 @@ static int open_to_empty(int dirfd, const char *name) {
     return fd < 0 ? -errno : fd;
 }
 
-void close_stream(DIR **stream) {
-    if (*stream)
-        closedir(*stream);
-}
-
 static int remove_entry(int dirfd, const struct dirent *entry) {
     if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
         return 0;
@@ -235,23 +230,15 @@ static int remove_entry(int dirfd, const struct dirent *entry) {
     return remove_tree(dirfd, entry->d_name);
 }
 
-int remove_children(int dirfd) {
-    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    (void)!fchmod(fd, 0700);   /* fails only where it is not needed */
-    CLOSE_STREAM DIR *stream = fdopendir(fd);
-    if (!stream) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    for (const struct dirent *entry; (entry = readdir(stream));) {
-        int error = remove_entry(dirfd, entry);
-        if (error)
-            return error;
-    }
-    return 0;
+int remove_children(int dir) {
+    STREAM *stream;
+    const struct dirent *entry;
+    int error = open_stream(dir, &stream);
+    if (!error)
+        (void)!fchmod(dirfd(stream), 0700);   /* fails only where it is not needed */
+    while (!error && !(error = read_stream(stream, &entry)) && entry)
+        error = remove_entry(dir, entry);
+    return error;
 }
 
 int remove_tree(int dirfd, const char *name) {

@@ -66,18 +66,14 @@ static bool hit(const char *name, bool memory) {
     return true;
 }
 
-#define WRAP(type, name, parameters, arguments)                                                                        \
+#define WRAP_WITH(type, name, parameters, arguments, memory, failed)                                                   \
     type __real_##name parameters;                                                                                     \
     type __wrap_##name parameters;                                                                                     \
     type __wrap_##name parameters {                                                                                    \
-        return hit(#name, false) ? (type) - 1 : __real_##name arguments;                                               \
+        return hit(#name, memory) ? (failed) : __real_##name arguments;                                                \
     }
-#define WRAP_MEMORY(type, name, parameters, arguments)                                                                 \
-    type __real_##name parameters;                                                                                     \
-    type __wrap_##name parameters;                                                                                     \
-    type __wrap_##name parameters {                                                                                    \
-        return hit(#name, true) ? (type)0 : __real_##name arguments;                                                   \
-    }
+#define WRAP(type, name, parameters, arguments) WRAP_WITH(type, name, parameters, arguments, false, (type) - 1)
+#define WRAP_MEMORY(type, name, parameters, arguments) WRAP_WITH(type, name, parameters, arguments, true, NULL)
 
 /* Two calls that file systems may lack have names of their own. */
 static const char *name_of_open(int flags) {
@@ -155,6 +151,7 @@ WRAP_MEMORY(char *, strndup, (const char *text, size_t size), (text, size))
 WRAP_MEMORY(char *, realpath, (const char *path, char *out), (path, out))
 WRAP_MEMORY(FILE *, fopen, (const char *path, const char *mode), (path, mode))
 WRAP_MEMORY(DIR *, fdopendir, (int fd), (fd))
+WRAP_WITH(struct dirent *, readdir, (DIR * stream), (stream), false, NULL)
 
 static void arm(unsigned at, int error) {
     shim.at = at;

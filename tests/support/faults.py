@@ -24,7 +24,7 @@ COMPILE = ["gcc", "-std=gnu11", "-g", "-O1", "-pthread"]
 
 def wrapped() -> list[str]:
     """The functions that the program has wrappers for."""
-    return re.findall(r"^WRAP(?:_MEMORY|_NAMED)?\([^,]*, (\w+)", (SOURCES / "faults.c").read_text(), re.MULTILINE)
+    return re.findall(r"^WRAP(?:_[A-Z]+)?\([^,]*, (\w+)", (SOURCES / "faults.c").read_text(), re.MULTILINE)
 
 
 def build(directory: Path, *flags: str) -> Path:
