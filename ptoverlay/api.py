@@ -41,7 +41,7 @@ from ptoverlay.process import Command, Process, StrPath, command_line, plain, wo
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name, state_directory
 from ptoverlay.ship import export
-from ptoverlay.ship.oci import write_layout
+from ptoverlay.ship.image import write_image
 from ptoverlay.ship.output import COMPRESSIONS, Archive, compression_of, write_archive
 
 if TYPE_CHECKING:
@@ -470,11 +470,14 @@ class Overlay:
                                  partial(export.write, self._opened(), view, options=how))
 
     def export_image(self, directory: StrPath, *, tag: str = "latest", reproducible: bool = False) -> str:
-        """Writes an image of this one layer into an OCI image layout, made if it is missing: its manifest's digest."""
+        """Writes an image into an OCI image layout, made if it is missing: its manifest's digest.
+
+        It has this layer, on top of those of the sandboxes that a named one was forked from.
+        """
         how = export.Options.of("oci", reproducible=reproducible)
-        with self._lock, _told(), self._idle().view() as view:
-            return write_layout(os.fspath(directory), tag, "gzip",
-                                partial(export.write, self._opened(), view, options=how), how.epoch)
+        with self._lock, _told():
+            below = self._named.chain()[:-1] if self._named is not None else []
+            return write_image([*below, self._idle()], os.fspath(directory), tag, "gzip", how)
 
 
 @contextmanager

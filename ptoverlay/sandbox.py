@@ -321,6 +321,11 @@ class Sandbox:
         """A path of the view, without the mount point: as diff and commit show it."""
         return path[len(self.mount.rstrip("/")) + 1:] if path != self.mount else "."
 
+    def chain(self) -> list[Sandbox]:
+        """The sandboxes that it was forked from, the first one first, and itself."""
+        below = Sandbox.open(self.metadata.parent).chain() if self.metadata.parent else []
+        return [*below, self]
+
     def forks(self) -> list[str]:
         """Names of the sandboxes that have its upper as a lower."""
         if self.directory is None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from support.oracle import ROOT, USER, Done, Kernel, Who, run
 from support.snapshot import TREE, assert_equal
-from support.tool import Tool
+from support.tool import Tool, tool_for
 from support.trees import Node
 from support.world import World
 
@@ -164,6 +164,38 @@ def test_an_image_layout(make_world: MakeWorld) -> None:
     names = ("type", "mode", "uid", "gid", "size", "content", "group", "target")
     found = world.raw_snapshot(bundle / "rootfs")
     assert_equal("umoci's tree", world.box().snapshot(), found, names, ignore=IGNORE)
+
+
+@pytest.mark.debian("umoci")
+@pytest.mark.root_only
+def test_an_image_of_a_fork(make_world: MakeWorld) -> None:
+    """It has a layer for each sandbox below, and umoci unpacks them to what the fork's commands see."""
+    world = make_world(ROOT, "ptrace")
+    world.lay_out(NODES)
+    env = {**world.env, "XDG_STATE_HOME": str(world.home / "state")}
+
+    def tool(*words: str) -> None:
+        done = run(tool_for(ROOT, *words), env=env, cwd=world.mount)
+        assert done.status == 0, done.err
+
+    lower, seen = str(world.lowers[0]), world.home / "seen"
+    seen.mkdir()
+    tool("run", "--name", "one", "-l", lower, "-m", str(world.mount), "--", "sh", "-ec", SCRIPT)
+    tool("fork", "one", "two")
+    tool("run", "--name", "two", "--", "sh", "-ec", "rm a; rm -r moved; mkdir moved; echo 2 >moved/2; ln n/1 n/3")
+    tool("fork", "two", "three")
+    tool("run", "--name", "three", "--", "sh", "-ec", f"echo a >a; mv n n-moved; chmod 700 d; cp -a . {seen}")
+    tool("export", "three", "--oci-layout", str(world.home / "layout"))
+    base = _base_image(world)
+    _append(base, world.home / "layout")
+    manifest = json.loads(run(["umoci", "stat", "--image", f"{base}:base", "--json"]).out)
+    made_by = [entry["created_by"] for entry in manifest["history"]]
+    assert [text.startswith("ptoverlay") for text in made_by[-4:]] == [False, True, True, True]
+    done = run(["umoci", "unpack", "--image", f"{base}:base", str(world.home / "bundle")])
+    assert done.status == 0, done.err
+    names = ("type", "mode", "uid", "gid", "size", "content", "group", "target")
+    found = world.raw_snapshot(world.home / "bundle/rootfs")
+    assert_equal("umoci's tree", world.raw_snapshot(seen), found, names, ignore=IGNORE)
 
 
 def _base_image(world: World) -> Path:

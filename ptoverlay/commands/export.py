@@ -4,6 +4,7 @@ The end of FILE's name says how it is compressed: .tar, .tar.gz or .tgz, .tar.zs
 
 --format oci (default): a layer of an OCI image: whiteouts are files .wh.NAME, opaque directories hold .wh..wh..opq.
 --format overlayfs: the upper as it is, for the kernel's overlayfs; tar --xattrs --xattrs-include='*' unpacks it.
+--oci-layout DIR: an image: one layer for each sandbox that NAME was forked from, its own on top.
 --reproducible: sorted as always, no time later than SOURCE_DATE_EPOCH (0 when it is not set), all owners 0:0.
 
 Exit status: 0; 125 trouble, and then FILE is as it was.
@@ -23,8 +24,8 @@ from ptoverlay.errors import Failure
 from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.ship import export
-from ptoverlay.ship.oci import write_layout
-from ptoverlay.ship.output import COMPRESSIONS, compression_of, write_archive
+from ptoverlay.ship.image import write_image
+from ptoverlay.ship.output import COMPRESSIONS, Archive, compression_of, write_archive
 from ptoverlay.terminal import write
 
 
@@ -49,16 +50,21 @@ def run(options: argparse.Namespace) -> int:
     name = options.oci_layout or ("standard output" if options.output == "-" else options.output)
     told: dict[str, object] = {"name": name, "format": how.format}
     try:
-        with box.lock(), box.view() as view, bar("export", export.size(box, view)) as advance:
-            write_tar = partial(export.write, box, view, options=how, advance=advance)
+        with box.lock():
             if options.oci_layout:
-                told["manifest"] = write_layout(options.oci_layout, options.tag, options.compress or "gzip", write_tar,
-                                                how.epoch)
+                told["manifest"] = write_image(box.chain(), options.oci_layout, options.tag,
+                                               options.compress or "gzip", how, partial(bar, "export"))
             else:
-                told.update(asdict(write_archive(options.output, options.compress or compression_of(options.output),
-                                                 write_tar)))
+                told.update(asdict(_archive(box, options, how)))
     except OSError as error:
         raise errors.from_os_error(f"{box}: export: {error.filename or name}", error) from error
     if options.json and options.output != "-":
         write(json.dumps(told, indent=1) + "\n")
     return 0
+
+
+def _archive(box: Sandbox, options: argparse.Namespace, how: export.Options) -> Archive:
+    compression = options.compress or compression_of(options.output)
+    with box.view() as view, bar("export", export.size(box, view)) as advance:
+        return write_archive(options.output, compression,
+                             partial(export.write, box, view, options=how, advance=advance))

@@ -1,6 +1,6 @@
-"""An image layout: a directory with an image of one layer, for tools that run containers (OCI image-spec).
+"""An image layout: a directory with images, for tools that run containers (OCI image-spec).
 
-The format is a few small JSON files around the layer; no library that is kept up writes it without a registry.
+The format is a few small JSON files around the layers; no library that is kept up writes it without a registry.
 
 Rules: blobs are named by their digest and never changed; index.json is replaced last, so that the layout always holds
 whole images only.
@@ -14,11 +14,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptoverlay import __version__
 from ptoverlay.errors import Failure
 from ptoverlay.sandbox import write_whole
 from ptoverlay.ship.output import Digesting, compressed, replaced
@@ -30,32 +30,46 @@ _NAME = "org.opencontainers.image.ref.name"
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 
 
-def write_layout(directory: str, tag: str, compression: str, write_tar: Callable[[Any], None],
-                 epoch: int | None) -> str:
-    """Adds an image of the one layer that `write_tar` writes to the layout, which is made if it is missing; an image of
-    the same tag is replaced.  epoch: its time, None for now.  Returns the digest of its manifest."""
+@dataclass(frozen=True)
+class Layer:
+    """A layer to be written.  write_tar: writes its archive, uncompressed, to the stream it is given; made_by: what the
+    image's history says of it."""
+
+    write_tar: Callable[[Any], None]
+    made_by: str
+
+
+def write_layout(directory: str, tag: str, compression: str, layers: Sequence[Layer], epoch: int | None) -> str:
+    """Adds an image of these layers, the lowest first, to the layout, which is made if it is missing; an image of the
+    same tag is replaced.  epoch: its time, None for now.  Returns the digest of its manifest."""
     top = Path(directory)
     index = _open(top)
     blobs = top / "blobs/sha256"
-    with replaced(blobs / "new-layer") as file:
-        outer = Digesting(file)
-        with compressed(outer, compression) as stream:
-            inner = Digesting(stream)
-            write_tar(inner)
-    (blobs / "new-layer").rename(blobs / _file(outer.digest))
-    layer = {"mediaType": _LAYER[compression], "digest": outer.digest, "size": outer.size}
+    written = [_write_layer(blobs, compression, layer) for layer in layers]
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() if epoch is None else epoch))
     machine = os.uname().machine
     config = _blob(blobs, f"{_MEDIA}config.v1+json", {
         "created": created, "architecture": _MACHINES.get(machine, machine), "os": "linux", "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [inner.digest]},
-        "history": [{"created": created, "created_by": f"ptoverlay {__version__} export"}]})
+        "rootfs": {"type": "layers", "diff_ids": [diff_id for _, diff_id in written]},
+        "history": [{"created": created, "created_by": layer.made_by} for layer in layers]})
     manifest = _blob(blobs, f"{_MEDIA}manifest.v1+json", {
-        "schemaVersion": 2, "mediaType": f"{_MEDIA}manifest.v1+json", "config": config, "layers": [layer]})
+        "schemaVersion": 2, "mediaType": f"{_MEDIA}manifest.v1+json", "config": config,
+        "layers": [descriptor for descriptor, _ in written]})
     kept = [entry for entry in index["manifests"] if entry.get("annotations", {}).get(_NAME) != tag]
     index["manifests"] = [*kept, {**manifest, "annotations": {_NAME: tag}}]
     write_whole(top / "index.json", _json(index))
     return str(manifest["digest"])
+
+
+def _write_layer(blobs: Path, compression: str, layer: Layer) -> tuple[dict[str, Any], str]:
+    """Stores the blob: its descriptor, and the digest of what it holds uncompressed."""
+    with replaced(blobs / "new-layer") as file:
+        outer = Digesting(file)
+        with compressed(outer, compression) as stream:
+            inner = Digesting(stream)
+            layer.write_tar(inner)
+    (blobs / "new-layer").rename(blobs / _file(outer.digest))
+    return {"mediaType": _LAYER[compression], "digest": outer.digest, "size": outer.size}, inner.digest
 
 
 def _open(top: Path) -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""A sandbox as an image: one layer for each sandbox that it was forked from, and its own on top.
+
+Rules: every layer is read through the view that its sandbox has: an image holds what its commands have seen.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+
+from ptoverlay import __version__
+from ptoverlay.sandbox import Sandbox
+from ptoverlay.ship import export
+from ptoverlay.ship.export import Advance
+from ptoverlay.ship.oci import Layer, write_layout
+
+_MADE_BY = f"ptoverlay {__version__} export"  # nothing of where or by whom: --reproducible
+
+Progress = Callable[[int], AbstractContextManager[Advance]]  # told the number of bytes to read
+
+
+@contextmanager
+def _silent(_total: int) -> Iterator[Advance]:
+    yield lambda _done: None
+
+
+def write_image(boxes: Sequence[Sandbox], directory: str, tag: str, compression: str, options: export.Options,
+                progress: Progress = _silent) -> str:
+    """Writes an image of these sandboxes, the lowest first (see `Sandbox.chain`), into an image layout: its manifest's
+    digest."""
+    with ExitStack() as stack:
+        views = [(box, stack.enter_context(box.view())) for box in boxes]
+        advance = stack.enter_context(progress(sum(export.size(box, view) for box, view in views)))
+        layers = [Layer(partial(export.write, box, view, options=options, advance=advance), _MADE_BY)
+                  for box, view in views]
+        return write_layout(directory, tag, compression, layers, options.epoch)
