@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from ptoverlay.commit import Outcome
     from ptoverlay.errors import Failure
     from ptoverlay.explain import Explanation
+    from ptoverlay.fsck import Problem
     from ptoverlay.process import Process
+    from ptoverlay.ship.importing import Imported
     from ptoverlay.ship.output import Archive
     from ptoverlay.view import Stat
 
-__all__ = ["Archive", "Change", "Explanation", "Failure", "Kind", "Outcome", "Overlay", "Process", "Stat"]
+__all__ = ["Archive", "Change", "Explanation", "Failure", "Imported", "Kind", "Outcome", "Overlay", "Problem",
+           "Process", "Stat"]
 
 _PLACES = {"Archive": "ship.output", "Change": "changes", "Explanation": "explain", "Failure": "errors",
-           "Kind": "changes", "Outcome": "commit", "Overlay": "api", "Process": "process", "Stat": "view"}
+           "Imported": "ship.importing", "Kind": "changes", "Outcome": "commit", "Overlay": "api", "Problem": "fsck",
+           "Process": "process", "Stat": "view"}
 
 
 def __getattr__(name: str) -> object:

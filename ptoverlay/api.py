@@ -30,7 +30,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overload
 
-from ptoverlay import errors, options
+from ptoverlay import errors, fsck, options
 from ptoverlay.changes import Change, absolute, changes, select
 from ptoverlay.commit import Outcome, commit
 from ptoverlay.discard import discard, discard_all
@@ -40,12 +40,15 @@ from ptoverlay.layers import Layers, default_work
 from ptoverlay.process import Command, Process, StrPath, command_line, plain, words_of
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name, state_directory
-from ptoverlay.ship import export
+from ptoverlay.ship import export, importing
 from ptoverlay.ship.image import write_image
 from ptoverlay.ship.output import COMPRESSIONS, Archive, compression_of, write_archive
 
 if TYPE_CHECKING:
     import asyncio
+
+    from ptoverlay.fsck import Problem
+    from ptoverlay.ship.importing import Imported
 
 _KILLED_PATIENCE = 5.0  # seconds until what a killed supervisor leaves has to be gone
 
@@ -478,6 +481,35 @@ class Overlay:
         with self._lock, _told():
             below = self._named.chain()[:-1] if self._named is not None else []
             return write_image([*below, self._idle()], os.fspath(directory), tag, "gzip", how)
+
+
+    def import_layer(self, archive: StrPath) -> Imported:
+        """Fills the layer, which must be empty, from an archive that `export` wrote, or from a layer of an image.
+
+        Failure: it is not one, or the layer is not empty; the layer is as it was.
+
+        >>> import pathlib, tempfile
+        >>> archive = pathlib.Path(tempfile.mkdtemp(), "layer.tar.zst")
+        >>> with Overlay("/usr") as one, Overlay("/usr") as other:
+        ...     done = one.run(["mkdir", "/usr/made"], check=True)
+        ...     made = one.export(archive)
+        ...     imported = other.import_layer(archive)
+        ...     [change.path for change in other.changes()]
+        ['/usr/made']
+        """
+        with self._lock, _told():
+            return importing.fill(self._idle(), os.fspath(archive))
+
+    def fsck(self, *, repair: bool = False) -> list[Problem]:
+        """What the kernel's overlayfs would refuse or misread in the layer; repair: put right what can be.
+
+        >>> with Overlay() as box:
+        ...     box.fsck()
+        []
+        """
+        with self._lock, _told():
+            sandbox = self._idle()
+            return fsck.check(sandbox, repair=repair) if os.path.isdir(sandbox.upper) else []
 
 
 @contextmanager

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 Advance = Callable[[int], None]  # told how many bytes were done
+Progress = Callable[[int], AbstractContextManager[Advance]]  # told how many bytes there are to do
 
 #: Less than this many bytes is done before a bar could be read.
 _WORTH_A_BAR = 16 << 20
+
+
+def silent(_total: int) -> AbstractContextManager[Advance]:
+    """A `Progress` that shows nothing."""
+    return nullcontext(lambda _done: None)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import pytest
 from support.oracle import USER, as_user
 
 import ptoverlay
-from ptoverlay import Failure, Kind, Overlay, api
+from ptoverlay import Failure, Kind, Overlay, api, private
 
 PIPE = subprocess.PIPE
 LIMIT = 60.0  # seconds that a command may take on a busy machine
@@ -286,6 +286,29 @@ def test_export(box: Overlay, lower: Path, tmp_path: Path) -> None:
     assert box.export_image(tmp_path / "image").startswith("sha256:")
     with pytest.raises(Failure, match="nowhere"):
         box.export(tmp_path / "nowhere/layer.tar")
+
+
+def test_import_and_fsck(box: Overlay, lower: Path, tmp_path: Path) -> None:
+    box.run("rm -r dir; mkdir dir; echo 1 >dir/new; ln dir/new link", shell=True, cwd=lower, check=True)
+    box.export(tmp_path / "layer.tar.zst")
+    with Overlay(lower, tmp_path / "upper") as other:
+        assert other.fsck() == []
+        imported = other.import_layer(tmp_path / "layer.tar.zst")
+        assert (imported.entries, imported.owners, imported.devices) == (4, 0, [])
+        assert told(other) == told(box)
+        with pytest.raises(Failure, match="there is something in it"):
+            other.import_layer(tmp_path / "layer.tar.zst")
+        os.setxattr(tmp_path / "upper/dir", f"{private.prefix(userxattr=False)}redirect", b"a/b")
+        assert [(problem.path, problem.repaired) for problem in other.fsck()] == [("dir", False)]
+        with pytest.raises(Failure, match="its layer is broken"):
+            other.commit()
+        assert [problem.repaired for problem in other.fsck(repair=True)] == [True]
+        assert other.fsck() == []
+    (tmp_path / "broken.tar").write_bytes((tmp_path / "layer.tar.zst").read_bytes()[:-20])
+    with Overlay(lower, tmp_path / "another") as other:
+        with pytest.raises(Failure, match=r"broken\.tar"):
+            other.import_layer(tmp_path / "broken.tar")
+        assert told(other) == []
 
 
 # ---- several at once ----

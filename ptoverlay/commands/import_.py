@@ -14,17 +14,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from contextlib import ExitStack
-from typing import IO
+from functools import partial
 
-from ptoverlay import errors, options, private, sandbox
-from ptoverlay.errors import Failure
+from ptoverlay import errors, options, sandbox
 from ptoverlay.progress import bar
-from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Sandbox
-from ptoverlay.ship import importing
-from ptoverlay.ship.output import decompressed
+from ptoverlay.ship.importing import fill
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,25 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     box = _make(given)
-    if len(given.words) != 1:
-        _undo(box)
-        raise errors.usage("import", "one FILE is meant")
-    name = given.words[0]
     try:
-        with ExitStack() as stack:
-            stack.enter_context(box.lock())
-            os.makedirs(box.upper, exist_ok=True)
-            source = stack.enter_context(_open(name))
-            shown = "standard input" if name == "-" else name
-            prefix = private.prefix(userxattr=bool(box.flags & options.USERXATTR))
-            advance = stack.enter_context(bar("import", os.fstat(source.fileno()).st_size))
-            stream = stack.enter_context(decompressed(source, shown))
-            outcome = importing.read(stream, shown, box.upper, prefix, advance)
-    except OSError as error:
-        _undo(box)
-        raise errors.from_os_error(f"{box}: import: {error.filename or name}", error) from error
-    except BaseException:
-        _undo(box)
+        if len(given.words) != 1:
+            raise errors.usage("import", "one FILE is meant")
+        with box.lock():
+            outcome = fill(box, given.words[0], partial(bar, "import"))
+    except BaseException as error:
+        if box.directory is not None:
+            box.remove()
+        if isinstance(error, OSError):
+            raise errors.from_os_error(f"{box}: import: {error.filename or given.words[0]}", error) from error
         raise
     for path in outcome.devices:
         errors.report(f"{path}: a device, left out: only root can make it")
@@ -63,8 +49,6 @@ def run(given: argparse.Namespace) -> int:
 def _make(given: argparse.Namespace) -> Sandbox:
     """A sandbox without anything in it."""
     if given.upper is not None and given.name is None:
-        if os.path.isdir(given.upper) and os.listdir(given.upper):
-            raise Failure(f"--upper {given.upper}", "there is something in it", "give an empty or a new directory")
         os.makedirs(given.upper, exist_ok=True)
         return Sandbox.open(given)
     if given.name is None:
@@ -76,16 +60,3 @@ def _make(given: argparse.Namespace) -> Sandbox:
     mount = os.path.realpath(given.mount if given.mount is not None else lowers[0])
     return Sandbox.create(given.name, lowers, mount, n_data=n_data,
                           flags=options.USERXATTR * (os.geteuid() != 0))
-
-
-def _open(name: str) -> IO[bytes]:
-    return sys.stdin.buffer if name == "-" else open(name, "rb")
-
-
-def _undo(box: Sandbox) -> None:
-    """The sandbox is gone again, and of a directory that was given all that is in it."""
-    if box.directory is not None:
-        box.remove()
-    elif os.path.isdir(box.upper):
-        remove_tree(box.upper)
-        os.mkdir(box.upper)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from ptoverlay import errors, private
@@ -29,17 +29,16 @@ from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
 from ptoverlay.commit.layout import Layout
 from ptoverlay.commit.placing import Placing, empty_upper
 from ptoverlay.commit.plan import Plan
-from ptoverlay.commit.staging import Advance, Stager
+from ptoverlay.commit.staging import Stager
 from ptoverlay.commit.tree import Tree, split
 from ptoverlay.errors import Failure
 from ptoverlay.options import USERXATTR
+from ptoverlay.progress import Progress, silent
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.view import View
 
 #: More files than this are synced together with all of their file system, fewer one by one.
 _SYNC_ALL = 64
-
-Progress = Callable[[int], AbstractContextManager[Advance]]  # told the number of bytes to copy
 
 
 @dataclass
@@ -58,8 +57,7 @@ def pending(work: str) -> bool:
 
 
 def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, dry_run: bool = False,
-           ask: Callable[[Change], bool] | None = None, progress: Progress = lambda _: nullcontext(lambda _: None)
-           ) -> Outcome:
+           ask: Callable[[Change], bool] | None = None, progress: Progress = silent) -> Outcome:
     """Commits the changes that `paths` name (see `changes.select`; none: all) and to which `ask` says yes.
 
     force: also where the host has changed since.  Failure when nothing could be done, with everything as it was.

@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterable
 
 from ptoverlay.commit import attributes, kernel
 from ptoverlay.commit.tree import Tree, join, split
+from ptoverlay.progress import Advance
 from ptoverlay.view import Stat, View
 
 _CHUNK = 1 << 24  # bytes moved by one copy_file_range(2)
-
-Advance = Callable[[int], None]  # told how many bytes were copied
 
 
 class Stager:

@@ -16,12 +16,13 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ptoverlay import errors, private
 from ptoverlay.errors import Failure
+from ptoverlay.progress import Advance
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.view import Entry, Stat, View
 
@@ -34,8 +35,6 @@ _TYPES = {stat.S_IFREG: tarfile.REGTYPE, stat.S_IFDIR: tarfile.DIRTYPE, stat.S_I
           stat.S_IFIFO: tarfile.FIFOTYPE, stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE}
 _XATTR = "SCHILY.xattr."
 _SECOND = 10**9
-
-Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)

@@ -7,28 +7,22 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import partial
 
 from ptoverlay import __version__
+from ptoverlay.progress import Progress, silent
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.ship import export
-from ptoverlay.ship.export import Advance
 from ptoverlay.ship.oci import Layer, write_layout
 
 _MADE_BY = f"ptoverlay {__version__} export"  # nothing of where or by whom: --reproducible
 
-Progress = Callable[[int], AbstractContextManager[Advance]]  # told the number of bytes to read
-
-
-@contextmanager
-def _silent(_total: int) -> Iterator[Advance]:
-    yield lambda _done: None
 
 
 def write_image(boxes: Sequence[Sandbox], directory: str, tag: str, compression: str, options: export.Options,
-                progress: Progress = _silent) -> str:
+                progress: Progress = silent) -> str:
     """Writes an image of these sandboxes, the lowest first (see `Sandbox.chain`), into an image layout: its manifest's
     digest."""
     with ExitStack() as stack:

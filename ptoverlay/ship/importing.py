@@ -14,8 +14,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import tarfile
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -24,27 +25,55 @@ from ptoverlay.commit import attributes
 from ptoverlay.commit.journal import Attributes
 from ptoverlay.commit.tree import Tree, join, split
 from ptoverlay.errors import Failure
+from ptoverlay.layers import copy_attributes
+from ptoverlay.options import USERXATTR
+from ptoverlay.progress import Advance, Progress, silent
+from ptoverlay.remove import remove_tree
+from ptoverlay.sandbox import Sandbox
 from ptoverlay.ship.export import OPAQUE, WHITEOUT
+from ptoverlay.ship.output import decompressed
 
 _XATTR = "SCHILY.xattr."
 _SECOND = 10**9
 _NODES = {tarfile.FIFOTYPE: stat.S_IFIFO, tarfile.CHRTYPE: stat.S_IFCHR, tarfile.BLKTYPE: stat.S_IFBLK}
 _CHUNK = 1 << 20
 
-Advance = Callable[[int], None]
-
 
 @dataclass
-class Outcome:
-    """What was read.  entries: of the archive; owners: how many lost their owner, which this user cannot give; devices:
-    left out for the same reason."""
+class Imported:
+    """What was read from an archive.  entries: how many it has; owners: how many of them lost their owner, which this
+    user cannot give; devices: names of those that were left out, since this user cannot make them."""
 
     entries: int = 0
     owners: int = 0
     devices: list[str] = field(default_factory=list)
 
 
-def read(source: IO[bytes], name: str, upper: str, prefix: str, advance: Advance = lambda _: None) -> Outcome:
+def fill(sandbox: Sandbox, name: str, progress: Progress = silent) -> Imported:
+    """Fills the upper of a sandbox, which has to be empty or missing, from the archive `name`, compressed or not, "-":
+    standard input.  Failure, or OSError: the upper is empty."""
+    if os.path.isdir(sandbox.upper) and os.listdir(sandbox.upper):
+        raise Failure(sandbox.upper, "there is something in it", "give an empty or a new layer")
+    if not os.path.isdir(sandbox.upper):
+        _make(sandbox)
+    shown = "standard input" if name == "-" else name
+    prefix = private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
+    try:
+        with (nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as source,
+              progress(os.fstat(source.fileno()).st_size) as advance, decompressed(source, shown) as stream):
+            return read(stream, shown, sandbox.upper, prefix, advance)
+    except BaseException:
+        remove_tree(sandbox.upper)
+        _make(sandbox)
+        raise
+
+
+def _make(sandbox: Sandbox) -> None:
+    os.makedirs(sandbox.upper)
+    copy_attributes(sandbox.lowers[0], sandbox.upper)
+
+
+def read(source: IO[bytes], name: str, upper: str, prefix: str, advance: Advance) -> Imported:
     """Fills the empty upper from the (decompressed) archive.  Failure when it is none."""
     with Tree(upper) as tree:
         reader = _Reader(tree, prefix, name, advance)
@@ -64,7 +93,7 @@ class _Reader:
         self.prefix = prefix
         self.name = name
         self.advance = advance
-        self.outcome = Outcome()
+        self.outcome = Imported()
         self._directories: dict[str, Attributes] = {}
         self._marks: dict[str, dict[str, bytes]] = {}
 
