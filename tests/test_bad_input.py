@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Sequence
@@ -246,7 +247,7 @@ def test_ptrace_forbidden(small: World) -> None:
     """A profile that forbids ptrace is named together with the remedy, before the command starts."""
     if small.trap != "ptrace":
         pytest.skip("this trap does without ptrace")
-    before: list[str | Path] = [small.subjects.path("forbid"), str(SYS_PTRACE)]
+    before: list[str | Path] = [small.subjects.path("forbid"), f"{SYS_PTRACE}={errno.EPERM}"]
     marker = small.mount / "marker"
     arguments = [*layers(small), "--trap", "ptrace", "--", "/bin/sh", "-c", f"echo ran; touch {marker}"]
     done = refused(small, arguments, 125, "ptrace", before)

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "arch.h"
 #include "landlock.h"
 #include "run.h"
 #include "start.h"
@@ -93,10 +94,6 @@ int run_announce(struct run *run, pid_t cmd) {
     return 0;
 }
 
-/* The notify trap is the faster one.  But a signal that comes before a worker has received a call interrupts it, and what
- * tend.c does about that does not reach every thread; ptrace has no such gap. */
-#define AUTO_IS_NOTIFY false
-
 static bool has_news(pid_t cmd, int news) {
     siginfo_t info = {.si_pid = 0};
     return waitid(P_PID, (id_t)cmd, &info, news | WNOHANG | WNOWAIT | __WALL) < 0 || info.si_pid != 0;
@@ -129,8 +126,8 @@ void run_stop_with_cmd(pid_t cmd, int signal, int news) {
     stop_ourselves(cmd, signal, news);
 }
 
-/* Without it (or the capability) the notify trap could not look into daemons, which are not our descendants any
- * more; ptrace keeps whom it has. Documentation/admin-guide/LSM/Yama.rst */
+/* Where Yama restricts, and without the capability, the notify trap could not look into daemons, which are not our descendants
+ * any more; ptrace keeps whom it has. Documentation/admin-guide/LSM/Yama.rst */
 static bool yama_restricts(void) {
     char scope = '0';
     int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
@@ -139,6 +136,14 @@ static bool yama_restricts(void) {
     bool known = read(fd, &scope, 1) == 1;
     close(fd);
     return known && scope != '0' && !start_has_capability(CAP_SYS_PTRACE);
+}
+
+/* The notify trap is the faster one and leaves ptrace to debuggers.  But a signal that comes before a worker has received a call
+ * interrupts it (tend.c), and where that cannot be mended ptrace, which has no such gap, is taken. */
+static int choose_trap(int wanted) {
+    if (wanted != PTO_TRAP_AUTO)
+        return wanted;
+    return ARCH_CAN_RESTART && !yama_restricts() ? PTO_TRAP_NOTIFY : PTO_TRAP_PTRACE;
 }
 
 static int run_by(struct run *run, int trap) {
@@ -150,9 +155,7 @@ static int run_by(struct run *run, int trap) {
 
 static void *run_thread(void *arg) {
     struct run *run = arg;
-    int trap = run->command->trap;
-    if (trap == PTO_TRAP_AUTO)
-        trap = AUTO_IS_NOTIFY && !yama_restricts() ? PTO_TRAP_NOTIFY : PTO_TRAP_PTRACE;
+    int trap = choose_trap(run->command->trap);
     int err = run_by(run, trap);
     if (err && run->result->stage == PTO_STAGE_SETUP && trap == PTO_TRAP_NOTIFY && run->command->trap == PTO_TRAP_AUTO)
         err = run_by(run, PTO_TRAP_PTRACE);
