@@ -57,10 +57,13 @@ def from_core(message: str, number: int) -> Failure:
     return Failure(what, why, _SETUP_REMEDIES.get(number, ""))
 
 
+_REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
+
+
 def trap_refused(message: str, number: int) -> Failure:
-    """The kernel did not let us trace: `number` is the errno of ptrace(2) or seccomp(2)."""
+    """The kernel did not let us trace: `number` is the errno of ptrace(2), seccomp(2) or process_vm_readv(2)."""
     failure = from_core(message, number)
-    failure.remedy = ptrace_remedy(_read_yama(), os.geteuid() == 0) if number in (errno.EPERM, errno.EACCES) else ""
+    failure.remedy = ptrace_remedy(_read_yama(), os.geteuid() == 0) if number in _REFUSED else ""
     return failure
 
 

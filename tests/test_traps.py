@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterable
 
 import pytest
 from support import box
-from support.box import ROOT_DIRECTORY
+from support.compare import LISTED, assert_lines
 from support.oracle import Done, as_user, run
 from support.trees import Node
 from support.world import World
@@ -70,9 +71,25 @@ def test_auto_falls_back(small: World, call: str, error: int) -> None:
     assert len(done.err.splitlines()) == 1, done.err
 
 
-@pytest.mark.parametrize("trap", ["auto"], indirect=True)
-def test_auto_within_a_listener(small: World) -> None:
-    """Another listener is in the way: ptrace is taken by itself where it is allowed."""
+@pytest.mark.parametrize("trap", ["notify"], indirect=True)
+def test_notify_is_as_wanted(small: World) -> None:
+    """Who asks for it gets it without SYNC_WAKE_UP too, which only makes it faster; without ADDFD it is refused."""
+    done = forbidden(small, [f"{SET_FLAGS}={errno.EINVAL}"], "notify", "./script")
+    assert (trap_of(done), done.out) == ("notify", "lower\nchanged\n")
+    done = forbidden(small, [f"{ADDFD}={errno.EPERM}"], "notify", "./script")
+    assert (done.status, done.out) == (125, "")
+    assert re.fullmatch(r"ptoverlay: user notification: Operation not permitted \(.+\)\n", done.err)
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS], ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", [PTRACE, PROCESS_VM_READV], ids=["ptrace", "process_vm_readv"])
+@pytest.mark.parametrize("trap", ["auto", "ptrace", "notify"], indirect=True)
+def test_nothing_works_without(small: World, call: int, error: int) -> None:
+    """Both traps need these: one line that names the call and a remedy, and no command that half works."""
+    done = forbidden(small, [f"{call}={error}"], small.trap, "/bin/sh", "-c", "echo ran")
+    name = "ptrace" if call == PTRACE else "process_vm_readv"
+    assert (done.status, done.out) == (125, "")
+    assert re.fullmatch(rf"ptoverlay: {name}: {os.strerror(error)} \(.+\)\n", done.err), done.err
 
 
 @pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS], ids=errno.errorcode.get)
@@ -84,3 +101,17 @@ def test_without_pidfd_getfd(small: World, error: int) -> None:
     done = forbidden(small, [f"{PIDFD_GETFD}={error}"], small.trap, "/usr/bin/python3", "-c", bind)
     assert (trap_of(done), done.out) == (small.trap, "sock sock True\n")
     assert not (small.lowers[0] / "sock").exists()
+
+
+@pytest.mark.parametrize("subject", ["readdir", "socket"])
+def test_subjects_without_pidfd_getfd(world: World, subject: str) -> None:
+    """Positions in merged directories and names of sockets are right without it, but for a name that is cut: of that
+    the kernel tells nothing to go by."""
+    world.lay_out_standard(subject, split=True)
+    program = str(world.subjects.path(subject))
+    plain = world.plain().check([program, world.mount], env=world.env)
+    done = forbidden(world, [f"{PIDFD_GETFD}={errno.EPERM}"], world.trap, program, str(world.mount))
+    assert trap_of(done) == world.trap
+    expected, found = ("".join(line for line in text.splitlines(True) if "sockname cut" not in line)
+                       for text in (plain, done.out))
+    assert_lines(f"{subject} in ptoverlay", expected, found, LISTED["box"], subject, world.who.name)

@@ -11,6 +11,8 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -23,21 +25,64 @@ static bool real_directory(struct call *call, const struct location *loc, const 
            strcmp(call->scratch->real, real) == 0;
 }
 
-static void iterate(struct call *call, const struct location *loc, int fd) {
+/* Of the tracee's descriptor.  fd: ours of it; -1: there is none, then proc(5) tells, and the tracee sets it. */
+struct position {
+    int fd;
+    int flags;
+    off_t at;
+};
+
+static void close_position(const struct position *position) {
+    if (position->fd >= 0)
+        close(position->fd);
+}
+
+static int get_position(struct call *call, struct position *position) {
+    struct descriptor_info info;
+    int fd = (int)call->arg[0];
+    position->fd = task_descriptor(call, fd);
+    if (position->fd < 0) {
+        int rc = descriptor_info(call->task->tid, fd, &info);
+        position->flags = info.flags;
+        position->at = info.position;
+        return rc;
+    }
+    position->flags = fcntl(position->fd, F_GETFL);
+    position->at = lseek(position->fd, 0, SEEK_CUR);
+    return position->flags < 0 ? -EBADF : 0;
+}
+
+/* After the tracee's lseek. */
+static long positioned(struct call *call, long result) {
+    return result < 0 ? result : call->scratch->size;
+}
+
+/* The call returns length. */
+static void set_position(struct call *call, const struct position *position, off_t at, long length) {
+    if (position->fd >= 0) {
+        if (lseek(position->fd, at, SEEK_SET) < 0)
+            answer(call, -errno);
+        return;
+    }
+    call->scratch->size = (int)length;
+    call->finish = positioned;
+    call->new_nr = SYS_lseek;
+    substitute_value(call, 1, (uint64_t)at);
+    substitute_value(call, 2, SEEK_SET);
+}
+
+static void iterate(struct call *call, const struct location *loc, const struct position *position) {
     char entries[ENTRIES_SIZE];
     size_t size = (uint32_t)call->arg[2] < sizeof entries ? (uint32_t)call->arg[2] : sizeof entries;
-    off_t offset = lseek(fd, 0, SEEK_CUR);
-    if (offset < 0)
-        return answer(call, -errno);
-    uint64_t position = (uint64_t)offset;
-    ssize_t length = view_iterate(call->view, loc, &position, entries, size, call->row->detail == DIRENT_WIDE);
+    uint64_t at = (uint64_t)position->at;
+    ssize_t length = view_iterate(call->view, loc, &at, entries, size, call->row->detail == DIRENT_WIDE);
     if (length == -ESTALE)
         return;   /* the stream began on the real directory and ends there */
     if (length <= 0)
         return answer(call, length);
     answer_bytes(call, call->arg[1], entries, (size_t)length, length);
-    if (call->value == length && lseek(fd, (off_t)position, SEEK_SET) < 0)
-        answer(call, -errno);
+    if (call->value == length)
+        set_position(call, position, (off_t)at, length);
 }
 
 void do_getdents(struct call *call) {
@@ -54,13 +99,13 @@ void do_getdents(struct call *call) {
         return answer(call, -ENOTDIR);
     if (real_directory(call, loc, call->scratch->given[0].real))
         return;
-    CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
-    if (fd < 0)
-        return refuse(call, -fd, "the position in a merged directory cannot be read");
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || flags & O_PATH)
+    __attribute__((cleanup(close_position))) struct position position = {.fd = -1};
+    rc = get_position(call, &position);
+    if (rc == -EBADF || (rc == 0 && position.flags & O_PATH))
         return answer(call, -EBADF);
-    iterate(call, loc, fd);
+    if (rc < 0 || position.at < 0)
+        return refuse(call, rc < 0 ? -rc : EIO, "the position in a merged directory cannot be read");
+    iterate(call, loc, &position);
 }
 
 /* ---- the current directory ---- */

@@ -66,7 +66,14 @@ enum object_kind {
 int object_read(const char *link, char *real);
 #define PROC_LINK 64        /* bytes of "/proc/PID/fd/N" */
 void descriptor_link(pid_t tid, int fd, char out[PROC_LINK]);
-/* The O_* flags with which descriptor fd was opened, O_CLOEXEC included; -EBADF. */
+/* What proc(5) tells of a descriptor of the tracee. */
+struct descriptor_info {
+    int flags;      /* O_*, O_CLOEXEC included */
+    off_t position;
+};
+/* 0, or -errno: -EBADF. */
+int descriptor_info(pid_t tid, int fd, struct descriptor_info *info);
+/* Its flags alone, or -errno. */
 int descriptor_flags(pid_t tid, int fd);
 
 /* ---- args.c: from arguments to a location ---- */

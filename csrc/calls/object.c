@@ -44,16 +44,26 @@ void descriptor_link(pid_t tid, int fd, char out[PROC_LINK]) {
         snprintf(out, PROC_LINK, "/proc/%d/fd/%d", tid, fd);
 }
 
-int descriptor_flags(pid_t tid, int fd) {
+int descriptor_info(pid_t tid, int fd, struct descriptor_info *info) {
     char path[PROC_LINK], text[256];
     snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", tid, fd);
-    CLOSE_DESCRIPTOR info = open(path, O_RDONLY | O_CLOEXEC);
-    if (info < 0)
+    CLOSE_DESCRIPTOR file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
         return errno == ENOENT ? -EBADF : -errno;
-    ssize_t length = read(info, text, sizeof text - 1);
+    ssize_t length = read(file, text, sizeof text - 1);
     if (length < 0)
         return -errno;
     text[length] = '\0';
-    const char *flags = strstr(text, "flags:");
-    return flags ? (int)strtoul(flags + sizeof "flags:" - 1, NULL, 8) : -EBADF;
+    const char *position = strstr(text, "pos:"), *flags = strstr(text, "flags:");
+    if (!position || !flags)
+        return -EBADF;
+    info->position = strtoll(position + sizeof "pos:" - 1, NULL, 10);
+    info->flags = (int)strtoul(flags + sizeof "flags:" - 1, NULL, 8);
+    return 0;
+}
+
+int descriptor_flags(pid_t tid, int fd) {
+    struct descriptor_info info;
+    int rc = descriptor_info(tid, fd, &info);
+    return rc < 0 ? rc : info.flags;
 }

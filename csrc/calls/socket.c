@@ -227,19 +227,29 @@ static bool told_name(struct call *call, int fd, bool of_peer, struct address *a
     return name.un.sun_family == AF_UNIX && name.length <= sizeof name.un && sockets_find(call->session, &name, asked);
 }
 
-/* getsockname and getpeername */
-void do_socket_name(struct call *call) {
-    struct address asked;
-    int size;
-    if (!sockets_any(call->session))
+/* The kernel has told a name, at `at`: of a socket of the view it becomes what the tracee asked for. */
+static void retell(struct call *call, uint64_t at, uint64_t length_at) {
+    struct address name, asked;
+    int length = 0;
+    if (memory_read(call->task->tid, length_at, &length, sizeof length) < 0 || length <= (int)ADDRESS_PATH_AT ||
+        length > call->scratch->size || length > (int)sizeof name.un)
         return;
-    CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
-    if (fd < 0 || !told_name(call, fd, call->row->detail == NAME_OF_PEER, &asked))
-        return;
-    int rc = memory_read(call->task->tid, call->arg[2], &size, sizeof size);
-    if (rc == 0)
-        rc = size < 0 ? -EINVAL : socket_tell(call, call->arg[1], call->arg[2], size, &asked);
-    answer(call, rc);
+    name.length = (socklen_t)length;
+    if (memory_read(call->task->tid, at, &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
+        sockets_find(call->session, &name, &asked))
+        (void)socket_tell(call, at, length_at, call->scratch->size, &asked);
+}
+
+static long received(struct call *call, long result) {
+    if (result >= 0)
+        retell(call, call->arg[4], call->arg[5]);
+    return result;
+}
+
+static long named(struct call *call, long result) {
+    if (result >= 0)
+        retell(call, call->arg[1], call->arg[2]);
+    return result;
 }
 
 static long accepted(struct call *call, long result) {
@@ -247,21 +257,10 @@ static long accepted(struct call *call, long result) {
     if (result < 0)
         return result;
     CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)result);
-    if (fd >= 0 && told_name(call, fd, true, &asked))
+    if (fd < 0)
+        return named(call, result);
+    if (told_name(call, fd, true, &asked))
         (void)socket_tell(call, call->arg[1], call->arg[2], call->scratch->size, &asked);
-    return result;
-}
-
-static long received(struct call *call, long result) {
-    struct address name, asked;
-    int length = 0;
-    if (result < 0 || memory_read(call->task->tid, call->arg[5], &length, sizeof length) < 0 ||
-        length <= (int)ADDRESS_PATH_AT || length > call->scratch->size || length > (int)sizeof name.un)
-        return result;
-    name.length = (socklen_t)length;
-    if (memory_read(call->task->tid, call->arg[4], &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
-        sockets_find(call->session, &name, &asked))
-        (void)socket_tell(call, call->arg[4], call->arg[5], call->scratch->size, &asked);
     return result;
 }
 
@@ -272,6 +271,23 @@ static void watch_name(struct call *call, unsigned length_arg, finish_fn *finish
         return;
     call->watch_exit = true;
     call->finish = finish;
+}
+
+/* getsockname and getpeername */
+void do_socket_name(struct call *call) {
+    struct address asked;
+    int size;
+    if (!sockets_any(call->session))
+        return;
+    CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
+    if (fd < 0 && fd != -EBADF)
+        return watch_name(call, 2, named);   /* pidfd_getfd(2) is refused here */
+    if (fd < 0 || !told_name(call, fd, call->row->detail == NAME_OF_PEER, &asked))
+        return;
+    int rc = memory_read(call->task->tid, call->arg[2], &size, sizeof size);
+    if (rc == 0)
+        rc = size < 0 ? -EINVAL : socket_tell(call, call->arg[1], call->arg[2], size, &asked);
+    answer(call, rc);
 }
 
 void do_accept(struct call *call) {

@@ -60,6 +60,12 @@ int memory_write(pid_t pid, uint64_t address, const void *data, size_t size) {
     return (size_t)n == size ? 0 : -EFAULT;
 }
 
+int memory_probe(pid_t pid) {
+    static const char known = 'm';
+    char found;
+    return memory_read(pid, (uint64_t)(uintptr_t)&known, &found, sizeof found);
+}
+
 static size_t chunk_size(uint64_t address, size_t done, size_t size) {
     size_t chunk = PAGE - (size_t)(address % PAGE);
     if (done == 0 && chunk > FIRST_CHUNK)

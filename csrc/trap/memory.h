@@ -16,6 +16,9 @@ int memory_write(pid_t pid, uint64_t address, const void *data, size_t size);
  * bytes.  Never reads past the end of the page that holds the NUL. */
 ssize_t memory_read_string(pid_t pid, uint64_t address, char *out, size_t size);
 
+/* May we look into pid, which was forked from us and has not executed?  0, or -errno: -EPERM, -ENOSYS. */
+int memory_probe(pid_t pid);
+
 /* From here on every read by this thread is followed, and every write preceded, by check(arg): unless it gives 0 the
  * access fails with what it gives (-errno).  For a tracee that may die meanwhile and leave its id to another.
  * NULL: no check. */

@@ -18,11 +18,13 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "filter.h"
+#include "memory.h"
 #include "notify.h"
 
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
@@ -35,9 +37,12 @@
 #define TICK_IDLE_MS 500
 #define TICKS_TO_IDLE 40u
 
-/* A worker is woken on the tracee's CPU, and the tracee on the worker's. */
+/* A worker is woken on the tracee's CPU, and the tracee on the worker's.  Without it ptrace is faster: who asks for this trap
+ * gets it all the same. */
 static int wake_in_sync(const struct notify_trap *trap) {
-    return ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) < 0 ? -errno : 0;
+    if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0)
+        return 0;
+    return trap->run->command->trap == PTO_TRAP_NOTIFY ? 0 : -errno;
 }
 
 /* Is a descriptor ever handed over here?  There is no notification 0. */
@@ -46,6 +51,11 @@ static int can_hand_over(const struct notify_trap *trap) {
     if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) >= 0 || errno == ENOENT)
         return 0;
     return -errno;
+}
+
+/* attach.c needs ptrace(2), which a profile may refuse: a task that is not our tracee is ESRCH else. */
+static int can_attach(const struct notify_trap *trap) {
+    return ptrace(PTRACE_INTERRUPT, trap->start.pid, NULL, NULL) < 0 && errno != ESRCH ? -errno : 0;
 }
 
 /* To end all that is still running we must know orphans that have made no call yet. */
@@ -69,12 +79,24 @@ static int listen_to_cmd(struct notify_trap *trap) {
     return err < 0 ? err : 0;
 }
 
-static int prepare(struct notify_trap *trap) {
+static int ask_for_all(struct notify_trap *trap) {
     int err = wake_in_sync(trap);
     if (!err)
         err = can_hand_over(trap);
-    if (!err)
-        err = callers_init(&trap->callers, trap->run);
+    if (err)
+        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
+    err = can_attach(trap);
+    if (err)
+        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "ptrace", NULL);
+    err = memory_probe(trap->start.pid);
+    return err ? run_fail(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL) : 0;
+}
+
+static int prepare(struct notify_trap *trap) {
+    int err = ask_for_all(trap);
+    if (err)
+        return err;
+    err = callers_init(&trap->callers, trap->run);
     if (err)
         return run_fail(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
     trap->has_callers = true;

@@ -26,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "memory.h"
 #include "ptrace.h"
 
 #define EVENTS 64   /* taken in one round; what is left over comes in the next */
@@ -328,7 +329,10 @@ static int seize(struct ptrace_trap *trap) {
         int error = errno;
         return run_fail(trap->run, PTO_STAGE_SETUP, error, "ptrace", why_not_traced(error));
     }
-    int err = run_announce(trap->run, pid);
+    int err = memory_probe(pid);
+    if (err)
+        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL);
+    err = run_announce(trap->run, pid);
     if (!err)
         err = start_go(&trap->start);
     return err ? run_fail(trap->run, PTO_STAGE_SETUP, -err, "start", NULL) : 0;
