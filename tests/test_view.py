@@ -329,6 +329,26 @@ def test_hard_links_change_together(open_bench: Callable[..., Bench]) -> None:
     assert view.read(b.mount / "b") == b"three"
 
 
+def test_looking_at_hard_links_changes_nothing(open_bench: Callable[..., Bench]) -> None:
+    """A view that is only looked at shows all names of a copied-up file as it is now
+    and leaves the layer as it was, which a run may be using."""
+    b = open_bench([DIR, Node("a", content=b"one"), Node("b", "hard", target="a"), Node("dir/c", "hard", target="a")])
+    b.view.write(b.mount / "b", b"two")
+    b.view.chmod(b.mount / "b", 0o640)
+    ino = b.view.stat(b.mount / "b").ino
+    before = b.world.raw_snapshot(b.upper), b.world.raw_snapshot(b.world.work)
+    for _ in range(2):
+        with View() as look:
+            look.lay(b.world.lowers, b.upper, b.world.work, b.mount, lib.PTO_READ_ONLY)
+            for name in ("dir/c", "a", "b"):
+                found = look.stat(b.mount / name)
+                assert (look.read(b.mount / name), stat.S_IMODE(found.mode), found.nlink, found.ino) == (
+                    b"two", 0o640, 3, ino), name
+            assert Path(look.entry(b.mount / "a").upper_path).read_bytes() == b"two"
+        assert before == (b.world.raw_snapshot(b.upper), b.world.raw_snapshot(b.world.work))
+        b.close()
+
+
 # ---- names that go and come again
 
 

@@ -289,10 +289,10 @@ static int describe(struct overlay *ovl, uint32_t d, struct pto_entry *out) {
         (dentry->flags & D_OPAQUE ? PTO_ENTRY_OPAQUE : 0) | (dentry->flags & D_REDIRECT ? PTO_ENTRY_REDIRECT : 0);
     if (layer)
         error = path_absolute(&ovl->layers[layer], relative, out->lower_path);
-    if (error >= 0 && has_upper(ovl))
-        error = path_in_upper(ovl, d, relative);
-    if (error >= 0 && has_upper(ovl))
-        error = path_absolute(&ovl->layers[0], relative, out->upper_path);
+    if (error < 0 || !has_upper(ovl))
+        return error < 0 ? error : 0;
+    int top = path_at_upper(ovl, d, relative);
+    error = top < 0 ? top : path_absolute(&ovl->layers[top], relative, out->upper_path);
     return error < 0 ? error : 0;
 }
 

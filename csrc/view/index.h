@@ -32,20 +32,21 @@
 #define D_SEARCH_KNOWN 1024u  /* D_SAME_SEARCH and D_SEARCH_ALL have been found out */
 #define D_SEARCH_ALL 2048u    /* every caller may search it */
 #define D_NO_DEFAULT_ACL 4096u /* the upper directory has no default ACL */
+#define D_COPY 8192u /* the upper has no such name: the object is in the work directory, a copy for all links */
 
 struct dentry {
     uint32_t hash_next;
     uint32_t parent;
-    uint32_t child;           /* first of the known names below */
+    uint32_t child; /* first of the known names below */
     uint32_t sibling;
-    uint32_t previous;        /* sibling before it, 0: the first */
-    uint32_t stack;           /* directory: struct lower_stack; symlink with D_TARGET: struct text; 0: none */
-    uint16_t layer;           /* topmost lower layer that has it, 0: none */
+    uint32_t previous; /* sibling before it, 0: the first */
+    uint32_t stack; /* directory: struct lower_stack; symlink with D_TARGET: struct text; 0: none */
+    uint16_t layer; /* topmost lower layer that has it, 0: none */
     uint16_t flags;
-    uint8_t upper;            /* kind in the upper layer */
-    uint8_t lower;            /* kind in the lower layers */
+    uint8_t upper; /* kind in the upper layer */
+    uint8_t lower; /* kind in the lower layers */
     uint8_t name_length;
-    char name[];              /* not ended by a NUL */
+    char name[]; /* not ended by a NUL */
 };
 
 /* The lower directories that a directory merges, topmost first.  Without one (stack 0) a directory
@@ -53,7 +54,7 @@ struct dentry {
 struct lower_dir {
     uint16_t layer;
     uint16_t unused;
-    uint32_t path;            /* struct text: path in the layer, 0: parent's path there and the name */
+    uint32_t path; /* struct text: path in the layer, 0: parent's path there and the name */
 };
 struct lower_stack {
     uint32_t count;
@@ -61,16 +62,16 @@ struct lower_stack {
 };
 struct text {
     uint32_t length;
-    char bytes[];             /* ended by a NUL */
+    char bytes[]; /* ended by a NUL */
 };
 
 struct index {
     struct arena arena;
-    uint32_t buckets;         /* offset of the table */
-    uint32_t n_buckets;       /* a power of two */
+    uint32_t buckets; /* offset of the table */
+    uint32_t n_buckets; /* a power of two */
     uint32_t count;
-    uint32_t cached;          /* entries that could be dropped */
-    uint64_t generation;      /* odd while the one writer changes something */
+    uint32_t cached; /* entries that could be dropped */
+    uint64_t generation; /* odd while the one writer changes something */
 };
 
 /* 0 or -errno. */

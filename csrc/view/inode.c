@@ -35,8 +35,8 @@ int lower_statx(const struct overlay *ovl, uint32_t d, struct statx *stx) {
 
 int upper_statx(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     char path[PATH_MAX];
-    int error = path_in_upper(ovl, d, path);
-    return error < 0 ? error : layer_statx(&ovl->layers[0], path, stx);
+    int layer = path_at_upper(ovl, d, path);
+    return layer < 0 ? layer : layer_statx(&ovl->layers[layer], path, stx);
 }
 
 static dev_t dev_of(const struct statx *stx) {
@@ -285,10 +285,9 @@ ssize_t dentry_readlink(struct overlay *ovl, uint32_t d, char *out, size_t size)
         memcpy(out, text->bytes, length);
         return (ssize_t)length;
     }
-    unsigned layer = upper_exists(dentry) ? 0 : dentry->layer;
-    int error = layer ? path_in_lower(ovl, d, layer, path) : path_in_upper(ovl, d, path);
-    if (error < 0)
-        return error;
+    int layer = path_at_top(ovl, d, path);
+    if (layer < 0)
+        return layer;
     ssize_t length = readlinkat(ovl->layers[layer].fd, path, out, size);
     return length < 0 ? -errno : length;
 }

@@ -57,40 +57,41 @@ struct overlay {
     char *mount;            /* canonical view path without a slash at the end: "" for "/" */
     size_t mount_length;
     unsigned flags;         /* PTO_* */
-    struct layer *layers;   /* [0]: the upper (fd -1 without one), [1…n_lowers]: lowers, topmost first */
-    unsigned n_lowers;      /* those that are merged */
-    unsigned n_layers;      /* with the data-only ones, which only hold what metacopy files lack */
-    unsigned own;           /* the lower whose root is the mount point itself, 0: none */
-    int work;               /* descriptor of <work>/work, where objects are made */
-    int locks[2];           /* upper and work directory, flock(2)ed */
-    char *work_root;        /* canonical path of the work directory given */
-    char *work_path;        /* of <work>/work */
-    const char *prefix;     /* "trusted.overlay." or "user.overlay." */
-    uint64_t sequence;      /* names in the work directory */
-    uint32_t root;          /* index entry of the mount point */
+    struct layer *layers; /* [0]: the upper (fd -1 without one), [1…n_lowers]: lowers, topmost first; [WORK_LAYER] */
+    unsigned n_lowers; /* those that are merged */
+    unsigned n_layers; /* with the data-only ones, which only hold what metacopy files lack */
+#define WORK_LAYER(ovl) ((ovl)->n_layers + 1) /* the work directory given; open while nothing may be changed */
+    unsigned own; /* the lower whose root is the mount point itself, 0: none */
+    int work; /* descriptor of <work>/work, where objects are made */
+    int locks[2]; /* upper and work directory, flock(2)ed */
+    char *work_root; /* canonical path of the work directory given */
+    char *work_path; /* of <work>/work */
+    const char *prefix; /* "trusted.overlay." or "user.overlay." */
+    uint64_t sequence; /* names in the work directory */
+    uint32_t root; /* index entry of the mount point */
     struct kept_table kept;
-    bool dirs_changed;      /* some directory of the upper shows other attributes than its own */
-    bool inherited;         /* the upper holds what an earlier run left, and not all of it was looked up */
-    bool metacopies;        /* some file has its data elsewhere */
-    bool redirected;        /* some directory merges lowers of another name */
-    int links;              /* <work>/links, -1: not there */
-    int kernel_links;       /* <work>/index, -1: not there or empty */
-    struct shared **by_lower, **by_upper;   /* links.c: chains */
+    bool dirs_changed; /* some directory of the upper shows other attributes than its own */
+    bool inherited; /* the upper holds what an earlier run left, and not all of it was looked up */
+    bool metacopies; /* some file has its data elsewhere */
+    bool redirected; /* some directory merges lowers of another name */
+    int links; /* <work>/links, -1: not there */
+    int kernel_links; /* <work>/index, -1: not there or empty */
+    struct shared **by_lower, **by_upper; /* links.c: chains */
     size_t chains, n_shared;
-    dev_t dev;              /* st_dev that the whole view shows */
-    struct submount *submounts;   /* mounts of the host below an own lower: they keep their st_dev */
+    dev_t dev; /* st_dev that the whole view shows */
+    struct submount *submounts; /* mounts of the host below an own lower: they keep their st_dev */
     size_t n_submounts;
 };
 
 struct submount {
-    char *path;             /* canonical view path */
+    char *path; /* canonical view path */
     size_t length;
     dev_t dev;
 };
 
 struct place {
-    int kind;               /* PTO_DIRECT… or 0: an overlay's mount point */
-    char *path;             /* canonical view path, "" for "/" */
+    int kind; /* PTO_DIRECT… or 0: an overlay's mount point */
+    char *path; /* canonical view path, "" for "/" */
     size_t length;
     struct overlay *overlay;
 };
@@ -108,15 +109,15 @@ struct pto_view {
     struct pto_stats stats;
     uint64_t generation;
     struct dir_list *lists; /* readdir.c */
-    struct ahead *ahead;    /* ahead.c */
-    pthread_cond_t copied;  /* one of them is ready */
-    bool may_ask_again;     /* who holds the lock answers -VIEW_AGAIN by walking anew */
-    struct cred own;        /* our own credentials */
-    mode_t umask;           /* of our process */
-    bool protected_hardlinks;   /* fs.protected_hardlinks, proc(5) */
+    struct ahead *ahead; /* ahead.c */
+    pthread_cond_t copied; /* one of them is ready */
+    bool may_ask_again; /* who holds the lock answers -VIEW_AGAIN by walking anew */
+    struct cred own; /* our own credentials */
+    mode_t umask; /* of our process */
+    bool protected_hardlinks; /* fs.protected_hardlinks, proc(5) */
 };
 
-#define WORK_NAME 32        /* bytes of a name in the work directory */
+#define WORK_NAME 32 /* bytes of a name in the work directory */
 
 static inline struct dentry *at(const struct overlay *ovl, uint32_t d) {
     return index_at(&ovl->view->index, d);
@@ -154,10 +155,13 @@ bool place_in_dir(const pto_view *view, const char *path, size_t length);
 bool path_below(const char *path, size_t path_length, const char *top, size_t top_length);
 
 /* paths.c - the path of an entry.  All return the length, or -ENAMETOOLONG. */
-int path_in_view(const struct overlay *ovl, uint32_t d, char *out);               /* absolute, "/" for the root */
+int path_in_view(const struct overlay *ovl, uint32_t d, char *out); /* absolute, "/" for the root */
 int path_in_upper(const struct overlay *ovl, uint32_t d, char *out); /* relative to the layer, "." for the root */
 int path_in_lower(const struct overlay *ovl, uint32_t d, unsigned layer, char *out);
 int path_real(const struct overlay *ovl, uint32_t d, char *out); /* absolute host path of the topmost object */
+/* Index in ovl->layers of what the upper has of it, or of the topmost object, and the path there. -ENAMETOOLONG. */
+int path_at_upper(const struct overlay *ovl, uint32_t d, char *out);
+int path_at_top(const struct overlay *ovl, uint32_t d, char *out);
 int path_absolute(const struct layer *layer, const char *relative, char *out);
 
 /* lookup.c */
@@ -281,9 +285,9 @@ void fd_path(int fd, char out[FD_PATH]);
 struct loan {
     const struct overlay *ovl;
     bool taken;
-    int fd;                      /* the borrower's */
-    mode_t mode;                 /* to give back */
-    char note[WORK_NAME + 8];    /* in the work directory */
+    int fd; /* the borrower's */
+    mode_t mode; /* to give back */
+    char note[WORK_NAME + 8]; /* in the work directory */
 };
 /* fd: the directory; path: where in the upper it is, or will be when the loan ends. 0 when it needs none. */
 int loan_take(const struct overlay *ovl, int fd, const char *path, struct loan *loan);
@@ -296,7 +300,7 @@ int loans_settle(struct overlay *ovl);
 
 /* An upper directory that is being changed. */
 struct upper_dir {
-    int fd;                      /* O_PATH; -1: not open */
+    int fd; /* O_PATH; -1: not open */
     struct loan loan;
 };
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir);
@@ -379,7 +383,7 @@ int metacopy_pin(struct overlay *ovl, uint32_t d);
 int links_open(struct overlay *ovl);
 void links_close(struct overlay *ovl);
 /* handle.c: the name that the kernel's overlayfs gives the copy of a lower file with several names, in <work>/index. */
-#define KERNEL_INDEX_NAME 299   /* (21 + MAX_HANDLE_SZ) bytes in hexadecimal, and a NUL */
+#define KERNEL_INDEX_NAME 299 /* (21 + MAX_HANDLE_SZ) bytes in hexadecimal, and a NUL */
 int kernel_index_name(const struct overlay *ovl, uint32_t d, char out[KERNEL_INDEX_NAME]);
 
 /* Before a lower file with more than one name is copied up. lower: what the lower has.  *left: the number of its names that
@@ -395,6 +399,8 @@ int links_join(struct overlay *ovl, uint32_t d);
 struct shared *links_find(const struct overlay *ovl, const struct statx *lower);
 /* st_nlink as the view shows it; stx: as the layer has it. */
 uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool upper);
+/* Where a D_COPY is: a path in WORK_LAYER, which is returned; -errno. */
+int links_copy_path(const struct overlay *ovl, uint32_t d, char out[PATH_MAX]);
 /* Before a name that only a lower has is replaced, so that a crash loses no count. */
 int links_removing(struct overlay *ovl, uint32_t d, const struct statx *lower);
 /* A name went away; stx: from before. */

@@ -1,7 +1,8 @@
 /* links.c - hard links of lower files stay one file when one of their names is copied up.
  *
  * Rules: a lower file with more names is copied up to <work>/links, named after the lower object, before any of its names
- * leads to the copy; each name that is looked up from then on becomes a link of it.  st_nlink stays the number of names
+ * leads to the copy; each name that is looked up from then on becomes a link of it, or, where nothing may be changed,
+ * stands for it (D_COPY).  st_nlink stays the number of names
  * that the view shows, and what is needed to tell it is on disk before a step that a crash could cut off.  The
  * index=on of fs/overlayfs/copy_up.c, with names of our own.
  *
@@ -204,14 +205,16 @@ static int load_pending(struct overlay *ovl, const char *name, struct shared *sh
     if (length < 0)
         return -errno;
     text[length] = '\0';
-    if (sscanf(text, "%u %n", &removed, &at) == 1 && at && removed > shared->removed &&
-        (fstatat(ovl->layers[0].fd, text + at, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-         has_dot_whiteout(&ovl->layers[0], text + at))) {
+    bool done = sscanf(text, "%u %n", &removed, &at) == 1 && at && removed > shared->removed &&
+                (fstatat(ovl->layers[0].fd, text + at, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+                 has_dot_whiteout(&ovl->layers[0], text + at));
+    if (done)
         shared->removed = removed;
-        int error = store_removed(ovl, shared);
-        if (error)
-            return error;
-    }
+    if (ovl->flags & PTO_READ_ONLY)
+        return 0;
+    int error = done ? store_removed(ovl, shared) : 0;
+    if (error)
+        return error;
     drop_file(ovl, shared, PENDING);
     return 0;
 }
@@ -379,6 +382,15 @@ static int adopt(struct overlay *ovl, uint32_t d, const struct statx *lower) {
     return load_copy(ovl, ovl->kernel_links, name, shared, lower->stx_nlink);
 }
 
+/* What only a lower had is now what the copy is. */
+static int in_upper(struct overlay *ovl, uint32_t d) {
+    if (!(at(ovl, d)->flags & D_TARGET))
+        index_free_stack(&ovl->view->index, at(ovl, d));
+    at(ovl, d)->upper = at(ovl, d)->lower;
+    at(ovl, d)->flags &= (uint16_t)~(D_CHECKED | D_METACOPY);
+    return check_upper(ovl, d);
+}
+
 int links_join(struct overlay *ovl, uint32_t d) {
     struct statx lower;
     int error = lower_statx(ovl, d, &lower);
@@ -391,16 +403,27 @@ int links_join(struct overlay *ovl, uint32_t d) {
     }
     if (error || !shared || !shared->upper_ino)
         return error;
+    if (ovl->flags & PTO_READ_ONLY) {
+        at(ovl, d)->flags |= D_COPY;
+        return in_upper(ovl, d);
+    }
     error = copy_up_dir(ovl, at(ovl, d)->parent);
     if (!error)
         error = join(ovl, d, shared);
-    if (error)
-        return error;
-    if (!(at(ovl, d)->flags & D_TARGET))
-        index_free_stack(&ovl->view->index, at(ovl, d));
-    at(ovl, d)->upper = at(ovl, d)->lower;
-    at(ovl, d)->flags &= (uint16_t)~(D_CHECKED | D_METACOPY);
-    return check_upper(ovl, d);
+    return error ? error : in_upper(ovl, d);
+}
+
+int links_copy_path(const struct overlay *ovl, uint32_t d, char out[PATH_MAX]) {
+    struct statx lower;
+    char room[LINK_NAME];
+    const char *name;
+    int error = lower_statx(ovl, d, &lower);
+    const struct shared *shared = error ? NULL : links_find(ovl, &lower);
+    if (!shared)
+        return error ? error : -ENOENT;
+    copy_at(ovl, shared, room, &name);
+    int length = snprintf(out, PATH_MAX, "%s/%s", shared->kernel_name ? "index" : "links", name);
+    return length >= PATH_MAX ? -ENAMETOOLONG : (int)WORK_LAYER(ovl);
 }
 
 uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool upper) {

@@ -61,8 +61,9 @@ static bool merges(const struct overlay *ovl, uint32_t d, unsigned layer, const 
 static bool copied_from(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
     struct stat lower, upper;
     char path[PATH_MAX];
-    if (fstatat(ovl->layers[layer].fd, relative, &lower, AT_SYMLINK_NOFOLLOW) < 0 || path_in_upper(ovl, d, path) < 0 ||
-        fstatat(ovl->layers[0].fd, path, &upper, AT_SYMLINK_NOFOLLOW) < 0)
+    int top = path_at_upper(ovl, d, path);
+    if (top < 0 || fstatat(ovl->layers[layer].fd, relative, &lower, AT_SYMLINK_NOFOLLOW) < 0 ||
+        fstatat(ovl->layers[top].fd, path, &upper, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
     const struct kept *kept = kept_find(ovl, upper.st_ino);
     return kept && kept->identity && kept->ino == lower.st_ino;

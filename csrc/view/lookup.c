@@ -400,22 +400,21 @@ int check_upper(struct overlay *ovl, uint32_t d) {
     if (dentry->flags & D_CHECKED)
         return dentry->flags & D_METACOPY ? metacopy_again(ovl, d) : 0;
     char path[PATH_MAX];
-    int error = path_in_upper(ovl, d, path);
-    if (error < 0)
-        return error;
+    int layer = path_at_upper(ovl, d, path);
+    if (layer < 0)
+        return layer;
     bool plain = is_dir_kind(dentry->upper) || dentry->upper == DT_REG;
-    CLOSE_FD fd = open_beneath(ovl->layers[0].fd, path, O_PATH | O_NOFOLLOW);
+    CLOSE_FD fd = open_beneath(ovl->layers[layer].fd, path, O_PATH | O_NOFOLLOW);
     if (fd < 0)
         return fd;
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
+    int error = 0;
     if (plain || !(ovl->flags & PTO_USERXATTR))
         error = kept_load(ovl, fd, st.st_ino);
-    else
-        error = 0;
     if (!error && dentry->upper == DT_REG)
-        error = metacopy_check(ovl, d, 0, path, &st);
+        error = metacopy_check(ovl, d, (unsigned)layer, path, &st);
     if (!error && is_dir_kind(dentry->upper))
         error = check_upper_dir(ovl, d, fd, path);
     if (!error)

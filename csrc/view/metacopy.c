@@ -54,7 +54,7 @@ static int find_data(struct overlay *ovl, uint32_t d, unsigned above, const char
     const struct lower_dir *next = dirs, *end = dirs + lower_dirs(ovl, parent, dirs);
     entry_name(ovl, d, name);
     int error = follow_redirect(ovl, &ovl->layers[above], path_above, name);
-    for (unsigned layer = above + 1; !error && layer <= ovl->n_layers; layer++) {
+    for (unsigned layer = above > ovl->n_layers ? 1 : above + 1; !error && layer <= ovl->n_layers; layer++) {
         struct stat st;
         int length = lower_candidate(ovl, parent, &next, end, layer, name, strlen(name), path);
         if (length < 0)
@@ -104,10 +104,10 @@ void metacopy_done(struct overlay *ovl, uint32_t d) {
 
 int metacopy_again(struct overlay *ovl, uint32_t d) {
     char path[PATH_MAX];
-    int error = path_in_upper(ovl, d, path);
-    if (error < 0)
-        return error;
-    ssize_t mark = private_get_at(ovl, &ovl->layers[0], path, MARK, NULL, 0);
+    int layer = path_at_upper(ovl, d, path);
+    if (layer < 0)
+        return layer;
+    ssize_t mark = private_get_at(ovl, &ovl->layers[layer], path, MARK, NULL, 0);
     if (mark == -ENODATA)
         metacopy_done(ovl, d);
     return 0;

@@ -118,10 +118,23 @@ int path_absolute(const struct layer *layer, const char *relative, char *out) {
     return (int)(layer->length + 1 + length);
 }
 
+int path_at_upper(const struct overlay *ovl, uint32_t d, char *out) {
+    if (at(ovl, d)->flags & D_COPY)
+        return links_copy_path(ovl, d, out);
+    int length = path_in_upper(ovl, d, out);
+    return length < 0 ? length : 0;
+}
+
+int path_at_top(const struct overlay *ovl, uint32_t d, char *out) {
+    const struct dentry *dentry = at(ovl, d);
+    if (upper_exists(dentry))
+        return path_at_upper(ovl, d, out);
+    int length = path_in_lower(ovl, d, dentry->layer, out);
+    return length < 0 ? length : dentry->layer;
+}
+
 int path_real(const struct overlay *ovl, uint32_t d, char *out) {
     char relative[PATH_MAX];
-    const struct dentry *dentry = at(ovl, d);
-    unsigned layer = upper_exists(dentry) ? 0 : dentry->layer;
-    int length = layer ? path_in_lower(ovl, d, layer, relative) : path_in_upper(ovl, d, relative);
-    return length < 0 ? length : path_absolute(&ovl->layers[layer], relative, out);
+    int layer = path_at_top(ovl, d, relative);
+    return layer < 0 ? layer : path_absolute(&ovl->layers[layer], relative, out);
 }

@@ -101,7 +101,7 @@ static void overlay_free(struct overlay *ovl) {
         return;
     if ((ovl->flags & PTO_VOLATILE) && ovl->work >= 0)
         unlinkat(ovl->work, VOLATILE_MARK, AT_REMOVEDIR);   /* a clean end: the upper may be used again */
-    for (unsigned i = 0; ovl->layers && i <= ovl->n_layers; i++) {
+    for (unsigned i = 0; ovl->layers && i <= WORK_LAYER(ovl); i++) {
         close_fd(&ovl->layers[i].fd);
         free(ovl->layers[i].root);
     }
@@ -312,9 +312,9 @@ static int open_upper_to_look(struct overlay *ovl, const struct pto_overlay *spe
     if (error || !spec->work)
         return error;
     ovl->work_root = realpath(spec->work, NULL);
-    if (!ovl->work_root && errno != ENOENT)
-        return fail(message, size, -errno, "%s: %s", spec->work, strerror(errno));
-    return 0;
+    if (!ovl->work_root)
+        return errno == ENOENT ? 0 : fail(message, size, -errno, "%s: %s", spec->work, strerror(errno));
+    return layer_open(&ovl->layers[WORK_LAYER(ovl)], spec->work, message, size);
 }
 
 static int open_upper(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
@@ -379,12 +379,12 @@ static int set_forms(struct overlay *ovl) {
 static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
     if (spec->n_lowers <= spec->n_data || spec->n_lowers > LOWERS_MAX)
         return fail(message, size, -EINVAL, "lower: between 1 and %u directories are needed", LOWERS_MAX);
-    ovl->layers = calloc(spec->n_lowers + 1, sizeof *ovl->layers);
+    ovl->layers = calloc(spec->n_lowers + 2, sizeof *ovl->layers);
     if (!ovl->layers)
         return -ENOMEM;
-    for (size_t i = 0; i <= spec->n_lowers; i++)
-        ovl->layers[i].fd = -1;
     ovl->n_layers = (unsigned)spec->n_lowers;
+    for (size_t i = 0; i <= WORK_LAYER(ovl); i++)
+        ovl->layers[i].fd = -1;
     ovl->n_lowers = (unsigned)(spec->n_lowers - spec->n_data);
     ovl->mount = realpath(spec->mount, NULL);
     if (!ovl->mount)

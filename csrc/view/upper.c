@@ -69,8 +69,8 @@ int open_beneath(int dirfd, const char *path, int flags) {
 
 int open_upper_object(const struct overlay *ovl, uint32_t d) {
     char path[PATH_MAX];
-    int error = path_in_upper(ovl, d, path);
-    return error < 0 ? error : open_beneath(ovl->layers[0].fd, path, O_PATH | O_NOFOLLOW);
+    int layer = path_at_upper(ovl, d, path);
+    return layer < 0 ? layer : open_beneath(ovl->layers[layer].fd, path, O_PATH | O_NOFOLLOW);
 }
 
 /* ---- directories ---- */

@@ -223,10 +223,8 @@ static int escape(const struct overlay *ovl, const char *name, char out[XATTR_NA
 /* The path of the topmost object. */
 static int object_path(const struct overlay *ovl, uint32_t d, char out[PATH_MAX]) {
     char relative[PATH_MAX];
-    const struct dentry *dentry = at(ovl, d);
-    unsigned layer = upper_exists(dentry) ? 0 : dentry->layer;
-    int length = layer ? path_in_lower(ovl, d, layer, relative) : path_in_upper(ovl, d, relative);
-    return length < 0 ? length : layer_path(&ovl->layers[layer], relative, out);
+    int layer = path_at_top(ovl, d, relative);
+    return layer < 0 ? layer : layer_path(&ovl->layers[layer], relative, out);
 }
 
 ssize_t real_getxattr(const struct overlay *ovl, uint32_t d, const char *name, void *value, size_t size) {
