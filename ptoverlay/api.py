@@ -201,7 +201,7 @@ class Overlay:
             made = layers.prepare(self._asked)
             assert made[0] is not None
             assert made[1] is not None
-            stack.callback(weakref.finalize(self, _remove, layers.temporary))
+            stack.callback(weakref.finalize(self, _remove, layers.temporary, os.getpid()))
             upper, work = made[0], made[1]
             self._hidden = ["--hide", *layers.temporary]
         elif work is None:
@@ -222,6 +222,11 @@ class Overlay:
             raise Failure("overlay", f"a command is running in it (process {self._process.pid})",
                           "wait for its end, or take another Overlay")
         return sandbox
+
+    def in_use(self) -> bool:
+        """Whether a command, of this process or of another one, uses the layer now."""
+        sandbox = self._opened()
+        return os.path.isdir(sandbox.upper) and sandbox.running() != 0
 
     # ---- layers ----
 
@@ -564,8 +569,11 @@ def _forget_unused(named: Sandbox) -> None:
         named.remove()
 
 
-def _remove(tops: Sequence[str]) -> None:
-    """Throws temporary layers away; what was killed a moment ago may still be at it."""
+def _remove(tops: Sequence[str], owner: int) -> None:
+    """Throws temporary layers away; what was killed a moment ago may still be at it.  owner: process that made them,
+    since one that was forked from it has no business with them."""
+    if os.getpid() != owner:
+        return
     end = time.monotonic() + _KILLED_PATIENCE
     for top in tops:
         while os.path.lexists(top):

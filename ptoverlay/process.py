@@ -43,7 +43,7 @@ def _python(module: str, function: str, call: str, words: Sequence[str]) -> list
 
 def words_of(args: Command, shell: bool) -> list[str]:
     """The words of a command as subprocess takes it."""
-    words = [os.fspath(args)] if isinstance(args, str | os.PathLike) else [os.fspath(word) for word in args]
+    words = [os.fsdecode(word) for word in ([args] if isinstance(args, str | bytes | os.PathLike) else args)]
     if not words:
         raise ValueError("no command given")
     return ["/bin/sh", "-c", *words] if shell else words

@@ -10,33 +10,27 @@
 
     pytest --overlay                                     # every command that any test starts
 
-Commands are caught where subprocess.Popen starts them, so run(), check_output(), os.popen(), os.system() and asyncio's
-subprocesses are; os.fork(), os.posix_spawn() and multiprocessing are not, and what the test itself does to files is not
-either.  pytest's directory for temporary files (tmp_path) is direct: the test reads there what its commands have left.
+Every way in which Python starts a program is caught (ptoverlay.catching tells which); what the test itself does to
+files is not, nor what a fork of it does that executes no program.  pytest's directory for temporary files (tmp_path)
+is direct: the test reads there what its commands have left.
 
 A failing test tells what its commands have changed.
 
 Rules: a test that uses none of it pays nothing: the API is imported when it is needed; every layer goes away with its
-test; a command is never started outside of the layer because one inside could not be.
+test.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 from __future__ import annotations
 
-import errno
-import inspect
-import os
-import shutil
-import subprocess
-import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from ptoverlay.api import Overlay
     from ptoverlay.testing import Box
 
 _BOXES = pytest.StashKey[list["Box"]]()
@@ -84,14 +78,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
     """What a fixture does for several tests does not belong to the layer of the first one."""
-    catching = Catching.active if fixturedef.scope != "function" else None
-    if catching is not None:
-        catching.paused += 1
-    try:
+    catching = sys.modules.get("ptoverlay.catching")
+    if catching is None or fixturedef.scope == "function":
         return (yield)
-    finally:
-        if catching is not None:
-            catching.paused -= 1
+    with catching.paused():
+        return (yield)
 
 
 # ---- fixtures ----
@@ -129,6 +120,8 @@ def make_overlay(request: pytest.FixtureRequest) -> Iterator[Callable[..., Box]]
 
 @pytest.fixture
 def _overlay_commands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    from ptoverlay.catching import Catching
+
     marker = request.node.get_closest_marker("overlay")
     options = dict(marker.kwargs) if marker is not None else {}
     direct = [*options.get("direct", ()), tmp_path_factory.getbasetemp(), *request.config.getoption("overlay_direct"),
@@ -143,85 +136,3 @@ def _made(node: pytest.Item, options: Mapping[str, Any], *arguments: Any) -> Box
     box = Box(*arguments, **options)
     node.stash.setdefault(_BOXES, []).append(box)
     return box
-
-
-# ---- catching commands ----
-
-
-class Catching:
-    """While its context lasts, every subprocess.Popen of this process starts in the box, unless it is paused."""
-
-    active: ClassVar[Catching | None] = None
-
-    def __init__(self, box: Box) -> None:
-        self.paused = 0
-        self._box = box
-        self._lock = threading.Lock()
-        self._running: list[tuple[Overlay, subprocess.Popen[Any]]] = []
-
-    def __enter__(self) -> None:
-        self._original = subprocess.Popen.__init__
-        self._system = os.system
-        signature = inspect.signature(self._original)
-
-        def start(popen: subprocess.Popen[Any], *arguments: Any, **options: Any) -> None:
-            self._start(popen, signature.bind(popen, *arguments, **options))
-
-        subprocess.Popen.__init__ = start  # type: ignore[assignment, method-assign]
-        os.system = lambda command: _wait_status(subprocess.call(command, shell=True))
-        Catching.active = self
-
-    def __exit__(self, *_: object) -> None:
-        Catching.active = None
-        subprocess.Popen.__init__ = self._original  # type: ignore[method-assign]
-        os.system = self._system
-        for _box, popen in self._running:
-            if popen.poll() is None:
-                popen.kill()
-                popen.wait()
-
-    def _start(self, popen: subprocess.Popen[Any], bound: inspect.BoundArguments) -> None:
-        from ptoverlay.process import Process, words_of
-
-        given = bound.arguments
-        if self.paused or isinstance(popen, Process):  # which is in a box already
-            self._original(*bound.args, **bound.kwargs)
-            return
-        args = given["args"]
-        words = _program(words_of(args, given.get("shell", False)), given.pop("executable", None))
-        cwd = given.pop("cwd", None)
-        with self._lock:
-            box = self._idle()
-            _look_for(self._box, words, cwd, given.get("env"))
-            bound.arguments.update(args=box.command(words, cwd=cwd), shell=False)
-            self._original(*bound.args, **bound.kwargs)
-            self._running.append((box, popen))
-        popen.args = args
-
-    def _idle(self) -> Overlay:
-        """The topmost layer, if no command uses it, else a new one on top of it, which shows what it holds by now."""
-        self._running = [(box, popen) for box, popen in self._running if popen.poll() is None]
-        top = self._box.layers[-1]
-        return self._box.lay_another() if any(box is top for box, _ in self._running) else top
-
-
-def _program(words: list[str], executable: str | os.PathLike[str] | None) -> list[str]:
-    return words if executable is None else [os.fspath(executable), *words[1:]]
-
-
-def _wait_status(code: int) -> int:
-    """What os.system returns for a returncode of subprocess."""
-    return -code if code < 0 else code << 8
-
-
-def _look_for(box: Box, words: Sequence[str], cwd: Any, env: Mapping[str, str] | None) -> None:
-    """FileNotFoundError, as Popen raises it, when there is no such program or directory."""
-    here = os.path.abspath(os.fspath(cwd)) if cwd is not None else os.getcwd()
-    if cwd is not None and not os.path.isdir(here) and not box.has(here):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(cwd))
-    name = words[0]
-    path = (os.environ if env is None else env).get("PATH", os.defpath)
-    places = [here] if "/" in name else path.split(os.pathsep)
-    if shutil.which(name, path=path) is None and not any(
-            box.has(os.path.join(here, place, name)) for place in places):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)

@@ -107,6 +107,107 @@ def test_marker_catches_what_starts_processes(project: pytest.Pytester) -> None:
     """)
 
 
+#: Ways to a program that touches the file HOW: each a function of the test.
+WAYS = '''
+    def touch(how):
+        return ["touch", f"{HERE}/by-{how}"]
+
+    def posix_spawn():
+        done = os.posix_spawn("/bin/sh", ["sh", "-c", f"cd /; touch {HERE}/by-posix_spawn"], os.environ)
+        assert os.waitpid(done, 0)[1] == 0
+
+    def posix_spawnp():
+        assert os.waitpid(os.posix_spawnp("touch", touch("posix_spawnp"), os.environ), 0)[1] == 0
+
+    def spawn():
+        assert os.spawnlp(os.P_WAIT, "touch", *touch("spawn")) == 0
+        assert os.spawnve(os.P_WAIT, "/bin/sh", ["sh", "-c", "exit $CODE"], {"CODE": "7"}) == 7
+
+    def fork():
+        pid = os.fork()
+        if not pid:
+            try:
+                os.chdir("/usr/bin")
+                os.execv("touch", touch("fork"))
+            finally:
+                os._exit(99)
+        assert os.waitpid(pid, 0)[1] == 0
+
+    def pty():
+        import pty as module
+
+        read = bytearray()
+        assert module.spawn(["sh", "-c", f"test -t 0 && touch {HERE}/by-pty && echo shown"],
+                            lambda fd: read.extend(data := os.read(fd, 1000)) or data) == 0
+        assert b"shown" in read
+
+    def multiprocessing():
+        import multiprocessing as module
+
+        process = module.get_context("spawn").Process(target=os.mknod, args=(f"{HERE}/by-multiprocessing",))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+
+    def pool():
+        import concurrent.futures, multiprocessing
+
+        with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
+            assert list(executor.map(abs, [-1, 2, -3])) == [1, 2, 3]
+            executor.submit(os.mknod, f"{HERE}/by-pool").result()
+
+    def close_fds():
+        subprocess.run(touch("close_fds"), close_fds=False, check=True)
+
+    def bytes_words():
+        subprocess.run([word.encode() for word in touch("bytes_words")], env={b"PATH": b"/usr/bin:/bin"}, check=True)
+'''
+
+
+@pytest.mark.parametrize("way", ["posix_spawn", "posix_spawnp", "spawn", "fork", "pty", "multiprocessing", "pool",
+                                 "close_fds", "bytes_words"])
+def test_every_way_to_a_program(project: pytest.Pytester, way: str) -> None:
+    run(project, WAYS + f"""
+    def test_it(overlay):
+        {way}()
+        assert overlay.changed.added == {{f"{{HERE}}/by-{way}"}}
+        assert not os.path.exists(f"{{HERE}}/by-{way}")
+        assert subprocess.run(["test", "-e", f"{{HERE}}/by-{way}"]).returncode == 0
+    """, "--overlay")
+
+
+def test_forks(project: pytest.Pytester) -> None:
+    """A fork has a layer to itself, runs programs in it, and takes nothing away when it ends."""
+    run(project, """
+    def test_it(overlay):
+        pids = []
+        for number in range(2):
+            read, write = os.pipe()
+            pids.append(os.fork())
+            if not pids[-1]:
+                try:
+                    subprocess.run(["touch", f"{HERE}/fork-{number}"], check=True)
+                    os.close(write)
+                    os.read(read, 1)
+                    raise SystemExit(5)
+                finally:
+                    import atexit
+                    atexit._run_exitfuncs()
+                    os._exit(5)
+            subprocess.run(["touch", f"{HERE}/beside-{number}"], check=True)
+            os.close(write)
+        assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [5, 5]
+        assert overlay.changed.added == {f"{HERE}/{name}-{number}" for name in ("fork", "beside") for number in (0, 1)}
+        pid = os.fork()
+        if not pid:
+            os.execlp("sleep", "sleep", "1000")
+        with pytest.raises(FileNotFoundError):
+            os.execvp("no-such-command", ["no-such-command"])
+        with pytest.raises(FileNotFoundError):
+            os.posix_spawn("/no/such/command", ["x"], {})
+    """, "--overlay")
+
+
 def test_commands_that_run_at_the_same_time(project: pytest.Pytester) -> None:
     run(project, """
     @pytest.mark.overlay
