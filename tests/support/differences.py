@@ -139,6 +139,12 @@ DIFFERENCES = (
         "they would change what paths mean, or cannot be followed",
     ),
     Difference(
+        "chroot(2) into another directory than the root",
+        "as everywhere",
+        "EPERM, counted as refused",
+        "a real root would keep the task from the layers beside it; a run has one root",
+    ),
+    Difference(
         "io_uring, clone3(2), file_getattr(2), file_setattr(2), uselib(2), calls newer than Linux 6.17",
         "as everywhere",
         "ENOSYS",
