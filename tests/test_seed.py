@@ -607,20 +607,72 @@ def test_row43_locks_taken_before_a_copy_up(small: World) -> None:
     """) == "excluded\n"
 
 
-@known(44)
 def test_row44_text_file_busy(small: World) -> None:
-    """A lower program that runs cannot be written."""
-    assert box_python(small, """if True:
-        import os, subprocess
-        process = subprocess.Popen(["./program", "5"])
+    """A lower program that runs cannot be written, by no name and in no way, and can again when it has ended; nor can one
+    run that is open for writing."""
+    lower = small.lowers[0]
+    os.link(lower / "program", lower / "other")
+    (lower / "shell").write_bytes(Path("/bin/sh").read_bytes())
+    (lower / "script").write_text("#!./shell\nread line\n")
+    for name in ("shell", "script"):
+        (lower / name).chmod(0o755)
+        os.chown(lower / name, *small.owner)
+    small.freeze()
+    found = box_python(small, TEXT_FILE_BUSY)
+    assert found == small.kernel().check([PYTHON, "-c", TEXT_FILE_BUSY], env=small.env)
+    assert "program open WRONLY: ETXTBSY\n" in found
+    assert "ended program open WRONLY: done\n" in found
+
+
+TEXT_FILE_BUSY = """if True:
+    import errno, os, subprocess
+
+    def attempt(what, call, *arguments):
         try:
-            os.close(os.open("program", os.O_WRONLY))
-            print("opened")
+            result = call(*arguments)
+            if isinstance(result, int):
+                os.close(result)
+            print(what + ": done")
         except OSError as error:
-            print(error.errno == 26)
+            print(f"{what}: {errno.errorcode[error.errno]}")
+
+    def attempts(name, what=""):
+        for flag in ("WRONLY", "RDWR", "RDONLY"):
+            attempt(f"{what}{name} open {flag}", os.open, name, getattr(os, "O_" + flag))
+        attempt(f"{what}{name} O_TRUNC", os.open, name, os.O_RDONLY | os.O_TRUNC)
+        attempt(f"{what}{name} truncate", os.truncate, name, 1 << 20)
+        fd = os.open(name, os.O_RDONLY)
+        attempt(f"{what}{name} descriptor", os.open, f"/proc/self/fd/{fd}", os.O_WRONLY)
+        os.close(fd)
+
+    def end(process):
         process.kill()
         process.wait()
-    """) == "True\n"
+
+    os.close(os.open("dir/a", os.O_WRONLY))
+    process = subprocess.Popen(["./program", "60"])
+    attempts("program")
+    attempts("other")
+    attempt("chmod", os.chmod, "program", 0o700)
+    attempts("program", "copied up ")
+    attempt("rename", os.rename, "program", "renamed")
+    attempts("renamed")
+    end(process)
+    attempt("rename", os.rename, "renamed", "program")
+
+    process = subprocess.Popen(["./script"], stdin=subprocess.PIPE)
+    attempts("shell")
+    attempt("script", os.open, "script", os.O_WRONLY)
+    end(process)
+
+    fd = os.open("other", os.O_WRONLY)
+    attempt("run while written", subprocess.run, ["./other", "0"])
+    attempt("run while its name is written", subprocess.run, ["./program", "0"])
+    os.close(fd)
+    for name in ("program", "other", "shell"):
+        attempt(f"ended {name} open WRONLY", os.open, name, os.O_WRONLY)
+    attempts("shell", "ended ")
+"""
 
 
 PREFIX = "trusted.overlay." if os.geteuid() == 0 else "user.overlay."

@@ -143,9 +143,11 @@ void session_init(struct session *session, pto_view *view) {
     session->cwd_generation = 1;
     session->identity = identity_new();
     pthread_mutex_init(&session->lock, NULL);
+    view_set_busy(view, busy_executed, session);
 }
 
 void session_clear(struct session *session) {
+    view_set_busy(session->view, NULL, NULL);
     while (session->scratch) {
         struct call_scratch *scratch = session->scratch;
         session->scratch = scratch->next;

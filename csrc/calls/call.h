@@ -33,8 +33,10 @@ struct task {
     bool cwd_pass;              /* its real path is the same */
     int pidfd;                  /* -1: not open yet */
     void *trap;                 /* the trap's own */
+    struct session *session;
+    struct task *next, **link;  /* in the session's list: the task after it, and what points here */
 };
-void task_init(struct task *task, pid_t tid);
+void task_init(struct task *task, struct session *session, pid_t tid);
 void task_copy(struct task *child, const struct task *parent);   /* fork: what is inherited */
 void task_exec(struct task *task);                               /* after a successful execve */
 void task_clear(struct task *task);                              /* frees what it owns */
@@ -169,7 +171,8 @@ struct session {
     struct programs *programs;      /* calls/programs.c's patched copies, and the directory of a run */
     struct identity *identity;      /* calls/task.c: the supervisor's own */
     struct call_scratch *scratch;   /* unused ones */
-    pthread_mutex_t lock;           /* of sockets and scratch; the generations are atomic */
+    struct task *tasks;             /* all of them */
+    pthread_mutex_t lock;           /* of tasks, sockets and scratch; the generations are atomic */
 };
 void session_init(struct session *session, pto_view *view);
 void session_clear(struct session *session);

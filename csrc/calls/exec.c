@@ -246,6 +246,8 @@ static void execute(struct call *call, struct exec *exec, struct target *target)
         return exec->touched ? answer(call, 0) : (void)0;
     while (rc == 0 && (rc = next_program(call, exec, loc)) == 1)
         rc = 0;
+    if (rc == 0)
+        view_executed(call->view, loc);
     if (!exec->touched)
         return; /* whatever it is, the kernel says the same */
     if (rc == 0)

@@ -153,6 +153,12 @@ struct identity *identity_new(void);
 void identity_free(struct identity *identity);
 bool identity_privileged(const struct session *session);
 
+/* ---- busy.c ---- */
+void tasks_enter(struct session *session, struct task *task);
+void tasks_leave(struct task *task);
+/* arg: the session. -ETXTBSY when a task executes the file that the view shows with this identity, else 0. */
+int busy_executed(void *arg, const struct statx *file);
+
 /* ---- magic.c ---- */
 int magic_link(void *arg, const char *link, char *target);
 /* Text that readlink of a magic link shows in the view, into out[PATH_MAX]; 0: it is no such link. -errno. */

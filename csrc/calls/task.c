@@ -226,10 +226,11 @@ int task_descriptor(struct call *call, int fd) {
     return ours < 0 ? -errno : ours;
 }
 
-void task_init(struct task *task, pid_t tid) {
+void task_init(struct task *task, struct session *session, pid_t tid) {
     memset(task, 0, sizeof *task);
     task->tid = tid;
     task->pidfd = -1;
+    tasks_enter(session, task);
 }
 
 /* The child's process is not known yet, and its copy of the umask is asked for when first needed. */
@@ -249,6 +250,7 @@ void task_exec(struct task *task) {
 }
 
 void task_clear(struct task *task) {
+    tasks_leave(task);
     free(task->groups);
     free(task->cwd);
     if (task->pidfd >= 0)

@@ -98,7 +98,7 @@ static struct caller *add(struct callers *callers, pid_t tid) {
     struct caller *caller = calloc(1, sizeof *caller);
     if (!caller)
         return NULL;
-    task_init(&caller->task, tid);
+    task_init(&caller->task, &callers->run->session, tid);
     caller->pidfd = caller->slot = -1;
     caller->call.view = callers->run->view;
     caller->call.session = &callers->run->session;

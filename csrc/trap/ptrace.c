@@ -42,7 +42,7 @@ struct event {
 /* ---- tracees come and go ---- */
 
 static struct tracee *tracee_new(struct ptrace_trap *trap, pid_t tid, enum tracee_state state) {
-    struct tracee *tracee = tracees_add(&trap->tracees, tid);
+    struct tracee *tracee = tracees_add(&trap->tracees, &trap->run->session, tid);
     if (!tracee)
         return NULL;
     tracee->state = state;

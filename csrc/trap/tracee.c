@@ -34,12 +34,11 @@ struct tracee *tracees_find(struct tracees *tracees, pid_t tid) {
     return tracee;
 }
 
-struct tracee *tracees_add(struct tracees *tracees, pid_t tid) {
+struct tracee *tracees_add(struct tracees *tracees, struct session *session, pid_t tid) {
     struct tracee *tracee = calloc(1, sizeof *tracee);
     if (!tracee)
         return NULL;
-    task_init(&tracee->task, tid);
-    tracee->task.tid = tid;
+    task_init(&tracee->task, session, tid);
     push(tracees, tracee);
     tracees->count++;
     return tracee;

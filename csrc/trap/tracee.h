@@ -49,7 +49,7 @@ struct tracees {
 
 struct tracee *tracees_find(struct tracees *tracees, pid_t tid);
 /* NULL: no memory.  The new one is FREE and has no space yet. */
-struct tracee *tracees_add(struct tracees *tracees, pid_t tid);
+struct tracee *tracees_add(struct tracees *tracees, struct session *session, pid_t tid);
 /* Takes it out and frees it with what it owns; a call under way must have been ended. */
 void tracees_remove(struct tracees *tracees, struct tracee *tracee);
 /* The thread got another id: execve by a thread that is not the leader. */

@@ -42,7 +42,8 @@ static int may_truncate(const struct location *loc, const struct cred *cred) {
         return -EISDIR;
     if (!S_ISREG(loc->type))
         return -EINVAL;
-    return permission(loc->overlay, loc->dentry, cred, W_OK);
+    int error = permission(loc->overlay, loc->dentry, cred, W_OK);
+    return error ? error : write_access(loc->overlay, loc->dentry);
 }
 
 static int may_change(const struct location *loc, const struct statx *stx, const struct attr_change *change,

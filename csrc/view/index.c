@@ -227,7 +227,7 @@ int index_move(struct index *index, uint32_t d, uint32_t parent, const char *nam
 
 /* True when the entry only caches what the lower has, and nothing below it says more. */
 static bool droppable(const struct dentry *dentry) {
-    return dentry->upper == KIND_NONE && !dentry->child && !(dentry->flags & (D_KEPT | D_LOADED));
+    return dentry->upper == KIND_NONE && !dentry->child && !(dentry->flags & (D_KEPT | D_LOADED | D_EXECUTED));
 }
 
 /* The first entry of a post-order walk below d. */

@@ -33,6 +33,7 @@
 #define D_SEARCH_ALL 2048u    /* every caller may search it */
 #define D_NO_DEFAULT_ACL 4096u /* the upper directory has no default ACL */
 #define D_COPY 8192u /* the upper has no such name: the object is in the work directory, a copy for all links */
+#define D_EXECUTED 16384u /* a program that was executed in this run */
 
 struct dentry {
     uint32_t hash_next;

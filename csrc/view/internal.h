@@ -114,6 +114,8 @@ struct pto_view {
     bool may_ask_again; /* who holds the lock answers -VIEW_AGAIN by walking anew */
     struct cred own; /* our own credentials */
     mode_t umask; /* of our process */
+    view_busy_fn *busy; /* NULL: nothing is executed */
+    void *busy_arg;
     bool protected_hardlinks; /* fs.protected_hardlinks, proc(5) */
 };
 
@@ -251,6 +253,10 @@ int acl_permission(const struct overlay *ovl, uint32_t d, const struct cred *cre
 int acl_check(const void *value, size_t size);
 /* True when an upper directory gives its new entries a default ACL. */
 bool has_default_acl(struct overlay *ovl, uint32_t d);
+
+/* busy.c */
+/* Before a regular file is opened for writing or truncated: 0, or -ETXTBSY. */
+int write_access(struct overlay *ovl, uint32_t d);
 
 /* kept.c */
 const struct kept *kept_find(const struct overlay *ovl, uint64_t upper_ino);

@@ -107,7 +107,9 @@ static int open_existing(const struct location *loc, int flags, const struct cre
     if ((mask & W_OK) && S_ISREG(loc->type)) {
         if (loc->read_only)
             return -EROFS;
-        error = copy_up(ovl, loc->dentry, flags & O_TRUNC ? 0 : KEEP_ALL);
+        error = write_access(ovl, loc->dentry);
+        if (!error)
+            error = copy_up(ovl, loc->dentry, flags & O_TRUNC ? 0 : KEEP_ALL);
         if (error)
             return error;
     }

@@ -115,6 +115,12 @@ int view_sync(pto_view *view, const struct location *loc, const char *real);
 /* Before a watch on what is there: changes will then happen where the watch is.  Nothing for large files. */
 int view_watch(pto_view *view, const struct location *loc);
 
+/* Who knows what is being executed.  Asked, with the view entered, about a file as the view shows it that somebody wants to
+ * write and that view_executed() was told of: 0, or -ETXTBSY. */
+typedef int view_busy_fn(void *arg, const struct statx *file);
+void view_set_busy(pto_view *view, view_busy_fn *busy, void *arg);
+void view_executed(pto_view *view, const struct location *loc);
+
 /* How the caller is to open a file that view_open prepared. */
 struct open_plan {
     char path[PATH_MAX];    /* real path, free of symlinks */

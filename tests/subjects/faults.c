@@ -52,8 +52,9 @@ static struct {
 
 static bool hit(const char *name, bool memory) {
     if (shim.armed && shim.always) {
-        errno = shim.error;
-        return strcmp(name, shim.always) == 0;
+        bool fails = strcmp(name, shim.always) == 0;
+        errno = fails ? shim.error : errno;
+        return fails;
     }
     if (!shim.armed || ++shim.calls != shim.at)
         return false;

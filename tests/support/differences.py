@@ -72,13 +72,11 @@ DIFFERENCES = (
         row=43,
     ),
     Difference(
-        "A lower program that is being executed is opened for writing",
+        "A program is executed while it is open for writing, and its ELF interpreter is not where the host would find it",
         "ETXTBSY",
-        "is copied up; what runs goes on with the lower's text",
-        "which lower files are executed is not recorded, and only opening one for writing (2.6 µs) tells it: an "
-        "ordinary "
-        "user may not, and for that moment its execution on the host would fail",
-        row=44,
+        "runs",
+        "it runs as a copy that names the interpreter's real path; the other way round, writing a program that runs, is "
+        "ETXTBSY here too",
     ),
     Difference(
         "Whiteouts in a directory that merges nothing",
