@@ -122,6 +122,8 @@ struct pto_result {
 int pto_run(pto_view *view, const struct pto_command *command, struct pto_result *result);
 /* From another thread or a signal handler: send this signal to CMD. */
 int pto_signal(pto_view *view, int signal);
+/* From another thread: 1 when CMD has ended and what it has started is still waited for, else 0. */
+int pto_left_running(pto_view *view);
 
 /* ---- the table, for tests and for --trace ---- */
 int pto_table_size(void);

@@ -170,7 +170,7 @@ def _long(word: str, rest: _Words, request: Request) -> None:
     name, equals, value = word[2:].partition("=")
     option = _LONG.get(name)
     if option is None:
-        raise errors.usage(f"--{name}", "no such option")
+        raise errors.usage(f"--{name}", "no such option", errors.did_you_mean(name, _LONG, "--"))
     if equals and not option.argument:
         raise errors.usage(f"--{name}", "takes no argument")
     option.apply(request, value if equals or not option.argument else _next(f"--{name}", rest))
@@ -209,6 +209,13 @@ def help_text() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _not_found(word: str) -> str:
+    """The remedy where a CMD that was the first word is not there: it may have been meant for a subcommand."""
+    if word == "help":
+        return "ptoverlay -h shows the options"
+    return errors.did_you_mean(word, SUBCOMMANDS, "ptoverlay ").rstrip()
+
+
 def _print(text: str) -> int:
     try:
         os.write(1, text.encode())
@@ -233,5 +240,7 @@ def command(words: list[str]) -> int:
         from ptoverlay.run import run_and_exit
         return run_and_exit(request)
     except Failure as failure:
+        if failure.status == errors.NOT_FOUND and failure.what == words[0]:
+            failure.remedy = _not_found(words[0])
         errors.report(str(failure))
         return failure.status

@@ -6,8 +6,14 @@ an errno alone is never the whole message.
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+from __future__ import annotations
+
 import errno
 import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Exit statuses that are ours and not CMD's, as env(1) and timeout(1) have them.
 OWN_ERROR = 125
@@ -40,9 +46,17 @@ class Failure(Exception):
         return f"{text} ({self.remedy})" if self.remedy else text
 
 
-def usage(what: str, why: str) -> Failure:
-    """A command line that cannot be understood."""
-    return Failure(what, why, "ptoverlay -h shows the options")
+def usage(what: str, why: str, meant: str = "", prog: str = "ptoverlay") -> Failure:
+    """A command line that cannot be understood.  meant: of `did_you_mean`; prog: whose -h tells more."""
+    return Failure(what, why, f"{meant}{prog} -h shows the options")
+
+
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """A question, with a blank at its end, that names the known word which this one could be a slip of; else ""."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, 1, 0.7)
+    return f"did you mean {prefix}{near[0]}? " if near else ""
 
 
 def from_os_error(what: str, error: OSError, remedy: str = "") -> Failure:
@@ -54,7 +68,8 @@ def from_core(message: str, number: int) -> Failure:
     what, _, why = message.partition(": ")
     if not why:
         what, why = what or "set-up", os.strerror(number)
-    return Failure(what, why, _SETUP_REMEDIES.get(number, ""))
+    remedy = "the shell puts a home directory for ~ at the beginning of a word only: write $HOME"
+    return Failure(what, why, remedy if what.startswith("~") else _SETUP_REMEDIES.get(number, ""))
 
 
 _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
@@ -63,12 +78,19 @@ _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 def trap_refused(message: str, number: int) -> Failure:
     """The kernel did not let us trace: `number` is the errno of ptrace(2), seccomp(2) or process_vm_readv(2)."""
     failure = from_core(message, number)
-    failure.remedy = ptrace_remedy(_read_yama(), os.geteuid() == 0) if number in _REFUSED else ""
+    failure.remedy = ""
+    if number in _REFUSED:
+        failure.remedy = ptrace_remedy(_read_yama(), os.geteuid() == 0, tracer())
+    elif number == errno.EBUSY:
+        failure.remedy = "something around this listens to its calls already: --trap ptrace"
     return failure
 
 
-def ptrace_remedy(scope: int, root: bool) -> str:
+def ptrace_remedy(scope: int, root: bool, traced_by: str = "") -> str:
     """What lets us trace where `scope` is Yama's ptrace_scope, -1 without Yama (admin-guide/LSM/Yama.rst)."""
+    if traced_by:
+        return (f"{traced_by} traces this already, and a process has one tracer; inside ptoverlay: start the outer one "
+                "with --trap notify")
     if scope >= 3:
         return "Yama forbids all tracing until the next boot: boot with kernel.yama.ptrace_scope=1"
     if scope == 2 and not root:
@@ -84,10 +106,29 @@ def _read_yama() -> int:
         return -1
 
 
+def tracer() -> str:
+    """Name and process id of who traces this process (TracerPid, proc(5)); "" for nobody."""
+    try:
+        with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
+            pid = next((line.split()[1] for line in file if line.startswith("TracerPid:")), "0")
+        if pid == "0":
+            return ""
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return f"{file.read().strip()} (process {pid})"
+    except OSError:
+        return ""
+
+
 def one_line(text: str) -> str:
     """The text with every character that could end or hide the line written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogateescape").decode("ascii", "replace")
-                   for c in text)
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    """A byte that is no UTF-8 (os.fsdecode) as the byte that it is."""
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) & 0xff:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def report(text: str) -> None:

@@ -6,6 +6,7 @@ happens (`Layers` is a context manager); nothing that was there before is ever r
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import errno
 import os
 import stat
 
@@ -41,6 +42,10 @@ class Layers:
             for path in reversed(self._made):
                 _remove_empty(path)
 
+    def to_be_lost(self) -> bool:
+        """Whether there is something in a temporary upper."""
+        return any(_names(os.path.join(top, "upper")) for top in self.temporary)
+
     def prepare(self, overlay: Overlay) -> tuple[str | None, str | None]:
         """The upper and the work directory for this overlay, made where they are missing."""
         if not overlay.writable:
@@ -51,6 +56,8 @@ class Layers:
         if not os.path.lexists(upper):
             self._make(upper, "upper", _root_mode(overlay))
             copy_attributes(overlay.layers()[0], upper)
+        elif os.path.exists(upper) and not os.path.isdir(upper):
+            raise Failure(f"{upper}: upper", os.strerror(errno.ENOTDIR))
         work = default_work(upper) if overlay.work is None else os.path.join(os.getcwd(), overlay.work)
         if not os.path.lexists(work):
             self._make(work, "work directory", 0o755)

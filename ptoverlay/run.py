@@ -100,7 +100,9 @@ def run(request: Request, after: After | None = None) -> tuple[int, Any]:
             view.add_place(kind, path)
         result: Any = ffi.new("struct pto_result *")
         trace = _start_trace(request)
-        signals.forward(lambda number: lib.pto_signal(view.handle, number) == 0)
+        told = request.verbose >= 0 and _at_terminal()
+        signals.forward(lambda number: lib.pto_signal(view.handle, number) == 0,
+                        (lambda: _tell_left_running(view, request)) if told else None)
         try:
             returned = _run(view, request, trace, result)
         finally:
@@ -113,6 +115,8 @@ def run(request: Request, after: After | None = None) -> tuple[int, Any]:
             errors.report(f"{request.argv[0]}: ran with the {_trap_name(result.trap)} trap")
         if after is not None:
             after(prepared, result)
+        if told and layers.to_be_lost():
+            errors.report("what was changed is thrown away (ptoverlay run --name NAME keeps it)")
         return result.status, result
 
 
@@ -130,6 +134,14 @@ def _run(view: View, request: Request, trace: Trace | None, result: Any) -> int:
         "message_fd": -1 if request.verbose < 0 or sys.stderr is None else 2,
         "verbose": max(request.verbose, 0)})
     return lib.pto_run(view.handle, command, result)
+
+
+def _tell_left_running(view: View, request: Request) -> bool:
+    """Tells who sits at the terminal why there is no prompt; True while there is nothing to tell."""
+    if not lib.pto_left_running(view.handle):
+        return True
+    errors.report(f"{request.argv[0]}: ended; what it left running is waited for (--kill-on-exit ends it)")
+    return False
 
 
 def _environment() -> list[tuple[bytes, bytes]]:
@@ -176,8 +188,6 @@ def run_and_exit(request: Request, after: After | None = None) -> int:
     if request.stats:
         from ptoverlay.stats import print_table
         print_table(result)
-    if request.verbose >= 0 and any(o.writable and o.upper is None for o in request.overlays) and _at_terminal():
-        errors.report("what was changed is thrown away (ptoverlay run --name NAME keeps it)")
     if os.WIFSIGNALED(status):
         return die_of(os.WTERMSIG(status))
     return os.WEXITSTATUS(status)

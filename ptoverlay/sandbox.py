@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"\w[\w.+@-]{0,99}")
 _VERSION = 1
+_STATE_REMEDY = "XDG_STATE_HOME names another place for sandboxes"
 _GONE = ".removed."  # how the directory of a sandbox begins that is being removed
 
 
@@ -148,11 +149,11 @@ class Sandbox:
             return cls._named(what, damaged)
         if what.name is None and what.upper is None:
             if not what.words:
-                raise errors.usage("sandbox", "no NAME and no --upper given")
+                raise errors.usage("sandbox", "no NAME and no --upper given", prog=what.prog)
             what.name = what.words.pop(0)
         if what.name is not None:
             if what.upper is not None or what.work is not None:
-                raise errors.usage("sandbox", "either a NAME or --upper and --work, not both")
+                raise errors.usage("sandbox", "either a NAME or --upper and --work, not both", prog=what.prog)
             return cls._named(what.name)._checked(what)
         return cls._of_directories(what)
 
@@ -166,7 +167,7 @@ class Sandbox:
                 return cls(Metadata(name, ["/"], "/"), str(directory / "upper"), str(directory / "work"), directory)
             if isinstance(error, Failure):
                 raise
-            raise Failure(f"sandbox {name}", "there is none of this name",
+            raise Failure(f"sandbox {name}", "there is none of this name", errors.did_you_mean(name, cls.names()) +
                           "ptoverlay list shows them; ptoverlay run --name makes one") from error
         return cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
 
@@ -198,14 +199,18 @@ class Sandbox:
         return cls(metadata, upper, work)
 
     @staticmethod
+    def names() -> list[str]:
+        """The names of all of them, sorted."""
+        try:
+            return sorted(filter(_NAME.fullmatch, os.listdir(state_directory())))
+        except FileNotFoundError:
+            return []
+
+    @staticmethod
     def all() -> list[Sandbox]:
         """Every named sandbox, by name; one whose metadata cannot be read is told in a line and left out."""
         found = []
-        try:
-            names = sorted(os.listdir(state_directory()))
-        except FileNotFoundError:
-            return []
-        for name in filter(_NAME.fullmatch, names):
+        for name in Sandbox.names():
             try:
                 found.append(Sandbox.open(name))
             except Failure as failure:
@@ -228,13 +233,13 @@ class Sandbox:
             raise Failure(f"sandbox {name}", "there is one of this name already", "give another name, or remove it "
                           "with ptoverlay remove") from error
         except OSError as error:
-            raise errors.from_os_error(f"{directory}: sandbox cannot be made", error) from error
+            raise errors.from_os_error(f"{directory}: sandbox cannot be made", error, _STATE_REMEDY) from error
         made = cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
         try:
             made.save()
         except OSError as error:
             made.remove()
-            raise errors.from_os_error(f"{directory}: sandbox cannot be made", error) from error
+            raise errors.from_os_error(f"{directory}: sandbox cannot be made", error, _STATE_REMEDY) from error
         return made
 
     def save(self) -> None:
@@ -407,6 +412,7 @@ def add_arguments(parser: argparse.ArgumentParser, rest: str = "", rest_help: st
     import argparse
 
     parser.usage = f"%(prog)s [OPTIONS] NAME{rest and ' ' + rest}"
+    parser.set_defaults(prog=parser.prog)
     parser.add_argument("words", nargs="*", help=rest_help or argparse.SUPPRESS, metavar=rest or "NAME")
     group = parser.add_argument_group("the sandbox, where no NAME is given as the first word")
     group.add_argument("--name", help="a named sandbox")
@@ -420,7 +426,7 @@ def add_arguments(parser: argparse.ArgumentParser, rest: str = "", rest_help: st
 def no_more_words(given: argparse.Namespace) -> None:
     """Failure when there are words after NAME that nobody asked for."""
     if given.words:
-        raise errors.usage(given.words[0], "one word too many")
+        raise errors.usage(given.words[0], "one word too many", prog=given.prog)
 
 
 def size_of(directory: str) -> int:

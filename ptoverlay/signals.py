@@ -30,6 +30,7 @@ _OF_TERMINAL = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, si
 _SI_KERNEL = 0x80
 _DONE = signal.SIGRTMIN  # we send it to ourselves to end the waiting
 _RETRY = 0.01  # seconds
+_LOOK = 1.0  # seconds
 
 
 class Signals:
@@ -48,24 +49,27 @@ class Signals:
         self._running = _thread.allocate_lock()
         return self
 
-    def forward(self, send: Callable[[int], bool]) -> None:
-        """Starts handing signals on; send returns False when there is no CMD (yet) that could take it."""
+    def forward(self, send: Callable[[int], bool], look: Callable[[], bool] | None = None) -> None:
+        """Starts handing signals on; send returns False when there is no CMD (yet) that could take it.  look: called
+        about every second, on the same thread, for as long as it returns True."""
         self._running.acquire()
-        _thread.start_new_thread(self._forward, (send,))
+        _thread.start_new_thread(self._forward, (send, look))
 
     def stop(self) -> None:
-        """Ends the handing on: `send` is not called any more."""
+        """Ends the handing on: `send` and `look` are not called any more."""
         if self._running.locked():
             self._done = True
             os.kill(os.getpid(), _DONE)
             self._running.acquire()
             self._running.release()
 
-    def _forward(self, send: Callable[[int], bool]) -> None:
+    def _forward(self, send: Callable[[int], bool], look: Callable[[], bool] | None) -> None:
         try:
             while not self._done:
-                info = signal.sigwaitinfo(self._blocked)
-                if info.si_signo != _DONE and (info.si_signo not in _OF_TERMINAL or info.si_code != _SI_KERNEL):
+                info = signal.sigtimedwait(self._blocked, _LOOK) if look else signal.sigwaitinfo(self._blocked)
+                if info is None:
+                    look = look if look and look() else None
+                elif info.si_signo != _DONE and (info.si_signo not in _OF_TERMINAL or info.si_code != _SI_KERNEL):
                     self._hand_on(info.si_signo, send)
         finally:
             self._running.release()

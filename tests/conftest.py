@@ -46,7 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "heavy: takes long; runs as root with one trap and as the user with the other")
     config.addinivalue_line("markers", "debian(*packages): needs these Debian packages (debian-packages.txt)")
     if IS_ROOT:
-        host.private_mounts()
+        try:
+            host.private_mounts()
+        except OSError as error:
+            pytest.exit(f"{error.strerror} (tests as root mount for themselves: a container must have CAP_SYS_ADMIN, "
+                        "the directory of a chroot be a mount point; or run them as an ordinary user)", 125)
         for path in host.python_paths():
             host.let_others_through(path)
 

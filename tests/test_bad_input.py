@@ -101,6 +101,12 @@ def test_directory_that_is_none(small: World, letter: str, what: str) -> None:
     refused(small, [*layers(small, **{letter: small.area / what}), *TRUE], 125, word)
 
 
+def test_an_upper_that_is_a_file(small: World) -> None:
+    """The line is about the upper, not about the work directory that would be beside it."""
+    done = refused(small, [*layers(small, u=small.area / "extra/file", w=""), *TRUE], 125, "not a directory")
+    assert "extra/file: upper: " in done.err
+
+
 def test_one_of_several_lowers_is_missing(small: World) -> None:
     """The line names that one."""
     done = refused(small, [*layers(small, l=f"{small.lowers[0]}:{small.area}/absent"), *TRUE], 125, "no such file")

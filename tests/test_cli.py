@@ -113,6 +113,19 @@ def test_a_run_that_cannot_be(run: Run, words: list[str], status: int, message: 
     assert done.returncode == status
 
 
+def test_a_run_in_a_run(run: Run) -> None:
+    """A chain has one listener and a process one tracer; by the other trap, or by itself, an inner run works."""
+    remedy = {"notify": "something around this listens to its calls already: --trap ptrace",
+              "ptrace": "traces this already, and a process has one tracer; inside ptoverlay: start the outer one with "
+                        "--trap notify"}[run.trap]
+    inner = run("--", *run.words("--", "echo", "x"))
+    assert inner.returncode == 125
+    assert remedy in one_line(inner)
+    for trap in {"ptrace", "notify", "auto"} - {run.trap}:
+        done = run("--", *PTOVERLAY, "--trap", trap, "-l", str(run.lower), "--", "echo", trap)
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"{trap}\n", "")
+
+
 def test_names_in_messages_cannot_break_the_line(run: Run) -> None:
     assert one_line(run("--", "/a\nb\x1b[2J")) == "/a\\nb\\x1b[2J: No such file or directory"
 

@@ -216,7 +216,18 @@ def test_more_overlays_come_after_the_main_one() -> None:
 
 def test_failure_is_one_line_whatever_is_in_a_name() -> None:
     line = errors.one_line("a\nb\x1b[31m\udcff\u2028ä")
-    assert line == "a\\nb\\x1b[31m\\udcff\\u2028ä"
+    assert line == "a\\nb\\x1b[31m\\xff\\u2028ä"
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("--lowr", "/"), "--lowr: no such option (did you mean --lower? ptoverlay -h shows the options)"),
+    (("--kill-on-exti",), "--kill-on-exti: no such option (did you mean --kill-on-exit? "),
+    (("--nothing-like-it",), "--nothing-like-it: no such option (ptoverlay -h shows the options)"),
+])
+def test_a_slip_in_an_option_is_guessed(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(Failure) as failure:
+        parse(*words, "x")
+    assert str(failure.value).startswith(message)
 
 
 @pytest.mark.parametrize(("scope", "root", "part"), [
@@ -230,4 +241,5 @@ def test_remedy_when_ptrace_is_forbidden(scope: int, root: bool, part: str) -> N
 def test_message_of_the_core_gets_its_remedy() -> None:
     failure = errors.from_core("/u: in use by another run", 16)
     assert str(failure).startswith("/u: in use by another run (end the other run")
+    assert "write $HOME" in str(errors.from_core("~/project: No such file or directory", 2))
     assert str(errors.from_core("", 12)) == "set-up: Cannot allocate memory"

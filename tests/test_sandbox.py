@@ -119,10 +119,47 @@ def test_without_a_name_the_layer_is_thrown_away_and_a_terminal_is_told(tool: To
     status, shown = tool.on_terminal("-l", tool.lower, "-C", tool.lower, "--", "sh", "-c", "rm a; echo done")
     assert (status, shown) == (
         0, "done\nptoverlay: what was changed is thrown away (ptoverlay run --name NAME keeps it)\n")
-    assert tool.on_terminal("-q", "-l", tool.lower, "--", "echo", "x") == (0, "x\n")
-    assert tool.on_terminal("--name", "one", "-l", tool.lower, "--", "echo", "x") == (0, "x\n")
-    assert tool.on_terminal("-l", tool.lower, "-u", tool.home / "u", "--", "echo", "x") == (0, "x\n")
-    assert tool("-l", tool.lower, "--", "echo", "x").err == ""
+    assert tool.on_terminal("-q", "-l", tool.lower, "--", "touch", tool.lower / "a") == (0, "")
+    assert tool.on_terminal("--name", "one", "-l", tool.lower, "--", "touch", tool.lower / "a") == (0, "")
+    assert tool.on_terminal("-l", tool.lower, "-u", tool.home / "u", "--", "touch", tool.lower / "a") == (0, "")
+    assert tool("-l", tool.lower, "--", "sh", "-c", "echo y >a").err == ""
+    # nothing was changed, nothing is lost
+    assert tool.on_terminal("-l", tool.lower, "-C", tool.lower, "--", "cat", "a") == (0, "a\n")
+
+
+def test_a_terminal_is_told_what_is_waited_for(tool: Tool) -> None:
+    fifo = tool.home / "go"
+    tool.sh(f"mkfifo {fifo}")
+    words = ("-l", tool.lower, "-C", tool.lower, "--", "sh", "-c", f"cat {fifo} </dev/null & echo begun")
+    seen: list[str] = []
+
+    def shows(text: str) -> None:
+        if "waited for" in text and not seen:
+            seen.append(text)
+            tool.sh(f"echo gone on >{fifo}")
+
+    status, shown = tool.on_terminal(*words, shows=shows)
+    assert (status, shown) == (0, "begun\nptoverlay: sh: ended; what it left running is waited for (--kill-on-exit "
+                                  "ends it)\ngone on\n")
+
+
+def test_names_that_are_nearly_right(tool: Tool) -> None:
+    tool.box("trial", "true")
+    assert tool.fails("diff", "tril") == ("sandbox tril: there is none of this name (did you mean trial? "
+                                          "ptoverlay list shows them; ptoverlay run --name makes one)")
+    for words, remedy in ((("dif", "trial"), " (did you mean ptoverlay diff?)"),
+                          (("help",), " (ptoverlay -h shows the options)"),
+                          (("nothing-near",), ""), (("--", "dif"), ""), (("-q", "dif"), "")):
+        done = tool(*words)
+        word = next(word for word in words if not word.startswith("-"))
+        assert (done.status, done.err) == (127, f"ptoverlay: {word}: No such file or directory{remedy}\n")
+    assert "(ptoverlay import -h shows the options)" in tool.fails("import", "one")
+
+
+def test_a_place_for_sandboxes_that_cannot_be_written(tool: Tool) -> None:
+    tool.env["XDG_STATE_HOME"] = "/proc"
+    assert "sandbox cannot be made: " in tool.fails("run", "--name", "one", "--", "true")
+    assert "XDG_STATE_HOME names another place" in tool.fails("run", "--name", "one", "--", "true")
 
 
 @pytest.mark.root_only
@@ -373,6 +410,6 @@ def test_output_that_nobody_reads(tool: Tool) -> None:
 
 def test_json_of_names_that_are_no_text(tool: Tool) -> None:
     tool.box("one", r"""touch "$(printf 'a\377b\nc\033[2J')" """)
-    assert tool("diff", "one").out == f"added     {tool.lower}/a\\udcffb\\nc\\x1b[2J\n"
+    assert tool("diff", "one").out == f"added     {tool.lower}/a\\xffb\\nc\\x1b[2J\n"
     ((change),) = json.loads(tool("diff", "one", "--json").out)
     assert os.fsencode(change["path"]).endswith(b"/a\xffb\nc\x1b[2J")

@@ -1,4 +1,4 @@
-/* run.c - pto_run and pto_signal.
+/* run.c - pto_run, pto_signal and pto_left_running.
  *
  * Rules: a run lives on a thread of its own, because ptrace belongs to a thread and because only children of
  * that thread may be waited for: the process around us has children of its own.  That thread takes no signals but SIGCHLD.
@@ -83,6 +83,20 @@ int pto_signal(pto_view *view, int signal) {
     }
     errno = saved;
     return err;
+}
+
+/* A process that was waited for has no pidfd to signal (pidfd_send_signal(2), ESRCH). */
+int pto_left_running(pto_view *view) {
+    int left = 0;
+    for (size_t i = 0; i < RUNS; i++) {
+        struct run_slot *slot = &slots[i];
+        atomic_fetch_add(&slot->users, 1);
+        int pidfd = atomic_load(&slot->view) == view ? atomic_load(&slot->pidfd) : -1;
+        if (pidfd >= 0)
+            left |= syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno == ESRCH;
+        atomic_fetch_sub(&slot->users, 1);
+    }
+    return left;
 }
 
 int run_announce(struct run *run, pid_t cmd) {

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     box = Sandbox.open(options)
     if not options.words:
-        raise errors.usage("explain", "no PATH given")
+        raise errors.usage("explain", "no PATH given", prog=options.prog)
     with box.view() as view, box.base() as base:
         found = [explain(box, view, base, absolute(path, box.mount)) for path in options.words]
     if options.json:

@@ -30,7 +30,7 @@ def run(given: argparse.Namespace) -> int:
     box = _make(given)
     try:
         if len(given.words) != 1:
-            raise errors.usage("import", "one FILE is meant")
+            raise errors.usage("import", "one FILE is meant", prog=given.prog)
         with box.lock():
             outcome = fill(box, given.words[0], partial(bar, "import"))
     except BaseException as error:
@@ -53,7 +53,7 @@ def _make(given: argparse.Namespace) -> Sandbox:
         return Sandbox.open(given)
     if given.name is None:
         if not given.words:
-            raise errors.usage("sandbox", "no NAME and no --upper given")
+            raise errors.usage("sandbox", "no NAME and no --upper given", prog=given.prog)
         given.name = given.words.pop(0)
     lowers, n_data = options.parse_lowers(given.lower, "--lower") if given.lower is not None else (["/"], 0)
     lowers = [os.path.realpath(lower) for lower in lowers]

@@ -1,7 +1,5 @@
 """Run CMD over a layer of its own, show what it has changed, and ask what is to become of that.
 
-  ptoverlay try [--then ACTION] [OPTIONS] [--] CMD [ARG…]
-
 OPTIONS are those of run, without --upper and --work. The questions are: commit (apply it to what is below), discard,
 keep (as a sandbox with a name), shell (look around in it), view (the differences). An end of the input keeps.
 

@@ -89,8 +89,10 @@ class Tool:
         return subprocess.Popen(self.words(*words), cwd=self.home, env=self.env, stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def on_terminal(self, *words: str | Path, typed: str = "") -> tuple[int, str]:
-        """Runs it on a pty of its own, with `typed` as what is typed: status, and all that the terminal showed."""
+    def on_terminal(self, *words: str | Path, typed: str = "",
+                    shows: Callable[[str], None] | None = None) -> tuple[int, str]:
+        """Runs it on a pty of its own, with `typed` as what is typed: status, and all that the terminal showed.
+        shows: called with what it has shown up to now, each time there is more."""
         pid, fd = pty.fork()
         if pid == 0:
             try:
@@ -101,13 +103,13 @@ class Tool:
                 os._exit(120)
         try:
             os.write(fd, typed.encode())
-            shown = _read_all(fd)
+            shown = _read_all(fd, shows)
         finally:
             os.close(fd)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.replace("\r\n", "\n")
 
 
-def _read_all(fd: int) -> str:
+def _read_all(fd: int, shows: Callable[[str], None] | None) -> str:
     """What a terminal shows until everybody has closed it."""
     shown = b""
     end = time.monotonic() + LIMIT
@@ -119,6 +121,8 @@ def _read_all(fd: int) -> str:
         if not data:
             return shown.decode()
         shown += data
+        if shows:
+            shows(shown.decode(errors="replace"))
     raise AssertionError(f"no end after {LIMIT} s: {shown!r}")
 
 
