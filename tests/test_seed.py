@@ -608,8 +608,8 @@ def test_row43_locks_taken_before_a_copy_up(small: World) -> None:
 
 
 def test_row44_text_file_busy(small: World) -> None:
-    """A lower program that runs cannot be written, by no name and in no way, and can again when it has ended; nor can one
-    run that is open for writing."""
+    """A lower program that runs cannot be written, by no name and in no way, and can again when it has ended; nor can
+    one run that is open for writing."""
     lower = small.lowers[0]
     os.link(lower / "program", lower / "other")
     (lower / "shell").write_bytes(Path("/bin/sh").read_bytes())

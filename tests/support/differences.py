@@ -72,11 +72,12 @@ DIFFERENCES = (
         row=43,
     ),
     Difference(
-        "A program is executed while it is open for writing, and its ELF interpreter is not where the host would find it",
+        "A program is executed while it is open for writing, and its ELF interpreter is not where the host would find "
+        "it",
         "ETXTBSY",
         "runs",
-        "it runs as a copy that names the interpreter's real path; the other way round, writing a program that runs, is "
-        "ETXTBSY here too",
+        "it runs as a copy that names the interpreter's real path; the other way round, writing a program that runs, "
+        "is ETXTBSY here too",
     ),
     Difference(
         "Whiteouts in a directory that merges nothing",
