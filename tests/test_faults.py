@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support import faults
-from support.oracle import run
+from support.oracle import ROOT, USER, run
 from support.subjects import SOURCES
 
 #: Scenarios that between them go through most of the view; valgrind is slow.
@@ -50,10 +50,11 @@ NOT_WRAPPED = re.findall(r"\w+", """
 """)
 
 
-@pytest.mark.parametrize("options", [[], ["-e", "1", "-u"]], ids=["trusted", "user"])
-def test_error_at_every_call(program: Path, options: list[str]) -> None:
+@pytest.mark.parametrize(("options", "as_user"), [([], False), (["-e", "1", "-u"], False), (["-e", "1"], True)],
+                         ids=["trusted", "user", "by-user"])
+def test_error_at_every_call(program: Path, options: list[str], as_user: bool) -> None:
     """EIO, ENOSPC, EDQUOT, EMFILE and ENOMEM at each call of each scenario of faults.c."""
-    faults.check(program, options, "fault")
+    faults.check(program, options, "fault", who=USER if as_user else ROOT)
 
 
 def test_sanitized(base: Path) -> None:

@@ -19,6 +19,10 @@
 
 #define NOTE ".lent"
 
+static mode_t lent_mode(const struct stat *st, mode_t mode) {
+    return mode | (S_ISDIR(st->st_mode) ? 0700 : 0200);
+}
+
 static bool needs_loan(const struct overlay *ovl, const struct stat *st) {
     mode_t wanted = S_ISDIR(st->st_mode) ? 0300 : 0200;
     return !S_ISLNK(st->st_mode) && (st->st_mode & wanted) != wanted && st->st_uid == ovl->view->own.fsuid &&
@@ -33,7 +37,11 @@ static int write_note(struct loan *loan, const struct stat *st, const char *path
     if (length >= (int)sizeof text)
         return -ENAMETOOLONG;
     snprintf(loan->note, sizeof loan->note, "%llx" NOTE, (unsigned long long)st->st_ino);
-    return symlinkat(text, loan->ovl->work, loan->note) < 0 ? -errno : 0;
+    if (symlinkat(text, loan->ovl->work, loan->note) == 0)
+        return 0;
+    /* One that could not be removed when its loan had ended. */
+    bool left = errno == EEXIST && unlinkat(loan->ovl->work, loan->note, 0) == 0;
+    return left && symlinkat(text, loan->ovl->work, loan->note) == 0 ? 0 : -errno;
 }
 
 int loan_take(const struct overlay *ovl, int fd, const char *path, struct loan *loan) {
@@ -49,7 +57,7 @@ int loan_take(const struct overlay *ovl, int fd, const char *path, struct loan *
         return error;
     fd_path(fd, name);
     loan->mode = st.st_mode & 07777;
-    loan->taken = chmod(name, loan->mode | (S_ISDIR(st.st_mode) ? 0700 : 0200)) == 0;
+    loan->taken = chmod(name, lent_mode(&st, loan->mode)) == 0;
     if (!loan->taken) {
         error = -errno;
         (void)!unlinkat(ovl->work, loan->note, 0);
@@ -63,7 +71,8 @@ void loan_end(struct loan *loan) {
         return;
     loan->taken = false;
     fd_path(loan->fd, name);
-    if (chmod(name, loan->mode) == 0)   /* else the next start tries it */
+    /* Tried twice, for memory or a descriptor may have been short; then it is the next start that tries. */
+    if (chmod(name, loan->mode) == 0 || chmod(name, loan->mode) == 0)
         (void)!unlinkat(loan->ovl->work, loan->note, 0);
 }
 
@@ -78,8 +87,8 @@ static void settle(struct overlay *ovl, const char *note) {
     if (sscanf(text, "%o %llu %n", &mode, &ino, &at) != 2 || !at)
         return;
     CLOSE_FD fd = open_beneath(ovl->layers[0].fd, text + at, O_PATH | O_NOFOLLOW);
-    if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != ino || S_ISLNK(st.st_mode))
-        return;
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != ino || (st.st_mode & 07777) != lent_mode(&st, mode))
+        return;   /* given back, or changed since */
     fd_path(fd, name);
     (void)!chmod(name, mode);   /* fails only where somebody changed its owner since */
 }

@@ -173,15 +173,25 @@ static int path_of(const struct overlay *ovl, int dirfd, const char *name, char 
     return snprintf(out, PATH_MAX, "%s/%s", directory, name) >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
+/* *fd: the directory of that name, -1 when it is none. */
+static int open_directory(int dirfd, const char *name, int *fd) {
+    *fd = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return *fd >= 0 || errno == ENOTDIR ? 0 : -errno;
+}
+
 /* A directory that moves to another one must be writable itself: rename(2). */
 static int rename_lent(struct overlay *ovl, int from, const char *old, int to, const char *new, unsigned flags) {
     char path[PATH_MAX];
-    CLOSE_FD moved = openat(from, old, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    CLOSE_FD other = flags & RENAME_EXCHANGE ? openat(to, new, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    CLOSE_FD moved = -1;
+    CLOSE_FD other = -1;
     bool away = to == ovl->work;
-    int error = moved < 0 && other < 0 ? -EACCES : path_of(ovl, away ? from : to, away ? old : new, path);
     LOAN loan = {.taken = false};
     LOAN second = {.taken = false};
+    int error = open_directory(from, old, &moved);
+    if (!error && (flags & RENAME_EXCHANGE))
+        error = open_directory(to, new, &other);
+    if (!error)
+        error = moved < 0 && other < 0 ? -EACCES : path_of(ovl, away ? from : to, away ? old : new, path);
     if (!error && moved >= 0)
         error = loan_take(ovl, moved, path, &loan);
     if (!error && other >= 0)

@@ -78,16 +78,16 @@ static int set_unwritable(const struct overlay *ovl, int fd, const char *path, c
     struct stat st;
     char place[PATH_MAX];
     LOAN loan = {.taken = false};
-    if (path_of_fd(ovl, fd, place) == 0) {   /* else it is still being made, and goes away after a crash */
-        int error = loan_take(ovl, fd, place, &loan);
-        if (error)
-            return error;
-    }
+    int error = path_of_fd(ovl, fd, place);
+    if (error != -ESTALE)   /* else it is still being made, and goes away after a crash */
+        error = error ? error : loan_take(ovl, fd, place, &loan);
+    if (error && error != -ESTALE)
+        return error;
     if (loan.taken)
         return setxattr(path, name, value, size, 0) < 0 ? -errno : 0;
     if (fstat(fd, &st) < 0 || chmod(path, (st.st_mode & 07777) | S_IWUSR) < 0)
-        return -EACCES;
-    int error = setxattr(path, name, value, size, 0) < 0 ? -errno : 0;
+        return errno == EPERM ? -EACCES : -errno;
+    error = setxattr(path, name, value, size, 0) < 0 ? -errno : 0;
     if (chmod(path, st.st_mode & 07777) < 0 && !error)
         error = -errno;
     return error;
