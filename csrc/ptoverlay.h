@@ -43,6 +43,7 @@ struct pto_overlay {
 #define PTO_DIRECT 1             /* seen and written as it is on the host */
 #define PTO_PLACE_READ_ONLY 2    /* EROFS for every change */
 #define PTO_HIDDEN 3             /* ENOENT, and not listed */
+#define PTO_PLACE_FIXED 4        /* of the host, down to the next direct place: names and attributes stay (EPERM) */
 
 pto_view *pto_view_new(void);
 void pto_view_free(pto_view *view);

@@ -22,6 +22,7 @@ class _Lib:
     PTO_DIRECT: Final[int]
     PTO_PLACE_READ_ONLY: Final[int]
     PTO_HIDDEN: Final[int]
+    PTO_PLACE_FIXED: Final[int]
     PTO_TRAP_AUTO: Final[int]
     PTO_TRAP_PTRACE: Final[int]
     PTO_TRAP_NOTIFY: Final[int]

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     After = Callable[[list[tuple[Overlay, str | None, str | None]], Any], None]
 
 _MESSAGE_SIZE = 1024
-#: Of the kernel's own making: never an overlay's business, whatever covers "/".
+#: Of the kernel's own making: never an overlay's business, whatever covers "/".  What root does to all of "/" (rm -r,
+#: chown -R) must not take the host's devices away, so names and attributes stay, but where programs make names.
 _ALWAYS_DIRECT = ("/proc", "/sys", "/dev")
+_NOT_FIXED = ("/dev/mqueue", "/dev/pts", "/dev/shm", "/sys/fs/cgroup")
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
 
@@ -77,9 +79,15 @@ class View:
         self._check(lib.pto_view_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE))
 
     def add_direct_places(self) -> None:
-        """Those that are direct in every run; a view without such a directory has none there."""
+        """Those that are direct in every run; a view without such a directory has none there.  To be added before
+        --direct, which takes away that they are fixed."""
+        for path in (*_ALWAYS_DIRECT, *_NOT_FIXED):
+            self._try_place(lib.PTO_DIRECT, path)
         for path in _ALWAYS_DIRECT:
-            lib.pto_view_add_place(self.handle, lib.PTO_DIRECT, os.fsencode(path), self._message, _MESSAGE_SIZE)
+            self._try_place(lib.PTO_PLACE_FIXED, path)
+
+    def _try_place(self, kind: int, path: str) -> None:
+        lib.pto_view_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE)
 
     def _check(self, result: int) -> None:
         if result < 0:

@@ -121,6 +121,8 @@ void refuse(struct call *call, int error, const char *reason);
 void substitute_value(struct call *call, unsigned arg, uint64_t value);
 void substitute_bytes(struct call *call, unsigned arg, const void *data, size_t size);
 void substitute_string(struct call *call, unsigned arg, const char *string);
+/* Answers when the host's object, or with `makes` the name, must stay as it is: a read-only or fixed place. */
+bool host_keeps(struct call *call, const struct location *loc, bool makes);
 /* What an uncovered place gets: PASS, or the same call with its canonical path. */
 void host_verdict(struct call *call, unsigned i, struct location *loc);
 /* The overlay place that a reading call asks about, the view entered; NULL: the verdict is there. */

@@ -125,6 +125,8 @@ void do_rename(struct call *call) {
     if (!from->overlay && !to->overlay) {
         if (view_place_below(call->view, from) || view_place_below(call->view, to))
             return refuse(call, EBUSY, "an overlay is mounted below the directory");
+        if (from->type && (host_keeps(call, from, false) || host_keeps(call, to, to->type == 0)))
+            return;
         return two_on_host(call, targets);
     }
     /* "." and ".." are names in the directory before them; "/" is one in the root. */
@@ -143,7 +145,7 @@ static void link_unnamed(struct call *call, const char *link, struct target targ
     struct location *was = &call->scratch->spare;
     const struct location *to = targets[1].loc;
     if (!to->overlay)
-        return two_on_host(call, targets);
+        return host_keeps(call, to, true) ? (void)0 : two_on_host(call, targets);
     change_unnamed(call, link);   /* never a second name for a lower file */
     if (call->verdict != VERDICT_PASS)
         return;
@@ -169,6 +171,8 @@ void do_link(struct call *call) {
     }
     if (!targets[0].by_fd && from->magic)
         return link_unnamed(call, from->path, targets);
+    if (!to->overlay && host_keeps(call, to, true))
+        return;
     if (!from->overlay && !to->overlay)
         return two_on_host(call, targets);
     if (from->type == 0)

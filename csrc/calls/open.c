@@ -89,11 +89,25 @@ static void open_overlay(struct call *call, const struct location *loc, const st
         call->finish = opened;
 }
 
+/* The host's own places and read-only ones: contents are written through what is no file, too. */
+static bool kept_from_open(struct call *call, const struct location *loc, int flags) {
+    if (!may_change(flags))
+        return false;
+    if ((flags & O_ONLY_TMPFILE) || loc->type == 0)
+        return host_keeps(call, loc, loc->type == 0);
+    bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
+    if (!writes || !loc->read_only || (loc->type != S_IFREG && loc->type != S_IFDIR))
+        return false;
+    return host_keeps(call, loc, false);
+}
+
 static void open_host(struct call *call, struct location *loc, const struct opening *opening, bool as_asked) {
     if (loc->magic && may_change(opening->flags)) {
         change_unnamed(call, loc->path);
         if (call->verdict != VERDICT_PASS)
             return;
+    } else if (kept_from_open(call, loc, opening->flags)) {
+        return;
     }
     if (!as_asked)
         open_real(call, loc->path, opening->flags, opening->mode);

@@ -112,6 +112,11 @@ void do_statx(struct call *call) {
         answer_statx(call, 4, &stx);
 }
 
+/* What a read-only file system keeps from being written (fs/namei.c sb_permission()). */
+static bool is_stored(mode_t type) {
+    return type == S_IFREG || type == S_IFDIR || type == S_IFLNK;
+}
+
 void do_access(struct call *call) {
     struct target target;
     struct cred cred;
@@ -123,6 +128,8 @@ void do_access(struct call *call) {
     bool effective = call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EACCESS);
     call->scratch->cred = effective ? &call->task->cred : task_real_cred(call, &cred);
     int rc = resolve(call, &target);
+    if (rc == 0 && (mode & W_OK) && !target.loc->overlay && target.loc->read_only && is_stored(target.loc->type))
+        return answer(call, -EROFS);
     if (rc == 0 && (mode & W_OK) && target.loc->overlay)
         target.pass = false;
     const struct location *loc = settle_read(call, rc, &target);

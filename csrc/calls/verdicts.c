@@ -156,6 +156,18 @@ static bool makes_name(const struct call *call, unsigned i) {
     return handler == do_mkdir || handler == do_mknod || handler == do_symlink || i == 1;
 }
 
+bool host_keeps(struct call *call, const struct location *loc, bool makes) {
+    /* The kernel looks for what is to be removed only after it has asked for a file system that can be written. */
+    bool early = loc->read_only && call->row->handler == do_unlink;
+    if (((loc->type == 0) != makes && !early) || (!loc->read_only && !loc->fixed))
+        return false;
+    if (loc->read_only)
+        answer(call, -EROFS);
+    else
+        refuse(call, EPERM, "names and attributes of the host's own places stay");
+    return true;
+}
+
 struct location *settle_change(struct call *call, unsigned i, int error, const struct target *target) {
     char link[PROC_LINK];
     struct location *loc = target->loc;
@@ -170,12 +182,10 @@ struct location *settle_change(struct call *call, unsigned i, int error, const s
         change_unnamed(call, loc->path);
         if (call->verdict == VERDICT_PASS)
             host_verdict(call, i, loc);
-    } else if (!loc->overlay && target->by_fd)
-        return NULL;
-    else if (!loc->overlay)
-        host_verdict(call, i, loc);
-    else
+    } else if (loc->overlay)
         return loc;
+    else if (!host_keeps(call, loc, makes_name(call, i)) && !target->by_fd)
+        host_verdict(call, i, loc);
     return NULL;
 }
 

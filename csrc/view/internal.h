@@ -146,11 +146,13 @@ size_t place_length(const char *path);
 int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay);
 /* What is mounted below a lower that shows at its own place. */
 int find_submounts(struct overlay *ovl);
-/* The innermost place that covers the canonical path, NULL: none (as on the host). PTO_PLACE_READ_ONLY ones are skipped. */
+/* The innermost place that covers the canonical path, NULL: none (as on the host). PTO_PLACE_* ones are skipped: they
+ * only say what may not be changed. */
 struct place *place_of(const pto_view *view, const char *path, size_t length);
 /* The place whose path is exactly this one, or NULL. */
 struct place *place_at(const pto_view *view, const char *path, size_t length);
 bool place_read_only(const pto_view *view, const char *path, size_t length);
+bool place_fixed(const pto_view *view, const char *path, size_t length);
 /* True when some place lies directly in this directory. */
 bool place_in_dir(const pto_view *view, const char *path, size_t length);
 /* True when path is top or lies below it; a top of "" is "/". */

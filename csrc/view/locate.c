@@ -184,6 +184,7 @@ static void on_host(pto_view *view, const char *real, size_t length, struct loca
     loc->pass = true;
     loc->type = lstat(real, &st) == 0 ? st.st_mode & S_IFMT : 0;
     loc->read_only = place_read_only(view, real, length == 1 ? 0 : length);
+    loc->fixed = place_fixed(view, real, length == 1 ? 0 : length);
 }
 
 static void detached(const char *real, size_t length, const struct home *home, struct location *loc) {

@@ -375,6 +375,7 @@ static void finish(struct walk *walk) {
     if (walk->hidden || !walk->ovl) {
         loc->overlay = NULL;
         loc->read_only = place_read_only(walk->view, loc->path, place_size(loc));
+        loc->fixed = place_fixed(walk->view, loc->path, place_size(loc));
         return;
     }
     uint32_t parent = walk->d == walk->ovl->root ? walk->d : at(walk->ovl, walk->d)->parent;
@@ -387,7 +388,8 @@ static void location_init(struct location *loc) {
     loc->dentry = loc->parent = 0;
     loc->type = 0;
     loc->last = LAST_ROOT;
-    loc->pass = loc->upper = loc->read_only = loc->slash = loc->magic = loc->hidden = loc->detached = false;
+    loc->pass = loc->upper = loc->read_only = loc->fixed = loc->slash = loc->magic = loc->hidden = loc->detached =
+        false;
     loc->length = 1;
     strcpy(loc->path, "/");
 }

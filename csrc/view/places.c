@@ -28,10 +28,14 @@ size_t place_length(const char *path) {
     return length == 1 && path[0] == '/' ? 0 : length;
 }
 
+static bool shows(const struct place *place) {
+    return place->kind != PTO_PLACE_READ_ONLY && place->kind != PTO_PLACE_FIXED;
+}
+
 struct place *place_of(const pto_view *view, const char *path, size_t length) {
     for (size_t i = 0; i < view->n_places; i++) {
         struct place *place = &view->places[i];
-        if (place->kind != PTO_PLACE_READ_ONLY && path_below(path, length, place->path, place->length))
+        if (shows(place) && path_below(path, length, place->path, place->length))
             return place;
     }
     return NULL;
@@ -40,7 +44,7 @@ struct place *place_of(const pto_view *view, const char *path, size_t length) {
 struct place *place_at(const pto_view *view, const char *path, size_t length) {
     for (size_t i = 0; i < view->n_places; i++) {
         struct place *place = &view->places[i];
-        if (place->length == length && place->kind != PTO_PLACE_READ_ONLY && memcmp(path, place->path, length) == 0)
+        if (place->length == length && shows(place) && memcmp(path, place->path, length) == 0)
             return place;
     }
     return NULL;
@@ -55,10 +59,20 @@ bool place_read_only(const pto_view *view, const char *path, size_t length) {
     return false;
 }
 
+bool place_fixed(const pto_view *view, const char *path, size_t length) {
+    for (size_t i = 0; i < view->n_places; i++) {
+        const struct place *place = &view->places[i];
+        bool counts = place->kind == PTO_PLACE_FIXED || place->kind == PTO_DIRECT;
+        if (counts && path_below(path, length, place->path, place->length))
+            return place->kind == PTO_PLACE_FIXED;
+    }
+    return false;
+}
+
 bool place_in_dir(const pto_view *view, const char *path, size_t length) {
     for (size_t i = 0; i < view->n_places; i++) {
         const struct place *place = &view->places[i];
-        if (place->kind == PTO_PLACE_READ_ONLY || place->length <= length + 1 || place->path[length] != '/' ||
+        if (!shows(place) || place->length <= length + 1 || place->path[length] != '/' ||
             memcmp(path, place->path, length) != 0)
             continue;
         if (!memchr(place->path + length + 1, '/', place->length - length - 1))
@@ -103,7 +117,7 @@ int pto_view_add_place(pto_view *view, int kind, const char *path, char *message
     int error = view_walk(view, &walker, cwd, path, WALK_FOLLOW, &loc);
     if (!error && loc.type == 0)
         error = -ENOENT;
-    if (!error && kind == PTO_DIRECT && access(loc.path, F_OK) < 0)
+    if (!error && (kind == PTO_DIRECT || kind == PTO_PLACE_FIXED) && access(loc.path, F_OK) < 0)
         error = -errno;
     if (!error)
         error = place_insert(view, kind, loc.path, NULL);

@@ -58,6 +58,7 @@ struct location {
                                 * meaningful after an error of the walk. */
     bool upper;                /* the object is in the upper layer */
     bool read_only;            /* every change here is EROFS */
+    bool fixed;                /* on the host: names and attributes are not to be changed */
     bool slash;                /* the path ended in a slash */
     bool magic;                /* a /proc magic link to an object without a path; path names the link */
     bool hidden;               /* the name is hidden: it does not exist and cannot be made (EACCES) */
