@@ -6,7 +6,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
 import shutil
@@ -14,11 +13,10 @@ import signal
 import subprocess
 import sys
 import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
-from support import sources
+from support import sources, wheels
 from support.box import Box
 from support.oracle import run
 from support.subjects import SOURCES, Subjects
@@ -151,31 +149,11 @@ def test_configure_make_check(world: World, base: Path, request: pytest.FixtureR
     same_script(world, script, ignore=(unstable,), timeout=400)
 
 
-def wheel(path: Path) -> None:
-    """A wheel with one module and one console script."""
-    info = "boxed_demo-1.0.dist-info"
-    files = {
-        "boxed_demo.py": "import sys\n\n\ndef main():\n    print('demo', *sys.argv[1:])\n",
-        f"{info}/METADATA": "Metadata-Version: 2.1\nName: boxed-demo\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{info}/entry_points.txt": "[console_scripts]\nboxed-demo = boxed_demo:main\n",
-    }
-    record = ""
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in files.items():
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-            record += f"{name},sha256={digest},{len(text)}\n"
-            archive.writestr(zipfile.ZipInfo(name, (2001, 1, 1, 0, 0, 0)), text)
-        archive.writestr(zipfile.ZipInfo(f"{info}/RECORD", (2001, 1, 1, 0, 0, 0)), record + f"{info}/RECORD,,\n")
-
-
 @pytest.mark.heavy
 @pytest.mark.debian("python3-venv")
 def test_venv_and_pip(world: World) -> None:
     """A virtual environment, a wheel installed in it, and its console script, whose #! exists only in the upper."""
-    wheel(world.area / "boxed_demo-1.0-py3-none-any.whl")
-    data = (world.area / "boxed_demo-1.0-py3-none-any.whl").read_bytes()
-    world.lay_out([ROOT_DIRECTORY, Node("boxed_demo-1.0-py3-none-any.whl", content=data)])
+    world.lay_out([ROOT_DIRECTORY, Node(wheels.NAME, content=wheels.write(world.area).read_bytes())])
     script = """
         /usr/bin/python3 -m venv env
         env/bin/pip install -q --no-index --no-compile --disable-pip-version-check ./boxed_demo-1.0-py3-none-any.whl

@@ -1,100 +1,294 @@
-/* loop.c - repeats one operation and prints how long it took: what tools/bench runs with and without ptoverlay.
+/* loop.c - what the rows of tools/bench run, with and without an overlay; prints seconds.
  *
- *   loop stat|open PATH N     nanoseconds for one of N calls
- *   loop read PATH            nanoseconds for reading the file from its start to its end, once it is open
- *   loop pause PATH N         opens and closes PATH N times between two pauses: prints a line, waits for a line, twice
+ *   loop OPERATION DIRECTORY SECONDS    what one call takes, of as many as fit into SECONDS (table `operations`)
+ *   loop once copy|copy-up FILE TARGET  how long it takes to copy a file to TARGET, or to open it for writing
+ *   loop run N CMD…                     how long CMD takes, the mean of N runs; its output is thrown away
  *
- * Rules: only the loop is timed, so what it costs to start a program does not come in; every call is checked.
+ * Rules: only what a row is about is timed, not the start of this program; every call is checked; the time a call takes
+ * is not bent by looking at the clock (`batch` calls between two looks); what is left of an operation does not disturb it
+ * the next time.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <err.h>
 #include <fcntl.h>
-#include <stdint.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define WARM_UP 1000
-#define BUFFER (1 << 20)
+#define BLOCK (64 << 10) /* of sequential reads and writes */
+#define PAGE 4096        /* of random ones */
 
-static uint64_t now(void) {
+extern char **environ;
+
+/* prepare: not timed, may be NULL; call: number i, from 0; batch: calls between two looks at the clock;
+ * limit: calls that there is something for, 0 when there is no end to them. */
+struct operation {
+    const char *name;
+    void (*prepare)(void);
+    void (*call)(unsigned i);
+    unsigned batch, limit;
+};
+
+static int data = -1;
+static off_t data_size;
+static char block[BLOCK];
+
+static double now(void) {
     struct timespec t;
     if (clock_gettime(CLOCK_MONOTONIC, &t) < 0)
         err(1, "clock_gettime");
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void do_stat(const char *path) {
+static void check(int result, const char *what) {
+    if (result < 0)
+        err(1, "%s", what);
+}
+
+static void close_checked(int fd, const char *what) {
+    check(fd, what);
+    check(close(fd), what);
+}
+
+/* ---- names ---- */
+
+static void do_stat(unsigned i) {
     struct stat st;
-    if (stat(path, &st) < 0)
-        err(1, "stat %s", path);
+    (void)i;
+    check(stat("small", &st), "stat small");
 }
 
-static void do_open(const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || close(fd) < 0)
-        err(1, "open %s", path);
+static void do_stat_missing(unsigned i) {
+    struct stat st;
+    (void)i;
+    if (stat("absent", &st) == 0)
+        errx(1, "absent is there");
 }
 
-static void repeat(void (*operation)(const char *path), const char *path, long n) {
-    for (long i = 0; i < n; i++)
-        operation(path);
+static void do_open(unsigned i) {
+    (void)i;
+    close_checked(open("small", O_RDONLY | O_CLOEXEC), "open small");
 }
 
-static void time_calls(void (*operation)(const char *path), const char *path, long n) {
-    repeat(operation, path, WARM_UP);
-    uint64_t start = now();
-    repeat(operation, path, n);
-    printf("%.1f\n", (double)(now() - start) / (double)n);
+static void do_readlink(unsigned i) {
+    char target[64];
+    (void)i;
+    check((int)readlink("link", target, sizeof target), "readlink link");
 }
 
-static void time_read(const char *path) {
-    static char buffer[BUFFER];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        err(1, "open %s", path);
-    uint64_t start = now();
-    ssize_t got;
-    while ((got = read(fd, buffer, sizeof buffer)) > 0)
-        ;
-    if (got < 0)
-        err(1, "read %s", path);
-    printf("%llu\n", (unsigned long long)(now() - start));
-    close(fd);
+static void do_readdir(unsigned i) {
+    (void)i;
+    DIR *stream = opendir("many");
+    if (!stream)
+        err(1, "opendir many");
+    unsigned entries = 0;
+    while (readdir(stream))
+        entries++;
+    check(closedir(stream), "closedir many");
+    if (entries < 10)
+        errx(1, "many: %u entries", entries);
 }
 
-static void wait_for_line(void) {
-    printf("ready\n");
-    if (fflush(stdout) != 0 || getchar() == EOF)
-        errx(1, "nobody is there");
+static void do_create(unsigned i) {
+    (void)i;
+    close_checked(open("new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644), "create new");
+    check(unlink("new"), "unlink new");
 }
 
-static void open_between_pauses(const char *path, long n) {
-    repeat(do_open, path, WARM_UP);
-    wait_for_line();
-    repeat(do_open, path, n);
-    wait_for_line();
+static void do_mkdir(unsigned i) {
+    (void)i;
+    check(mkdir("new-directory", 0755), "mkdir new-directory");
+    check(rmdir("new-directory"), "rmdir new-directory");
+}
+
+static void make_file(void) {
+    close_checked(open("even", O_WRONLY | O_CREAT | O_CLOEXEC, 0644), "create even");
+}
+
+static void do_rename(unsigned i) {
+    static const char *const names[] = {"even", "odd"};
+    check(rename(names[i % 2], names[(i + 1) % 2]), "rename even odd");
+}
+
+/* ---- copies ---- */
+
+static const char *numbered(const char *format, unsigned i) {
+    static char name[64];
+    snprintf(name, sizeof name, format, i);
+    return name;
+}
+
+static void copy(const char *from, const char *to) {
+    struct stat st;
+    int source = open(from, O_RDONLY | O_CLOEXEC);
+    check(source, from);
+    check(fstat(source, &st), from);
+    int target = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    check(target, to);
+    for (off_t done = 0; done < st.st_size;) {
+        ssize_t copied = copy_file_range(source, NULL, target, NULL, (size_t)(st.st_size - done), 0);
+        if (copied <= 0)
+            err(1, "copy %s", from);
+        done += copied;
+    }
+    close_checked(target, to);
+    close_checked(source, from);
+}
+
+static void open_for_writing(const char *file) {
+    close_checked(open(file, O_WRONLY | O_CLOEXEC), file);
+}
+
+static void do_copy(unsigned i) {
+    char source[64];
+    snprintf(source, sizeof source, "lower/%u", i);
+    copy(source, numbered("tmp/%u", i));
+}
+
+static void do_copy_up(unsigned i) {
+    open_for_writing(numbered("lower/%u", i));
+}
+
+/* ---- data ---- */
+
+static void open_data(void) {
+    data = open("data", O_RDWR | O_CLOEXEC);
+    check(data, "open data");
+    data_size = lseek(data, 0, SEEK_END);
+    check(data_size < BLOCK ? -1 : 0, "data");
+}
+
+static void check_size(ssize_t done, size_t wanted, const char *what) {
+    if (done != (ssize_t)wanted)
+        err(1, "%s", what);
+}
+
+static void rewind_at_end(void) {
+    off_t at = lseek(data, 0, SEEK_CUR);
+    if (at + BLOCK > data_size)
+        check((int)lseek(data, 0, SEEK_SET), "lseek data");
+}
+
+static void do_read(unsigned i) {
+    if (i % 64 == 0)
+        rewind_at_end();
+    check_size(read(data, block, BLOCK), BLOCK, "read data");
+}
+
+static void do_write(unsigned i) {
+    if (i % 64 == 0)
+        rewind_at_end();
+    check_size(write(data, block, BLOCK), BLOCK, "write data");
+}
+
+/* The same pages in the same order each time. */
+static off_t random_page(void) {
+    static unsigned state = 1;
+    state = state * 1664525 + 1013904223;
+    return (off_t)(state >> 4) % (data_size / PAGE) * PAGE;
+}
+
+static void do_pread(unsigned i) {
+    (void)i;
+    check_size(pread(data, block, PAGE, random_page()), PAGE, "pread data");
+}
+
+static void do_pwrite(unsigned i) {
+    (void)i;
+    check_size(pwrite(data, block, PAGE, random_page()), PAGE, "pwrite data");
+}
+
+/* ---- programs ---- */
+
+/* actions: of posix_spawn, or NULL.  What a program that fails has to say it has said itself. */
+static void run(char *const argv[], const posix_spawn_file_actions_t *actions) {
+    pid_t pid;
+    int status, error = posix_spawnp(&pid, argv[0], actions, NULL, argv, environ);
+    if (error)
+        errx(1, "%s: %s", argv[0], strerror(error));
+    check(waitpid(pid, &status, 0), "waitpid");
+    if (status)
+        exit(1);
+}
+
+static void do_spawn(unsigned i) {
+    static char name[] = "/bin/true";
+    static char *const argv[] = {name, NULL};
+    (void)i;
+    run(argv, NULL);
+}
+
+static const struct operation operations[] = {
+    {"stat", NULL, do_stat, 16, 0},        {"stat-missing", NULL, do_stat_missing, 16, 0},
+    {"open", NULL, do_open, 16, 0},        {"readlink", NULL, do_readlink, 16, 0},
+    {"readdir", NULL, do_readdir, 1, 0},   {"create", NULL, do_create, 16, 0},
+    {"mkdir", NULL, do_mkdir, 16, 0},      {"rename", make_file, do_rename, 16, 0},
+    {"copy", NULL, do_copy, 16, 512},      {"copy-up", NULL, do_copy_up, 16, 512},
+    {"read", open_data, do_read, 16, 0},   {"write", open_data, do_write, 16, 0},
+    {"pread", open_data, do_pread, 64, 0}, {"pwrite", open_data, do_pwrite, 64, 0},
+    {"spawn", NULL, do_spawn, 1, 0},
+};
+
+/* The first batch is not timed, unless there is only so much to do. */
+static void time_operation(const struct operation *operation, double seconds) {
+    unsigned i = 0, first;
+    if (operation->prepare)
+        operation->prepare();
+    while (!operation->limit && i < operation->batch)
+        operation->call(i++);
+    first = i;
+    double start = now(), end = start;
+    while (end - start < seconds && (!operation->limit || i < operation->limit)) {
+        for (unsigned j = 0; j < operation->batch; j++)
+            operation->call(i++);
+        end = now();
+    }
+    printf("%.9f\n", (end - start) / (i - first));
+}
+
+static void time_copy(const char *how, const char *file, const char *target) {
+    double start = now();
+    if (strcmp(how, "copy") == 0)
+        copy(file, target);
+    else
+        open_for_writing(file);
+    printf("%.9f\n", now() - start);
+}
+
+static void time_runs(int n, char **argv) {
+    posix_spawn_file_actions_t silent;
+    if (posix_spawn_file_actions_init(&silent) ||
+        posix_spawn_file_actions_addopen(&silent, STDOUT_FILENO, "/dev/null", O_WRONLY, 0))
+        errx(1, "posix_spawn_file_actions");
+    double start = now();
+    for (int i = 0; i < n; i++)
+        run(argv, &silent);
+    printf("%.9f\n", (now() - start) / n);
+    posix_spawn_file_actions_destroy(&silent);
 }
 
 int main(int argc, char **argv) {
-    const char *what = argc > 2 ? argv[1] : "";
-    long n = argc > 3 ? strtol(argv[3], NULL, 10) : 0;
-    if (strcmp(what, "read") == 0)
-        time_read(argv[2]);
-    else if (n <= 0)
-        errx(2, "usage: loop stat|open|pause PATH N, loop read PATH");
-    else if (strcmp(what, "stat") == 0)
-        time_calls(do_stat, argv[2], n);
-    else if (strcmp(what, "open") == 0)
-        time_calls(do_open, argv[2], n);
-    else if (strcmp(what, "pause") == 0)
-        open_between_pauses(argv[2], n);
-    else
-        errx(2, "no such operation: %s", what);
-    return 0;
+    if (argc == 5 && strcmp(argv[1], "once") == 0) {
+        time_copy(argv[2], argv[3], argv[4]);
+        return 0;
+    }
+    if (argc > 3 && strcmp(argv[1], "run") == 0 && atoi(argv[2]) > 0) {
+        time_runs(atoi(argv[2]), argv + 3);
+        return 0;
+    }
+    for (size_t i = 0; argc == 4 && i < sizeof operations / sizeof operations[0]; i++)
+        if (strcmp(argv[1], operations[i].name) == 0) {
+            check(chdir(argv[2]), argv[2]);
+            time_operation(&operations[i], atof(argv[3]));
+            return 0;
+        }
+    errx(2, "usage: loop OPERATION DIRECTORY SECONDS, loop once copy|copy-up FILE TARGET, loop run N CMD…");
 }
