@@ -33,6 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """More of what is random."""
     parser.addoption("--sequences", type=int, default=0, metavar="N",
                      help="test_differential.py: N random sequences, others each time")
+    parser.addoption("--all-points", action="store_true",
+                     help="test_killed.py: every point of every kind, as root and as the user, with both traps")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -102,7 +104,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests that take `who` run as root and as an ordinary user, those that take `trap` with every trap."""
     marks = {m.name for m in metafunc.definition.iter_markers()}
     wanted = [n for n in ("who", "trap") if n in metafunc.fixturenames and not _is_parametrised(metafunc, n)]
-    if "heavy" in marks and wanted == ["who", "trap"]:
+    every = metafunc.config.getoption("--all-points")
+    if "heavy" in marks and wanted == ["who", "trap"] and not every:
         pairs = [("root", box_module.traps()[0]), ("user", box_module.traps()[-1])]
         metafunc.parametrize(("who", "trap"), pairs, indirect=True)
         return

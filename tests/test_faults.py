@@ -35,7 +35,7 @@ def test_every_call_is_wrapped(program: Path) -> None:
             used |= {line.split()[0] for line in done.out.splitlines()}
     defined = run(["nm", "--defined-only", "--format=posix", *program.parent.glob("*.o")])
     used -= {line.split()[0] for line in defined.out.splitlines() if len(line.split()) > 1}
-    assert not used - known, f"add WRAP lines to {SOURCES / 'faults.c'}: {sorted(used - known)}"
+    assert not used - known, f"add WRAP lines to {SOURCES / 'wrap.h'}: {sorted(used - known)}"
 
 
 #: Calls that cannot fail, or change nothing and report nothing.

@@ -1,7 +1,7 @@
 /* faults.c - every system call of the view fails once, or is the last one: `faults fault|crash|fallback DIR [SCENARIO…]`.
  *
  * Linked with csrc/view, whose calls into the C library go through the wrappers below (ld --wrap, one for each
- * WRAP line of this file).  Layers are made below DIR, which has to be empty.
+ * WRAP line of wrap.h).  Layers are made below DIR, which has to be empty.
  *
  *   fault   at every call of every scenario each errno: the result is that errno, or the call was not needed; what
  *           the view shows is the state before or after, a view opened anew shows the same, no descriptor is left open, and
@@ -39,6 +39,7 @@
 #include <unistd.h>
 
 #include "../../csrc/ptoverlay.h"
+#include "wrap.h"
 
 /* ---- the wrappers ---- */
 
@@ -66,93 +67,6 @@ static bool hit(const char *name, bool memory) {
     errno = shim.error;
     return true;
 }
-
-#define WRAP_WITH(type, name, parameters, arguments, memory, failed)                                                   \
-    type __real_##name parameters;                                                                                     \
-    type __wrap_##name parameters;                                                                                     \
-    type __wrap_##name parameters {                                                                                    \
-        return hit(#name, memory) ? (failed) : __real_##name arguments;                                                \
-    }
-#define WRAP(type, name, parameters, arguments) WRAP_WITH(type, name, parameters, arguments, false, (type) - 1)
-#define WRAP_MEMORY(type, name, parameters, arguments) WRAP_WITH(type, name, parameters, arguments, true, NULL)
-
-/* Two calls that file systems may lack have names of their own. */
-static const char *name_of_open(int flags) {
-    return (flags & O_TMPFILE) == O_TMPFILE ? "O_TMPFILE" : "openat";
-}
-static const char *name_of_number(long nr) {
-    return nr == SYS_openat2 ? "openat2" : nr == SYS_renameat2 ? "renameat2" : "syscall";
-}
-
-#define WRAP_NAMED(type, name, parameters, arguments, called)                                                          \
-    type __real_##name parameters;                                                                                     \
-    type __wrap_##name parameters;                                                                                     \
-    type __wrap_##name parameters {                                                                                    \
-        return hit(called, false) ? (type) - 1 : __real_##name arguments;                                              \
-    }
-
-WRAP_NAMED(int, openat, (int fd, const char *path, int flags, mode_t mode), (fd, path, flags, mode),
-           name_of_open(flags))
-WRAP_NAMED(long, syscall, (long nr, long a, long b, long c, long d, long e), (nr, a, b, c, d, e), name_of_number(nr))
-WRAP(int, open, (const char *path, int flags, mode_t mode), (path, flags, mode))
-WRAP(int, access, (const char *path, int mode), (path, mode))
-WRAP(int, faccessat, (int fd, const char *path, int mode, int flags), (fd, path, mode, flags))
-WRAP(int, chmod, (const char *path, mode_t mode), (path, mode))
-WRAP(int, fchmod, (int fd, mode_t mode), (fd, mode))
-WRAP(int, fchmodat, (int fd, const char *path, mode_t mode, int flags), (fd, path, mode, flags))
-WRAP(int, fchownat, (int fd, const char *path, uid_t uid, gid_t gid, int flags), (fd, path, uid, gid, flags))
-WRAP(ssize_t, copy_file_range, (int in, off_t *from, int out, off_t *to, size_t size, unsigned flags),
-     (in, from, out, to, size, flags))
-WRAP(ssize_t, sendfile, (int out, int in, off_t *offset, size_t size), (out, in, offset, size))
-WRAP(ssize_t, read, (int fd, void *buffer, size_t size), (fd, buffer, size))
-WRAP(ssize_t, pread, (int fd, void *buffer, size_t size, off_t at), (fd, buffer, size, at))
-WRAP(ssize_t, pwrite, (int fd, const void *buffer, size_t size, off_t at), (fd, buffer, size, at))
-WRAP(off_t, lseek, (int fd, off_t at, int whence), (fd, at, whence))
-WRAP(int, flock, (int fd, int operation), (fd, operation))
-WRAP(int, fremovexattr, (int fd, const char *name), (fd, name))
-WRAP(int, fsetxattr, (int fd, const char *name, const void *value, size_t size, int flags),
-     (fd, name, value, size, flags))
-WRAP(ssize_t, getxattr, (const char *path, const char *name, void *value, size_t size), (path, name, value, size))
-WRAP(ssize_t, lgetxattr, (const char *path, const char *name, void *value, size_t size), (path, name, value, size))
-WRAP(ssize_t, listxattr, (const char *path, char *list, size_t size), (path, list, size))
-WRAP(ssize_t, llistxattr, (const char *path, char *list, size_t size), (path, list, size))
-WRAP(int, removexattr, (const char *path, const char *name), (path, name))
-WRAP(int, setxattr, (const char *path, const char *name, const void *value, size_t size, int flags),
-     (path, name, value, size, flags))
-WRAP(int, fstat, (int fd, struct stat *st), (fd, st))
-WRAP(int, stat, (const char *path, struct stat *st), (path, st))
-WRAP(int, lstat, (const char *path, struct stat *st), (path, st))
-WRAP(int, fstatat, (int fd, const char *path, struct stat *st, int flags), (fd, path, st, flags))
-WRAP(int, statx, (int fd, const char *path, int flags, unsigned mask, struct statx *stx), (fd, path, flags, mask, stx))
-WRAP(int, fstatfs, (int fd, struct statfs *out), (fd, out))
-WRAP(int, name_to_handle_at, (int fd, const char *path, struct file_handle *handle, int *mount, int flags),
-     (fd, path, handle, mount, flags))
-WRAP(int, statfs, (const char *path, struct statfs *out), (path, out))
-WRAP(int, fsync, (int fd), (fd))
-WRAP(int, truncate, (const char *path, off_t size), (path, size))
-WRAP(int, ftruncate, (int fd, off_t size), (fd, size))
-WRAP(int, futimens, (int fd, const struct timespec times[2]), (fd, times))
-WRAP(int, utimensat, (int fd, const char *path, const struct timespec times[2], int flags), (fd, path, times, flags))
-WRAP(int, ioctl, (int fd, unsigned long request, void *argument), (fd, request, argument))
-WRAP(int, linkat, (int from, const char *old, int to, const char *new, int flags), (from, old, to, new, flags))
-WRAP(int, renameat, (int from, const char *old, int to, const char *new), (from, old, to, new))
-WRAP(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags))
-WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode))
-WRAP(int, mkdirat, (int fd, const char *path, mode_t mode), (fd, path, mode))
-WRAP(int, mknodat, (int fd, const char *path, mode_t mode, dev_t dev), (fd, path, mode, dev))
-WRAP(int, symlinkat, (const char *target, int fd, const char *path), (target, fd, path))
-WRAP(ssize_t, readlinkat, (int fd, const char *path, char *out, size_t size), (fd, path, out, size))
-WRAP(ssize_t, readlink, (const char *path, char *out, size_t size), (path, out, size))
-WRAP(int, memfd_create, (const char *name, unsigned flags), (name, flags))
-WRAP_MEMORY(void *, malloc, (size_t size), (size))
-WRAP_MEMORY(void *, calloc, (size_t count, size_t size), (count, size))
-WRAP_MEMORY(void *, realloc, (void *block, size_t size), (block, size))
-WRAP_MEMORY(char *, strdup, (const char *text), (text))
-WRAP_MEMORY(char *, strndup, (const char *text, size_t size), (text, size))
-WRAP_MEMORY(char *, realpath, (const char *path, char *out), (path, out))
-WRAP_MEMORY(FILE *, fopen, (const char *path, const char *mode), (path, mode))
-WRAP_MEMORY(DIR *, fdopendir, (int fd), (fd))
-WRAP_WITH(struct dirent *, readdir, (DIR * stream), (stream), false, NULL)
 
 static void arm(unsigned at, int error) {
     shim.at = at;

@@ -23,8 +23,8 @@ COMPILE = ["gcc", "-std=gnu11", "-g", "-O1", "-pthread"]
 
 
 def wrapped() -> list[str]:
-    """The functions that the program has wrappers for."""
-    return re.findall(r"^WRAP(?:_[A-Z]+)?\([^,]*, (\w+)", (SOURCES / "faults.c").read_text(), re.MULTILINE)
+    """The functions that wrap.h has wrappers for."""
+    return re.findall(r"^WRAP(?:_[A-Z]+)?\([^,]*, (\w+)", (SOURCES / "wrap.h").read_text(), re.MULTILINE)
 
 
 def build(directory: Path, *flags: str) -> Path:
