@@ -85,7 +85,7 @@ def peers_there(wanted: Sequence[str], results: Results) -> list[Peer]:
 
 
 def measure(wanted: argparse.Namespace) -> Results:
-    """One run."""
+    """One run; what there is of it when it is interrupted."""
     sizes = trees.QUICK if wanted.quick else trees.FULL
     if wanted.rounds:
         sizes = dataclasses.replace(sizes, rounds={kind: wanted.rounds for kind, n in sizes.rounds.items() if n})
@@ -93,7 +93,10 @@ def measure(wanted: argparse.Namespace) -> Results:
     peers = peers_there(wanted.peers, results)
     with tempfile.TemporaryDirectory(prefix="ptoverlay-bench-", dir="/var/tmp") as directory:
         bench = rounds.Bench(Path(directory), Kit(trees.programs(Path(directory)), sizes))
-        rounds.run_all(bench, chosen_works(wanted.rows), peers, results)
+        try:
+            rounds.run_all(bench, chosen_works(wanted.rows), peers, results)
+        except KeyboardInterrupt:
+            print("interrupted: what there is so far", file=sys.stderr)
     return results
 
 

@@ -91,10 +91,12 @@ def versions(results: Results) -> str:
 
 
 def list_table(rows: Sequence[Sequence[str]]) -> str:
-    """In reStructuredText; the first row and the first column are titles."""
-    lines = [".. list-table::", "   :header-rows: 1", "   :stub-columns: 1", ""]
+    """In reStructuredText; the first row and the first column are titles; a line of a cell is one there too."""
+    lines = [".. list-table::", "   :class: figures", "   :header-rows: 1", "   :stub-columns: 1", ""]
     for row in rows:
-        lines += [f"   {'*' if i == 0 else ' '} - {word}".rstrip() for i, word in enumerate(row)]
+        for i, cell in enumerate(row):
+            shown = "\n       ".join(f"| {line}" for line in cell.split("\n")) if "\n" in cell else cell
+            lines.append(f"   {' ' if i else '*'} - {shown}".rstrip())
     return "\n".join(lines) + "\n"
 
 
@@ -113,7 +115,7 @@ def rst(results: Results) -> str:
     """For docs/."""
     notes = Notes({})
     rows = [["", *(TITLES[peer] for peer in results.peers)]]
-    rows += [[title(ROWS[row]), *("\n\n       ".join(filter(None, words)) for words in line)]
+    rows += [[title(ROWS[row]), *("\n".join(filter(None, words)) for words in line)]
              for row, line in zip(results.rows, cells(results, notes), strict=True)]
     said = [f"{results.machine}; {versions(results)}".rstrip("; "), *missing(results)]
     parts = [*(f"{line}.\n" for line in said), list_table(rows), *(f"| {line}" for line in notes.lines())]

@@ -21,8 +21,8 @@ from .peers import PARTS, TOP
 #: Where the tests keep what they have downloaded.
 CACHE = TOP / ".pytest_cache/d/debian-source"
 PACKAGE = "hello"
-HEADERS = ("stdio", "stdlib", "string", "unistd", "fcntl", "errno", "time", "sys/stat", "sys/wait", "sys/socket",
-           "netinet/in", "pthread")
+#: With these gcc makes 1,700 calls that take a name for each file, two thirds of them readlink.
+HEADERS = ("stdio", "stdlib", "string", "unistd", "sys/stat")
 AUTHOR = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_AUTHOR_DATE": "2001-02-03T04:05:06Z",
           "GIT_COMMITTER_NAME": "C", "GIT_COMMITTER_EMAIL": "c@example.org",
           "GIT_COMMITTER_DATE": "2001-02-03T04:05:06Z", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_COUNT": "1",
