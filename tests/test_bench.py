@@ -100,7 +100,7 @@ def test_table_for_docs_is_restructured_text() -> None:
     tree = publish_doctree(table.rst(mixed()), settings_overrides={"halt_level": 2})
     cells = [entry.astext() for entry in tree.findall(lambda node: node.tagname == "entry")]
     assert cells[:4] == ["", "native", "ptoverlay, ptrace", "PRoot"]
-    assert cells[4:8] == ["stat", "1.50 µs", "7.50\n7.00–8.00", "20.0\nonce"]
+    assert cells[4:8] == ["stat", "1.50 µs", "7.50\n\n7.00–8.00", "20.0\n\nonce"]
     assert "sandlock: missing: no module; pip install sandlock." in tree.astext()
     assert "[1] failed: tar: no space" in tree.astext()
 
