@@ -125,6 +125,9 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
 int pto_signal(pto_view *view, int signal);
 /* From another thread: 1 when CMD has ended and what it has started is still waited for, else 0. */
 int pto_left_running(pto_view *view);
+/* From another thread while pto_run lasts: 1 when CMD has become the command (execve(2) has succeeded), 0 when it has not, or will
+ * not.  Where the kernel does not tell (pidfd_getfd(2)), 1 as soon as there is a CMD. */
+int pto_began(pto_view *view);
 
 /* ---- the table, for tests and for --trace ---- */
 int pto_table_size(void);

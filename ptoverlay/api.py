@@ -37,7 +37,7 @@ from ptoverlay.discard import discard, discard_all
 from ptoverlay.errors import Failure
 from ptoverlay.explain import Explanation, explain
 from ptoverlay.layers import Layers, default_work
-from ptoverlay.process import Command, Process, StrPath, command_line, plain, words_of
+from ptoverlay.process import Command, Process, Start, StrPath, command_line, plain, supervisor, words_of
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name, state_directory
 from ptoverlay.ship import export, importing
@@ -251,7 +251,9 @@ class Overlay:
               errors: str | None = None, **popen: Unpack[Options]) -> Process[Any]:
         """Starts a command, as subprocess.Popen does; see `Process` for what differs.
 
-        Failure when another one is still running in this overlay.
+        OSError (FileNotFoundError, PermissionError…) when the command or its directory is not there, or cannot be
+        executed; Failure when another command is still running in this overlay, when the layers cannot be used, or
+        when the machine does not allow it.
 
         >>> with Overlay() as box:
         ...     process = box.start(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -314,17 +316,33 @@ class Overlay:
         return _completed(args, process.returncode, out, err, check)
 
     async def start_async(self, args: Command, **popen: Unpack[Options]) -> asyncio.subprocess.Process:
-        """Starts a command, as asyncio.create_subprocess_exec does.
+        """Starts a command, as asyncio.create_subprocess_exec does; errors as of `start`.
 
-        What keeps it from running is a line on its standard error, and returncode 127, 126 or 125.
+        >>> import asyncio
+        >>> async def main():
+        ...     with Overlay() as box:
+        ...         process = await box.start_async(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        ...         return await process.communicate(b"through a pipe")
+        >>> asyncio.run(main())
+        (b'through a pipe', None)
         """
         import asyncio  # takes longer to import than all the rest
 
-        self._idle()
+        options = self._layer_options(self._idle())
         given: dict[str, Any] = {**popen}
-        line = self.command(args, cwd=given.pop("cwd", None), shell=given.pop("shell", False))
-        self._process = await asyncio.create_subprocess_exec(*line, **given)
-        return self._process
+        words, cwd = words_of(args, given.pop("shell", False)), given.pop("cwd", None)
+        start = Start(words[0], None if cwd is None else os.fspath(cwd))
+        try:
+            line = supervisor(start.fd, self._temporary, command_line(options, cwd, words))
+            given["pass_fds"] = (*given.get("pass_fds", ()), start.fd)
+            process = self._process = await asyncio.create_subprocess_exec(*line, **given)
+        finally:
+            start.handed_over()
+        failure = await asyncio.to_thread(start.wait)
+        if failure is not None:
+            await process.wait()
+            raise failure
+        return process
 
     def command(self, args: Command, *, cwd: StrPath | None = None, shell: bool = False) -> list[str]:
         """The command line that runs `args` in this overlay, for what starts processes by itself (pexpect, a test
@@ -352,7 +370,16 @@ class Overlay:
         import asyncio
 
         _streams(popen, input, capture_output)
-        process = self.start(args, text=text, encoding=encoding, errors=errors, **popen)
+        begin = asyncio.create_task(asyncio.to_thread(partial(
+            self.start, args, text=text, encoding=encoding, errors=errors, **popen)))
+        try:
+            process = await asyncio.shield(begin)
+        except asyncio.CancelledError:
+            await asyncio.wait([begin])
+            if begin.exception() is None:
+                begin.result().kill()
+                await asyncio.to_thread(_reap, begin.result())
+            raise
         talk = asyncio.create_task(asyncio.to_thread(process.communicate, input, timeout))
         try:
             out, err = await asyncio.shield(talk)

@@ -1,15 +1,57 @@
-"""What runs between a caller of the API and its CMD: `ptoverlay run`, whose failures go to a pipe instead of standard
-error, so that they can be raised where the command was asked for.
+"""What runs between a caller of the API and its CMD: `ptoverlay run`, which tells the caller by a pipe that CMD runs,
+or why it could not, to be raised where CMD was asked for.
 
 Rules: CMD gets no descriptor that was not given to it; nothing is read from the environment, which is CMD's.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
+import _thread
 import os
+import time
 
 from ptoverlay import cli, options
 from ptoverlay.errors import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: What the pipe holds first when CMD has begun; else what `pack` makes, or nothing when the supervisor was killed.
+BEGUN = b"+"
+_PAUSE = 0.001  # seconds between two looks whether CMD has begun
+
+
+class Beginning:
+    """Writes BEGUN to the pipe as soon as CMD runs."""
+
+    __slots__ = ("_fd", "_over", "_running")
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._over = False
+        self._running = _thread.allocate_lock()
+
+    def watch(self, begun: "Callable[[], bool]") -> None:
+        """Starts asking."""
+        self._running.acquire()
+        _thread.start_new_thread(self._watch, (begun,))
+
+    def stop(self) -> None:
+        """CMD has ended, or never ran: `begun` is not called any more."""
+        self._over = True
+        self._running.acquire()
+        self._running.release()
+
+    def _watch(self, begun: "Callable[[], bool]") -> None:
+        try:
+            while not self._over:
+                if begun():
+                    os.write(self._fd, BEGUN)
+                    break
+                time.sleep(_PAUSE)
+        finally:
+            self._running.release()
 
 
 def main(fd: int, temporary: bool, words: list[str]) -> int:
@@ -22,7 +64,7 @@ def main(fd: int, temporary: bool, words: list[str]) -> int:
         request = cli.parse(words)
         request.overlays[0].flags |= options.TEMPORARY * temporary
         from ptoverlay.run import run_and_exit
-        return run_and_exit(request)
+        return run_and_exit(request, beginning=Beginning(fd))
     except Failure as failure:
         os.write(fd, pack(failure))
         return failure.status
@@ -34,10 +76,8 @@ def pack(failure: Failure) -> bytes:
     return "\0".join(fields).encode("utf-8", "surrogateescape")
 
 
-def unpack(data: bytes, command: str, cwd: str | None) -> Exception | None:
-    """What to raise: an OSError when CMD or its directory is not there, else a Failure; None for no data."""
-    if not data:
-        return None
+def unpack(data: bytes, command: str, cwd: str | None) -> Exception:
+    """What to raise: an OSError when CMD or its directory is not there, else a Failure."""
     number, what, why, remedy = data.decode("utf-8", "surrogateescape").split("\0")
     if number == "0":
         return Failure(what, why, remedy)

@@ -1,7 +1,7 @@
 """A command that runs in an `Overlay`: subprocess.Popen with a supervisor between it and its caller.
 
-Rules: everything but the words of the command line is Popen's own work; what kept a command from running is raised by
-wait() and communicate(), as the same exception each time.
+Rules: everything but the words of the command line is Popen's own work; what keeps a command from running is raised
+where it is started, as by Popen.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, AnyStr
 
-from ptoverlay.child import unpack
+from ptoverlay.child import BEGUN, unpack
 
 StrPath = str | os.PathLike[str]
 Command = StrPath | Sequence[StrPath]
@@ -49,28 +49,38 @@ def words_of(args: Command, shell: bool) -> list[str]:
     return ["/bin/sh", "-c", *words] if shell else words
 
 
-class Complaint:
-    """The pipe through which a supervisor tells why a command never ran."""
+class Start:
+    """The pipe through which a supervisor tells that its command has begun, or why it could not (`ptoverlay.child`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str, cwd: str | None) -> None:
+        self._command = command
+        self._cwd = cwd
         self._read, self.fd = os.pipe()
-        os.set_blocking(self._read, False)  # who was killed may leave it open for a moment
         self._closed = weakref.finalize(self, os.close, self._read)
 
-    def started(self) -> None:
+    def handed_over(self) -> None:
         """The supervisor has its end."""
         os.close(self.fd)
 
-    def take(self, command: str, cwd: str | None) -> Exception | None:
-        """The exception, once the supervisor has ended."""
+    def wait(self) -> Exception | None:
+        """Waits until the command has begun; else what to raise.  None, too, when the supervisor was killed."""
+        data = self._read_piece()
+        return None if not data or data.startswith(BEGUN) else unpack(data, self._command, self._cwd)
+
+    def loss(self) -> Exception | None:
+        """What to raise when the supervisor has ended and lost a command that had begun."""
         if not self._closed.alive:
             return None
+        os.set_blocking(self._read, False)  # who was killed may leave it open for a moment
         try:
-            data = os.read(self._read, _PIECE)
+            data = self._read_piece()
         except BlockingIOError:
             data = b""
         self._closed()
-        return unpack(data, command, cwd)
+        return unpack(data, self._command, self._cwd) if data else None
+
+    def _read_piece(self) -> bytes:
+        return os.read(self._read, _PIECE)
 
 
 class Process(subprocess.Popen[AnyStr]):
@@ -84,38 +94,57 @@ class Process(subprocess.Popen[AnyStr]):
         command has started, too.
     wait, communicate
         They return when all that the command started has ended, unless the overlay was made with kill_on_exit.
-        FileNotFoundError, PermissionError or another OSError: the command or its directory is not there, or
-        cannot be executed. Failure: the layers cannot be used, or the machine does not allow it. returncode is 127,
-        126 or 125 then.
+        Failure: the supervisor has lost the command; returncode is 125 then.
     """
 
     def __init__(self, args: Command, options: Sequence[str], *, shell: bool = False, temporary: bool = False,
                  cwd: StrPath | None = None, pass_fds: Sequence[int] = (),
                  ended: Callable[[int], None] = lambda _: None, **popen: Any) -> None:
-        """options: of `ptoverlay run`; temporary: see `ptoverlay.child`; ended: called once, with the returncode."""
+        """options: of `ptoverlay run`; temporary: see `ptoverlay.child`; ended: called once, with the returncode.
+
+        It returns when the command runs.  OSError, Failure: it cannot.
+        """
         words = words_of(args, shell)
-        self._command = words[0]
-        self._cwd = None if cwd is None else os.fspath(cwd)
-        self._failure: Exception | None = None
-        self._ended: Callable[[int], None] | None = ended
-        complaint = Complaint()
+        self._loss: Exception | None = None
+        self._ended: Callable[[int], None] | None = None
+        self._start = Start(words[0], None if cwd is None else os.fspath(cwd))
         try:
-            line = supervisor(complaint.fd, temporary, command_line(options, self._cwd, words))
-            super().__init__(line, pass_fds=(*pass_fds, complaint.fd), **popen)
+            line = supervisor(self._start.fd, temporary, command_line(options, cwd, words))
+            super().__init__(line, pass_fds=(*pass_fds, self._start.fd), **popen)
         finally:
-            complaint.started()
-        self._complaint = complaint
+            self._start.handed_over()
         self.args = args
+        self._wait_for_start()
+        self._ended = ended
+
+    def _wait_for_start(self) -> None:
+        try:
+            failure = self._start.wait()
+            if failure is None:
+                return
+        except BaseException:
+            self.kill()
+            self._give_up()
+            raise
+        self._give_up()
+        raise failure
+
+    def _give_up(self) -> None:
+        """As Popen leaves no pipes and no process behind when it raises."""
+        for stream in (self.stdin, self.stdout, self.stderr):
+            if stream is not None:
+                stream.close()
+        super().wait()
 
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the end: the returncode.  timeout: in seconds; subprocess.TimeoutExpired after it."""
         code = super().wait(timeout)
-        self._failure = self._failure or self._complaint.take(self._command, self._cwd)
+        self._loss = self._loss or self._start.loss()
         if self._ended is not None:
             ended, self._ended = self._ended, None
             ended(code)
-        if self._failure is not None:
-            raise self._failure
+        if self._loss is not None:
+            raise self._loss
         return code
 
 

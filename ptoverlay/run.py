@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from ptoverlay.child import Beginning
     from ptoverlay.trace import Trace
 
     # What is to be done after CMD, while its layers are there: for each overlay its upper and work directory (None
@@ -94,9 +95,9 @@ class View:
             raise errors.from_core(os.fsdecode(ffi.string(self._message)), -result)
 
 
-def run(request: Request, after: After | None = None) -> tuple[int, Any]:
+def run(request: Request, after: After | None = None, beginning: Beginning | None = None) -> tuple[int, Any]:
     """Runs the request's command and waits for it; the wait status (os.waitstatus_to_exitcode) and the result
-    (struct pto_result)."""
+    (struct pto_result).  beginning: is told how to ask whether CMD runs."""
     with Signals() as signals, Layers() as layers, View() as view:
         prepared = []
         for overlay in request.overlays:
@@ -111,10 +112,14 @@ def run(request: Request, after: After | None = None) -> tuple[int, Any]:
         told = request.verbose >= 0 and _at_terminal()
         signals.forward(lambda number: lib.pto_signal(view.handle, number) == 0,
                         (lambda: _tell_left_running(view, request)) if told else None)
+        if beginning is not None:
+            beginning.watch(lambda: lib.pto_began(view.handle) == 1)
         try:
             returned = _run(view, request, trace, result)
         finally:
             signals.stop()
+            if beginning is not None:
+                beginning.stop()
             if trace is not None:
                 trace.finish()
         _check_stage(request, result, returned)
@@ -187,12 +192,12 @@ def _start_trace(request: Request) -> Trace | None:
     return Trace(request.trace)
 
 
-def run_and_exit(request: Request, after: After | None = None) -> int:
-    """Runs the request; returns CMD's exit status, or dies of the signal that CMD died of."""
+def run_and_exit(request: Request, after: After | None = None, beginning: Beginning | None = None) -> int:
+    """Runs the request (see `run`); returns CMD's exit status, or dies of the signal that CMD died of."""
     if request.verbose > 0:
         for note in request.notes:
             errors.report(note)
-    status, result = run(request, after)
+    status, result = run(request, after, beginning)
     if request.stats:
         from ptoverlay.stats import print_table
         print_table(result)

@@ -26,6 +26,7 @@ import ptoverlay
 from ptoverlay import Failure, Kind, Overlay, api, private
 
 PIPE = subprocess.PIPE
+TRAPS: tuple[Literal["ptrace", "notify"], ...] = ("ptrace", "notify")
 LIMIT = 60.0  # seconds that a command may take on a busy machine
 
 
@@ -110,11 +111,43 @@ def test_what_is_not_there_is_an_oserror(box: Overlay, lower: Path) -> None:
     with pytest.raises(FileNotFoundError) as nowhere:
         box.run(["true"], cwd=lower / "nowhere")
     assert nowhere.value.filename == str(lower / "nowhere")
-    process = box.start(["no-such-command"])
-    with pytest.raises(FileNotFoundError):
+    (lower / "script").write_text("#!/no/such/interpreter\n")
+    (lower / "script").chmod(0o755)
+    for trap in TRAPS:
+        with Overlay(lower, trap=trap) as other:
+            for words in ("no-such-command", lower / "script", lower / "dir/none"):
+                with pytest.raises(FileNotFoundError):
+                    other.start([words], stdin=PIPE, stdout=PIPE)
+            with pytest.raises(NotADirectoryError):
+                other.start([lower / "a/x"])
+            with pytest.raises(PermissionError):
+                other.start([lower / "a"])
+            with pytest.raises(FileNotFoundError):
+                asyncio.run(other.start_async(["no-such-command"]))
+            assert other.run(["true"]).returncode == 0
+
+
+def test_a_start_does_not_wait_for_the_end(lower: Path) -> None:
+    """Not for that of the command, nor for what it leaves behind; a command that ends at once has begun."""
+    for trap in TRAPS:
+        with Overlay(lower, trap=trap) as box:
+            for number in range(10):
+                with box.start(["sh", "-c", "sleep 1000 & exit 3"]) as process:
+                    assert process.poll() is None, number
+                    process.kill()
+            for static in range(10):
+                with box.start(["true"]) as process:
+                    assert process.wait(LIMIT) == 0, static
+
+
+def test_layers_in_use_are_told_at_once(lower: Path, tmp_path: Path) -> None:
+    with Overlay(lower, tmp_path / "upper") as box, Overlay(lower, tmp_path / "upper") as other:
+        process = box.start(["sleep", "1000"])
+        with pytest.raises(Failure, match="in use"):
+            other.start(["true"])
+        process.kill()
         process.wait(LIMIT)
-    assert process.returncode == 127
-    assert box.run(["true"]).returncode == 0
+        assert other.run(["true"]).returncode == 0
 
 
 def test_a_timeout_ends_all_that_was_started(lower: Path, trap: Literal["ptrace", "notify"]) -> None:

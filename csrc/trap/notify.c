@@ -108,7 +108,7 @@ static int prepare(struct notify_trap *trap) {
     trap->cmd_pidfd = (int)syscall(SYS_pidfd_open, trap->start.pid, 0);
     if (trap->cmd_pidfd < 0)
         return run_fail(trap->run, PTO_STAGE_SETUP, errno, "pidfd_open", NULL);
-    err = run_announce(trap->run, trap->start.pid);
+    err = run_announce(trap->run, &trap->start);
     if (!err)
         err = crew_start(&trap->crew, trap);
     if (err)

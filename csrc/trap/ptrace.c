@@ -332,7 +332,7 @@ static int seize(struct ptrace_trap *trap) {
     int err = memory_probe(pid);
     if (err)
         return run_fail(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL);
-    err = run_announce(trap->run, pid);
+    err = run_announce(trap->run, &trap->start);
     if (!err)
         err = start_go(&trap->start);
     return err ? run_fail(trap->run, PTO_STAGE_SETUP, -err, "start", NULL) : 0;

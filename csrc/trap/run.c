@@ -1,4 +1,4 @@
-/* run.c - pto_run, pto_signal and pto_left_running.
+/* run.c - pto_run, pto_signal, pto_began and pto_left_running.
  *
  * Rules: a run lives on a thread of its own, because ptrace belongs to a thread and because only children of
  * that thread may be waited for: the process around us has children of its own.  That thread takes no signals but SIGCHLD.
@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,16 +26,19 @@
 #include "run.h"
 #include "start.h"
 
-/* A run as pto_signal finds it.  pto_signal may be called from a signal handler, so it takes no lock: it
+/* A run as pto_signal and pto_began find it.  pto_signal may be called from a signal handler, so it takes no lock: it
  * counts itself among the users and the run's end waits until there are none. */
 struct run_slot {
     _Atomic(pto_view *) view;     /* NULL: free */
-    atomic_int pidfd;             /* of CMD; -1: not started */
+    atomic_int pidfd;             /* of CMD; -1: not started, and then report means nothing */
     atomic_uint users;
     atomic_uint_fast64_t pending; /* signals to be sent, 1 << (signal - 1) */
+    atomic_bool over;             /* the report may have been read */
+    int report;                   /* where CMD tells that it cannot become the command */
+    int report_in_cmd;            /* the other end, among CMD's descriptors: its execve closes it */
 };
 #define RUNS 256
-static struct run_slot slots[RUNS];
+static struct run_slot slots[RUNS] = {[0 ... RUNS - 1] = {.pidfd = -1}};
 
 static struct run_slot *slot_claim(pto_view *view) {
     for (size_t i = 0; i < RUNS; i++) {
@@ -45,12 +50,34 @@ static struct run_slot *slot_claim(pto_view *view) {
     return NULL;
 }
 
-static void slot_release(struct run_slot *slot) {
+/* The run of a view; slot_leave() when done with it. NULL: there is none. */
+static struct run_slot *slot_enter(const pto_view *view) {
+    for (size_t i = 0; i < RUNS; i++) {
+        atomic_fetch_add(&slots[i].users, 1);
+        if (atomic_load(&slots[i].view) == view)
+            return &slots[i];
+        atomic_fetch_sub(&slots[i].users, 1);
+    }
+    return NULL;
+}
+
+static void slot_leave(struct run_slot *slot) {
+    atomic_fetch_sub(&slot->users, 1);
+}
+
+static void slot_forget_cmd(struct run_slot *slot) {
     int pidfd = atomic_exchange(&slot->pidfd, -1);
     while (atomic_load(&slot->users))
         sched_yield();
-    if (pidfd >= 0)
-        close(pidfd);
+    if (pidfd < 0)
+        return;
+    close(pidfd);
+    close(slot->report);
+}
+
+static void slot_release(struct run_slot *slot) {
+    slot_forget_cmd(slot);
+    atomic_store(&slot->over, false);
     atomic_store(&slot->pending, 0);
     atomic_store(&slot->view, NULL);
 }
@@ -70,42 +97,75 @@ int pto_signal(pto_view *view, int signal) {
     if (signal < 1 || signal > 64)
         return -EINVAL;
     int saved = errno;
-    int err = -ESRCH;
-    for (size_t i = 0; i < RUNS; i++) {
-        struct run_slot *slot = &slots[i];
-        atomic_fetch_add(&slot->users, 1);
-        if (atomic_load(&slot->view) == view) {
-            atomic_fetch_or(&slot->pending, UINT64_C(1) << (signal - 1));
-            int pidfd = atomic_load(&slot->pidfd);
-            err = pidfd >= 0 ? slot_deliver(slot, pidfd) : 0;
-        }
-        atomic_fetch_sub(&slot->users, 1);
-    }
+    struct run_slot *slot = slot_enter(view);
+    if (!slot)
+        return -ESRCH;
+    atomic_fetch_or(&slot->pending, UINT64_C(1) << (signal - 1));
+    int pidfd = atomic_load(&slot->pidfd);
+    int err = pidfd >= 0 ? slot_deliver(slot, pidfd) : 0;
+    slot_leave(slot);
     errno = saved;
     return err;
 }
 
 /* A process that was waited for has no pidfd to signal (pidfd_send_signal(2), ESRCH). */
 int pto_left_running(pto_view *view) {
-    int left = 0;
-    for (size_t i = 0; i < RUNS; i++) {
-        struct run_slot *slot = &slots[i];
-        atomic_fetch_add(&slot->users, 1);
-        int pidfd = atomic_load(&slot->view) == view ? atomic_load(&slot->pidfd) : -1;
-        if (pidfd >= 0)
-            left |= syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno == ESRCH;
-        atomic_fetch_sub(&slot->users, 1);
-    }
+    struct run_slot *slot = slot_enter(view);
+    if (!slot)
+        return 0;
+    int pidfd = atomic_load(&slot->pidfd);
+    bool left = pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno == ESRCH;
+    slot_leave(slot);
     return left;
 }
 
-int run_announce(struct run *run, pid_t cmd) {
-    int pidfd = (int)syscall(SYS_pidfd_open, cmd, 0);   /* close-on-exec by itself */
-    if (pidfd < 0)
-        return -errno;
-    atomic_store(&run->slot->pidfd, pidfd);
-    (void)slot_deliver(run->slot, pidfd);   /* a CMD that is gone already has no use for them */
+static bool same_pipe(int one, int other) {
+    struct stat a, b;
+    return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+/* Where it cannot be told what descriptors CMD has, it counts as the command as long as it has reported nothing. */
+static bool slot_began(struct run_slot *slot, int pidfd) {
+    struct pollfd told = {.fd = slot->report, .events = POLLIN};
+    int copy = (int)syscall(SYS_pidfd_getfd, pidfd, slot->report_in_cmd, 0);   /* close-on-exec by itself */
+    if (copy >= 0) {
+        bool same = same_pipe(copy, slot->report);
+        close(copy);
+        return !same;
+    }
+    return poll(&told, 1, 0) >= 0 && !(told.revents & POLLIN) && !atomic_load(&slot->over);
+}
+
+int pto_began(pto_view *view) {
+    struct run_slot *slot = slot_enter(view);
+    if (!slot)
+        return 0;
+    int pidfd = atomic_load(&slot->pidfd);
+    bool began = pidfd >= 0 && slot_began(slot, pidfd);
+    slot_leave(slot);
+    return began;
+}
+
+int run_announce(struct run *run, const struct start *start) {
+    struct run_slot *slot = run->slot;
+    slot_forget_cmd(slot);   /* of a trap that was tried before */
+    int report = fcntl(start->report, F_DUPFD_CLOEXEC, 0);
+    int pidfd = report < 0 ? -1 : (int)syscall(SYS_pidfd_open, start->pid, 0);   /* close-on-exec by itself */
+    if (pidfd < 0) {
+        int error = errno;
+        if (report >= 0)
+            close(report);
+        return -error;
+    }
+    slot->report = report;
+    slot->report_in_cmd = start->report_in_cmd;
+    atomic_store(&slot->pidfd, pidfd);
+    (void)slot_deliver(slot, pidfd);   /* a CMD that is gone already has no use for them */
     return 0;
+}
+
+void run_over(struct run *run) {
+    atomic_store(&run->slot->over, true);
 }
 
 static bool has_news(pid_t cmd, int news) {

@@ -13,6 +13,7 @@
 #include "../calls/call.h"
 
 struct run_slot;
+struct start;
 
 struct run {
     pto_view *view;
@@ -32,8 +33,10 @@ int ptrace_run(struct run *run);
 /* The same by user notification.  With result->stage SETUP nothing of CMD has run: the other trap may be tried. */
 int notify_run(struct run *run);
 
-/* pto_signal reaches CMD from run_announce on (0, or -errno); signals sent before that are delivered then. */
-int run_announce(struct run *run, pid_t cmd);
+/* pto_signal and pto_began reach CMD from run_announce on (0, or -errno); signals sent before that are delivered then. */
+int run_announce(struct run *run, const struct start *start);
+/* What CMD may have reported is about to be read. */
+void run_over(struct run *run);
 
 /* CMD has been stopped by a signal of the terminal's (not SIGSTOP) and still is: the shell that waits for us must see a
  * stopped job, so we stop as well, if we are one.  news: of waitid(2), what tells that CMD is stopped no more. */

@@ -129,7 +129,8 @@ int start_fork(struct run *run, const struct filter *filter, unsigned filter_fla
     int error = errno;
     close(go[0]);
     close(report[1]);
-    *start = (struct start){.pid = pid > 0 ? pid : 0, .go = go[1], .report = report[0], .report_in = -1};
+    *start = (struct start){
+        .pid = pid > 0 ? pid : 0, .go = go[1], .report = report[0], .report_in = -1, .report_in_cmd = report[1]};
     return pid < 0 ? run_fail(run, PTO_STAGE_SETUP, error, "fork", NULL) : 0;
 }
 
@@ -155,7 +156,8 @@ int start_listening(struct run *run, const struct filter *filter, unsigned filte
     if (pid == 0)
         child(run, filter, filter_flags, report[1]);
     int error = errno;
-    *start = (struct start){.pid = pid > 0 ? pid : 0, .go = -1, .report = report[0], .report_in = report[1]};
+    *start = (struct start){
+        .pid = pid > 0 ? pid : 0, .go = -1, .report = report[0], .report_in = report[1], .report_in_cmd = report[1]};
     return pid < 0 ? run_fail(run, PTO_STAGE_SETUP, error, "clone", NULL) : wait_for_listener(run, start);
 }
 
@@ -175,6 +177,7 @@ static const char *what_failed(const struct run *run, int stage) {
 
 int start_outcome(struct run *run, struct start *start) {
     struct start_report message;
+    run_over(run);
     if (read(start->report, &message, sizeof message) != sizeof message)
         return 0;
     return run_fail(run, message.stage, message.error, what_failed(run, message.stage), NULL);

@@ -14,9 +14,10 @@
 /* CMD before its execve.  It waits until start_go, so that a tracer can seize it first. */
 struct start {
     pid_t pid;
-    int go;        /* written to by start_go; closed early: CMD gives up */
-    int report;    /* CMD writes struct start_report here when it cannot become the command */
-    int report_in; /* its other end, where CMD shares our descriptors */
+    int go;            /* written to by start_go; closed early: CMD gives up */
+    int report;        /* CMD writes struct start_report here when it cannot become the command */
+    int report_in;     /* its other end, where CMD shares our descriptors */
+    int report_in_cmd; /* the number of that end in CMD, whose execve closes it */
 };
 
 /* Forks CMD, which will wait for start_go; the calling thread becomes its parent.  0, or -errno (run_fail was called).  filter_flags: of
