@@ -168,3 +168,31 @@ def test_layers_of_one_run_are_lowers_of_the_next(world: World) -> None:
     box = Box(world.subjects, world.who, world.mount, lowers, upper_now, world.area / "second-work", trap=world.trap)
     box.check(second, env=world.env)
     assert_equal("three layers", world.plain().snapshot(), box.snapshot(), TREE)
+
+
+CHOWN_NOTHING = """if True:
+    import os
+    for name in ("program", "directory", "link", "plain"):
+        before = os.lstat(name)
+        os.chown(name, -1, -1, follow_symlinks=False)
+        after = os.lstat(name)
+        print(name, oct(after.st_mode), before.st_ino == after.st_ino, before.st_ctime_ns == after.st_ctime_ns)
+"""
+
+
+def test_chown_of_neither(world: World) -> None:
+    """chown(2) with -1 twice: set-id bits go off a file and the ctime changes, as in the kernel."""
+    lower = world.add_lower()
+    (lower / "directory").mkdir()
+    (lower / "link").symlink_to("plain")
+    for name in ("program", "plain"):
+        (lower / name).write_text("x")
+    for path in (lower, *lower.iterdir()):
+        os.chown(path, *world.owner, follow_symlinks=False)
+    for name in ("program", "directory"):
+        (lower / name).chmod(0o6755)
+    world.freeze()
+    command = ["/usr/bin/python3", "-c", CHOWN_NOTHING]
+    expected = world.kernel().check(command, env=world.env)
+    assert "program 0o100755 True False\n" in expected
+    assert world.box().check(command, env=world.env) == expected

@@ -33,7 +33,7 @@ void do_chmod(struct call *call) {
 
 void do_chown(struct call *call) {
     unsigned at = after_operand(call);
-    struct attr_change attr = {.uid = (uid_t)call->arg[at], .gid = (gid_t)call->arg[at + 1]};
+    struct attr_change attr = {.valid = ATTR_OWNER, .uid = (uid_t)call->arg[at], .gid = (gid_t)call->arg[at + 1]};
     struct location *loc = changing(call);
     if (!loc)
         return;

@@ -193,7 +193,7 @@ int pto_truncate(pto_view *view, const char *path, int64_t size) {
 
 int pto_chown(pto_view *view, const char *path, int follow, uint32_t uid, uint32_t gid) {
     struct attr_change change = {.uid = uid, .gid = gid};
-    change.valid = (uid == UINT32_MAX ? 0 : ATTR_UID) | (gid == UINT32_MAX ? 0 : ATTR_GID);
+    change.valid = ATTR_OWNER | (uid == UINT32_MAX ? 0 : ATTR_UID) | (gid == UINT32_MAX ? 0 : ATTR_GID);
     return api_setattr(view, path, follow, &change);
 }
 

@@ -69,14 +69,24 @@ static int change_mode(struct overlay *ovl, int fd, const char *path, mode_t mod
     return kept_store(ovl, fd, &changed);
 }
 
-/* The kernel takes set-id bits off a file that is given away, whoever does it for the program. */
-static int change_owner(struct overlay *ovl, int fd, const struct attr_change *change, const struct kept *kept) {
+/* chown_common() in fs/open.c takes set-id bits off, whoever gives the file to whom. */
+static mode_t without_set_id(mode_t mode, const struct statx *shown, const struct cred *cred) {
+    if (S_ISDIR(mode))
+        return mode;
+    bool drop_group = (mode & S_IXGRP) || !may_keep_setgid(shown, cred);
+    return mode & ~(mode_t)(S_ISUID | (drop_group ? S_ISGID : 0));
+}
+
+/* The kernel does that itself to a file whose owner can be set. */
+static int change_owner(struct overlay *ovl, int fd, const struct attr_change *change, const struct kept *kept,
+                        mode_t kept_mode) {
     uid_t uid = change->valid & ATTR_UID ? change->uid : (uid_t)-1;
     gid_t gid = change->valid & ATTR_GID ? change->gid : (gid_t)-1;
     if (kept && kept->owner) {
         struct kept changed = *kept;
         changed.uid = uid == (uid_t)-1 ? kept->uid : uid;
         changed.gid = gid == (gid_t)-1 ? kept->gid : gid;
+        changed.mode = kept_mode;
         return kept_store(ovl, fd, &changed);
     }
     return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
@@ -102,8 +112,8 @@ static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *chan
     int error = 0;
     if ((change->valid & ATTR_SIZE) && truncate(path, change->size) < 0)
         error = -errno;
-    if (!error && (change->valid & (ATTR_UID | ATTR_GID)))
-        error = change_owner(ovl, fd, change, kept);
+    if (!error && (change->valid & ATTR_OWNER))
+        error = change_owner(ovl, fd, change, kept, kept ? without_set_id(kept->mode, shown, cred) : 0);
     if (!error && (change->valid & ATTR_MODE)) {
         mode_t mode = change->mode & 07777;
         if (!may_keep_setgid(shown, cred))
