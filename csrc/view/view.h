@@ -161,7 +161,7 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
 #define ATTR_MTIME 32u
 #define ATTR_TIMES_NOW 64u   /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
 #define ATTR_FLAGS 128u      /* FS_IOC_SETFLAGS */
-#define ATTR_OWNER 256u      /* chown(2): with neither ATTR_UID nor ATTR_GID, too, it changes the ctime and set-id bits */
+#define ATTR_OWNER 256u      /* chown(2): even with neither id the ctime and set-id bits change */
 struct attr_change {
     unsigned valid;
     mode_t mode;
