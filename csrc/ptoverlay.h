@@ -106,6 +106,8 @@ struct pto_stats {
     uint64_t copy_ups;
     uint64_t copied_bytes;
     uint64_t whiteouts;
+    uint64_t repointed;          /* descriptors of lower files that were replaced when the file was copied up … */
+    uint64_t left_lower;         /* … and that were to be, but still are of the lower file */
 };
 
 struct pto_result {

@@ -29,7 +29,8 @@ class Call:
 @dataclass(frozen=True)
 class Statistics:
     """Of one run.  calls: the most time first; supervisor_memory: its peak, in KiB; seconds: from start to end;
-    cpu_seconds: of CMD and all that it started, as far as it was waited for."""
+    cpu_seconds: of CMD and all that it started, as far as it was waited for; repointed, left_lower: descriptors of
+    files that were copied up, which now lead to the copy, and which could not be replaced."""
 
     calls: tuple[Call, ...] = ()
     copy_ups: int = 0
@@ -41,6 +42,8 @@ class Statistics:
     supervisor_memory: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    repointed: int = 0
+    left_lower: int = 0
     totals: Call = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +67,8 @@ class Statistics:
             tuple(sorted(calls, key=lambda call: (-call.nanoseconds, call.name))),
             int(stats.copy_ups), int(stats.copied_bytes), int(stats.whiteouts), int(stats.refused),
             int(stats.processes), "notify" if result.trap == lib.PTO_TRAP_NOTIFY else "ptrace",
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, seconds, used.ru_utime + used.ru_stime)
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, seconds, used.ru_utime + used.ru_stime,
+            int(stats.repointed), int(stats.left_lower))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Statistics:
@@ -90,6 +94,7 @@ class Statistics:
             _row(self.totals), "",
             f"{self.copy_ups} copy-ups of {self.copied_bytes} bytes, {self.whiteouts} whiteouts, "
             f"{self.refused} calls refused",
+            f"{self.repointed} open descriptors replaced at copy-ups, {self.left_lower} left with the lower file",
             f"{self.processes} processes over the {self.trap} trap, supervisor's peak memory "
             f"{self.supervisor_memory} KiB"]
         return "\n".join(lines) + "\n"

@@ -74,10 +74,10 @@ ROWS: dict[int, tuple[str, tuple[str, ...]]] = {
     37: ("ACLs, setgid and sticky directories, capabilities", ("calls::box", "view::copy_up_keeps_attributes")),
     38: ("O_TMPFILE and linkat", ("calls::box",)),
     39: ("flags of rename", ("view::rename_exchange", "calls::box", "differential::sequences")),
-    40: ("a descriptor opened before a copy-up shows what is written afterwards", ()),
+    40: ("a descriptor opened before a copy-up shows what is written afterwards", ("repoint::as_the_kernel",)),
     41: ("fstat of such a descriptor is stat of its name", ("calls::box",)),
     42: ("watches set before a copy-up", ()),
-    43: ("locks taken before a copy-up", ()),
+    43: ("locks taken before a copy-up", ("repoint::as_the_kernel",)),
     44: ("ETXTBSY for a lower file that is executed", ()),
 }
 
@@ -460,12 +460,6 @@ def test_row34_volatile(place: Place) -> None:
 # ---- in a run
 
 
-def known(row: int) -> pytest.MarkDecorator:
-    """A row that is not held, as the table of differences says; one that is held after all is a failure."""
-    why = next((d.why for d in DIFFERENCES if d.row == row), "")
-    return pytest.mark.xfail(bool(why), reason=why, strict=True)
-
-
 def box_python(world: World, script: str) -> str:
     """What a Python script prints that runs in the view."""
     return world.box().check([PYTHON, "-c", script], env=world.env)
@@ -561,7 +555,6 @@ def test_row27_nlink_of_merged_directories(small: World) -> None:
     small.same_run(["/bin/sh", "-c", script])
 
 
-@known(40)
 def test_row40_descriptor_shows_what_is_written_later(small: World) -> None:
     """Opened for reading before the copy-up."""
     assert box_python(small, """if True:
@@ -594,7 +587,6 @@ def test_row42_watches_set_before_a_copy_up(small: World) -> None:
     """) == "2 256\n"
 
 
-@known(43)
 def test_row43_locks_taken_before_a_copy_up(small: World) -> None:
     """flock of the lower file excludes those who open the copy."""
     assert box_python(small, """if True:

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "internal.h"
 
@@ -102,24 +103,15 @@ static void begin(struct call *call) {
     view_leave(call);
 }
 
-/* A change that had to let go of the view is decided anew, from the path on. */
-void call_begin(struct call *call) {
-    begin(call);
-    while (call->verdict == VERDICT_RETURN && call->value == -VIEW_AGAIN) {
-        call_end(call);
-        begin(call);
-    }
+bool call_is_open(int nr) {
+#ifdef __NR_open
+    if (nr == __NR_open || nr == __NR_creat)
+        return true;
+#endif
+    return nr == __NR_openat || nr == __NR_openat2;
 }
 
-long call_finish(struct call *call, long result) {
-    if (!call->finish)
-        return result;
-    result = call->finish(call, result);
-    view_leave(call);
-    return result;
-}
-
-void call_end(struct call *call) {
+static void end(struct call *call) {
     struct call_scratch *scratch = call->scratch;
     if (!scratch)
         return;
@@ -133,6 +125,29 @@ void call_end(struct call *call) {
     free(scratch->owned[0]);
     free(scratch->owned[1]);
     give_scratch(call->session, scratch);
+}
+
+/* A change that had to let go of the view is decided anew, from the path on. */
+void call_begin(struct call *call) {
+    begin(call);
+    while (call->verdict == VERDICT_RETURN && call->value == -VIEW_AGAIN) {
+        end(call);
+        begin(call);
+    }
+}
+
+long call_finish(struct call *call, long result) {
+    if (!call->finish)
+        return result;
+    result = call->finish(call, result);
+    view_leave(call);
+    return result;
+}
+
+void call_end(struct call *call) {
+    view_free_copies(call->copied);
+    call->copied = NULL;
+    end(call);
 }
 
 void session_init(struct session *session, pto_view *view) {

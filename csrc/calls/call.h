@@ -93,6 +93,9 @@ struct call {
                                             * exits, then runs it at that call, soon after, or when the task is dead */
     bool kill;                             /* --strict: the tracee is to be killed, with reason */
     const char *reason;                    /* why a call was refused; static text, or NULL */
+    struct copied_up *copied;              /* lower files that the call has copied up and tracees may have open: the
+                                            * trap takes them, and replaces those descriptors before the verdict; what
+                                            * it leaves call_end frees */
     const char *trace_path;                /* view path for --trace, or NULL; valid until call_end */
     /* Scratch that lives as long as the call: from call_begin to call_end. */
     struct call_scratch *scratch;
@@ -152,6 +155,8 @@ struct call_row {
 #define UNLINK_DIRECTORY 1          /* rmdir */
 extern const struct call_row call_table[];
 extern const size_t call_table_size;
+/* open, creat, openat, openat2. */
+bool call_is_open(int nr);
 /* Highest call number the table was checked against; the filter answers ENOSYS to higher ones. */
 extern const int call_table_last;
 const struct call_row *call_row(int nr);    /* NULL: no row */

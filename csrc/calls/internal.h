@@ -147,7 +147,7 @@ const struct cred *task_cred(struct call *call);
 const struct cred *task_cred_umask(struct call *call);
 /* For access(2): those of the real ids. */
 const struct cred *task_real_cred(struct call *call, struct cred *out);
-/* -1: not to be had. */
+/* -errno: not to be had. */
 int task_pidfd(struct task *task);
 /* A descriptor of the tracee, as ours; -errno. */
 int task_descriptor(struct call *call, int fd);

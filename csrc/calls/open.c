@@ -127,6 +127,12 @@ static void open_location(struct call *call, struct location *loc, const struct 
     open_overlay(call, loc, opening);
 }
 
+/* The kernel is left to open what is there for reading. */
+static void open_passed(struct call *call, int error, int flags) {
+    if (!error && !(flags & O_PATH))
+        view_opened(call->view, &call->scratch->loc[0]);
+}
+
 static void open_path(struct call *call, struct opening *opening) {
     struct target target;
     struct location *loc = &call->scratch->loc[0];
@@ -140,7 +146,7 @@ static void open_path(struct call *call, struct opening *opening) {
     view_enter(call);
     rc = walk_given(call, 0, open_walk_flags(opening->flags), &target);
     if (target.pass && !may_change(opening->flags))
-        return;
+        return open_passed(call, rc, opening->flags);
     if (rc < 0)
         return answer(call, rc);
     if (target.by_fd)   /* "." of a removed directory */
@@ -213,7 +219,7 @@ static void open_scoped(struct call *call, struct opening *opening, uint64_t res
     view_enter(call);
     rc = walk_scoped(call, resolve, open_walk_flags(opening->flags), &pass);
     if (pass && !loc->hidden && !may_change(opening->flags))
-        return;
+        return open_passed(call, rc, opening->flags);
     if (rc < 0)
         return answer(call, rc);
     open_location(call, loc, opening, false);

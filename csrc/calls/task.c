@@ -13,11 +13,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "../trap/family.h"
 #include "internal.h"
-
-#ifndef PIDFD_THREAD
-#define PIDFD_THREAD O_EXCL /* Linux 6.9 */
-#endif
 
 /* The fields of /proc/PID/status that matter, in the kernel's order. fs/proc/array.c */
 struct status {
@@ -210,9 +207,7 @@ const struct cred *task_real_cred(struct call *call, struct cred *out) {
 
 int task_pidfd(struct task *task) {
     if (task->pidfd < 0)
-        task->pidfd = (int)syscall(SYS_pidfd_open, task->tid, PIDFD_THREAD);
-    if (task->pidfd < 0 && task->tgid)
-        task->pidfd = (int)syscall(SYS_pidfd_open, task->tgid, 0);
+        task->pidfd = family_pidfd(task->tid);
     return task->pidfd;
 }
 
@@ -221,7 +216,7 @@ int task_descriptor(struct call *call, int fd) {
         return -EPERM;
     int pidfd = task_pidfd(call->task);
     if (pidfd < 0)
-        return -errno;
+        return pidfd;
     int ours = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
     return ours < 0 ? -errno : ours;
 }

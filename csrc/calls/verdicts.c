@@ -20,10 +20,18 @@ void view_enter(struct call *call) {
     call->scratch->entered = true;
 }
 
+static void add_copies(struct call *call, struct copied_up *copies) {
+    struct copied_up **end = &call->copied;
+    while (*end)
+        end = &(*end)->next;
+    *end = copies;
+}
+
 void view_leave(struct call *call) {
     if (!call->scratch || !call->scratch->entered)
         return;
     call->scratch->entered = false;
+    add_copies(call, view_take_copies(call->view));
     view_unlock(call->view);
 }
 

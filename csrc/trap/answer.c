@@ -22,6 +22,7 @@
 #include "arch.h"
 #include "memory.h"
 #include "notify.h"
+#include "renewals.h"
 
 static void send_response(struct worker *worker, long value, uint32_t flags) {
     memset(worker->response, 0, worker->trap->crew.sizes.seccomp_notif_resp);
@@ -187,6 +188,7 @@ static void begin(struct worker *worker, struct caller *caller) {
     memory_check(check_awaited, worker);
     call_begin(&caller->call);
     memory_check(NULL, NULL);
+    renewals_run(worker, caller);
     run_spent(worker->trap->run, &caller->call, run_clock() - caller->call_start);
     carry_out(worker, caller);
 }
@@ -206,6 +208,10 @@ void answer_request(struct worker *worker) {
     }
     if (tend_notified(worker))
         return;
+    if (renewals_runs(&trap->tender, (pid_t)request->pid)) {
+        answer_continue(worker);
+        return;
+    }
     struct caller *caller = callers_enter(&trap->callers, (pid_t)request->pid);
     if (!caller)
         answer_value(worker, -ENOMEM);

@@ -10,6 +10,7 @@
 
 #include <linux/audit.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/user.h>
@@ -43,6 +44,12 @@ long registers_result(const struct registers *regs);
 void registers_set_result(struct registers *regs, long value);
 /* Makes the tracee execute its system call instruction again, as call nr with the arguments in regs. */
 void registers_rewind(struct registers *regs, int nr);
+
+/* The system call instruction, and what its address is a multiple of. */
+extern const unsigned char arch_syscall_code[];
+extern const size_t arch_syscall_size, arch_syscall_align;
+/* The tracee goes on at this address. */
+void registers_set_ip(struct registers *regs, uint64_t ip);
 
 /* Can registers_restart do anything? */
 /* At a signal-delivery-stop: a call that ends with -ERESTARTSYS is made again, whatever the handler's flags say. */

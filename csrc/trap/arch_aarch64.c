@@ -19,6 +19,9 @@
 #define NT_ARM_SYSTEM_CALL 0x404
 #endif
 
+const unsigned char arch_syscall_code[] = {0x01, 0x00, 0x00, 0xd4};
+const size_t arch_syscall_size = SYSCALL_SIZE, arch_syscall_align = SYSCALL_SIZE;
+
 static int set_call_number(pid_t tid, int nr) {
     struct iovec iov = {.iov_base = &nr, .iov_len = sizeof nr};
     return ptrace(PTRACE_SETREGSET, tid, (void *)NT_ARM_SYSTEM_CALL, &iov) < 0 ? -errno : 0;
@@ -59,6 +62,10 @@ void registers_set_result(struct registers *regs, long value) {
 void registers_rewind(struct registers *regs, int nr) {
     regs->raw.pc -= SYSCALL_SIZE;
     regs->raw.regs[8] = (uint64_t)nr;
+}
+
+void registers_set_ip(struct registers *regs, uint64_t ip) {
+    regs->raw.pc = ip;
 }
 
 /* The kernel goes back to the instruction before it stops for us. arch/arm64/kernel/signal.c, do_signal */

@@ -17,6 +17,9 @@
 #define ERESTARTNOINTR 513
 #define SYSCALL_SIZE 2   /* bytes of the instruction `syscall` */
 
+const unsigned char arch_syscall_code[] = {0x0f, 0x05};
+const size_t arch_syscall_size = SYSCALL_SIZE, arch_syscall_align = 1;
+
 typedef unsigned long long user_reg;
 
 static const size_t arg_offset[6] = {
@@ -54,6 +57,10 @@ void registers_set_result(struct registers *regs, long value) {
 void registers_rewind(struct registers *regs, int nr) {
     regs->raw.rip -= SYSCALL_SIZE;
     regs->raw.rax = (user_reg)nr;
+}
+
+void registers_set_ip(struct registers *regs, uint64_t ip) {
+    regs->raw.rip = ip;
 }
 
 bool registers_is_interrupted(const struct registers *regs) {

@@ -195,6 +195,14 @@ bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_
     return same;
 }
 
+void callers_each(struct callers *callers, void (*each)(void *arg, const struct caller *caller), void *arg) {
+    pthread_mutex_lock(&callers->lock);
+    for (size_t i = 0; i < CALLER_BUCKETS; i++)
+        for (const struct caller *caller = callers->buckets[i]; caller; caller = caller->next)
+            each(arg, caller);
+    pthread_mutex_unlock(&callers->lock);
+}
+
 /* ---- sweeps ---- */
 
 /* Is the thread still in the call that is held?  proc(5), /proc/PID/syscall. */

@@ -67,6 +67,8 @@ bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_
 
 /* Ends what is due: entries of dead threads, calls that were held long enough. */
 void callers_sweep(struct callers *callers);
+/* Calls each for every entry; under the lock. */
+void callers_each(struct callers *callers, void (*each)(void *arg, const struct caller *caller), void *arg);
 /* SIGKILL to all, and to their children. */
 void callers_kill(struct callers *callers);
 /* Scratch memory in tracees.  Forks copy it and vforks and threads share it, unseen by us, so whether an address is

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -20,6 +21,9 @@
 
 #include "family.h"
 
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL     /* Linux 6.9 */
+#endif
 #define PID_LIMIT (4u << 20)    /* PID_MAX_LIMIT, include/linux/threads.h */
 
 static char *append_number(char *at, unsigned number) {
@@ -69,6 +73,78 @@ pid_t family_of(pid_t tid, pid_t *parent) {
 pid_t family_process(pid_t tid) {
     pid_t parent;
     return family_of(tid, &parent);
+}
+
+int family_pidfd(pid_t tid) {
+    int fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
+    if (fd < 0)
+        fd = (int)syscall(SYS_pidfd_open, family_process(tid), 0);
+    return fd < 0 ? -errno : fd;
+}
+
+long family_filters(pid_t tid) {
+    char text[8192];
+    return read_status(tid, text, sizeof text) ? field(text, "\nSeccomp_filters:\t") : -1;
+}
+
+char family_state(pid_t tid) {
+    static const char name[] = "\nState:\t";
+    char text[512];
+    const char *at = read_status(tid, text, sizeof text) ? strstr(text, name) : NULL;
+    return at ? at[sizeof name - 1] : 0;
+}
+
+int family_call(pid_t tid) {
+    char path[32] = "/proc/", text[32];
+    strcpy(append_number(path + strlen(path), (unsigned)tid), "/syscall");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return text[0] >= '0' && text[0] <= '9' ? (int)strtol(text, NULL, 10) : -1;
+}
+
+static void each_child(int tasks, const char *tid, void (*each)(void *arg, pid_t child), void *arg) {
+    char path[32], text[4096];
+    strcpy(stpcpy(path, tid), "/children");
+    int fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
+    size_t kept = 0;    /* of a number that was cut */
+    for (ssize_t n; fd >= 0 && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0;) {
+        text[kept + (size_t)n] = '\0';
+        char *at = text;
+        for (char *space; (space = strchr(at, ' ')); at = space + 1)
+            each(arg, (pid_t)strtol(at, NULL, 10));
+        kept = strlen(at);
+        memmove(text, at, kept);
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+void family_children(pid_t pid, void (*each)(void *arg, pid_t child), void *arg) {
+    char path[32] = "/proc/";
+    strcpy(append_number(path + strlen(path), (unsigned)pid), "/task");
+    DIR *tasks = opendir(path);
+    if (!tasks)
+        return;
+    for (const struct dirent *entry; (entry = readdir(tasks));)
+        if (entry->d_name[0] != '.' && strlen(entry->d_name) < 12)
+            each_child(dirfd(tasks), entry->d_name, each, arg);
+    closedir(tasks);
+}
+
+static uint64_t hex_field(const char *text, const char *name) {
+    const char *at = strstr(text, name);
+    return at ? strtoull(at + strlen(name), NULL, 16) : 0;
+}
+
+uint64_t family_pending(pid_t tid) {
+    char text[8192];
+    if (!read_status(tid, text, sizeof text))
+        return 0;
+    return hex_field(text, "\nSigPnd:\t") | hex_field(text, "\nShdPnd:\t");
 }
 
 /* ---- killing ---- */

@@ -7,11 +7,24 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* The process of a thread and that process's parent; 0 when it is gone. */
 pid_t family_of(pid_t tid, pid_t *parent);
 pid_t family_process(pid_t tid);
+/* A pidfd of the thread, or where those are only of processes (Linux before 6.9) of its process; -errno. */
+int family_pidfd(pid_t tid);
+/* Under how many seccomp filters it runs; -1: not known. */
+long family_filters(pid_t tid);
+/* Its state as proc(5) names it (R, S, D …); 0 when it is gone. */
+char family_state(pid_t tid);
+/* Calls each for the children of all its threads (CONFIG_PROC_CHILDREN). */
+void family_children(pid_t pid, void (*each)(void *arg, pid_t child), void *arg);
+/* The system call that it is in, -1: none, or it is running and in any or none. */
+int family_call(pid_t tid);
+/* Signals that are pending for it, 1 << (signal - 1), blocked ones too. */
+uint64_t family_pending(pid_t tid);
 /* SIGKILL to the processes and threads in ids (0s are skipped) that run under a seccomp filter, and to all that
  * descend from them.  orphans: also to children of this process that run under more filters than it does itself, which
  * are orphans when it is their reaper (PR_SET_CHILD_SUBREAPER); they are waited for.  Async-signal-safe. */

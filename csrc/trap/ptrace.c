@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,11 +25,14 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "memory.h"
 #include "ptrace.h"
 
+#define TICK_NS 100000  /* between two looks at who does not stop for a call that waits */
+#define TICK_YIELDS 50u /* before the first */
 #define EVENTS 64   /* taken in one round; what is left over comes in the next */
 #define OPTIONS                                                                                                        \
     (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK |    \
@@ -74,8 +78,7 @@ static bool is_stopping_signal(int signal) {
     return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
 }
 
-/* After a PTRACE_EVENT_STOP: in a group stop it stays, as it would without us, until SIGCONT. */
-static void resume_from_stop(const struct tracee *tracee, int signal) {
+void tracee_resume_from_stop(const struct tracee *tracee, int signal) {
     if (is_stopping_signal(signal))
         (void)ptrace(PTRACE_LISTEN, tracee->task.tid, NULL, NULL);
     else
@@ -102,7 +105,7 @@ static void release_child(struct ptrace_trap *trap, struct tracee *child, int si
     if (child->has_regs)
         restore_flags(child);
     child->state = TRACEE_FREE;
-    resume_from_stop(child, signal);
+    tracee_resume_from_stop(child, signal);
 }
 
 /* Children whose parent died before its event could be reported wait no longer. */
@@ -126,6 +129,7 @@ static void at_death(struct ptrace_trap *trap, struct tracee *tracee, pid_t tid,
     }
     if (!tracee)
         return;
+    hold_forget(trap, tracee);
     verdict_at_death(trap, tracee);
     if (tracee->state == TRACEE_HELD) {
         tracee->state = TRACEE_GONE;
@@ -145,6 +149,13 @@ static uint64_t clone_flags(const struct tracee *parent, int event) {
     if (arch_call_number(parent->task.tid, &regs) == __NR_clone)
         return registers_arg(&regs, 0);
     return event == PTRACE_EVENT_VFORK ? CLONE_VM | CLONE_VFORK : 0;
+}
+
+static void share_files(struct tracee *parent, struct tracee *child, uint64_t flags) {
+    if (!(flags & CLONE_FILES))
+        return;
+    files_drop(child->files);
+    child->files = files_share(parent->files);
 }
 
 static struct space *child_space(struct tracee *parent, uint64_t flags) {
@@ -176,6 +187,7 @@ static void at_fork(struct ptrace_trap *trap, struct tracee *parent, int event) 
     }
     task_copy(&child->task, &parent->task);
     child->space = child_space(parent, flags);
+    share_files(parent, child, flags);
     child->has_regs = parent->untraced && parent->state == TRACEE_CALL;
     if (child->has_regs)
         child->regs = parent->regs;
@@ -192,7 +204,7 @@ static void at_stop(struct ptrace_trap *trap, struct tracee *tracee, int signal)
     else if (tracee->state == TRACEE_ANNOUNCED)
         release_child(trap, tracee, signal);
     else
-        resume_from_stop(tracee, signal);
+        tracee_resume_from_stop(tracee, signal);
 }
 
 /* The thread that executes has become its process's leader; the id under which it made the call is gone. */
@@ -203,6 +215,7 @@ static struct tracee *take_leaders_place(struct ptrace_trap *trap, struct tracee
     pid_t tid = leader->task.tid;
     follow_death(&trap->follow, tid);
     follow_rename(&trap->follow, former, tid);
+    hold_forget(trap, leader);
     verdict_at_death(trap, leader);
     tracees_remove(&trap->tracees, leader);
     tracees_rename(&trap->tracees, tracee, tid);
@@ -216,6 +229,8 @@ static void at_exec(struct ptrace_trap *trap, struct tracee *tracee) {
     if ((pid_t)former != tracee->task.tid)
         tracee = take_leaders_place(trap, tracee, (pid_t)former);
     verdict_at_exec(trap, tracee);
+    files_drop(tracee->files);
+    tracee->files = files_new();
     space_drop(tracee->space);
     tracee->space = space_new();
     if (!tracee->space)
@@ -225,6 +240,9 @@ static void at_exec(struct ptrace_trap *trap, struct tracee *tracee) {
 
 static void at_event(struct ptrace_trap *trap, struct tracee *tracee, int status) {
     int signal = WSTOPSIG(status);
+    tracee->opens = false;
+    if (tracee->renewer && hold_at_stop(trap, tracee, status))
+        return;
     switch (status >> 16) {
     case PTRACE_EVENT_SECCOMP:
         verdict_at_seccomp_stop(trap, tracee);
@@ -250,16 +268,16 @@ static void at_event(struct ptrace_trap *trap, struct tracee *tracee, int status
 
 static void serve(struct ptrace_trap *trap, const struct event *event) {
     struct tracee *tracee = tracees_find(&trap->tracees, event->tid);
-    if (!WIFSTOPPED(event->status)) {
-        at_death(trap, tracee, event->tid, event->status);
-        return;
-    }
-    if (!tracee)
+    bool stopped = WIFSTOPPED(event->status);
+    if (stopped && !tracee)
         tracee = tracee_new(trap, event->tid, TRACEE_HELD);
-    if (!tracee)
+    if (!stopped)
+        at_death(trap, tracee, event->tid, event->status);
+    else if (!tracee)
         lose(trap, event->tid);
     else
         at_event(trap, tracee, event->status);
+    hold_check(trap);
 }
 
 /* ---- the loop ---- */
@@ -277,12 +295,32 @@ static int wait_event(struct event *event, int flags) {
     }
 }
 
+/* The same while calls wait for stops that may not come: 0 when none waits any more. */
+static int wait_held(struct ptrace_trap *trap, struct event *event) {
+    const struct timespec pause = {.tv_nsec = TICK_NS};
+    for (unsigned i = 0; trap->hold.waiting; i++) {
+        int got = wait_event(event, WNOHANG);
+        if (got)
+            return got;
+        if (i < TICK_YIELDS) {
+            sched_yield();
+            continue;
+        }
+        nanosleep(&pause, NULL);
+        hold_tick(trap);
+    }
+    return 0;
+}
+
 /* Waits until there is an event.  1, or -errno.  If a Ctrl-Z came from the terminal, and has stopped us too, it is over,
  * SIGCONT included, when we get here, and CMD has another event. */
 static int wait_first(struct ptrace_trap *trap, struct event *event) {
+    int got = wait_held(trap, event);
+    if (got)
+        return got;
     if (!trap->cmd_stop)
         return wait_event(event, 0);
-    int got = wait_event(event, WNOHANG);
+    got = wait_event(event, WNOHANG);
     if (got)
         return got;
     run_stop_with_cmd(trap->cmd, trap->cmd_stop,
@@ -365,6 +403,7 @@ static int start(struct ptrace_trap *trap) {
 
 static void forget(void *arg, struct tracee *tracee) {
     struct ptrace_trap *trap = arg;
+    hold_forget(trap, tracee);
     verdict_at_death(trap, tracee);
     tracees_remove(&trap->tracees, tracee);
 }
@@ -386,6 +425,7 @@ int ptrace_run(struct run *run) {
         err = start_outcome(run, &trap->start);
     follow_clear(&trap->follow);
     tracees_each(&trap->tracees, forget, trap);
+    hold_clear(&trap->hold);
     start_close(&trap->start);
     free(trap);
     return err;

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -13,6 +14,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -262,6 +264,25 @@ static void add_view_stats(struct pto_stats *stats, const struct pto_stats *befo
     stats->copy_ups += after->copy_ups - before->copy_ups;
     stats->copied_bytes += after->copied_bytes - before->copied_bytes;
     stats->whiteouts += after->whiteouts - before->whiteouts;
+    stats->left_lower += after->left_lower - before->left_lower;
+}
+
+/* CMD inherits them: descriptors of lower files that were opened before there was a view. */
+static void note_inherited(pto_view *view) {
+    char real[PATH_MAX];
+    DIR *dir = opendir("/proc/self/fd");
+    if (!dir)
+        return;
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        int fd = (int)strtol(entry->d_name, NULL, 10), flags = fcntl(fd, F_GETFD);
+        ssize_t length = flags < 0 || (flags & FD_CLOEXEC) || (fcntl(fd, F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDONLY
+                             ? -1
+                             : readlinkat(dirfd(dir), entry->d_name, real, sizeof real - 1);
+        real[length > 0 ? length : 0] = '\0';
+        if (real[0] == '/')
+            view_opened_before(view, real);
+    }
+    closedir(dir);
 }
 
 int pto_run(pto_view *view, const struct pto_command *command, struct pto_result *result) {
@@ -285,7 +306,10 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
     run.session.message_fd = command->message_fd;
     run.session.stats = &result->stats;
     run.landlock = landlock_open(view, false);
+    view_report_copies(view, true);
+    note_inherited(view);
     int err = run_on_thread(&run);
+    view_report_copies(view, false);
     if (run.landlock >= 0)
         close(run.landlock);
     session_clear(&run.session);

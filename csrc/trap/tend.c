@@ -31,6 +31,7 @@
 #include "family.h"
 #include "memory.h"
 #include "notify.h"
+#include "renewals.h"
 
 #define OPTIONS (ATTACH_OPTIONS | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
 #define ERESTARTSYS 512             /* include/linux/errno.h */
@@ -42,7 +43,7 @@ const struct filter_extra tend_extras[TEND_EXTRAS] = {
     {.nr = __NR_ptrace, .arg = 0, .values = attaching},
 };
 
-enum request_kind { REQUEST_PROCESS, REQUEST_CALL, REQUEST_RELEASE, REQUEST_REAPED };
+enum request_kind { REQUEST_PROCESS, REQUEST_CALL, REQUEST_RELEASE, REQUEST_REAPED, REQUEST_RENEW };
 
 /* On the stack of the thread that waits for it. */
 struct tend_request {
@@ -50,6 +51,7 @@ struct tend_request {
     enum request_kind kind;
     pid_t pid;
     struct attachment *at;          /* CALL */
+    struct renewed *task;           /* RENEW */
     struct worker *worker;          /* RELEASE: of the task itself, whose call is to be made again; or NULL */
     bool taken, served, done;
 };
@@ -147,20 +149,17 @@ bool tend_call(struct attachment *at) {
     return ask(&trap->tender, &request, false);
 }
 
+bool tend_renew(struct tender *tender, struct renewed *task) {
+    struct tend_request request = {.kind = REQUEST_RENEW, .task = task};
+    return ask(tender, &request, true);
+}
+
 void tend_reaped(struct notify_trap *trap, pid_t pid) {
     struct tend_request request = {.kind = REQUEST_REAPED, .pid = pid};
     (void)ask(&trap->tender, &request, false);
 }
 
 /* ---- calls that a signal has interrupted ---- */
-
-static bool is_open(int nr) {
-#ifdef __NR_open
-    if (nr == __NR_open || nr == __NR_creat)
-        return true;
-#endif
-    return nr == __NR_openat || nr == __NR_openat2;
-}
 
 /* Of the trapped ones. */
 static bool waits_on_socket(int nr) {
@@ -188,13 +187,13 @@ static bool is_due(struct tender *tender, pid_t tid, int nr, const struct regist
     uint64_t arg[6];
     if (!call_row(nr) && nr != __NR_rt_sigaction && nr != __NR_ptrace)
         return false;
-    if (!waits_on_socket(nr) && !is_open(nr))
+    if (!waits_on_socket(nr) && !call_is_open(nr))
         return true;
     for (unsigned i = 0; i < 6; i++)
         arg[i] = registers_arg(regs, i);
     if (!callers_continued(&tender->trap->callers, tid, nr, arg))
         return true;
-    return is_open(nr) && !opens_what_waits(tid, nr, regs);
+    return call_is_open(nr) && !opens_what_waits(tid, nr, regs);
 }
 
 /* At a signal-delivery-stop. */
@@ -256,7 +255,16 @@ static void resume(struct tender *tender, pid_t tid, int signal, bool stays) {
         (void)was_released(tender, tid);
 }
 
+bool tend_let_go(struct tender *tender, pid_t tid) {
+    if (*find_attachment(tender, tid))
+        return false;
+    (void)ptrace(PTRACE_DETACH, tid, NULL, 0L);
+    (void)was_released(tender, tid);
+    return true;
+}
+
 static void at_death(struct tender *tender, pid_t tid) {
+    renewals_at_death(tender, tid);
     struct attachment **link = find_attachment(tender, tid);
     if (*link)
         end_attachment(tender, link);
@@ -287,6 +295,8 @@ static void note_stop_of_cmd(struct tender *tender, int event, int signal) {
 
 static void at_stop(struct tender *tender, pid_t tid, int status) {
     int event = status >> 16, signal = WSTOPSIG(status);
+    if (renewals_at_stop(tender, tid, status))
+        return;
     struct attachment **link = find_attachment(tender, tid);
     if (tid == tender->trap->start.pid)
         note_stop_of_cmd(tender, event, signal);
@@ -342,6 +352,10 @@ static void serve_request(struct tender *tender, struct tend_request *request) {
     case REQUEST_RELEASE:
         begin_release(tender, request);
         break;
+    case REQUEST_RENEW:
+        renewals_begin(tender, request->task);
+        mark_served(tender, request, true);
+        break;
     case REQUEST_REAPED:
         at_death(tender, request->pid);
         mark_served(tender, request, true);
@@ -355,6 +369,7 @@ static void end_all(struct tender *tender) {
         end_attachment(tender, &tender->attachments);
     while (tender->releases)
         (void)was_released(tender, tender->releases->pid);
+    renewals_end(tender);
 }
 
 /* False: the run is over. */

@@ -13,6 +13,7 @@
 
 struct attachment;
 struct notify_trap;
+struct renewed;
 struct tend_request;
 struct worker;
 
@@ -26,6 +27,7 @@ struct tender {
     struct tend_request *requests;
     struct tend_request *releases;      /* the tender's own: whose task is to be let go at its next stop */
     struct attachment *attachments;     /* the tender's own: calls that are under way */
+    struct renewed *renewed;            /* tasks that replace descriptors (renewals.h) */
     int cmd_stop; /* atomic: CMD, traced, has been stopped by this signal of the terminal's; 0 */
 };
 
@@ -40,6 +42,10 @@ void tend_clear(struct tender *tender); /* when no tracee is left, or all are to
 bool tend_notified(struct worker *worker);
 /* Runs the call of a task that is tended; false: it is not, and nothing has happened. */
 bool tend_call(struct attachment *at);
+/* Begins that the task replaces descriptors, for renewals.h; false: there is no tender. */
+bool tend_renew(struct tender *tender, struct renewed *task);
+/* By the tender: a task in a PTRACE_EVENT_STOP is not traced any more.  False: it is, since a call of it is under way. */
+bool tend_let_go(struct tender *tender, pid_t tid);
 /* The run's thread has reaped the process. */
 void tend_reaped(struct notify_trap *trap, pid_t pid);
 

@@ -39,6 +39,7 @@ struct tracee *tracees_add(struct tracees *tracees, struct session *session, pid
     if (!tracee)
         return NULL;
     task_init(&tracee->task, session, tid);
+    tracee->files = files_new();
     push(tracees, tracee);
     tracees->count++;
     return tracee;
@@ -49,6 +50,7 @@ void tracees_remove(struct tracees *tracees, struct tracee *tracee) {
     tracees->count--;
     area_release(tracee->area);
     space_drop(tracee->space);
+    files_drop(tracee->files);
     task_clear(&tracee->task);
     free(tracee);
 }

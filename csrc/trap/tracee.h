@@ -12,7 +12,10 @@
 
 #include "../calls/call.h"
 #include "arch.h"
+#include "files.h"
 #include "space.h"
+
+struct renewer;
 
 enum tracee_state {
     TRACEE_FREE,        /* runs, no call under way */
@@ -22,6 +25,7 @@ enum tracee_state {
     TRACEE_MAPPING,     /* a call is begun; the tracee runs mmap for us first */
     TRACEE_REWOUND,     /* a call is begun and mapped for; it comes to its seccomp stop again */
     TRACEE_CALL,        /* a call runs, to be finished at its exit stop */
+    TRACEE_WAITING,     /* a call is begun and waits, see hold.h */
 };
 
 struct tracee {
@@ -33,12 +37,17 @@ struct tracee {
     bool substituted;             /* CALL: registers were changed and are to be put back from regs */
     bool untraced;                /* CALL: CLONE_UNTRACED was taken out of clone's flags */
     bool has_regs;                /* HELD, ANNOUNCED: argument 0 is to be put back from regs */
-    int first_signal;             /* HELD: what the first stop said */
+    bool opens;                   /* was let open a file, and has not stopped since */
+    bool rewound;                 /* WAITING: is at its system call instruction again, and not at its seccomp stop */
+    bool late;                    /* has a renewer, for which nobody waits */
+    int first_signal;             /* HELD: what the first stop said; WAITING and rewound: the last one */
     int map_error;                /* REWOUND: why there is no area, -errno or 0 */
     struct registers regs;        /* as the tracee made the call */
     uint64_t signal_mask;         /* REWOUND: the tracee's own */
     struct space *space;
     struct area *area;            /* taken by the call, or NULL */
+    struct files *files;          /* NULL: no memory */
+    struct renewer *renewer;      /* hold.h: it is to replace descriptors; or NULL */
 };
 
 #define TRACEE_BUCKETS 1024u
@@ -48,9 +57,9 @@ struct tracees {
 };
 
 struct tracee *tracees_find(struct tracees *tracees, pid_t tid);
-/* NULL: no memory.  The new one is FREE and has no space yet. */
+/* NULL: no memory.  The new one is FREE, has no space yet and descriptors of its own. */
 struct tracee *tracees_add(struct tracees *tracees, struct session *session, pid_t tid);
-/* Takes it out and frees it with what it owns; a call under way must have been ended. */
+/* Takes it out and frees it with what it owns; a call under way must have been ended, and hold_forget() called. */
 void tracees_remove(struct tracees *tracees, struct tracee *tracee);
 /* The thread got another id: execve by a thread that is not the leader. */
 void tracees_rename(struct tracees *tracees, struct tracee *tracee, pid_t tid);

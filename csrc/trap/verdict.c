@@ -134,6 +134,7 @@ static void keep_child_traced(struct tracee *tracee) {
 }
 
 static void pass(struct ptrace_trap *trap, struct tracee *tracee) {
+    tracee->opens = call_is_open(tracee->call.nr);
     if (tracee->call.watch_exit || is_execve(tracee->call.nr))
         tracee->state = TRACEE_CALL;
     else
@@ -157,6 +158,7 @@ static void carry_out(struct ptrace_trap *trap, struct tracee *tracee) {
         break;
     case VERDICT_OPEN:
     case VERDICT_SUBSTITUTE:
+        tracee->opens = call->verdict == VERDICT_OPEN;
         substitute(trap, tracee);
         break;
     }
@@ -171,16 +173,17 @@ static void begin(struct ptrace_trap *trap, struct tracee *tracee, const struct 
     tracee->substituted = false;
     tracee->untraced = false;
     call_begin(call);
-    carry_out(trap, tracee);
+    if (!hold_call(trap, tracee))
+        carry_out(trap, tracee);
 }
 
-/* Back at the call after an area was mapped for it. */
+/* Back at the call after an area was mapped for it, or descriptors were replaced. */
 static void go_on(struct ptrace_trap *trap, struct tracee *tracee) {
     inject_unblock(tracee->task.tid, tracee->signal_mask);
     if (tracee->map_error)
         give_up(trap, tracee, tracee->map_error);
     else
-        substitute(trap, tracee);
+        carry_out(trap, tracee);
 }
 
 /* An execve by another thread may have put a new program in the place of a leader that we hold stopped. */
@@ -215,6 +218,12 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
         begin(trap, tracee, &info);
     follow_stop(&trap->follow, tracee->task.tid);
     run_spent(trap->run, &tracee->call, run_clock() - tracee->call_start);
+    if (tracee->state != TRACEE_WAITING && still_stopped_there(tracee))
+        tracee_resume(tracee, 0);
+}
+
+void verdict_go_on(struct ptrace_trap *trap, struct tracee *tracee) {
+    carry_out(trap, tracee);
     if (still_stopped_there(tracee))
         tracee_resume(tracee, 0);
 }

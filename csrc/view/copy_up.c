@@ -278,6 +278,8 @@ static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, struct target 
         error = sync_object(ovl, out);
     if (!error)
         error = place_copy(&object, out, target);
+    if (!error)
+        opened_copied(ovl, d, lacks ? data : in);
     if (!error && lacks)
         metacopy_done(ovl, d);
     return error;
@@ -326,6 +328,7 @@ static void now_in_upper(struct overlay *ovl, uint32_t d) {
         ovl->dirs_changed = true;
     }
     ovl->view->stats.copy_ups++;
+    opened_placed(ovl, d);
 }
 
 /* A copy at its target: whole, or for the beginning without its data. */

@@ -243,8 +243,10 @@ void index_shrink(struct index *index, uint32_t root, uint32_t limit) {
     for (uint32_t d = deepest(index, root); d != root;) {
         const struct dentry *dentry = index_at(index, d);
         uint32_t next = dentry->sibling ? deepest(index, dentry->sibling) : dentry->parent;
-        if (droppable(dentry))
+        if (droppable(dentry)) {
+            index->forgot_opened = index->forgot_opened || (dentry->flags & D_OPENED);
             index_drop(index, d);
+        }
         d = next;
     }
 }

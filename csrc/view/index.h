@@ -34,6 +34,7 @@
 #define D_NO_DEFAULT_ACL 4096u /* the upper directory has no default ACL */
 #define D_COPY 8192u /* the upper has no such name: the object is in the work directory, a copy for all links */
 #define D_EXECUTED 16384u /* a program that was executed in this run */
+#define D_OPENED 32768u /* the file has been opened for reading where the lower has it (opened.c) */
 
 struct dentry {
     uint32_t hash_next;
@@ -73,6 +74,7 @@ struct index {
     uint32_t count;
     uint32_t cached; /* entries that could be dropped */
     uint64_t generation; /* odd while the one writer changes something */
+    bool forgot_opened; /* an entry with D_OPENED was dropped by index_shrink() */
 };
 
 /* 0 or -errno. */

@@ -74,6 +74,7 @@ struct overlay {
     bool inherited; /* the upper holds what an earlier run left, and not all of it was looked up */
     bool metacopies; /* some file has its data elsewhere */
     bool redirected; /* some directory merges lowers of another name */
+    bool opened_linked; /* opened.c: a lower file of several names was opened */
     int links; /* <work>/links, -1: not there */
     int kernel_links; /* <work>/index, -1: not there or empty */
     struct shared **by_lower, **by_upper; /* links.c: chains */
@@ -99,6 +100,14 @@ struct place {
 struct dir_list;
 struct ahead;
 
+/* A file that was opened and has just been copied up (opened.c). */
+struct copying {
+    const struct overlay *ovl;
+    uint32_t d;             /* 0: none */
+    dev_t dev;              /* of the lower file */
+    ino_t ino;
+};
+
 struct pto_view {
     pthread_mutex_t lock;
     struct index index;
@@ -112,6 +121,9 @@ struct pto_view {
     struct ahead *ahead; /* ahead.c */
     pthread_cond_t copied; /* one of them is ready */
     bool may_ask_again; /* who holds the lock answers -VIEW_AGAIN by walking anew */
+    bool reports_copies; /* opened.c … */
+    struct copying copying;
+    struct copied_up *copies; /* … and what is to be reported */
     struct cred own; /* our own credentials */
     mode_t umask; /* of our process */
     view_busy_fn *busy; /* NULL: nothing is executed */
@@ -368,6 +380,14 @@ int copy_up_dir(struct overlay *ovl, uint32_t d);
 /* The filled copy of the open lower file, a descriptor without a name; -VIEW_AGAIN; -ENODATA: to be copied by the caller. */
 int ahead_take(struct overlay *ovl, int in);
 void ahead_free(pto_view *view);
+
+/* opened.c: descriptors of lower files */
+/* Somebody is about to open it where the lower has it. */
+void opened(struct overlay *ovl, uint32_t d);
+/* Its data has been copied from the lower file, a descriptor of ours … */
+void opened_copied(struct overlay *ovl, uint32_t d, int lower);
+/* … and the copy has its name in the upper: from now on view_take_copies() has it, if the lower file was opened. */
+void opened_placed(struct overlay *ovl, uint32_t d);
 
 /* metacopy.c: files without data of their own */
 /* Looks whether the object at path in the layer is one (D_METACOPY), and where its data is (the entry's stack). */

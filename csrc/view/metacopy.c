@@ -126,8 +126,8 @@ int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep) {
         return -errno;
     struct timespec times[2] = {st.st_atim, st.st_mtim};
     off_t size = keep < 0 || keep > st.st_size ? st.st_size : keep;
+    CLOSE_FD in = metacopy_open(ovl, d);
     if (size > 0) {
-        CLOSE_FD in = metacopy_open(ovl, d);
         error = in < 0 ? in : copy_data(ovl, in, out, size, size == st.st_size);
         if (error)
             return error;
@@ -141,8 +141,12 @@ int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep) {
         error = private_remove(ovl, out, MARK);
     if (!error)
         error = private_remove(ovl, out, "redirect");
+    if (!error && in >= 0)
+        opened_copied(ovl, d, in);
     if (!error)
         metacopy_done(ovl, d);
+    if (!error)
+        opened_placed(ovl, d);
     return error;
 }
 

@@ -112,6 +112,8 @@ static int open_existing(const struct location *loc, int flags, const struct cre
             error = copy_up(ovl, loc->dentry, flags & O_TRUNC ? 0 : KEEP_ALL);
         if (error)
             return error;
+    } else if (S_ISREG(loc->type) && (!loc->upper || (at(ovl, loc->dentry)->flags & D_METACOPY))) {
+        opened(ovl, loc->dentry);
     }
     return plan_real(loc, loc->dentry, flags, plan);
 }

@@ -126,6 +126,7 @@ void pto_view_free(pto_view *view) {
         return;
     lists_free(view);
     ahead_free(view);
+    view_free_copies(view->copies);
     for (size_t i = 0; i < view->n_overlays; i++)
         overlay_free(view->overlays[i]);
     for (size_t i = 0; i < view->n_places; i++)

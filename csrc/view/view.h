@@ -135,6 +135,25 @@ int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode
               struct open_plan *plan);
 int view_open_done(pto_view *view, const struct open_plan *plan);
 
+/* ---- descriptors of lower files (opened.c) ---- */
+/* A lower file that had been opened got its data copied to the upper. */
+struct copied_up {
+    struct copied_up *next;
+    dev_t dev;              /* of the lower file */
+    ino_t ino;
+    int fd;                 /* the copy, O_RDONLY */
+    bool given;             /* for the caller: others share the description of fd */
+};
+/* Copies are reported from now on, or not (the default). */
+void view_report_copies(pto_view *view, bool on);
+/* A caller is let open the file for reading where it is; view_open() notes that by itself. */
+void view_opened(pto_view *view, const struct location *loc);
+/* The same for a descriptor that there was before, by its real path.  Takes the lock. */
+void view_opened_before(pto_view *view, const char *real);
+/* With the lock held: those that have not been taken yet, which are then the caller's; NULL: none. */
+struct copied_up *view_take_copies(pto_view *view);
+void view_free_copies(struct copied_up *copies);
+
 /* Changes.  Overlay places only (loc->overlay not NULL); each checks permission for cred, existence
  * and loc->read_only, loc->last, loc->slash as the system call of that name does. */
 int view_mkdir(pto_view *view, const struct location *loc, mode_t mode, const struct cred *cred);

@@ -52,24 +52,31 @@ def _holds_user_attributes(mode: int) -> bool:
 
 DIFFERENCES = (
     Difference(
-        "A descriptor opened for reading before the file was copied up",
-        "reads what was written since (a mapping does not)",
-        "reads what the lower has; fstat(2) of it is right",
-        "at each copy-up the descriptors of all processes would have to be read, which takes 65 µs for a process "
-        "with 20 of "
-        "them, and their owners stopped to have them replaced; the copy-up of a small file takes 600 µs. A program "
-        "that "
-        "opens the file again reads what was written",
-        row=40,
+        "A descriptor opened for reading before the file was copied up is mapped afterwards",
+        "the mapping shows what the lower has",
+        "it shows the copy, as read(2) does",
+        "such a descriptor is replaced by one of the copy. Mappings that were made before stay what they are, there "
+        "and here",
     ),
     Difference(
-        "flock(2) and fcntl(2) locks taken before the file was copied up",
-        "exclude those who open the file afterwards",
-        "are locks of the lower file; those who open the file afterwards lock the upper's",
-        "a lock stays with its descriptor, which is not replaced (see above). To keep locks itself the supervisor "
-        "would be "
-        "asked for each of them, 5 to 10 µs instead of 0.6. Programs that lock what they write open it for writing",
-        row=43,
+        "A descriptor opened for reading before the file was copied up, of a process that has installed seccomp "
+        "filters of its own, has no room for two more (RLIMIT_NOFILE), or is held by a debugger in the view",
+        "reads what was written since; locks that were taken by it exclude others",
+        "stays with the lower file. Counted: ``--stats`` says how many were left",
+        "the process has to be made to run dup3(2). See :doc:`semantics` for what it costs",
+    ),
+    Difference(
+        "epoll_wait(2), semtimedop(2), sigtimedwait(2) and reading from a socket with SO_RCVTIMEO, at the moment when "
+        "a descriptor of the process is replaced",
+        "goes on",
+        "goes on with its timeout from the beginning; on aarch64 EINTR, as after SIGSTOP and SIGCONT (signal(7))",
+        "the kernel restarts the other calls, and these not",
+    ),
+    Difference(
+        "Leases and F_SETOWN of a descriptor opened for reading before the file was copied up",
+        "stay",
+        "are gone",
+        "they belong to the open file description, which is another one then. Position, status flags and locks stay",
     ),
     Difference(
         "A program is executed while it is open for writing, and its ELF interpreter is not where the host would find "
