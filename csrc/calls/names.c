@@ -171,7 +171,7 @@ void do_link(struct call *call) {
     }
     if (!targets[0].by_fd && from->magic)
         return link_unnamed(call, from->path, targets);
-    if (!to->overlay && host_keeps(call, to, true))
+    if (!to->overlay && (to->read_only || !from->overlay) && host_keeps(call, to, true))
         return;
     if (!from->overlay && !to->overlay)
         return two_on_host(call, targets);
