@@ -424,6 +424,20 @@ def test_row31_hard_links_of_the_kernel(place: Place, kernel_mount: Callable[[st
         assert view.stat(place.at("three")).nlink == 3
 
 
+def test_row31_a_descriptor_counts_the_names_left(small: World) -> None:
+    """fstat of a lower file that was opened by one of its names, which was then removed."""
+    os.link(small.lowers[0] / "file", small.lowers[0] / "name")
+    small.freeze()
+    script = """if True:
+        import os
+        fd = os.open("file", os.O_RDONLY)
+        for name in ("file", "name"):
+            os.unlink(name)
+            print(os.fstat(fd).st_nlink)
+    """
+    assert box_python(small, script) == small.kernel().check([PYTHON, "-c", script], env=small.env) == "1\n0\n"
+
+
 @pytest.mark.root_only
 def test_row23_an_overlay_in_an_overlay(place: Place, kernel_mount: Callable[[str], Path]) -> None:
     """An upper that was made within another overlay holds escaped attributes, which the view shows as they were."""

@@ -186,6 +186,38 @@ static int locate_removed(struct call *call, struct given *given, struct target 
     return given->kind < 0 ? given->kind : locate_given(call, given, target);
 }
 
+/* Takes "." and ".." off the front of a path, and for each ".." the last component off the directory. False: the path begins
+ * with something else. */
+static bool step_up(char *real, const char **path) {
+    size_t length = strcspn(*path, "/");
+    bool up = length == 2 && memcmp(*path, "..", 2) == 0;
+    char *slash = strrchr(real, '/');
+    if (!slash || !(up || (length == 1 && **path == '.')))
+        return false;
+    if (up)
+        slash[slash == real] = '\0';
+    *path += length + strspn(*path + length, "/");
+    return true;
+}
+
+/* ".." of a removed directory is still the directory that it was in.  *rest: what comes after. */
+static int start_above_removed(struct call *call, struct given *given, const char **start_path, const char **rest) {
+    char link[PROC_LINK];
+    struct location *start = &call->scratch->start;
+    descriptor_link(call->task->tid, given->fd, link);
+    int rc = object_read(link, given->real);
+    start->detached = true;
+    while (rc >= 0 && start->detached) {
+        if (!step_up(given->real, rest))
+            return -ENOENT;
+        rc = view_locate(call->view, given->real, start);
+    }
+    if (**rest == '\0')
+        *rest = ".";
+    *start_path = start->path;
+    return rc < 0 ? rc : 0;
+}
+
 int walk_given(struct call *call, unsigned i, unsigned flags, struct target *target) {
     struct given *given = &call->scratch->given[i];
     struct location *loc = &call->scratch->loc[i];
@@ -197,9 +229,14 @@ int walk_given(struct call *call, unsigned i, unsigned flags, struct target *tar
     int rc = given->absolute ? 0 : start_directory(call, given, &start, &pass);
     if (rc == -ENOENT && strcmp(given->path, ".") == 0)
         return flags & WALK_PARENT ? -EINVAL : locate_removed(call, given, target);
+    const char *path = given->path;
+    if (rc == -ENOENT) {
+        pass = false;
+        rc = start_above_removed(call, given, &start, &path);
+    }
     if (rc < 0)
         return rc;
-    rc = view_walk(call->view, set_walker(call), start, given->path, flags | (pass ? WALK_START_PASS : 0), loc);
+    rc = view_walk(call->view, set_walker(call), start, path, flags | (pass ? WALK_START_PASS : 0), loc);
     target->pass = loc->pass && !loc->hidden;
     if (rc == 0 && !call->trace_path)
         call->trace_path = loc->path;

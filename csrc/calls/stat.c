@@ -71,14 +71,16 @@ static bool tells_truth(struct call *call) {
     return all_real(call) && names_nothing(call);
 }
 
-/* A lower object that was removed from the view has no name, whatever the lower layer says. */
+/* A lower object that was removed from the view has fewer names than the lower layer says. */
 static bool removed_attributes(struct call *call, struct statx *stx) {
     char link[PROC_LINK];
     descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
     if (statx(AT_FDCWD, link, 0, STATX_BASIC_STATS | STATX_BTIME, stx) < 0)
         return false;
-    stx->stx_nlink = 0;
-    return true;
+    int rc = view_fix_attr(call->view, call->scratch->given[0].real, stx);
+    if (rc < 0)
+        answer(call, rc);
+    return rc == 0;
 }
 
 /* The attributes that the view shows: of what a descriptor leads to, too, though it may be of the file from before a

@@ -153,6 +153,8 @@ int view_fix_attr(pto_view *view, const char *real, struct statx *stx) {
     if (loc.detached) {
         if (loc.upper)
             show_kept(ovl, ovl->root, stx);
+        else
+            stx->stx_nlink = links_left(ovl, stx);
         return 0;
     }
     return dentry_getattr(ovl, loc.dentry, stx);   /* also for what was opened before it was copied up */

@@ -427,6 +427,8 @@ int links_join(struct overlay *ovl, uint32_t d);
 struct shared *links_find(const struct overlay *ovl, const struct statx *lower);
 /* st_nlink as the view shows it; stx: as the layer has it. */
 uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool upper);
+/* The same for a lower object of which the view has removed the name by which it is known. */
+uint32_t links_left(const struct overlay *ovl, const struct statx *stx);
 /* Where a D_COPY is: a path in WORK_LAYER, which is returned; -errno. */
 int links_copy_path(const struct overlay *ovl, uint32_t d, char out[PATH_MAX]);
 /* Before a name that only a lower has is replaced, so that a crash loses no count. */

@@ -435,6 +435,11 @@ uint32_t links_count(const struct overlay *ovl, const struct statx *stx, bool up
     return upper ? stx->stx_nlink - 1 + shared->left : stx->stx_nlink - shared->removed;
 }
 
+uint32_t links_left(const struct overlay *ovl, const struct statx *stx) {
+    const struct shared *shared = S_ISDIR(stx->stx_mode) || stx->stx_nlink < 2 ? NULL : links_find(ovl, stx);
+    return shared && !shared->upper_ino ? stx->stx_nlink - shared->removed : 0;
+}
+
 int links_removing(struct overlay *ovl, uint32_t d, const struct statx *lower) {
     char name[LINK_NAME], text[PATH_MAX + 16], path[PATH_MAX];
     if (lower->stx_nlink < 2)

@@ -116,6 +116,14 @@ static void removed(const char *base) {
         (void)say(text("fchdir %s", name), SYS(fchdir, fd));
         (void)ok(text("open . in %s", name), SYS(openat, AT_FDCWD, ".", O_RDONLY | O_DIRECTORY));
         (void)say(text("chmod . in %s", name), SYS(chmod, ".", 0700));
+        (void)say(text("stat .. of %s", name), SYS(newfstatat, AT_FDCWD, "..", &st, 0));
+        (void)say(text("stat above %s", name), SYS(newfstatat, fd, "./.././file", &st, 0));
+        (void)say(text("nothing above %s", name), SYS(newfstatat, fd, "../nothing/..", &st, 0));
+        (void)say(text("mkdir above %s", name), SYS(mkdir, "../above", 0755));
+        (void)say(text("rmdir above %s", name), SYS(rmdir, "../above"));
+        (void)say(text("chdir .. of %s", name), SYS(chdir, ".."));
+        (void)say(text("getcwd above %s", name), SYS(getcwd, path, sizeof path));
+        printf("above %s = %s\n", name, path);
         (void)say(text("back from %s", name), SYS(chdir, base));
         show(text("%s is gone", name), name);
     }

@@ -127,9 +127,15 @@ DIFFERENCES = (
     ),
     Difference(
         "chmod and the like of a lower file or directory that has no name any more, through a descriptor",
-        "fails as well (ENOTDIR for a directory)",
+        "fails as well (ENOTDIR for a directory), but for a file with several names",
         "EROFS, counted as refused",
         "it must not reach the lower, and there is no name to copy it up to",
+    ),
+    Difference(
+        "``..`` of a removed directory of which upper and lower had a part each",
+        "is the directory that it was in",
+        "ENOENT",
+        "what the upper had of it is moved to the work directory, in one step with the whiteout, and removed there",
     ),
     Difference(
         "Extended attributes of which only the size is asked",
