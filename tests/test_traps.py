@@ -115,3 +115,9 @@ def test_subjects_without_pidfd_getfd(world: World, subject: str) -> None:
     expected, found = ("".join(line for line in text.splitlines(True) if "sockname cut" not in line)
                        for text in (plain, done.out))
     assert_lines(f"{subject} in ptoverlay", expected, found, LISTED["box"], subject, world.who.name)
+
+
+def test_affinity_is_the_tracees_own(world: World) -> None:
+    """Busy tracees are kept on CPUs of their own; neither they nor what they start sees that."""
+    world.lay_out([Node(".", "dir", 0o755), Node("file")])
+    assert world.box().check([world.subjects.path("affinity"), world.mount], env=world.env) == "differing = 0\n"

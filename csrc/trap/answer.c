@@ -30,8 +30,11 @@ static void send_response(struct worker *worker, long value, uint32_t flags) {
     worker->response->val = value > 0 ? value : 0;
     worker->response->error = value < 0 ? (int32_t)value : 0;
     worker->response->flags = flags;
+    struct aim aim;
+    aim_begin(&aim, &worker->trap->crew.spread, worker->home, (pid_t)worker->request->pid);
     /* It fails when the thread has been killed, and then nobody waits for it. */
     (void)ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_SEND, worker->response);
+    aim_end(&aim);
 }
 
 void answer_value(struct worker *worker, long value) {
@@ -91,8 +94,12 @@ static long hand_over(struct worker *worker, int fd, int open_flags, uint32_t ho
         .srcfd = (uint32_t)fd,
         .newfd_flags = open_flags & O_CLOEXEC ? O_CLOEXEC : 0,
     };
+    struct aim aim;
+    aim_begin(&aim, &worker->trap->crew.spread, how ? worker->home : -1, (pid_t)worker->request->pid);
     int number = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
-    return number < 0 ? -errno : number;
+    long result = number < 0 ? -errno : number;
+    aim_end(&aim);
+    return result;
 }
 
 /* With a trace the number is wanted before the answer. */
@@ -182,6 +189,9 @@ static void carry_out(struct worker *worker, struct caller *caller) {
 static void begin(struct worker *worker, struct caller *caller) {
     const struct seccomp_data *data = &worker->request->data;
     caller->call_start = run_clock();
+    if (worker->post.place >= 0)
+        worker->home =
+            spread_home(&worker->trap->crew.spread, worker->post.place, caller->task.tid, caller->call_start);
     caller->call.nr = data->nr;
     for (unsigned i = 0; i < 6; i++)
         caller->call.arg[i] = data->args[i];
@@ -196,6 +206,7 @@ static void begin(struct worker *worker, struct caller *caller) {
 void answer_request(struct worker *worker) {
     const struct seccomp_notif *request = worker->request;
     struct notify_trap *trap = worker->trap;
+    worker->home = -1;
     if (__atomic_load_n(&trap->ending, __ATOMIC_RELAXED)) {
         if (answer_awaited(worker) == 0)
             (void)kill((pid_t)request->pid, SIGKILL);

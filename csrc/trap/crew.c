@@ -1,8 +1,8 @@
 /* crew.c - the worker threads of the notify trap.
  *
  * A notification wakes all threads that wait for one (kernel/seccomp.c, recv_wait_event: the waits are not
- * exclusive), so as a rule one worker waits, handles what comes, and waits again.  Only when notifications are
- * found waiting again and again, which means that several tracees are busy at a time, do more workers wait.
+ * exclusive), so as a rule one worker waits, handles what comes, and waits again.  Only when several tracees are busy at
+ * a time do more workers wait, each on a CPU of its own (spread.c).
  *
  * Rules: a worker that may be held up calls crew_relieve first; one that is held up unexpectedly (a slow file
  * system) is noticed by crew_check.  So there is always somebody to answer.
@@ -27,10 +27,15 @@
 
 #define WORKERS_MAX 1024u
 #define STACK_SIZE (512u << 10)
-#define PROMPT_NS 2000u         /* a notification that comes sooner had been waiting */
 #define WAKE_SIGNAL (SIGRTMAX - 1)
 #define PATIENCE_NS 20000000    /* for a worker to notice the end */
-#define LOAD_STEP 16            /* of load for one more worker */
+/* Of load.  Tracees that take turns with one another without ever being busy at a time are spread in vain: the next time
+ * it takes more to do so. */
+#define LOAD_SIGN 8 /* a call that shows that several tracees are busy */
+#define LOAD_MOST 256
+#define THRESHOLD_LEAST 64
+#define THRESHOLD_MOST 16384
+#define SIGNS_LEAST 64 /* else they were spread in vain */
 
 /* ---- roles ---- */
 
@@ -57,25 +62,64 @@ static bool rest(struct crew *crew) {
     return go_on;
 }
 
-static bool take_turn(struct crew *crew) {
+static void take_post(struct worker *worker) {
+    struct crew *crew = &worker->trap->crew;
+    if (__atomic_load_n(&crew->wanted, __ATOMIC_RELAXED) > 1)
+        spread_take(&crew->spread, &worker->post);
+    else
+        spread_none(&crew->spread, &worker->post);
+}
+
+static bool take_turn(struct worker *worker) {
+    struct crew *crew = &worker->trap->crew;
     while (!try_to_receive(crew))
         if (!rest(crew))
             return false;
+    take_post(worker);
     return true;
 }
 
-/* One notification more (or less) that had to wait. */
-static void weigh(struct crew *crew, bool waited) {
-    int load = __atomic_load_n(&crew->load, __ATOMIC_RELAXED);
-    load += waited ? 1 : -1;
-    if (load < 0 || load > crew->most * LOAD_STEP)
-        return;
-    __atomic_store_n(&crew->load, load, __ATOMIC_RELAXED);
-    int wanted = 1 + load / LOAD_STEP;
-    if (wanted > crew->most || wanted == __atomic_load_n(&crew->wanted, __ATOMIC_RELAXED))
-        return;
-    __atomic_store_n(&crew->wanted, wanted, __ATOMIC_RELAXED);
+static void want(struct crew *crew, int workers) {
+    spread_open(&crew->spread, workers);
+    __atomic_store_n(&crew->wanted, workers, __ATOMIC_RELAXED);
     crew_relieve(crew);
+}
+
+static int get(const int *value) {
+    return __atomic_load_n(value, __ATOMIC_RELAXED);
+}
+
+static void set(int *value, int to) {
+    __atomic_store_n(value, to, __ATOMIC_RELAXED);
+}
+
+static void spread_out(struct crew *crew) {
+    set(&crew->signs, 0);
+    set(&crew->load, get(&crew->threshold) + LOAD_MOST);
+    want(crew, 2);
+}
+
+static void gather(struct crew *crew) {
+    bool in_vain = get(&crew->signs) < SIGNS_LEAST;
+    int threshold = in_vain ? get(&crew->threshold) * 2 : THRESHOLD_LEAST;
+    set(&crew->threshold, threshold < THRESHOLD_MOST ? threshold : THRESHOLD_MOST);
+    set(&crew->load, 0);
+    want(crew, 1);
+}
+
+/* One call more that shows that several tracees are busy at a time, or not.  Another worker's may get lost. */
+static void weigh(struct crew *crew, bool sign) {
+    int load = get(&crew->load) + (sign ? LOAD_SIGN : -1), wanted = get(&crew->wanted);
+    int most = get(&crew->threshold) + LOAD_MOST;
+    set(&crew->load, load < 0 ? 0 : load < most ? load : most);
+    if (sign)
+        set(&crew->signs, get(&crew->signs) + 1);
+    if (wanted == 1 && load > get(&crew->threshold) && crew->spread.n > 1)
+        spread_out(crew);
+    else if (wanted > 1 && load <= 0)
+        gather(crew);
+    else if (wanted > 1 && spread_is_full(&crew->spread))
+        want(crew, wanted + 1);
 }
 
 /* ---- the workers ---- */
@@ -85,19 +129,24 @@ static bool hung_up(int listener) {
     return poll(&pollfd, 1, 0) > 0;
 }
 
+/* With one worker: tracees that take turns.  With several: that more than one has work. */
+static bool shows_many(struct worker *worker) {
+    bool other = worker->request->pid != worker->last_pid;
+    worker->last_pid = worker->request->pid;
+    return worker->post.place < 0 ? other : spread_overlaps(&worker->trap->crew.spread);
+}
+
 /* 0, or -errno; -EINTR: crew_stop has sent a signal. */
 static int receive(struct worker *worker) {
     struct crew *crew = &worker->trap->crew;
     memset(worker->request, 0, crew->sizes.seccomp_notif);
-    uint64_t start = run_clock();
     int err = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_RECV, worker->request) < 0 ? -errno : 0;
+    spread_leave(&crew->spread, &worker->post);
     __atomic_sub_fetch(&crew->receiving, 1, __ATOMIC_SEQ_CST);
     if (err)
         return err;
     __atomic_add_fetch(&crew->handled, 1, __ATOMIC_RELAXED);
-    bool other = worker->request->pid != worker->last_pid;   /* else it was quicker than we after its answer */
-    worker->last_pid = worker->request->pid;
-    weigh(crew, other && run_clock() - start < PROMPT_NS);
+    weigh(crew, shows_many(worker));
     return 0;
 }
 
@@ -106,7 +155,7 @@ static void *work(void *arg) {
     sigset_t wake;
     if (sigemptyset(&wake) == 0 && sigaddset(&wake, WAKE_SIGNAL) == 0)
         pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
-    while (take_turn(&worker->trap->crew)) {
+    while (take_turn(worker)) {
         int err = receive(worker);
         if (!err)
             answer_request(worker);
@@ -127,6 +176,7 @@ static struct worker *new_worker(struct crew *crew, struct notify_trap *trap) {
     if (!worker)
         return NULL;
     worker->trap = trap;
+    post_init(&worker->post);
     worker->request = calloc(1, crew->sizes.seccomp_notif);
     worker->response = calloc(1, crew->sizes.seccomp_notif_resp);
     if (worker->request && worker->response)
@@ -165,7 +215,7 @@ void crew_relieve(struct crew *crew) {
         crew->called++;
         pthread_cond_signal(&crew->call);
     } else if (!crew->ending) {
-        (void)add_worker(crew, crew->workers->trap);   /* else crew_check tries again */
+        (void)add_worker(crew, crew->workers->trap); /* else crew_check tries again */
     }
     pthread_mutex_unlock(&crew->lock);
 }
@@ -179,14 +229,10 @@ bool crew_check(struct crew *crew, uint64_t *seen) {
     return progress;
 }
 
-static int count_cpus(void) {
-    cpu_set_t cpus;
-    return sched_getaffinity(0, sizeof cpus, &cpus) < 0 ? 1 : CPU_COUNT(&cpus);
-}
-
 int crew_start(struct crew *crew, struct notify_trap *trap) {
     crew->wanted = 1;
-    crew->most = count_cpus();
+    crew->threshold = THRESHOLD_LEAST;
+    spread_init(&crew->spread);
     if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &crew->sizes) < 0)
         return -errno;
     if (crew->sizes.seccomp_notif < sizeof(struct seccomp_notif))

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "spread.h"
+
 struct notify_trap;
 
 struct worker {
@@ -19,6 +21,8 @@ struct worker {
     struct seccomp_notif *request;          /* of the sizes that the kernel asks for */
     struct seccomp_notif_resp *response;
     uint32_t last_pid;                      /* whose notification it received last */
+    struct post post;                       /* where it waits */
+    int home;                               /* where the caller is to go on; -1: where it would */
 };
 
 struct crew {
@@ -31,8 +35,10 @@ struct crew {
     bool ending;
     int receiving;              /* atomic: workers that wait for a notification */
     int wanted;                 /* atomic: how many should at most */
-    int load;                   /* atomic: how often notifications had to wait lately */
-    int most;                   /* that wanted may become */
+    int load;                   /* atomic: how often several tracees called at a time lately */
+    int signs;                  /* atomic: that they did, since they were spread */
+    int threshold;              /* atomic: of load, above which it is worth while to spread them */
+    struct spread spread;
     uint64_t handled;           /* atomic: notifications received */
     struct seccomp_notif_sizes sizes;
 };
