@@ -106,6 +106,7 @@ class Change:
         for prefix, status in (("", self.new), ("old_", self.old)):
             if status is not None:
                 out.update({f"{prefix}size": status.size, f"{prefix}mode": f"{stat.S_IMODE(status.mode):04o}",
+                            f"{prefix}nlink": status.nlink,
                             f"{prefix}uid": status.uid, f"{prefix}gid": status.gid, f"{prefix}mtime_ns": status.mtime})
         out["content"] = self.content
         out["metadata"] = list(self.metadata)

@@ -423,10 +423,12 @@ def add_arguments(parser: argparse.ArgumentParser, rest: str = "", rest_help: st
     group.add_argument("--userxattr", action="store_true", help="read user.overlay.* attributes, as root too")
 
 
-def no_more_words(given: argparse.Namespace) -> None:
-    """Failure when there are words after NAME that nobody asked for."""
+def the_only_word(given: argparse.Namespace) -> Sandbox:
+    """The sandbox of parsed options; Failure when there are more words than its NAME."""
+    box = Sandbox.open(given)
     if given.words:
         raise errors.usage(given.words[0], "one word too many", prog=given.prog)
+    return box
 
 
 def size_of(directory: str) -> int:

@@ -30,7 +30,8 @@ class Call:
 class Statistics:
     """Of one run.  calls: the most time first; supervisor_memory: its peak, in KiB; seconds: from start to end;
     cpu_seconds: of CMD and all that it started, as far as it was waited for; repointed, left_lower: descriptors of
-    files that were copied up, which now lead to the copy, and which could not be replaced."""
+    files that were copied up, which now lead to the copy, and which could not be replaced; memory: the peak of the
+    largest process that was waited for, in KiB."""
 
     calls: tuple[Call, ...] = ()
     copy_ups: int = 0
@@ -44,6 +45,7 @@ class Statistics:
     cpu_seconds: float = 0.0
     repointed: int = 0
     left_lower: int = 0
+    memory: int = 0
     totals: Call = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +70,7 @@ class Statistics:
             int(stats.copy_ups), int(stats.copied_bytes), int(stats.whiteouts), int(stats.refused),
             int(stats.processes), "notify" if result.trap == lib.PTO_TRAP_NOTIFY else "ptrace",
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, seconds, used.ru_utime + used.ru_stime,
-            int(stats.repointed), int(stats.left_lower))
+            int(stats.repointed), int(stats.left_lower), used.ru_maxrss)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Statistics:
@@ -95,8 +97,8 @@ class Statistics:
             f"{self.copy_ups} copy-ups of {self.copied_bytes} bytes, {self.whiteouts} whiteouts, "
             f"{self.refused} calls refused",
             f"{self.repointed} open descriptors replaced at copy-ups, {self.left_lower} left with the lower file",
-            f"{self.processes} processes over the {self.trap} trap, supervisor's peak memory "
-            f"{self.supervisor_memory} KiB"]
+            f"{self.processes} processes over the {self.trap} trap; peak memory: the largest {self.memory} KiB, "
+            f"the supervisor {self.supervisor_memory} KiB"]
         return "\n".join(lines) + "\n"
 
 

@@ -351,3 +351,12 @@ def test_what_may_not_be_read_is_told(tool: Tool) -> None:
         ("added", True), ("modified", True)]
     assert "Binary files a/plain and b/plain differ" in tool.ok("diff", "-p", "one", status=1)
     assert os.path.exists(tool.state / "ptoverlay/sandboxes/one/upper/n")
+
+
+def test_other_names_of_a_file_are_counted(tool: Tool) -> None:
+    """Which they are only a walk through the lower could tell; that there are some is said."""
+    tool.sh("echo 1 >one; ln one two; ln one three; echo 4 >four")
+    tool.box("box", "echo more >>two; echo more >>four")
+    assert tool.ok("diff", "box", status=1).splitlines() == [
+        f"modified  {tool.lower}/four  (2B -> 7B)", f"modified  {tool.lower}/two  (2B -> 7B, one of 3 names)"]
+    assert [change["nlink"] for change in tool.json("diff", "box", status=1)] == [1, 3]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,10 @@ def test_two_runs_of_one_sandbox(tool: Tool) -> None:
     (row,) = tool.json("list")
     assert row["running"]
     assert row["last_run"]["ended"] is None
+    (process,) = row["processes"]
+    assert process["argv"][:2] == ["sh", "-c"]
+    assert 100_000 < process["memory"] < 100_000_000
+    assert re.search(r"  running \(1 process, \d[\d.]*[KM]\)$", tool.ok("list"), re.MULTILINE)
     for words in (["run", "--name", "one", "--", "true"], ["remove", "one"], ["discard", "one"], ["shell", "one"],
                   ["fork", "one", "new"]):
         assert f"sandbox one: in use by process {row['pid']}" in tool.fails(*words)

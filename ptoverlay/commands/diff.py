@@ -80,6 +80,8 @@ def _notes(change: Change, view: View | None) -> list[str]:
         notes.append(f"hard link of {shown(change.link_to)}")
     if change.new is not None and change.old is not None:
         notes += _differences(change)
+        if change.content and not change.new.is_dir and change.new.nlink > 1:
+            notes.append(f"one of {change.new.nlink} names")
     return notes
 
 

@@ -42,8 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    box = Sandbox.open(options)
-    sandbox.no_more_words(options)
+    box = sandbox.the_only_word(options)
     if options.oci_layout and options.format != "oci":
         raise Failure("--oci-layout", f"an image has no layers of format {options.format}")
     how = export.Options.of(options.format, reproducible=options.reproducible)

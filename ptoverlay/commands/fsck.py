@@ -19,7 +19,6 @@ from contextlib import nullcontext
 from ptoverlay import sandbox
 from ptoverlay.errors import Failure
 from ptoverlay.fsck import Problem, check
-from ptoverlay.sandbox import Sandbox
 from ptoverlay.terminal import shown, write
 
 
@@ -30,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    box = Sandbox.open(options)
-    sandbox.no_more_words(options)
+    box = sandbox.the_only_word(options)
     if not os.path.isdir(box.upper):
         return 0  # nothing ran yet
     with box.change() if options.repair else nullcontext():

@@ -1,6 +1,7 @@
 """The named sandboxes: lower, size on disk, number of changes, last command, and whether it runs.
 
-"running" means that a process holds the sandbox: a command over it, or a tool that changes it.
+"running" means that a process holds the sandbox: a command over it, with the processes that it has started and their
+memory, or a tool that changes it.
 
 Exit status: 0; 125 trouble.
 
@@ -12,13 +13,17 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from ptoverlay import errors
 from ptoverlay.changes import changes
 from ptoverlay.errors import Failure
 from ptoverlay.sandbox import Sandbox, size_of
 from ptoverlay.terminal import ago, columns, human, shown, write
+
+if TYPE_CHECKING:
+    from ptoverlay.processes import Running
 
 _LONGEST = 40  # characters of a command
 
@@ -41,16 +46,24 @@ def run(options: argparse.Namespace) -> int:
 def describe(box: Sandbox) -> dict[str, Any]:
     """What is known of a named sandbox, as json.dumps takes it; changes: None when they cannot be told."""
     holder = box.running()
+    processes = below(holder) if holder > 0 else []
     last = box.metadata.last_run
     return {
         "name": box.name, "lower": box.lowers, "mount": box.mount, "parent": box.metadata.parent or None,
         "upper": box.upper, "work": box.work, "size": size_of(box.upper), "changes": _count(box),
         "created": box.metadata.created, "runs": box.metadata.runs, "running": holder != 0,
-        "pid": holder if holder > 0 else None,
+        "pid": holder if holder > 0 else None, "processes": [asdict(process) for process in processes],
         "last_run": None if last is None else {
             "argv": last.argv, "cwd": last.cwd, "started": last.started, "ended": last.ended or None,
             "status": last.status},
     }
+
+
+def below(pid: int) -> list[Running]:
+    """The processes of a run."""
+    from ptoverlay import processes  # and psutil, when something runs
+
+    return processes.below(pid)
 
 
 def _count(box: Sandbox) -> int | None:
@@ -69,9 +82,16 @@ def _cells(row: dict[str, Any]) -> list[str]:
     if len(command) > _LONGEST:
         command = command[:_LONGEST - 1] + "…"
     when = f"{ago(last['ended'] or last['started'])} ago" if last else ""
-    state = "running" if row["running"] else _status(last) if last else "never ran"
+    state = _running(row["processes"]) if row["running"] else _status(last) if last else "never ran"
     count = "?" if row["changes"] is None else str(row["changes"])
     return [row["name"], shown(lower), human(row["size"]), count, command, when, state]
+
+
+def _running(processes: list[dict[str, Any]]) -> str:
+    if not processes:
+        return "running"
+    memory = human(sum(process["memory"] for process in processes))
+    return f"running ({len(processes)} process{'es' * (len(processes) > 1)}, {memory})"
 
 
 def _status(last: dict[str, Any]) -> str:

@@ -14,7 +14,6 @@ import os
 
 from ptoverlay import sandbox
 from ptoverlay.options import Request
-from ptoverlay.sandbox import Sandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +25,7 @@ def run(options: argparse.Namespace) -> int:
     from ptoverlay.keep import run_kept
     from ptoverlay.run import run_and_exit
 
-    box = Sandbox.open(options)
-    sandbox.no_more_words(options)
+    box = sandbox.the_only_word(options)
     request = Request()
     request.argv = [os.environ.get("SHELL") or "/bin/sh"]
     request.chdir = options.chdir

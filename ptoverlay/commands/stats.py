@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    box = Sandbox.open(options)
-    sandbox.no_more_words(options)
+    box = sandbox.the_only_word(options)
     statistics = last_statistics(box)
     if options.report is not None:
         write_report(box, statistics, options.report)

@@ -23,6 +23,7 @@ from ptoverlay.errors import Failure
 
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
+_NOT_KNOWN = (".zip", ".bz2", ".xz", ".lzma", ".lz4", ".7z", ".br", ".lz", ".Z")
 _SUFFIXES = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".tzst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -30,7 +31,10 @@ COMPRESSIONS = ("none", "gzip", "zstd")
 
 
 def compression_of(name: str) -> str:
-    """By the end of a file's name."""
+    """By the end of a file's name; Failure when it promises one that is not known."""
+    if name.endswith(_NOT_KNOWN):
+        raise Failure(name, f"{os.path.splitext(name)[1]} is not known", "name it .tar, .tar.gz or .tar.zst, or give "
+                      "--compress")
     return _SUFFIXES.get(os.path.splitext(name)[1], "none")
 
 
@@ -161,7 +165,11 @@ def output(name: str) -> Iterator[Any]:
 def replaced(path: Path) -> Iterator[IO[bytes]]:
     """A file that takes the place of `path`, synced, when the context ends well, and goes away otherwise."""
     with ExitStack() as stack:
-        fd, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            fd, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        except OSError as error:
+            error.filename = str(path)  # not by a name that nobody has given
+            raise
         stack.callback(_remove, new)
         with open(fd, "wb") as file:
             yield file
