@@ -56,6 +56,7 @@ int pto_view_add_place(pto_view *view, int kind, const char *path, char *message
 #define PTO_TRAP_AUTO 0
 #define PTO_TRAP_PTRACE 1
 #define PTO_TRAP_NOTIFY 2
+#define PTO_TRAP_OUTER 3         /* in a result only: that of the run which this one is inside */
 
 #define PTO_KILL_ON_EXIT 1
 #define PTO_STRICT 2
@@ -114,7 +115,7 @@ struct pto_result {
     int status;                  /* of CMD, as waitpid(2) gives it */
     int stage;                   /* PTO_STAGE_*: anything but NONE means CMD never ran */
     int error;                   /* errno that belongs to stage */
-    int trap;                    /* PTO_TRAP_PTRACE or PTO_TRAP_NOTIFY: the one used */
+    int trap;                    /* PTO_TRAP_PTRACE, PTO_TRAP_NOTIFY or PTO_TRAP_OUTER: the one used */
     int landlock; /* 1: the kernel forbids tracees to write outside uppers and direct places, 0: it does not */
     char message[1024]; /* "what: why" when stage is not NONE */
     struct pto_stats stats;
@@ -123,13 +124,32 @@ struct pto_result {
 /* Runs the command over the view and waits for it and (without PTO_KILL_ON_EXIT) for all that it
  * started.  Call it with the GIL released: it blocks.  0, or -errno with result->stage set. */
 int pto_run(pto_view *view, const struct pto_command *command, struct pto_result *result);
-/* From another thread or a signal handler: send this signal to CMD. */
-int pto_signal(pto_view *view, int signal);
+/* run, here and below: the view or the pto_nested that is being run.
+ * From another thread or a signal handler: send this signal to CMD. */
+int pto_signal(const void *run, int signal);
 /* From another thread: 1 when CMD has ended and what it has started is still waited for, else 0. */
-int pto_left_running(pto_view *view);
+int pto_left_running(const void *run);
 /* From another thread while pto_run lasts: 1 when CMD has become the command (execve(2) has succeeded), 0 when it has not, or will
  * not.  Where the kernel does not tell (pidfd_getfd(2)), 1 as soon as there is a CMD. */
-int pto_began(pto_view *view);
+int pto_began(const void *run);
+
+/* ---- a run inside a run ---- */
+/* Its calls are trapped by the supervisor of the run that we are in, and answered in a view within the view of that run:
+ * paths of layers, mount points and places are paths of the outer view. */
+typedef struct pto_nested pto_nested;
+/* Is this process in a run? */
+int pto_is_nested(void);
+/* NULL: the supervisor, or the memory, does not allow it; message says why. */
+pto_nested *pto_nested_new(char *message, size_t size);
+/* When nothing runs in it any more. */
+void pto_nested_free(pto_nested *nested);
+/* As pto_view_add_overlay(); -EXDEV: an upper or a work directory that the outer view merges with a lower, or a lower in which
+ * another overlay of the outer run lies; -EPERM: the run belongs to another user. */
+int pto_nested_add_overlay(pto_nested *nested, const struct pto_overlay *overlay, char *message, size_t size);
+int pto_nested_add_place(pto_nested *nested, int kind, const char *path, char *message, size_t size);
+/* As pto_run(); trap, trace_fd and message_fd of the command have no effect, and of the statistics only
+ * processes is set, to 1. */
+int pto_nested_run(pto_nested *nested, const struct pto_command *command, struct pto_result *result);
 
 /* ---- the table, for tests and for --trace ---- */
 int pto_table_size(void);

@@ -42,6 +42,11 @@ _MESSAGE_SIZE = 1024
 #: chown -R) must not take the host's devices away, so names and attributes stay, but where programs make names.
 _ALWAYS_DIRECT = ("/proc", "/sys", "/dev")
 _NOT_FIXED = ("/dev/mqueue", "/dev/pts", "/dev/shm", "/sys/fs/cgroup")
+_TRAP_NAMES = {
+    lib.PTO_TRAP_PTRACE: "ptrace trap",
+    lib.PTO_TRAP_NOTIFY: "notify trap",
+    lib.PTO_TRAP_OUTER: "trap of the run that it is inside",
+}
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
 
@@ -50,15 +55,27 @@ class View:
 
     __slots__ = ("_message", "handle")
 
+    def __init__(self) -> None:
+        self._message = ffi.new("char[]", _MESSAGE_SIZE)
+
     def __enter__(self) -> View:
         self.handle: Any = lib.pto_view_new()
         if not self.handle:
             raise Failure("view", os.strerror(errno.ENOMEM))
-        self._message = ffi.new("char[]", _MESSAGE_SIZE)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
         lib.pto_view_free(self.handle)
+
+    def _add_overlay(self, spec: Any) -> int:
+        return lib.pto_view_add_overlay(self.handle, spec, self._message, _MESSAGE_SIZE)
+
+    def _add_place(self, kind: int, path: str) -> int:
+        return lib.pto_view_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE)
+
+    def run(self, command: Any, result: Any) -> int:
+        """pto_run."""
+        return lib.pto_run(self.handle, command, result)
 
     def add_overlay(self, overlay: Overlay, upper: str | None, work: str | None) -> None:
         """Lays one overlay; upper and work exist, or are None for a view that cannot be changed."""
@@ -73,32 +90,58 @@ class View:
             "flags": overlay.flags, **given})
         if overlay.upper is None and upper is not None:
             spec.flags |= lib.PTO_TEMPORARY
-        self._check(lib.pto_view_add_overlay(self.handle, spec, self._message, _MESSAGE_SIZE))
+        self._check(self._add_overlay(spec))
 
     def add_place(self, kind: int, path: str) -> None:
         """Makes one directory a direct, read-only or hidden place."""
-        self._check(lib.pto_view_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE))
+        self._check(self._add_place(kind, path))
 
     def add_direct_places(self) -> None:
         """Those that are direct in every run; a view without such a directory has none there.  To be added before
         --direct, which takes away that they are fixed."""
         for path in (*_ALWAYS_DIRECT, *_NOT_FIXED):
-            self._try_place(lib.PTO_DIRECT, path)
+            self._add_place(lib.PTO_DIRECT, path)
         for path in _ALWAYS_DIRECT:
-            self._try_place(lib.PTO_PLACE_FIXED, path)
-
-    def _try_place(self, kind: int, path: str) -> None:
-        lib.pto_view_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE)
+            self._add_place(lib.PTO_PLACE_FIXED, path)
 
     def _check(self, result: int) -> None:
         if result < 0:
             raise errors.from_core(os.fsdecode(ffi.string(self._message)), -result)
 
 
+class NestedView(View):
+    """A view within the view of the run that we are in, whose supervisor serves it."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> View:
+        self.handle = lib.pto_nested_new(self._message, _MESSAGE_SIZE)
+        if not self.handle:
+            self._check(-errno.EPERM)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
+        lib.pto_nested_free(self.handle)
+
+    def _add_overlay(self, spec: Any) -> int:
+        return lib.pto_nested_add_overlay(self.handle, spec, self._message, _MESSAGE_SIZE)
+
+    def _add_place(self, kind: int, path: str) -> int:
+        return lib.pto_nested_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE)
+
+    def run(self, command: Any, result: Any) -> int:
+        """pto_nested_run."""
+        return lib.pto_nested_run(self.handle, command, result)
+
+
+def _new_view() -> View:
+    return NestedView() if lib.pto_is_nested() else View()
+
+
 def run(request: Request, after: After | None = None, beginning: Beginning | None = None) -> tuple[int, Any]:
     """Runs the request's command and waits for it; the wait status (os.waitstatus_to_exitcode) and the result
     (struct pto_result).  beginning: is told how to ask whether CMD runs."""
-    with Signals() as signals, Layers() as layers, View() as view:
+    with Signals() as signals, Layers() as layers, _new_view() as view:
         prepared = []
         for overlay in request.overlays:
             upper, work = layers.prepare(overlay)
@@ -125,7 +168,7 @@ def run(request: Request, after: After | None = None, beginning: Beginning | Non
         _check_stage(request, result, returned)
         layers.kept = True
         if request.verbose > 0:
-            errors.report(f"{request.argv[0]}: ran with the {_trap_name(result.trap)} trap")
+            errors.report(f"{request.argv[0]}: ran with the {_TRAP_NAMES[result.trap]}")
         if after is not None:
             after(prepared, result)
         if told and layers.to_be_lost():
@@ -146,7 +189,7 @@ def _run(view: View, request: Request, trace: Trace | None, result: Any) -> int:
         "trace_fd": -1 if trace is None else trace.fd,
         "message_fd": -1 if request.verbose < 0 or sys.stderr is None else 2,
         "verbose": max(request.verbose, 0)})
-    return lib.pto_run(view.handle, command, result)
+    return view.run(command, result)
 
 
 def _tell_left_running(view: View, request: Request) -> bool:
@@ -179,10 +222,6 @@ def _check_stage(request: Request, result: Any, returned: int) -> None:
                       number=number)
     if result.stage != lib.PTO_STAGE_NONE or returned < 0:
         raise errors.trap_refused(message, number)
-
-
-def _trap_name(trap: int) -> str:
-    return "notify" if trap == lib.PTO_TRAP_NOTIFY else "ptrace"
 
 
 def _start_trace(request: Request) -> Trace | None:

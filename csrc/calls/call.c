@@ -92,6 +92,8 @@ static void reset(struct call *call) {
 
 static void begin(struct call *call) {
     reset(call);
+    if (!nest_enter(call))
+        return;
     if (!call->row)
         return answer(call, -ENOSYS);
     if (!call->row->handler)
@@ -113,6 +115,7 @@ bool call_is_open(int nr) {
 
 static void end(struct call *call) {
     struct call_scratch *scratch = call->scratch;
+    nest_leave(call);
     if (!scratch)
         return;
     call->scratch = NULL;
@@ -168,6 +171,7 @@ void session_clear(struct session *session) {
         session->scratch = scratch->next;
         free(scratch);
     }
+    nests_clear(session);
     sockets_clear(session);
     programs_clear(session);
     identity_free(session->identity);

@@ -69,12 +69,13 @@ typedef long finish_fn(struct call *call, long result);
 
 struct call {
     /* in */
-    pto_view *view;
     struct task *task;
     struct session *session;    /* what all tasks of one run share */
+    struct nest *nest;          /* from call_begin to call_end: whose view is `view`; NULL: the run's */
     int nr;
     uint64_t arg[6];
     const struct call_row *row; /* set by call_begin */
+    pto_view *view;             /* set by call_begin */
 
     /* out */
     enum verdict_kind verdict;
@@ -153,6 +154,8 @@ struct call_row {
 #define NAME_OF_PEER 1              /* getpeername */
 #define DIRENT_WIDE 1               /* getdents64 */
 #define UNLINK_DIRECTORY 1          /* rmdir */
+#define RLIMIT_GET 1                /* getrlimit */
+#define RLIMIT_OLD_IN_3 2           /* prlimit64 */
 extern const struct call_row call_table[];
 extern const size_t call_table_size;
 /* open, creat, openat, openat2. */
@@ -175,9 +178,12 @@ struct session {
     struct sockets *sockets;        /* calls/names.h: names of bound sockets */
     struct programs *programs;      /* calls/programs.c's patched copies, and the directory of a run */
     struct identity *identity;      /* calls/task.c: the supervisor's own */
+    struct nest *nests;             /* calls/nest.c: views within the view */
+    unsigned n_nests;               /* atomic: those that are not over */
+    unsigned last_nest;             /* id */
     struct call_scratch *scratch;   /* unused ones */
     struct task *tasks;             /* all of them */
-    pthread_mutex_t lock;           /* of tasks, sockets and scratch; the generations are atomic */
+    pthread_mutex_t lock;           /* of tasks, sockets, nests and scratch; the generations are atomic */
 };
 void session_init(struct session *session, pto_view *view);
 void session_clear(struct session *session);

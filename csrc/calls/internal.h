@@ -161,6 +161,16 @@ void tasks_leave(struct task *task);
 /* arg: the session. -ETXTBSY when a task executes the file that the view shows with this identity, else 0. */
 int busy_executed(void *arg, const struct statx *file);
 
+/* ---- nest.c: views within the view of the run ---- */
+/* Chooses the view that the task is in; false: the verdict is there. */
+bool nest_enter(struct call *call);
+void nest_leave(struct call *call);
+/* PTO_STRICT: of the run or the nest. */
+unsigned call_flags(const struct call *call);
+/* The view is entered. */
+void nests_hide(struct session *session, const char *path);
+void nests_clear(struct session *session);
+
 /* ---- magic.c ---- */
 int magic_link(void *arg, const char *link, char *target);
 /* Text that readlink of a magic link shows in the view, into out[PATH_MAX]; 0: it is no such link. -errno. */
@@ -252,7 +262,7 @@ handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_na
     do_recvmmsg;
 handler_fn do_sync;
 handler_fn do_statfs, do_inotify_add_watch, do_fanotify_mark;
-handler_fn do_umask, do_set_credentials, do_prctl;
+handler_fn do_umask, do_set_credentials, do_prctl, do_rlimit, do_nest;
 handler_fn do_refuse, do_clone, do_unshare, do_setns;
 
 #endif

@@ -127,6 +127,7 @@ const char *run_directory(struct session *session) {
         return NULL;
     /* Shown, it would be in the way of nobody: no reason to do without. */
     (void)pto_view_add_place(session->view, PTO_HIDDEN, programs->directory, message, sizeof message);
+    nests_hide(session, programs->directory);
     return programs->directory;
 }
 

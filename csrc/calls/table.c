@@ -12,8 +12,10 @@
 #include <linux/fs.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <sys/resource.h>
 
 #include "internal.h"
+#include "nest.h"
 #include "numbers.h"
 
 /* Requests beside FS_IOC_*FLAGS that change a file or a directory whose descriptor is open for reading. */
@@ -48,7 +50,8 @@ static const uint32_t file_requests[] = {
     BTRFS_SNAP_DESTROY_V2,
     0,
 };
-static const uint32_t dumpable[] = {PR_SET_DUMPABLE, 0};
+static const uint32_t process_options[] = {PR_SET_DUMPABLE, NEST_PRCTL, 0};
+static const uint32_t limit_of_locks[] = {RLIMIT_LOCKS, 0};
 static const uint32_t bpf_path_commands[] = {BPF_OBJ_PIN, BPF_OBJ_GET, 0};
 
 #define NOFOLLOW AT_SYMLINK_NOFOLLOW
@@ -195,7 +198,10 @@ const struct call_row call_table[] = {
     ROW(setgroups, do_set_credentials, NOTHING),
     ROW(capset, do_set_credentials, NOTHING),
 
-    ROW(prctl, do_prctl, NOTHING, IF_IN(0, dumpable)),
+    ROW(prctl, do_prctl, NOTHING, IF_IN(0, process_options)),
+    ROW(getrlimit, do_rlimit, NOTHING, IF_IN(0, limit_of_locks), .detail = RLIMIT_GET),
+    ROW(setrlimit, do_rlimit, NOTHING, IF_IN(0, limit_of_locks)),
+    ROW(prlimit64, do_rlimit, NOTHING, IF_IN(1, limit_of_locks), .detail = RLIMIT_OLD_IN_3),
 
     /* what would leave the view */
     ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)),

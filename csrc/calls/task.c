@@ -15,6 +15,7 @@
 
 #include "../trap/family.h"
 #include "internal.h"
+#include "nest.h"
 
 /* The fields of /proc/PID/status that matter, in the kernel's order. fs/proc/array.c */
 struct status {
@@ -263,7 +264,9 @@ void do_umask(struct call *call) {
 /* PR_SET_DUMPABLE: a process that is not dumpable is closed to a supervisor without capabilities, so it
  * stays open and is told that it does not. */
 void do_prctl(struct call *call) {
-    if (call->arg[1] == 0)
+    if ((uint32_t)call->arg[0] == NEST_PRCTL)
+        do_nest(call);
+    else if (call->arg[1] == 0)
         answer(call, 0);
 }
 

@@ -49,7 +49,7 @@ void answer_bytes(struct call *call, uint64_t address, const void *data, size_t 
 void refuse(struct call *call, int error, const char *reason) {
     answer(call, -error);
     call->reason = reason;
-    call->kill = call->session->flags & PTO_STRICT;
+    call->kill = call_flags(call) & PTO_STRICT;
     if (call->session->stats)
         __atomic_add_fetch(&call->session->stats->refused, 1, __ATOMIC_RELAXED);
 }

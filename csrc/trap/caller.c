@@ -100,7 +100,6 @@ static struct caller *add(struct callers *callers, pid_t tid) {
         return NULL;
     task_init(&caller->task, &callers->run->session, tid);
     caller->pidfd = caller->slot = -1;
-    caller->call.view = callers->run->view;
     caller->call.session = &callers->run->session;
     caller->call.task = &caller->task;
     identify(callers, caller);

@@ -50,7 +50,6 @@ static struct tracee *tracee_new(struct ptrace_trap *trap, pid_t tid, enum trace
     if (!tracee)
         return NULL;
     tracee->state = state;
-    tracee->call.view = trap->run->view;
     tracee->call.task = &tracee->task;
     tracee->call.session = &trap->run->session;
     return tracee;

@@ -25,13 +25,14 @@
 
 #include "arch.h"
 #include "landlock.h"
+#include "nested.h"
 #include "run.h"
 #include "start.h"
 
 /* A run as pto_signal and pto_began find it.  pto_signal may be called from a signal handler, so it takes no lock: it
  * counts itself among the users and the run's end waits until there are none. */
 struct run_slot {
-    _Atomic(pto_view *) view;     /* NULL: free */
+    _Atomic(const void *) owner;  /* the view or the nested run; NULL: free */
     atomic_int pidfd;             /* of CMD; -1: not started, and then report means nothing */
     atomic_uint users;
     atomic_uint_fast64_t pending; /* signals to be sent, 1 << (signal - 1) */
@@ -42,10 +43,10 @@ struct run_slot {
 #define RUNS 256
 static struct run_slot slots[RUNS] = {[0 ... RUNS - 1] = {.pidfd = -1}};
 
-static struct run_slot *slot_claim(pto_view *view) {
+static struct run_slot *slot_claim(const void *owner) {
     for (size_t i = 0; i < RUNS; i++) {
-        pto_view *free_slot = NULL;
-        if (!atomic_compare_exchange_strong(&slots[i].view, &free_slot, view))
+        const void *free_slot = NULL;
+        if (!atomic_compare_exchange_strong(&slots[i].owner, &free_slot, owner))
             continue;
         return &slots[i];
     }
@@ -53,10 +54,10 @@ static struct run_slot *slot_claim(pto_view *view) {
 }
 
 /* The run of a view; slot_leave() when done with it. NULL: there is none. */
-static struct run_slot *slot_enter(const pto_view *view) {
+static struct run_slot *slot_enter(const void *owner) {
     for (size_t i = 0; i < RUNS; i++) {
         atomic_fetch_add(&slots[i].users, 1);
-        if (atomic_load(&slots[i].view) == view)
+        if (atomic_load(&slots[i].owner) == owner)
             return &slots[i];
         atomic_fetch_sub(&slots[i].users, 1);
     }
@@ -81,7 +82,7 @@ static void slot_release(struct run_slot *slot) {
     slot_forget_cmd(slot);
     atomic_store(&slot->over, false);
     atomic_store(&slot->pending, 0);
-    atomic_store(&slot->view, NULL);
+    atomic_store(&slot->owner, NULL);
 }
 
 static int slot_deliver(struct run_slot *slot, int pidfd) {
@@ -95,11 +96,11 @@ static int slot_deliver(struct run_slot *slot, int pidfd) {
     return err;
 }
 
-int pto_signal(pto_view *view, int signal) {
+int pto_signal(const void *owner, int signal) {
     if (signal < 1 || signal > 64)
         return -EINVAL;
     int saved = errno;
-    struct run_slot *slot = slot_enter(view);
+    struct run_slot *slot = slot_enter(owner);
     if (!slot)
         return -ESRCH;
     atomic_fetch_or(&slot->pending, UINT64_C(1) << (signal - 1));
@@ -111,8 +112,8 @@ int pto_signal(pto_view *view, int signal) {
 }
 
 /* A process that was waited for has no pidfd to signal (pidfd_send_signal(2), ESRCH). */
-int pto_left_running(pto_view *view) {
-    struct run_slot *slot = slot_enter(view);
+int pto_left_running(const void *owner) {
+    struct run_slot *slot = slot_enter(owner);
     if (!slot)
         return 0;
     int pidfd = atomic_load(&slot->pidfd);
@@ -138,8 +139,8 @@ static bool slot_began(struct run_slot *slot, int pidfd) {
     return poll(&told, 1, 0) >= 0 && !(told.revents & POLLIN) && !atomic_load(&slot->over);
 }
 
-int pto_began(pto_view *view) {
-    struct run_slot *slot = slot_enter(view);
+int pto_began(const void *owner) {
+    struct run_slot *slot = slot_enter(owner);
     if (!slot)
         return 0;
     int pidfd = atomic_load(&slot->pidfd);
@@ -231,6 +232,8 @@ static int run_by(struct run *run, int trap) {
 
 static void *run_thread(void *arg) {
     struct run *run = arg;
+    if (run->nested)
+        return (void *)(intptr_t)nested_run(run);
     int trap = choose_trap(run->command->trap);
     int err = run_by(run, trap);
     if (err && run->result->stage == PTO_STAGE_SETUP && trap == PTO_TRAP_NOTIFY && run->command->trap == PTO_TRAP_AUTO)
@@ -285,6 +288,26 @@ static void note_inherited(pto_view *view) {
     closedir(dir);
 }
 
+static int begin(struct run *run, const void *owner) {
+    memset(run->result, 0, sizeof *run->result);
+    if (!run->command->argv[0])
+        return run_fail(run, PTO_STAGE_SETUP, EINVAL, "command", "no program named");
+    run->slot = slot_claim(owner);
+    return run->slot ? 0 : run_fail(run, PTO_STAGE_SETUP, EAGAIN, "run", "too many at a time");
+}
+
+int pto_nested_run(pto_nested *nested, const struct pto_command *command, struct pto_result *result) {
+    struct run run = {
+        .nested = nested_id(nested), .command = command, .result = result, .landlock = -1, .trace_fd = -1};
+    int err = begin(&run, nested);
+    if (err)
+        return err;
+    result->trap = PTO_TRAP_OUTER;
+    err = run_on_thread(&run);
+    slot_release(run.slot);
+    return err;
+}
+
 int pto_run(pto_view *view, const struct pto_command *command, struct pto_result *result) {
     struct run run = {
         .view = view,
@@ -294,12 +317,9 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
         .trace_fd = command->trace_fd,
         .trace_lock = PTHREAD_MUTEX_INITIALIZER,
     };
-    memset(result, 0, sizeof *result);
-    if (!command->argv[0])
-        return run_fail(&run, PTO_STAGE_SETUP, EINVAL, "command", "no program named");
-    run.slot = slot_claim(view);
-    if (!run.slot)
-        return run_fail(&run, PTO_STAGE_SETUP, EAGAIN, "run", "too many at a time");
+    int err = begin(&run, view);
+    if (err)
+        return err;
     struct pto_stats before = *view_stats(view);
     session_init(&run.session, view);
     run.session.flags = command->flags;
@@ -308,7 +328,7 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
     run.landlock = landlock_open(view, false);
     view_report_copies(view, true);
     note_inherited(view);
-    int err = run_on_thread(&run);
+    err = run_on_thread(&run);
     view_report_copies(view, false);
     if (run.landlock >= 0)
         close(run.landlock);

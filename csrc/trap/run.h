@@ -22,8 +22,9 @@ struct run {
     struct session session;
     struct run_slot *slot;      /* where pto_signal finds CMD */
     bool foreign_noted;         /* the warning about 32-bit calls was given */
-    int landlock;               /* ruleset that CMD enters, -1: none */
-    int trace_fd;               /* -1: no trace, or nobody reads it any more */
+    uint32_t nested; /* the nest, in a run inside a run, which has no view and session of its own; else 0 */
+    int landlock; /* ruleset that CMD enters, -1: none */
+    int trace_fd; /* -1: no trace, or nobody reads it any more */
     pthread_mutex_t trace_lock; /* one record is written as a whole */
 };
 

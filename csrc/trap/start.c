@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "landlock.h"
+#include "nested.h"
 #include "start.h"
 
 #define STATUS_NEVER_RAN 127
@@ -84,19 +85,24 @@ static _Noreturn void give_up(int fd, int stage, int error) {
     _exit(STATUS_NEVER_RAN);
 }
 
-/* Stage NONE carries the listener. */
-static _Noreturn void child(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
-    const struct pto_command *command = run->command;
+/* From here on all calls are trapped.  Stage NONE carries the listener.  0, or -errno. */
+static int be_trapped(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
     int error = gain_right();
     if (error)
-        give_up(fd, PTO_STAGE_SETUP, -error);
+        return error;
     if (run->landlock >= 0)
         (void)landlock_enter(run->landlock);   /* a second line of defence: without it the first holds */
     int listener = install_filter(filter, flags);
-    if (listener < 0)
-        give_up(fd, PTO_STAGE_SETUP, -listener);
-    if (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+    if (listener >= 0 && (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
         report(fd, PTO_STAGE_NONE, listener);
+    return listener < 0 ? listener : 0;
+}
+
+static _Noreturn void child(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
+    const struct pto_command *command = run->command;
+    int error = run->nested ? nested_enter(run) : be_trapped(run, filter, flags, fd);
+    if (error)
+        give_up(fd, PTO_STAGE_SETUP, -error);
     if (command->chdir && chdir(command->chdir) < 0)
         give_up(fd, PTO_STAGE_CHDIR, errno);
     environ = (char **)command->envp;   /* execvp searches the PATH of the environment it is in */

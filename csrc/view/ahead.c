@@ -45,6 +45,14 @@ void ahead_free(pto_view *view) {
         drop(&view->ahead);
 }
 
+void ahead_forget(const struct overlay *ovl) {
+    for (struct ahead **at = &ovl->view->ahead; *at;)
+        if ((*at)->ovl == ovl)
+            drop(at);
+        else
+            at = &(*at)->next;
+}
+
 /* The list has the newest first. */
 static void drop_old(pto_view *view) {
     unsigned ready = 0;

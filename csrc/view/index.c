@@ -201,6 +201,13 @@ void index_drop(struct index *index, uint32_t d) {
     release(index, d);
 }
 
+void index_drop_root(struct index *index, uint32_t root) {
+    index_drop_children(index, root);
+    index_free_stack(index, index_at(index, root));
+    arena_free(&index->arena, root, dentry_size(0));
+    index->count--;
+}
+
 int index_move(struct index *index, uint32_t d, uint32_t parent, const char *name, size_t length, uint32_t *moved) {
     uint32_t new = arena_alloc(&index->arena, dentry_size(length));
     if (!new)

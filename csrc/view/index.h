@@ -91,6 +91,8 @@ uint32_t index_find(const struct index *index, uint32_t parent, const char *name
 uint32_t index_add(struct index *index, uint32_t parent, const char *name, size_t length);
 /* Frees the entry and all below it. */
 void index_drop(struct index *index, uint32_t d);
+/* The same for a root. */
+void index_drop_root(struct index *index, uint32_t root);
 /* Drops all that is below it. */
 void index_drop_children(struct index *index, uint32_t d);
 /* Gives the entry another place; whatever was there must have been dropped. 0 or -ENOMEM. Returns the

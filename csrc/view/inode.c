@@ -172,7 +172,7 @@ bool view_attr_is_real(pto_view *view) {
     for (size_t i = 0; i < view->n_overlays; i++)
         if (!attr_is_real(view->overlays[i]))
             return false;
-    return true;
+    return !view->outer || view_attr_is_real(view->outer);
 }
 
 /* ---- permission ---- */

@@ -23,6 +23,10 @@ struct layer {
     size_t length;
     dev_t dev;
     bool dot_form;          /* marks.c: whiteouts are ".wh." files */
+    bool marked_form;       /* marks.c: whiteouts are marked files (an upper only) */
+    const char *prefix;     /* of the private attributes that are marks here */
+    size_t base;            /* bytes of root before the path that redirects said here begin with: within.c */
+    unsigned group_end;     /* what hides something here does so up to this layer only; 0: in all below */
 };
 
 /* Attributes that the upper's file shows but does not have (identity, owner), by its inode number. */
@@ -52,8 +56,10 @@ struct shared {
     struct shared *next_lower, *next_upper;
 };
 
+struct within;
+
 struct overlay {
-    pto_view *view;
+    pto_view *view;         /* the base */
     char *mount;            /* canonical view path without a slash at the end: "" for "/" */
     size_t mount_length;
     unsigned flags;         /* PTO_* */
@@ -66,7 +72,9 @@ struct overlay {
     int locks[2]; /* upper and work directory, flock(2)ed */
     char *work_root; /* canonical path of the work directory given */
     char *work_path; /* of <work>/work */
-    const char *prefix; /* "trusted.overlay." or "user.overlay." */
+    const char *prefix; /* "trusted.overlay." or "user.overlay.", with an escape for each view that this one is in */
+    size_t root_prefix; /* length of it without escapes */
+    struct within *within; /* within.c: of an overlay whose layers are in another view, else NULL */
     uint64_t sequence; /* names in the work directory */
     uint32_t root; /* index entry of the mount point */
     struct kept_table kept;
@@ -95,6 +103,7 @@ struct place {
     char *path; /* canonical view path, "" for "/" */
     size_t length;
     struct overlay *overlay;
+    bool inherited;         /* of the view around */
 };
 
 struct dir_list;
@@ -108,7 +117,11 @@ struct copying {
     ino_t ino;
 };
 
+/* A view within another one (within.c) has overlays and places of its own; the lock, the index and all that is behind
+ * `places` are the base's. */
 struct pto_view {
+    pto_view *base;         /* itself, unless it is within another one */
+    pto_view *outer;        /* the view around, or NULL */
     pthread_mutex_t lock;
     struct index index;
     struct overlay **overlays;
@@ -149,6 +162,8 @@ static inline bool lower_exists(const struct dentry *dentry) {
 #define is_dir_kind(k) ((k) == DT_DIR)
 
 /* super.c */
+/* Makes an overlay of the view by overlay_open(); within: what it then owns, or NULL. */
+int overlay_add(pto_view *view, const struct pto_overlay *spec, struct within *within, char *message, size_t size);
 /* Writes one line "what: why" for the user; returns error. */
 int fail(char *message, size_t size, int error, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
@@ -156,6 +171,8 @@ int fail(char *message, size_t size, int error, const char *format, ...) __attri
 /* Of a canonical path as places hold it: "/" is "". */
 size_t place_length(const char *path);
 int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay);
+/* What is mounted at path covers the places inherited from the view around there. */
+void places_cover(pto_view *view, const char *path, size_t length);
 /* What is mounted below a lower that shows at its own place. */
 int find_submounts(struct overlay *ovl);
 /* The innermost place that covers the canonical path, NULL: none (as on the host). PTO_PLACE_* ones are skipped: they
@@ -206,10 +223,17 @@ static inline bool is_merged(const struct dentry *dentry) {
 uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs);
 /* The path, relative to its layer, of one of them. Returns the length or -ENAMETOOLONG. */
 int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out);
-/* The path that a name has in one layer: below the parent's directory there (next…end are the parent's, and advance), or, for
- * a name that begins with a slash, below the layer's root. 0: the parent has no directory in this layer. */
+/* A name that is searched in the lowers: an entry's own, or what a redirect says. */
+struct sought {
+    const char *name;
+    size_t length;
+    unsigned said_in;            /* layer whose redirect it is; 0: the upper's, or none */
+};
+/* The path that it has in one layer: below the parent's directory there (next…end are the parent's, and advance), or, for
+ * a name that begins with a slash, below the layer's root. 0: the parent has no directory in this layer. -EIO: a redirect to
+ * what is outside of the layer. */
 int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next,
-                    const struct lower_dir *end, unsigned layer, const char *name, size_t length, char *path);
+                    const struct lower_dir *end, unsigned layer, const struct sought *sought, char *path);
 
 /* marks.c: whiteouts and opaque directories */
 #define DOT_PREFIX ".wh."
@@ -217,14 +241,16 @@ int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct low
 /* True for a character device 0/0. */
 bool is_whiteout(const struct stat *st);
 /* The other form of whiteouts: an empty file with overlay.whiteout in a directory whose overlay.opaque is "x". */
-int has_marked_whiteouts(const struct overlay *ovl, int fd);
-int is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name);
+int has_marked_whiteouts(const struct layer *layer, int fd);
+int is_marked_whiteout(const struct layer *layer, int dirfd, const char *name);
 /* ".wh." files: their names, and whether one stands beside a path in a layer of that form. */
 bool is_dot_name(const char *name);
 bool has_dot_whiteout(const struct layer *layer, const char *path);
-int is_opaque(const struct overlay *ovl, const struct layer *layer, const char *path);
+int is_opaque(const struct layer *layer, const char *path);
 /* Marks an upper directory. -errno. */
 int mark_opaque(const struct overlay *ovl, int fd);
+/* Before a whiteout is moved to a directory of the upper. */
+int expect_whiteout(const struct overlay *ovl, int dirfd);
 /* Whites out a name of an upper (or the work) directory that has nothing there. */
 int make_whiteout(const struct overlay *ovl, int dirfd, const char *name);
 /* Makes one in the work directory. */
@@ -235,11 +261,11 @@ void marks_close(const struct overlay *ovl);
 int replace_by_whiteout(struct overlay *ovl, int dirfd, const char *name, bool directory, bool whiteout);
 /* After an object was put where a whiteout was: removes the whiteout if it stands beside it. */
 int drop_dot_whiteout(const struct overlay *ovl, int dirfd, const char *name);
-void find_form(const struct overlay *ovl, struct layer *layer);
+void find_form(struct layer *layer);
 int choose_form(struct overlay *ovl);
 
 /* namei.c */
-void fill_location(struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc);
+void fill_location(const pto_view *view, struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc);
 
 /* inode.c */
 struct statx;
@@ -272,17 +298,23 @@ bool has_default_acl(struct overlay *ovl, uint32_t d);
 /* Before a regular file is opened for writing or truncated: 0, or -ETXTBSY. */
 int write_access(struct overlay *ovl, uint32_t d);
 
+/* within.c */
+void within_free(struct within *within);
+/* Before the layers are opened and after: what is read and written in them as the view around has it. */
+void within_set_layers(struct overlay *ovl);
+/* The names in the upper and the work directory have changed behind the back of the view around. */
+void within_changed(const struct overlay *ovl);
+
 /* kept.c */
 const struct kept *kept_find(const struct overlay *ovl, uint64_t upper_ino);
 int kept_set(struct overlay *ovl, const struct kept *kept);
 void kept_drop(struct overlay *ovl, uint64_t upper_ino);
 
 /* xattrs.c: private attributes. name is without the prefix: "opaque". All return bytes or -errno. */
-ssize_t private_get(const struct overlay *ovl, int fd, const char *name, void *value, size_t size);
+ssize_t private_get(const struct layer *layer, int fd, const char *name, void *value, size_t size);
 /* What a result of these two, when it is negative, says: 0 that there is no such attribute, else -errno. */
 int attribute_error(ssize_t length);
-ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, const char *path, const char *name,
-                       void *value, size_t size);
+ssize_t private_get_at(const struct layer *layer, const char *path, const char *name, void *value, size_t size);
 int private_set(const struct overlay *ovl, int fd, const char *name, const void *value, size_t size);
 int private_remove(const struct overlay *ovl, int fd, const char *name);
 /* An attribute of the topmost object, by its name on the layer. */
@@ -380,6 +412,7 @@ int copy_up_dir(struct overlay *ovl, uint32_t d);
 /* The filled copy of the open lower file, a descriptor without a name; -VIEW_AGAIN; -ENODATA: to be copied by the caller. */
 int ahead_take(struct overlay *ovl, int in);
 void ahead_free(pto_view *view);
+void ahead_forget(const struct overlay *ovl);
 
 /* opened.c: descriptors of lower files */
 /* Somebody is about to open it where the lower has it. */
@@ -438,6 +471,7 @@ void links_removed(struct overlay *ovl, const struct statx *stx, bool upper);
 
 /* readdir.c */
 void lists_free(pto_view *view);
+void lists_forget(const struct overlay *ovl);
 /* 0 when the directory shows nothing but "." and "..", else -ENOTEMPTY. */
 int dir_is_empty(struct overlay *ovl, uint32_t d);
 /* The names of a directory changed. */

@@ -181,9 +181,9 @@ static int load_copy(struct overlay *ovl, int dirfd, const char *name, struct sh
     CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0)
         return -errno;
-    ssize_t length = private_get(ovl, fd, LEFT, text, sizeof text - 1);
+    ssize_t length = private_get(&ovl->layers[0], fd, LEFT, text, sizeof text - 1);
     if (length <= 0 && lower_links) {
-        ssize_t size = private_get(ovl, fd, "nlink", relative, sizeof relative - 1);
+        ssize_t size = private_get(&ovl->layers[0], fd, "nlink", relative, sizeof relative - 1);
         relative[size > 0 ? size : 0] = '\0';
         int base = relative[0] == 'U' ? (int)st.st_nlink : (int)lower_links;
         length = snprintf(text, sizeof text, "=%d", base + (size > 1 ? atoi(relative + 1) : 0));

@@ -195,6 +195,12 @@ static void detached(const char *real, size_t length, const struct home *home, s
     loc->detached = true;
 }
 
+/* Within another view: is the path a direct place, or covered by another overlay? */
+static bool shows_otherwise(const pto_view *view, const struct location *loc, const struct overlay *ovl) {
+    const struct place *place = place_of(view, loc->path, loc->length == 1 ? 0 : loc->length);
+    return place && (place->kind == PTO_DIRECT || (place->overlay && place->overlay != ovl));
+}
+
 int view_locate(pto_view *view, const char *real, struct location *loc) {
     size_t length = strlen(real);
     if (real[0] != '/')
@@ -206,6 +212,12 @@ int view_locate(pto_view *view, const char *real, struct location *loc) {
     struct home home = find_home(view, real, length == 1 ? 0 : length);
     const struct place *place = place_of(view, real, length == 1 ? 0 : length);
     bool shown_there = home.ovl && home.layer && home.layer == home.ovl->own;
+    bool outer = view->outer && (!home.ovl || (shown_there && place && place->kind == PTO_DIRECT));
+    if (outer) {
+        int error = view_locate(view->outer, real, loc);
+        loc->read_only |= !error && place_read_only(view, loc->path, loc->length == 1 ? 0 : loc->length);
+        return error;
+    }
     if (!home.ovl || (shown_there && place && place->kind == PTO_DIRECT)) {
         on_host(view, real, length, loc);
         return 0;
@@ -232,7 +244,9 @@ int view_locate(pto_view *view, const char *real, struct location *loc) {
     if (path_length < 0)
         return path_length;
     loc->length = (size_t)path_length;
-    fill_location(ovl, d == ovl->root ? d : at(ovl, d)->parent, d, loc);
+    if (view->outer && shows_otherwise(view, loc, ovl))
+        return view_locate(view->outer, real, loc);
+    fill_location(view, ovl, d == ovl->root ? d : at(ovl, d)->parent, d, loc);
     loc->pass = !loc->upper && home.layer == ovl->own && strcmp(loc->path, real) == 0;
     return 0;
 }

@@ -99,39 +99,49 @@ static int probe_keep(struct overlay *ovl, struct probe *probe, unsigned layer, 
 }
 
 /* A marked whiteout (marks.c), by its path in a lower layer. */
-static int is_xattr_whiteout(const struct overlay *ovl, const struct layer *layer, const char *path,
-                             const struct stat *st) {
+static int is_xattr_whiteout(const struct layer *layer, const char *path, const struct stat *st) {
     char value[2], parent[PATH_MAX];
     if (!S_ISREG(st->st_mode) || st->st_size != 0)
         return 0;
-    ssize_t length = private_get_at(ovl, layer, path, "whiteout", value, sizeof value);
+    ssize_t length = private_get_at(layer, path, "whiteout", value, sizeof value);
     if (length < 0)
         return attribute_error(length);
     strcpy(parent, path);
     char *slash = strrchr(parent, '/');
     if (slash)
         *slash = '\0';
-    length = private_get_at(ovl, layer, slash ? parent : ".", "opaque", value, sizeof value);
+    length = private_get_at(layer, slash ? parent : ".", "opaque", value, sizeof value);
     return length < 0 ? attribute_error(length) : length == 1 && value[0] == 'x';
 }
 
 /* Whether the search goes on below this directory of a lower layer, and under which name: redirect gets the new
  * one ("" when it stays). */
-static int read_lower_marks(const struct overlay *ovl, const struct layer *layer, const char *path, bool *opaque,
-                            char *redirect) {
-    int marked = is_opaque(ovl, layer, path);
+static int read_lower_marks(const struct layer *layer, const char *path, bool *opaque, char *redirect) {
+    int marked = is_opaque(layer, path);
     if (marked < 0)
         return marked;
     *opaque = marked;
     redirect[0] = '\0';
-    ssize_t length = private_get_at(ovl, layer, path, "redirect", redirect, PATH_MAX - 1);
+    ssize_t length = private_get_at(layer, path, "redirect", redirect, PATH_MAX - 1);
     if (length == -ERANGE)
         return -ENAMETOOLONG;
     redirect[length > 0 ? length : 0] = '\0';
     return attribute_error(length);
 }
 
-/* One layer's answer: 1 to go on below, 0 to stop, -errno. */
+/* What is found in one layer says whether the search goes on below it; -errno. */
+enum { PROBE_END, PROBE_ON, PROBE_GROUP_END };
+
+/* What a layer hides it hides below, or in the rest of the view that it is part of. */
+static int hides_below(const struct overlay *ovl, const struct layer *layer) {
+    return layer->group_end && layer->group_end < ovl->n_lowers ? PROBE_GROUP_END : PROBE_END;
+}
+
+static bool same_group(const struct overlay *ovl, const struct probe *probe, const struct layer *layer) {
+    return layer->group_end && probe->count &&
+           ovl->layers[probe->dirs[probe->count - 1].layer].group_end == layer->group_end;
+}
+
 static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number, const char *path, bool derived,
                        bool *opaque, char *redirect) {
     const struct layer *layer = &ovl->layers[number];
@@ -140,22 +150,23 @@ static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number
     if (absent && errno != ENOENT && errno != ENOTDIR)
         return -errno;
     if (absent && !has_dot_whiteout(layer, path))
-        return 1;
-    int whiteout = absent || is_whiteout(&st) ? 1 : is_xattr_whiteout(ovl, layer, path, &st);
+        return PROBE_ON;
+    int whiteout = absent || is_whiteout(&st) ? 1 : is_xattr_whiteout(layer, path, &st);
     if (whiteout < 0)
         return whiteout;
     if (whiteout) {
-        if (probe->kind == KIND_NONE)
+        int more = hides_below(ovl, layer);
+        if (probe->kind == KIND_NONE && more == PROBE_END)
             probe->kind = KIND_WHITEOUT;
-        return 0;
+        return more;
     }
     if (!S_ISDIR(st.st_mode)) {
-        if (probe->kind != KIND_NONE)
-            return 0;   /* a directory above hides it */
+        if (probe->kind != KIND_NONE)   /* a directory above hides it */
+            return same_group(ovl, probe, layer) ? hides_below(ovl, layer) : PROBE_END;
         probe->kind = (uint8_t)IFTODT(st.st_mode);
         probe->linked = st.st_nlink > 1;
         probe->layer = (uint16_t)number;
-        return 0;
+        return PROBE_END;
     }
     if (probe->kind == KIND_NONE) {
         probe->kind = DT_DIR;
@@ -163,15 +174,28 @@ static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number
     }
     int error = probe_keep(ovl, probe, number, path, strlen(path), derived);
     if (error || last)
-        return error;
-    error = read_lower_marks(ovl, layer, path, opaque, redirect);
-    return error ? error : !*opaque;
+        return error ? error : PROBE_END;
+    error = read_lower_marks(layer, path, opaque, redirect);
+    return error ? error : *opaque ? hides_below(ovl, layer) : PROBE_ON;
+}
+
+/* The path that an absolute redirect has in a layer. */
+static int redirected_path(const struct overlay *ovl, unsigned number, const struct sought *sought, char *path) {
+    const struct layer *layer = &ovl->layers[number];
+    size_t base = sought->said_in ? layer->base : 0;
+    const char *top = layer->root + layer->length - base, *name = sought->name;
+    if (!path_below(name, sought->length, top, base))
+        return -EIO;
+    return sought->length == base ? join(path, ".", 1, ".", 1)
+                                  : join(path, ".", 1, name + base + 1, sought->length - base - 1);
 }
 
 int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next,
-                    const struct lower_dir *end, unsigned layer, const char *name, size_t length, char *path) {
+                    const struct lower_dir *end, unsigned layer, const struct sought *sought, char *path) {
+    const char *name = sought->name;
+    size_t length = sought->length;
     if (name[0] == '/')
-        return join(path, ".", 1, name + 1, length - 1);
+        return redirected_path(ovl, layer, sought, path);
     while (*next < end && (*next)->layer < layer)
         ++*next;
     if (*next == end || (*next)->layer != layer)
@@ -182,7 +206,7 @@ int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct low
 
 /* The directories on the way of an absolute redirect, in one layer, as ovl_lookup_layer(): 1 when all are there, 0 when this
  * layer lacks one.  *stop: something on the way hides what the layers below have. */
-static int check_way(const struct overlay *ovl, const struct layer *layer, const char *path, bool *stop) {
+static int check_way(const struct layer *layer, const char *path, bool *stop) {
     char way[PATH_MAX];
     for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
         struct stat st;
@@ -194,7 +218,7 @@ static int check_way(const struct overlay *ovl, const struct layer *layer, const
             *stop = true;
             return 0;
         }
-        int opaque = is_opaque(ovl, layer, way);
+        int opaque = is_opaque(layer, way);
         if (opaque < 0)
             return opaque;
         *stop |= opaque;
@@ -202,34 +226,58 @@ static int check_way(const struct overlay *ovl, const struct layer *layer, const
     return 1;
 }
 
+/* A search through the lowers of a directory. */
+struct search {
+    struct overlay *ovl;
+    uint32_t parent;
+    const struct lower_dir *next, *end; /* of the parent's */
+    struct sought sought;
+    bool derived;                       /* that is the entry's own name */
+    char name[PATH_MAX];                /* what a redirect said */
+};
+
+/* One layer: PROBE_*, or -errno. */
+static int search_layer(struct search *search, struct probe *probe, unsigned layer) {
+    char path[PATH_MAX], redirect[PATH_MAX] = "";
+    struct overlay *ovl = search->ovl;
+    bool opaque = false, stop = false;
+    int at = lower_candidate(ovl, search->parent, &search->next, search->end, layer, &search->sought, path);
+    if (at > 0 && search->sought.name[0] == '/') {
+        int whole = check_way(&ovl->layers[layer], path, &stop);
+        at = whole <= 0 ? whole : at;
+    }
+    int more = at > 0   ? probe_layer(ovl, probe, layer, path, search->derived, &opaque, redirect)
+               : at < 0 ? at
+                        : PROBE_ON;
+    if (stop && more == PROBE_ON)
+        more = hides_below(ovl, &ovl->layers[layer]);
+    if (more == PROBE_ON && redirect[0]) {
+        strcpy(search->name, redirect);
+        search->sought = (struct sought){.name = search->name, .length = strlen(redirect), .said_in = layer};
+        search->derived = false;
+    }
+    return more;
+}
+
 /* Searches the lowers of parent for name: the entry's own, or what a redirect says in its place. 0 or -errno. */
 static int probe_lowers(struct overlay *ovl, uint32_t parent, const char *name, size_t length, bool own_name,
                         struct probe *probe) {
-    char path[PATH_MAX], current[PATH_MAX], redirect[PATH_MAX] = "";
     struct lower_dir dirs[LOWERS_MAX];
-    const struct lower_dir *next = dirs, *end = dirs + lower_dirs(ovl, parent, dirs);
+    const struct sought given = {.name = name, .length = length};
+    struct search search = {.ovl = ovl, .parent = parent, .next = dirs, .sought = given, .derived = own_name};
+    search.end = dirs + lower_dirs(ovl, parent, dirs);
     *probe = (struct probe){.derived = true};
-    if (length >= sizeof current)
+    if (length >= PATH_MAX)
         return -ENAMETOOLONG;
-    memcpy(current, name, length);
-    current[length] = '\0';
-    bool derived = own_name, opaque = false;
-    bool stop = false;
-    int more = 1;
-    for (unsigned layer = 1; layer <= ovl->n_lowers && more > 0 && !stop; layer++) {
-        int at = lower_candidate(ovl, parent, &next, end, layer, current, length, path);
-        if (at > 0 && current[0] == '/') {
-            int whole = check_way(ovl, &ovl->layers[layer], path, &stop);
-            at = whole <= 0 ? whole : at;
-        }
-        if (at == 0)
-            continue;
-        more = at < 0 ? at : probe_layer(ovl, probe, layer, path, derived, &opaque, redirect);
-        if (more > 0 && redirect[0]) {
-            strcpy(current, redirect);
-            length = strlen(current);
-            redirect[0] = '\0';
-            derived = false;
+    int more = PROBE_ON;
+    for (unsigned layer = 1; layer <= ovl->n_lowers && more > 0; layer++) {
+        unsigned group_end = ovl->layers[layer].group_end;
+        more = search_layer(&search, probe, layer);
+        if (more == PROBE_GROUP_END)
+            layer = group_end;
+        if (group_end && layer >= group_end) {   /* what was said in the group holds there only */
+            search.sought = given;
+            search.derived = own_name;
         }
     }
     if (more < 0)
@@ -361,7 +409,7 @@ int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer,
 /* An upper directory merges what lies below its name, or below its redirect, unless it is opaque. */
 static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd, const char *path) {
     char redirect[PATH_MAX];
-    int opaque = is_opaque(ovl, &ovl->layers[0], path);
+    int opaque = is_opaque(&ovl->layers[0], path);
     if (opaque < 0)
         return opaque;
     if (opaque) {
@@ -369,7 +417,7 @@ static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd, const char *
         at(ovl, d)->lower = KIND_NONE;
         return 0;
     }
-    ssize_t length = private_get(ovl, fd, "redirect", redirect, sizeof redirect);
+    ssize_t length = private_get(&ovl->layers[0], fd, "redirect", redirect, sizeof redirect);
     if (length == -ERANGE)
         return -ENAMETOOLONG;
     int error = attribute_error(length);
@@ -425,7 +473,7 @@ int check_upper(struct overlay *ovl, uint32_t d) {
 /* A kind, or -errno. */
 static int upper_kind(const struct overlay *ovl, int fd, const struct dirent *entry, bool marked) {
     struct stat st;
-    int whiteout = marked ? is_marked_whiteout(ovl, fd, entry->d_name) : 0;
+    int whiteout = marked ? is_marked_whiteout(&ovl->layers[0], fd, entry->d_name) : 0;
     if (whiteout)
         return whiteout < 0 ? whiteout : (int)KIND_WHITEOUT;
     if (entry->d_type != DT_CHR && entry->d_type != DT_UNKNOWN)
@@ -468,7 +516,7 @@ int load_upper(struct overlay *ovl, uint32_t d) {
     CLOSE_FD fd = open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return fd;
-    int marked = has_marked_whiteouts(ovl, fd);
+    int marked = has_marked_whiteouts(&ovl->layers[0], fd);
     if (marked < 0)
         return marked;
     STREAM *stream;

@@ -55,9 +55,9 @@ bool has_dot_whiteout(const struct layer *layer, const char *path) {
     return faccessat(layer->fd, dotted, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int is_opaque(const struct overlay *ovl, const struct layer *layer, const char *path) {
+int is_opaque(const struct layer *layer, const char *path) {
     char value[2], name[PATH_MAX];
-    ssize_t length = private_get_at(ovl, layer, path, "opaque", value, sizeof value);
+    ssize_t length = private_get_at(layer, path, "opaque", value, sizeof value);
     int error = attribute_error(length);
     if (error)
         return error;
@@ -71,14 +71,14 @@ int is_opaque(const struct overlay *ovl, const struct layer *layer, const char *
     return made > 0 && made < (int)sizeof name && faccessat(layer->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int has_marked_whiteouts(const struct overlay *ovl, int fd) {
+int has_marked_whiteouts(const struct layer *layer, int fd) {
     char value[2];
-    ssize_t length = private_get(ovl, fd, "opaque", value, sizeof value);
+    ssize_t length = private_get(layer, fd, "opaque", value, sizeof value);
     int error = attribute_error(length);
     return error ? error : length == 1 && value[0] == 'x';
 }
 
-int is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
+int is_marked_whiteout(const struct layer *layer, int dirfd, const char *name) {
     char value[2];
     struct stat st;
     CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -86,7 +86,7 @@ int is_marked_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
         return errno == ENOENT ? 0 : -errno;
     if (!S_ISREG(st.st_mode) || st.st_size != 0)
         return 0;
-    ssize_t length = private_get(ovl, fd, "whiteout", value, sizeof value);
+    ssize_t length = private_get(layer, fd, "whiteout", value, sizeof value);
     int error = attribute_error(length);
     return error ? error : length >= 0;
 }
@@ -126,8 +126,31 @@ static int make_device(const struct overlay *ovl, int dirfd, const char *name) {
     return linkat(ovl->work, SHARED_WHITEOUT, dirfd, name, 0) < 0 ? -errno : 0;
 }
 
+/* Another overlay's layer shows no devices 0/0, so one that lies in it takes the kernel's other form, which an overlay
+ * shows as it is (Documentation/filesystems/overlayfs.rst, "Nesting"). */
+static int make_marked(const struct overlay *ovl, int dirfd, const char *name) {
+    CLOSE_FD fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    int error = private_set(ovl, fd, "whiteout", "", 0);
+    if (error)
+        (void)!unlinkat(dirfd, name, 0);
+    return error;
+}
+
+int expect_whiteout(const struct overlay *ovl, int dirfd) {
+    char value[2];
+    if (!ovl->layers[0].marked_form || private_get(&ovl->layers[0], dirfd, "opaque", value, sizeof value) == 1)
+        return 0;
+    return private_set(ovl, dirfd, "opaque", "x", 1);
+}
+
 int make_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
     char dotted[NAME_MAX + 1];
+    if (ovl->layers[0].marked_form) {
+        int unmarked = expect_whiteout(ovl, dirfd);
+        return unmarked ? unmarked : make_marked(ovl, dirfd, name);
+    }
     if (!ovl->layers[0].dot_form)
         return make_device(ovl, dirfd, name);
     int error = dot_name(name, dotted);
@@ -161,8 +184,11 @@ int replace_by_whiteout(struct overlay *ovl, int dirfd, const char *name, bool d
         int error = make_whiteout(ovl, dirfd, name);
         return error ? error : take_away(ovl, dirfd, name, directory);
     }
+    int error = expect_whiteout(ovl, dirfd);
+    if (error)
+        return error;
     WORK_OBJECT object;
-    int error = work_whiteout(ovl, &object);
+    error = work_whiteout(ovl, &object);
     return error ? error : work_place(&object, dirfd, name, directory ? PLACE_EXCHANGE : PLACE_OVER);
 }
 
@@ -177,16 +203,18 @@ int drop_dot_whiteout(const struct overlay *ovl, int dirfd, const char *name) {
 /* ---- which form ---- */
 
 /* A file system without attributes cannot have the kernel's form. */
-void find_form(const struct overlay *ovl, struct layer *layer) {
-    layer->dot_form = private_get_at(ovl, layer, ".", "opaque", NULL, 0) == -EOPNOTSUPP;
+void find_form(struct layer *layer) {
+    layer->dot_form = private_get_at(layer, ".", "opaque", NULL, 0) == -EOPNOTSUPP;
 }
 
 /* An upper must also take a whiteout. */
 int choose_form(struct overlay *ovl) {
     struct layer *upper = &ovl->layers[0];
     char name[WORK_NAME];
-    find_form(ovl, upper);
+    find_form(upper);
     work_name(ovl, name);
+    if (upper->marked_form)
+        return upper->dot_form ? -EOPNOTSUPP : 0;
     if (upper->dot_form)
         return 0;
     if (mknodat(ovl->work, name, S_IFCHR, makedev(0, 0)) < 0) {

@@ -17,20 +17,21 @@
 
 #define MARK "metacopy"
 
-static bool is_marked(const struct overlay *ovl, const struct layer *layer, const char *path, const struct stat *st) {
-    return S_ISREG(st->st_mode) && st->st_size > 0 && private_get_at(ovl, layer, path, MARK, NULL, 0) >= 0;
+static bool is_marked(const struct layer *layer, const char *path, const struct stat *st) {
+    return S_ISREG(st->st_mode) && st->st_size > 0 && private_get_at(layer, path, MARK, NULL, 0) >= 0;
 }
 
 /* Under which name the data is: what a redirect says, else what it was until now. */
-static int follow_redirect(const struct overlay *ovl, const struct layer *layer, const char *path,
-                           char name[PATH_MAX]) {
+static int follow_redirect(const struct overlay *ovl, unsigned layer, const char *path, char name[PATH_MAX],
+                           struct sought *sought) {
     char redirect[PATH_MAX];
-    ssize_t length = private_get_at(ovl, layer, path, "redirect", redirect, sizeof redirect - 1);
+    ssize_t length = private_get_at(&ovl->layers[layer], path, "redirect", redirect, sizeof redirect - 1);
     if (length == -ERANGE)
         return -ENAMETOOLONG;
     if (length > 0) {
         memcpy(name, redirect, (size_t)length);
         name[length] = '\0';
+        *sought = (struct sought){.name = name, .length = (size_t)length, .said_in = layer};
     }
     return 0;
 }
@@ -53,25 +54,26 @@ static int find_data(struct overlay *ovl, uint32_t d, unsigned above, const char
     uint32_t parent = at(ovl, d)->parent;
     const struct lower_dir *next = dirs, *end = dirs + lower_dirs(ovl, parent, dirs);
     entry_name(ovl, d, name);
-    int error = follow_redirect(ovl, &ovl->layers[above], path_above, name);
+    struct sought sought = {.name = name, .length = strlen(name)};
+    int error = follow_redirect(ovl, above, path_above, name, &sought);
     for (unsigned layer = above > ovl->n_layers ? 1 : above + 1; !error && layer <= ovl->n_layers; layer++) {
         struct stat st;
-        int length = lower_candidate(ovl, parent, &next, end, layer, name, strlen(name), path);
+        int length = lower_candidate(ovl, parent, &next, end, layer, &sought, path);
         if (length < 0)
             return length;
         if (length == 0 || fstatat(ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
         if (!S_ISREG(st.st_mode))
             return 0;
-        if (!is_marked(ovl, &ovl->layers[layer], path, &st))
+        if (!is_marked(&ovl->layers[layer], path, &st))
             return keep_place(ovl, d, layer, path);
-        error = follow_redirect(ovl, &ovl->layers[layer], path, name);
+        error = follow_redirect(ovl, layer, path, name, &sought);
     }
     return error;
 }
 
 int metacopy_check(struct overlay *ovl, uint32_t d, unsigned layer, const char *path, const struct stat *st) {
-    if (layer == ovl->n_layers || !is_marked(ovl, &ovl->layers[layer], path, st))
+    if (layer == ovl->n_layers || !is_marked(&ovl->layers[layer], path, st))
         return 0;
     at(ovl, d)->flags |= D_METACOPY;
     return find_data(ovl, d, layer, path);
@@ -107,7 +109,7 @@ int metacopy_again(struct overlay *ovl, uint32_t d) {
     int layer = path_at_upper(ovl, d, path);
     if (layer < 0)
         return layer;
-    ssize_t mark = private_get_at(ovl, &ovl->layers[layer], path, MARK, NULL, 0);
+    ssize_t mark = private_get_at(&ovl->layers[layer], path, MARK, NULL, 0);
     if (mark == -ENODATA)
         metacopy_done(ovl, d);
     return 0;

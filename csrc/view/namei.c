@@ -98,6 +98,38 @@ static int host_type(struct walk *walk) {
     return 0;
 }
 
+/* Leaves the buffer as it is: clearing it would cost more than the walk. */
+static void walk_init(struct walk *walk, pto_view *view, struct location *loc) {
+    walk->view = view;
+    walk->walker = NULL;
+    walk->loc = loc;
+    walk->ovl = NULL;
+    walk->d = 0;
+    walk->type = S_IFDIR;
+    walk->pass = walk->hidden = false;
+    walk->links = 0;
+    walk->rest = walk->buffer;
+    walk->buffer[0] = '\0';
+}
+
+static int enter(struct walk *walk, const char *path);
+
+/* A direct place of a view within another one is what it is there. */
+static int enter_outer(struct walk *walk) {
+    struct location loc;
+    struct walk outer;
+    walk_init(&outer, walk->view->outer, &loc);
+    outer.walker = walk->walker;
+    outer.pass = walk->pass;
+    int error = enter(&outer, walk->loc->path);
+    walk->ovl = outer.ovl;
+    walk->d = outer.d;
+    walk->type = outer.type;
+    walk->pass = outer.pass;
+    walk->hidden = outer.hidden;
+    return error;
+}
+
 /* Takes the place that loc->path is; walks on from it need no look at what is above. */
 static int enter_place(struct walk *walk, const struct place *place) {
     walk->hidden = place->kind == PTO_HIDDEN;
@@ -108,7 +140,7 @@ static int enter_place(struct walk *walk, const struct place *place) {
         return 0;
     }
     if (!place->overlay)
-        return host_type(walk);
+        return walk->view->outer ? enter_outer(walk) : host_type(walk);
     walk->d = place->overlay->root;
     walk->type = S_IFDIR;
     if (!at_own_place(walk->ovl, walk->d))
@@ -233,8 +265,9 @@ static int step_up(struct walk *walk) {
     int error = may_search(walk);
     if (error || loc->length == 1)
         return error;
+    bool at_place = walk->view->outer && place_at(walk->view, loc->path, place_size(loc));
     path_parent(loc);
-    if (walk->ovl && walk->d != walk->ovl->root) {
+    if (walk->ovl && walk->d != walk->ovl->root && !at_place) {
         walk->d = at(walk->ovl, walk->d)->parent;
         return 0;
     }
@@ -356,7 +389,7 @@ static int walk_rest(struct walk *walk, unsigned flags) {
     }
 }
 
-void fill_location(struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc) {
+void fill_location(const pto_view *view, struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc) {
     const struct dentry *dentry = at(ovl, d);
     loc->overlay = ovl;
     loc->type = kind_type(shown_kind(dentry));
@@ -364,7 +397,7 @@ void fill_location(struct overlay *ovl, uint32_t parent, uint32_t d, struct loca
     loc->parent = parent;
     loc->upper = upper_exists(dentry);
     loc->read_only =
-        !has_upper(ovl) || (ovl->flags & PTO_READ_ONLY) || place_read_only(ovl->view, loc->path, place_size(loc));
+        !has_upper(ovl) || (ovl->flags & PTO_READ_ONLY) || place_read_only(view, loc->path, place_size(loc));
 }
 
 static void finish(struct walk *walk) {
@@ -379,7 +412,7 @@ static void finish(struct walk *walk) {
         return;
     }
     uint32_t parent = walk->d == walk->ovl->root ? walk->d : at(walk->ovl, walk->d)->parent;
-    fill_location(walk->ovl, parent, walk->d, loc);
+    fill_location(walk->view, walk->ovl, parent, walk->d, loc);
     loc->pass = walk->pass && object_pass(walk->ovl, walk->d);
 }
 
@@ -392,20 +425,6 @@ static void location_init(struct location *loc) {
         false;
     loc->length = 1;
     strcpy(loc->path, "/");
-}
-
-/* Leaves the buffer as it is: clearing it would cost more than the walk. */
-static void walk_init(struct walk *walk, pto_view *view, struct location *loc) {
-    walk->view = view;
-    walk->walker = NULL;
-    walk->loc = loc;
-    walk->ovl = NULL;
-    walk->d = 0;
-    walk->type = S_IFDIR;
-    walk->pass = walk->hidden = false;
-    walk->links = 0;
-    walk->rest = walk->buffer;
-    walk->buffer[0] = '\0';
 }
 
 int view_walk(pto_view *view, const struct walker *walker, const char *start, const char *path, unsigned flags,

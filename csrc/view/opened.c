@@ -53,6 +53,8 @@ void opened_copied(struct overlay *ovl, uint32_t d, int lower) {
     struct stat st;
     struct copying *copying = &ovl->view->copying;
     copying->d = 0;
+    if (ovl->within)   /* who holds it may be in the view around, whose file it still is */
+        return;
     if (!ovl->view->reports_copies || !was_opened(ovl, d) || fstat(lower, &st) < 0)
         return;
     *copying = (struct copying){.ovl = ovl, .d = d, .dev = st.st_dev, .ino = st.st_ino};

@@ -90,6 +90,18 @@ bool view_place_below(const pto_view *view, const struct location *loc) {
     return false;
 }
 
+void places_cover(pto_view *view, const char *path, size_t length) {
+    size_t kept = 0;
+    for (size_t i = 0; i < view->n_places; i++) {
+        struct place *place = &view->places[i];
+        if (place->inherited && path_below(place->path, place->length, path, length))
+            free(place->path);
+        else
+            view->places[kept++] = *place;
+    }
+    view->n_places = kept;
+}
+
 /* Keeps the longest paths first, and at equal length what treats a place otherwise before the overlay. */
 int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay) {
     struct place *places = realloc(view->places, (view->n_places + 1) * sizeof *places);
@@ -117,7 +129,7 @@ int pto_view_add_place(pto_view *view, int kind, const char *path, char *message
     int error = view_walk(view, &walker, cwd, path, WALK_FOLLOW, &loc);
     if (!error && loc.type == 0)
         error = -ENOENT;
-    if (!error && (kind == PTO_DIRECT || kind == PTO_PLACE_FIXED) && access(loc.path, F_OK) < 0)
+    if (!error && !view->outer && (kind == PTO_DIRECT || kind == PTO_PLACE_FIXED) && access(loc.path, F_OK) < 0)
         error = -errno;
     if (!error)
         error = place_insert(view, kind, loc.path, NULL);

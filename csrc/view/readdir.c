@@ -33,6 +33,7 @@ struct name {
 
 struct dir_list {
     struct dir_list *next;
+    const pto_view *view;          /* whose places lie in it */
     struct overlay *ovl;
     uint32_t d;
     uint64_t generation;           /* of the view: entries may have moved since */
@@ -62,26 +63,37 @@ void lists_free(pto_view *view) {
     }
 }
 
-void dir_changed(struct overlay *ovl, uint32_t d) {
-    for (struct dir_list **at = &ovl->view->lists; *at; at = &(*at)->next) {
+/* d 0: any. */
+static void drop_lists(const struct overlay *ovl, uint32_t d) {
+    for (struct dir_list **at = &ovl->view->lists; *at;) {
         struct dir_list *list = *at;
-        if (list->ovl == ovl && list->d == d) {
-            *at = list->next;
-            list_free(list);
-            return;
+        if (list->ovl != ovl || (d && list->d != d)) {
+            at = &list->next;
+            continue;
         }
+        *at = list->next;
+        list_free(list);
     }
 }
 
+void lists_forget(const struct overlay *ovl) {
+    drop_lists(ovl, 0);
+}
+
+void dir_changed(struct overlay *ovl, uint32_t d) {
+    drop_lists(ovl, d);
+}
+
 /* The list, moved to the front; NULL when there is none that is still true. */
-static struct dir_list *list_find(pto_view *view, const struct overlay *ovl, uint32_t d) {
-    for (struct dir_list **at = &view->lists; *at; at = &(*at)->next) {
+static struct dir_list *list_find(const pto_view *view, const struct overlay *ovl, uint32_t d) {
+    pto_view *base = view->base;
+    for (struct dir_list **at = &base->lists; *at; at = &(*at)->next) {
         struct dir_list *list = *at;
-        if (list->ovl != ovl || list->d != d || list->generation != view->generation)
+        if (list->view != view || list->ovl != ovl || list->d != d || list->generation != base->generation)
             continue;
         *at = list->next;
-        list->next = view->lists;
-        view->lists = list;
+        list->next = base->lists;
+        base->lists = list;
         return list;
     }
     return NULL;
@@ -89,7 +101,6 @@ static struct dir_list *list_find(pto_view *view, const struct overlay *ovl, uin
 
 static void list_keep(pto_view *view, struct dir_list *list) {
     unsigned n = 0;
-    dir_changed(list->ovl, list->d);
     list->next = view->lists;
     view->lists = list;
     for (struct dir_list **at = &view->lists; *at; n++) {
@@ -200,9 +211,9 @@ static int for_each_entry(int fd, entry_fn *fn, void *arg) {
     }
 }
 
-static bool is_hidden(const struct overlay *ovl, uint32_t d, const char *name) {
+static bool is_hidden(const struct dir_list *list, const char *name) {
     char path[PATH_MAX];
-    int length = path_in_view(ovl, d, path);
+    int length = path_in_view(list->ovl, list->d, path);
     if (length == 1)
         length = 0;
     size_t name_length = strlen(name);
@@ -210,7 +221,7 @@ static bool is_hidden(const struct overlay *ovl, uint32_t d, const char *name) {
         return false;
     path[length] = '/';
     memcpy(path + length + 1, name, name_length + 1);
-    const struct place *place = place_at(ovl->view, path, (size_t)length + 1 + name_length);
+    const struct place *place = place_at(list->view, path, (size_t)length + 1 + name_length);
     return place && place->kind == PTO_HIDDEN;
 }
 
@@ -218,6 +229,7 @@ struct reading {
     struct dir_list *list;
     unsigned layer;
     bool several;                  /* lowers: an earlier one may have had the name */
+    uint32_t group;                /* names from here on are of the same group of lowers: layer.group_end */
     bool dots;                     /* this time for the whiteouts that stand beside their names */
     bool marked;                   /* has_marked_whiteouts() */
     bool foreign;                  /* inode numbers of this layer show otherwise than they are */
@@ -239,7 +251,7 @@ static int add_upper(void *arg, int fd, const struct dirent64 *entry) {
     (void)fd;
     size_t length = strlen(entry->d_name);
     uint32_t child = index_find(&ovl->view->index, list->d, entry->d_name, length);
-    if (!child || !upper_exists(at(ovl, child)) || (list->hides && is_hidden(ovl, list->d, entry->d_name)))
+    if (!child || !upper_exists(at(ovl, child)) || (list->hides && is_hidden(list, entry->d_name)))
         return 0;
     uint64_t ino = entry->d_ino;
     int error = check_upper(ovl, child);
@@ -254,7 +266,8 @@ static int add_upper(void *arg, int fd, const struct dirent64 *entry) {
 /* A kind, or -errno. */
 static int lower_type(const struct reading *reading, int fd, const struct dirent64 *entry) {
     struct stat st;
-    int whiteout = reading->marked ? is_marked_whiteout(reading->list->ovl, fd, entry->d_name) : 0;
+    const struct layer *layer = &reading->list->ovl->layers[reading->layer];
+    int whiteout = reading->marked ? is_marked_whiteout(layer, fd, entry->d_name) : 0;
     if (whiteout)
         return whiteout < 0 ? whiteout : (int)KIND_WHITEOUT;
     if (entry->d_type != DT_CHR && entry->d_type != DT_UNKNOWN)
@@ -292,7 +305,7 @@ static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
     uint32_t child = index_find(&ovl->view->index, list->d, entry->d_name, length);
     if (child && at(ovl, child)->upper != KIND_NONE)
         return 0;
-    if (list->hides && is_hidden(ovl, list->d, entry->d_name))
+    if (list->hides && is_hidden(list, entry->d_name))
         return 0;
     uint32_t *slot = NULL;
     if (reading->several) {
@@ -300,7 +313,7 @@ static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
         if (error)
             return error;
         slot = seen_slot(list, entry->d_name, length);
-        if (*slot)
+        if (*slot && (list->names[*slot - 1].type != KIND_WHITEOUT || *slot - 1 >= reading->group))
             return 0;
     }
     uint64_t ino = entry->d_ino;
@@ -326,7 +339,7 @@ static int read_layer(struct reading *reading, const char *path, entry_fn *fn) {
     CLOSE_FD fd = open_beneath(layer->fd, path, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return fd;
-    int marked = reading->layer ? has_marked_whiteouts(reading->list->ovl, fd) : 0;
+    int marked = reading->layer ? has_marked_whiteouts(layer, fd) : 0;
     if (marked < 0)
         return marked;
     reading->marked = marked;
@@ -349,10 +362,13 @@ static int read_lowers(struct dir_list *list) {
     char path[PATH_MAX];
     if (at(ovl, list->d)->flags & D_OPAQUE)
         return 0;
-    uint32_t count = lower_dirs(ovl, list->d, dirs);
+    uint32_t count = lower_dirs(ovl, list->d, dirs), group = 0;
     for (uint32_t i = 0; i < count; i++) {
         unsigned layer = dirs[i].layer;
-        struct reading reading = {.list = list, .layer = layer, .several = count > 1};
+        if (i && ovl->layers[dirs[i - 1].layer].group_end != ovl->layers[layer].group_end &&
+            ovl->layers[dirs[i - 1].layer].group_end)
+            group = list->count;
+        struct reading reading = {.list = list, .layer = layer, .several = count > 1, .group = group};
         reading.foreign = layer != ovl->own && ovl->layers[layer].dev != ovl->dev;
         int error = lower_dir_path(ovl, list->d, &dirs[i], path);
         if (error >= 0)
@@ -408,7 +424,7 @@ static int list_read(struct dir_list *list) {
     int length = path_in_view(list->ovl, list->d, path);
     if (length < 0)
         return length;
-    list->hides = place_in_dir(list->ovl->view, path, length == 1 ? 0 : (size_t)length);
+    list->hides = place_in_dir(list->view, path, length == 1 ? 0 : (size_t)length);
     int error = add_dots(list);
     if (!error && is_dir_kind(at(list->ovl, list->d)->upper))
         error = read_upper(list);
@@ -423,13 +439,14 @@ static int list_read(struct dir_list *list) {
     return 0;
 }
 
-static int list_get(struct overlay *ovl, uint32_t d, struct dir_list **out) {
-    *out = list_find(ovl->view, ovl, d);
+static int list_get(const pto_view *view, struct overlay *ovl, uint32_t d, struct dir_list **out) {
+    *out = list_find(view, ovl, d);
     if (*out)
         return 0;
     struct dir_list *list = calloc(1, sizeof *list);
     if (!list)
         return -ENOMEM;
+    list->view = view;
     list->ovl = ovl;
     list->d = d;
     list->generation = ovl->view->generation;
@@ -480,10 +497,9 @@ static uint32_t seek(const struct dir_list *list, uint64_t hash) {
 
 ssize_t view_iterate(pto_view *view, const struct location *loc, uint64_t *pos, void *buf, size_t size, bool wide) {
     struct dir_list *list;
-    (void)view;
     if (*pos != 0 && (*pos < POSITION_BASE || *pos >= 2 * POSITION_BASE))
         return -ESTALE;
-    int error = list_get(loc->overlay, loc->dentry, &list);
+    int error = list_get(view, loc->overlay, loc->dentry, &list);
     if (error)
         return error;
     uint64_t hash = *pos ? *pos - POSITION_BASE : 0;
@@ -544,7 +560,7 @@ int dir_is_empty(struct overlay *ovl, uint32_t d) {
     uint32_t count = at(ovl, d)->flags & D_OPAQUE ? 0 : lower_dirs(ovl, d, dirs);
     if (count > 1) {   /* a whiteout of one lower hides what another has: only the list knows */
         struct dir_list *list;
-        error = list_get(ovl, d, &list);
+        error = list_get(ovl->view, ovl, d, &list);
         return error ? error : list->count > 2 ? -ENOTEMPTY : 0;
     }
     if (count == 0)

@@ -142,7 +142,7 @@ static int redirect_value(struct overlay *ovl, uint32_t d, bool same_parent, int
     struct lower_dir dirs[LOWERS_MAX];
     ssize_t length = 0;
     if (at(ovl, d)->flags & D_REDIRECT)
-        length = private_get(ovl, fd, "redirect", out, PATH_MAX - 1);
+        length = private_get(&ovl->layers[0], fd, "redirect", out, PATH_MAX - 1);
     if (length < 0)
         return (int)length;
     if (length > 0 && (out[0] == '/' || same_parent))
@@ -222,11 +222,13 @@ static int rename2(const struct move *move, unsigned flags) {
     return done < 0 ? -errno : 0;
 }
 
-/* For file systems without RENAME_WHITEOUT. */
+/* Where RENAME_WHITEOUT is not to be had, or makes another form of whiteout than the upper's. */
 static int rename_then_whiteout(const struct move *move) {
     struct overlay *ovl = move->ovl;
     WORK_OBJECT object;
     int error = work_whiteout(ovl, &object);
+    if (!error)
+        error = expect_whiteout(ovl, move->from_dir.fd);
     if (!error)
         error = rename2(move, 0);
     return error ? error : work_place(&object, move->from_dir.fd, move->from_name, PLACE_NEW);
@@ -234,7 +236,9 @@ static int rename_then_whiteout(const struct move *move) {
 
 /* Onto a whiteout: it changes places with the directory, and stays only where the old name needs one. */
 static int onto_whiteout(struct move *move) {
-    int error = rename2(move, RENAME_EXCHANGE);
+    int error = expect_whiteout(move->ovl, move->from_dir.fd);
+    if (!error)
+        error = rename2(move, RENAME_EXCHANGE);
     if (!error && !move->whiteout)   /* one that stays hides nothing */
         move->whiteout = unlinkat(move->from_dir.fd, move->from_name, 0) < 0;
     return error;
@@ -286,8 +290,9 @@ static int rename_upper(struct move *move) {
         return rename_dotted(move);
     if (directory && there == KIND_WHITEOUT)
         return onto_whiteout(move);
+    bool marked = move->ovl->layers[0].marked_form;
     unsigned flags = move->whiteout ? RENAME_WHITEOUT : 0;
-    int error = rename2(move, flags);
+    int error = flags && marked ? -EINVAL : rename2(move, flags);
     if (directory && is_dir_kind(there) && (error == -ENOTEMPTY || error == -EEXIST)) {
         error = clear_target(move);
         error = error ? error : rename2(move, flags);

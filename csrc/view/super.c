@@ -82,6 +82,7 @@ pto_view *pto_view_new(void) {
     pto_view *view = calloc(1, sizeof *view);
     if (!view)
         return NULL;
+    view->base = view;
     if (index_open(&view->index) < 0) {
         free(view);
         return NULL;
@@ -99,6 +100,10 @@ pto_view *pto_view_new(void) {
 static void overlay_free(struct overlay *ovl) {
     if (!ovl)
         return;
+    lists_forget(ovl);
+    ahead_forget(ovl);
+    if (ovl->root)
+        index_drop_root(&ovl->view->index, ovl->root);
     if ((ovl->flags & PTO_VOLATILE) && ovl->work >= 0)
         unlinkat(ovl->work, VOLATILE_MARK, AT_REMOVEDIR);   /* a clean end: the upper may be used again */
     for (unsigned i = 0; ovl->layers && i <= WORK_LAYER(ovl); i++) {
@@ -110,6 +115,7 @@ static void overlay_free(struct overlay *ovl) {
     free(ovl->submounts);
     links_close(ovl);
     marks_close(ovl);
+    within_changed(ovl);
     close_fd(&ovl->work);
     close_fd(&ovl->locks[0]);
     close_fd(&ovl->locks[1]);
@@ -118,25 +124,35 @@ static void overlay_free(struct overlay *ovl) {
     free(ovl->work_root);
     free(ovl->work_path);
     free(ovl->kept.slots);
+    within_free(ovl->within);
     free(ovl);
+}
+
+/* What a view within another one does not have. */
+static void base_clear(pto_view *view) {
+    lists_free(view);
+    ahead_free(view);
+    view_free_copies(view->copies);
+    free((void *)view->own.groups);
+    index_close(&view->index);
+    pthread_cond_destroy(&view->copied);
+    pthread_mutex_destroy(&view->lock);
 }
 
 void pto_view_free(pto_view *view) {
     if (!view)
         return;
-    lists_free(view);
-    ahead_free(view);
-    view_free_copies(view->copies);
+    view_lock(view);
     for (size_t i = 0; i < view->n_overlays; i++)
         overlay_free(view->overlays[i]);
+    view->n_overlays = 0;
+    view_unlock(view);
     for (size_t i = 0; i < view->n_places; i++)
         free(view->places[i].path);
     free(view->overlays);
     free(view->places);
-    free((void *)view->own.groups);
-    index_close(&view->index);
-    pthread_cond_destroy(&view->copied);
-    pthread_mutex_destroy(&view->lock);
+    if (!view->outer)
+        base_clear(view);
     free(view);
 }
 
@@ -144,21 +160,23 @@ void pto_view_free(pto_view *view) {
 #define CACHED_NAMES 100000u
 
 void view_lock(pto_view *view) {
-    pthread_mutex_lock(&view->lock);
-    view->may_ask_again = false;
-    if (view->index.cached > CACHED_NAMES) {
+    pto_view *base = view->base;
+    pthread_mutex_lock(&base->lock);
+    base->may_ask_again = false;
+    if (base->index.cached <= CACHED_NAMES)
+        return;
+    for (; view; view = view->outer)
         for (size_t i = 0; i < view->n_overlays; i++)
-            index_shrink(&view->index, view->overlays[i]->root, 0);
-        view->index.cached = 0;
-    }
+            index_shrink(&base->index, view->overlays[i]->root, 0);
+    base->index.cached = 0;
 }
 
 void view_may_ask_again(pto_view *view) {
-    view->may_ask_again = true;
+    view->base->may_ask_again = true;
 }
 
 void view_unlock(pto_view *view) {
-    pthread_mutex_unlock(&view->lock);
+    pthread_mutex_unlock(&view->base->lock);
 }
 
 bool view_covers_all(const pto_view *view) {
@@ -186,16 +204,16 @@ const char *view_writable(const pto_view *view, size_t i) {
 }
 
 struct pto_stats *view_stats(pto_view *view) {
-    return &view->stats;
+    return &view->base->stats;
 }
 
 uint64_t view_generation(pto_view *view) {
-    return view->generation;
+    return view->base->generation;
 }
 
 void pto_index_size(pto_view *view, uint64_t *entries, uint64_t *bytes) {
-    *entries = view->index.count;
-    *bytes = view->index.arena.live;
+    *entries = view->base->index.count;
+    *bytes = view->base->index.arena.live;
 }
 
 /* ---- layers ---- */
@@ -303,8 +321,11 @@ static void choose_prefix(struct overlay *ovl) {
     if (trusted && ovl->work >= 0 && fremovexattr(ovl->work, "trusted.overlay.probe") < 0 && errno == EPERM)
         trusted = false;
     ovl->prefix = trusted ? "trusted.overlay." : "user.overlay.";
+    ovl->root_prefix = strlen(ovl->prefix);
     if (!trusted)
         ovl->flags |= PTO_USERXATTR;
+    for (unsigned i = 0; i <= WORK_LAYER(ovl); i++)
+        ovl->layers[i].prefix = ovl->prefix;
 }
 
 /* An upper that is only looked at may be in use: nothing of it or of its work directory is locked or made. */
@@ -344,7 +365,7 @@ static int open_upper(struct overlay *ovl, const struct pto_overlay *spec, char 
 }
 
 /* Where a lower shows a layer directory, the view hides it. */
-static int hide_layer(struct overlay *ovl, const char *root) {
+static int hide_layer(pto_view *view, struct overlay *ovl, const char *root) {
     size_t length = strlen(root);
     for (unsigned i = 1; i <= ovl->n_lowers; i++) {
         const struct layer *lower = &ovl->layers[i];
@@ -353,7 +374,7 @@ static int hide_layer(struct overlay *ovl, const char *root) {
         char *shown;
         if (asprintf(&shown, "%s%s", ovl->mount, root + lower->length) < 0)
             return -ENOMEM;
-        int error = place_insert(ovl->view, PTO_HIDDEN, shown, NULL);
+        int error = place_insert(view, PTO_HIDDEN, shown, NULL);
         free(shown);
         if (error)
             return error;
@@ -361,23 +382,25 @@ static int hide_layer(struct overlay *ovl, const char *root) {
     return 0;
 }
 
-static int make_places(struct overlay *ovl) {
-    int error = place_insert(ovl->view, 0, ovl->mount, ovl);
+static int make_places(pto_view *view, struct overlay *ovl) {
+    places_cover(view, ovl->mount, ovl->mount_length);
+    int error = place_insert(view, 0, ovl->mount, ovl);
     if (!error && has_upper(ovl))
-        error = hide_layer(ovl, ovl->layers[0].root);
+        error = hide_layer(view, ovl, ovl->layers[0].root);
     if (!error && ovl->work_root)
-        error = hide_layer(ovl, ovl->work_root);
+        error = hide_layer(view, ovl, ovl->work_root);
     return error;
 }
 
 static int set_forms(struct overlay *ovl) {
     for (unsigned i = 1; i <= ovl->n_layers; i++)
         if (i != ovl->own || ovl->n_layers > 1)
-            find_form(ovl, &ovl->layers[i]);
+            find_form(&ovl->layers[i]);
     return ovl->work >= 0 ? choose_form(ovl) : 0;
 }
 
-static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
+static int overlay_open(pto_view *view, struct overlay *ovl, const struct pto_overlay *spec, char *message,
+                        size_t size) {
     if (spec->n_lowers <= spec->n_data || spec->n_lowers > LOWERS_MAX)
         return fail(message, size, -EINVAL, "lower: between 1 and %u directories are needed", LOWERS_MAX);
     ovl->layers = calloc(spec->n_lowers + 2, sizeof *ovl->layers);
@@ -387,7 +410,7 @@ static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, cha
     for (size_t i = 0; i <= WORK_LAYER(ovl); i++)
         ovl->layers[i].fd = -1;
     ovl->n_lowers = (unsigned)(spec->n_lowers - spec->n_data);
-    ovl->mount = realpath(spec->mount, NULL);
+    ovl->mount = ovl->within ? strdup(spec->mount) : realpath(spec->mount, NULL);
     if (!ovl->mount)
         return fail(message, size, -errno, "%s: %s", spec->mount, strerror(errno));
     ovl->mount_length = place_length(ovl->mount);
@@ -398,6 +421,7 @@ static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, cha
     if (error)
         return error;
     choose_prefix(ovl);
+    within_set_layers(ovl);
     error = set_forms(ovl);
     if (error)
         return fail(message, size, error, "%s: %s", ovl->work_path ? ovl->work_path : spec->mount, strerror(-error));
@@ -421,24 +445,26 @@ static int overlay_open(struct overlay *ovl, const struct pto_overlay *spec, cha
         ovl->inherited = at(ovl, ovl->root)->child != 0;
     }
     error = find_submounts(ovl);
-    return error ? error : make_places(ovl);
+    return error ? error : make_places(view, ovl);
 }
 
-int pto_view_add_overlay(pto_view *view, const struct pto_overlay *spec, char *message, size_t size) {
+int overlay_add(pto_view *view, const struct pto_overlay *spec, struct within *within, char *message, size_t size) {
     struct overlay *ovl = calloc(1, sizeof *ovl);
     struct overlay **overlays = realloc(view->overlays, (view->n_overlays + 1) * sizeof *overlays);
     if (overlays)
         view->overlays = overlays;
     if (!ovl || !overlays) {
         free(ovl);
+        within_free(within);
         return fail(message, size, -ENOMEM, "%s", strerror(ENOMEM));
     }
     if (size)
         message[0] = '\0';
-    ovl->view = view;
+    ovl->view = view->base;
+    ovl->within = within;
     ovl->flags = spec->flags;
     ovl->work = ovl->links = ovl->kernel_links = ovl->locks[0] = ovl->locks[1] = -1;
-    int error = overlay_open(ovl, spec, message, size);
+    int error = overlay_open(view, ovl, spec, message, size);
     if (error) {
         ovl->flags &= ~(unsigned)PTO_VOLATILE;   /* the mark, if there is one, is another run's */
         overlay_free(ovl);
@@ -448,4 +474,8 @@ int pto_view_add_overlay(pto_view *view, const struct pto_overlay *spec, char *m
     }
     view->overlays[view->n_overlays++] = ovl;
     return 0;
+}
+
+int pto_view_add_overlay(pto_view *view, const struct pto_overlay *spec, char *message, size_t size) {
+    return overlay_add(view, spec, NULL, message, size);
 }

@@ -215,6 +215,12 @@ bool view_place_below(const pto_view *view, const struct location *loc);
 /* Where a tracee may have to write by itself: real paths of uppers, work directories and direct places. NULL after the last. */
 const char *view_writable(const pto_view *view, size_t i);
 
+/* A view within this one, as a new mount namespace begins: it shows the same until overlays are laid in it, with layers,
+ * mount points and places that are paths of the view around.  That one must outlive it.  NULL: out of memory. */
+pto_view *view_within(pto_view *outer);
+/* Lays an overlay in it.  -EXDEV: layers that cannot serve within another overlay; else as pto_view_add_overlay(). */
+int view_within_add(pto_view *view, const struct pto_overlay *overlay, char *message, size_t size);
+
 /* Counters that the run reports. */
 struct pto_stats *view_stats(pto_view *view);
 /* Changes whenever a directory moved or went away: what was derived from a real path may be stale. */

@@ -25,8 +25,8 @@ static bool begins(const char *name, const char *prefix) {
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-static int private_name(const struct overlay *ovl, const char *name, char out[XATTR_NAME_MAX + 1]) {
-    int length = snprintf(out, XATTR_NAME_MAX + 1, "%s%s", ovl->prefix, name);
+static int private_name(const struct layer *layer, const char *name, char out[XATTR_NAME_MAX + 1]) {
+    int length = snprintf(out, XATTR_NAME_MAX + 1, "%s%s", layer->prefix, name);
     return length > XATTR_NAME_MAX ? -ERANGE : 0;
 }
 
@@ -36,9 +36,9 @@ static int layer_path(const struct layer *layer, const char *path, char out[PATH
     return length >= PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-ssize_t private_get(const struct overlay *ovl, int fd, const char *name, void *value, size_t size) {
+ssize_t private_get(const struct layer *layer, int fd, const char *name, void *value, size_t size) {
     char full[XATTR_NAME_MAX + 1], path[FD_PATH];
-    int error = private_name(ovl, name, full);
+    int error = private_name(layer, name, full);
     if (error)
         return error;
     fd_path(fd, path);
@@ -46,10 +46,9 @@ ssize_t private_get(const struct overlay *ovl, int fd, const char *name, void *v
     return length < 0 ? -errno : length;
 }
 
-ssize_t private_get_at(const struct overlay *ovl, const struct layer *layer, const char *path, const char *name,
-                       void *value, size_t size) {
+ssize_t private_get_at(const struct layer *layer, const char *path, const char *name, void *value, size_t size) {
     char full[XATTR_NAME_MAX + 1], real[PATH_MAX];
-    int error = private_name(ovl, name, full);
+    int error = private_name(layer, name, full);
     if (!error)
         error = layer_path(layer, path, real);
     if (error)
@@ -95,7 +94,7 @@ static int set_unwritable(const struct overlay *ovl, int fd, const char *path, c
 
 int private_set(const struct overlay *ovl, int fd, const char *name, const void *value, size_t size) {
     char full[XATTR_NAME_MAX + 1], path[FD_PATH];
-    int error = private_name(ovl, name, full);
+    int error = private_name(&ovl->layers[0], name, full);
     if (error)
         return error;
     fd_path(fd, path);
@@ -106,7 +105,7 @@ int private_set(const struct overlay *ovl, int fd, const char *name, const void 
 
 int private_remove(const struct overlay *ovl, int fd, const char *name) {
     char full[XATTR_NAME_MAX + 1], path[FD_PATH];
-    int error = private_name(ovl, name, full);
+    int error = private_name(&ovl->layers[0], name, full);
     if (error)
         return error;
     fd_path(fd, path);
@@ -135,7 +134,7 @@ static bool known_dev(const struct overlay *ovl, dev_t dev) {
 
 int kept_load(struct overlay *ovl, int fd, uint64_t upper_ino) {
     char text[160];
-    ssize_t size = kept_find(ovl, upper_ino) ? 0 : private_get(ovl, fd, KEPT, text, sizeof text - 1);
+    ssize_t size = kept_find(ovl, upper_ino) ? 0 : private_get(&ovl->layers[0], fd, KEPT, text, sizeof text - 1);
     if (size <= 0)
         return 0;
     text[size] = '\0';
@@ -156,7 +155,7 @@ int kept_load(struct overlay *ovl, int fd, uint64_t upper_ino) {
 /* ---- between layers ---- */
 
 static bool is_private(const struct overlay *ovl, const char *name) {
-    return begins(name, ovl->prefix);
+    return strncmp(name, ovl->prefix, ovl->root_prefix) == 0;
 }
 
 /* What the caller may not set (security.*, trusted.* for an ordinary user) stays behind, as with cp -a. */
@@ -215,8 +214,7 @@ static int escape(const struct overlay *ovl, const char *name, char out[XATTR_NA
         memcpy(out, name, length + 1);
         return 0;
     }
-    size_t prefix = strlen(ovl->prefix);
-    int made = snprintf(out, XATTR_NAME_MAX + 1, "%s" ESCAPE "%s", ovl->prefix, name + prefix);
+    int made = snprintf(out, XATTR_NAME_MAX + 1, "%s" ESCAPE "%s", ovl->prefix, name + ovl->root_prefix);
     return made > XATTR_NAME_MAX ? -EOPNOTSUPP : 0;
 }
 
@@ -249,16 +247,16 @@ ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *na
     return error ? error : real_getxattr(loc->overlay, loc->dentry, escaped, value, size);
 }
 
-/* Takes private names out of a list and the escape off the others. */
+/* Takes private names out of a list and the escapes off the others. */
 static size_t show_names(const struct overlay *ovl, char *list, size_t size) {
-    size_t prefix = strlen(ovl->prefix), escape_length = strlen(ESCAPE), kept = 0;
+    size_t prefix = ovl->root_prefix, escape_length = strlen(ovl->prefix) - prefix + strlen(ESCAPE), kept = 0;
     for (size_t at = 0, length; at < size; at += length) {
         char *name = list + at;
         length = strlen(name) + 1;
         if (!is_private(ovl, name)) {
             memmove(list + kept, name, length);
             kept += length;
-        } else if (strncmp(name + prefix, ESCAPE, escape_length) == 0) {
+        } else if (begins(name, ovl->prefix) && begins(name + escape_length + prefix - strlen(ESCAPE), ESCAPE)) {
             memmove(list + kept, name, prefix);
             memmove(list + kept + prefix, name + prefix + escape_length, length - prefix - escape_length);
             kept += length - escape_length;

@@ -1,0 +1,94 @@
+/* members.c - a mark on processes that their children inherit: the resource limit RLIMIT_LOCKS.
+ *
+ * Nobody is told of forks by the notify trap, and who has lost his parent cannot be told by his ancestors.  But the kernel
+ * copies resource limits at each fork (copy_signal, kernel/fork.c), keeps them over execve(2), and this one has had no meaning
+ * since Linux 2.4.25 (getrlimit(2)); a lower one can be set without any right.
+ *
+ * Rules: a tracee neither changes nor sees the mark, so that it is always the supervisor's; a process that cannot be looked
+ * at has an unknown mark, not none.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "internal.h"
+#include "members.h"
+
+#define TEXT 2048   /* bytes of /proc/PID/limits and of /proc/PID/stat that matter */
+
+/* The start of /proc/PID/name, ended by a NUL. */
+static bool read_process(pid_t pid, const char *name, char text[TEXT]) {
+    char path[PROC_LINK];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    CLOSE_DESCRIPTOR fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, TEXT - 1);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+/* prlimit(2) asks for CAP_SYS_RESOURCE where the ids differ; this file does not. */
+static uint64_t read_mark(pid_t pid) {
+    static const char name[] = "\nMax file locks";
+    char text[TEXT];
+    const char *at = read_process(pid, "limits", text) ? strstr(text, name) : NULL;
+    if (!at)
+        return MARK_UNKNOWN;
+    at += sizeof name - 1;
+    at += strspn(at, " ");
+    return *at == 'u' ? MARK_NONE : strtoull(at, NULL, 10);
+}
+
+uint64_t mark_of(pid_t pid) {
+    struct rlimit limit;
+    if (prlimit(pid, RLIMIT_LOCKS, NULL, &limit) == 0)
+        return limit.rlim_cur == RLIM_INFINITY ? MARK_NONE : limit.rlim_cur;
+    return errno == EPERM ? read_mark(pid) : MARK_UNKNOWN;
+}
+
+int mark_set(pid_t pid, uint64_t mark) {
+    const struct rlimit limit = {.rlim_cur = mark, .rlim_max = mark};
+    return prlimit(pid, RLIMIT_LOCKS, &limit, NULL) < 0 ? -errno : 0;
+}
+
+/* State and parent (proc_pid_stat(5)): what follows the name, which may hold anything. */
+static pid_t read_stat(pid_t pid, char *state) {
+    char text[TEXT];
+    int parent = 0;
+    const char *at = read_process(pid, "stat", text) ? strrchr(text, ')') : NULL;
+    return at && sscanf(at, ") %c %d", state, &parent) == 2 ? parent : 0;
+}
+
+pid_t process_parent(pid_t pid) {
+    char state;
+    return read_stat(pid, &state);
+}
+
+static bool is_dead(pid_t pid) {
+    char state = 'X';
+    (void)read_stat(pid, &state);
+    return state == 'Z' || state == 'X';
+}
+
+static void close_directory(DIR **dir) {
+    if (*dir)
+        (void)closedir(*dir);
+}
+
+/* /proc lists ids in their order, and a new process nearly always has a higher one than its parent. */
+void marked_each(marked_fn *each, void *arg) {
+    __attribute__((cleanup(close_directory))) DIR *dir = opendir("/proc");
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        char *end;
+        pid_t pid = (pid_t)strtol(entry->d_name, &end, 10);
+        uint64_t mark = *end || pid <= 0 ? MARK_NONE : mark_of(pid);
+        if (mark != MARK_NONE && mark != MARK_UNKNOWN && !is_dead(pid) && !each(arg, pid, mark))
+            return;
+    }
+}

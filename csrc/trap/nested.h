@@ -1,0 +1,16 @@
+/* nested.h - a run inside a run: the supervisor of the one around serves CMD.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_NESTED_H
+#define PTOVERLAY_NESTED_H
+
+#include "run.h"
+
+/* In CMD before its execve: from here on it is in the nest's view.  0, or -errno.  Async-signal-safe. */
+int nested_enter(const struct run *run);
+/* As ptrace_run(), for a run whose `nested` is set. */
+int nested_run(struct run *run);
+uint32_t nested_id(const pto_nested *nested);
+
+#endif
