@@ -181,6 +181,7 @@ struct session {
     struct nest *nests;             /* calls/nest.c: views within the view */
     unsigned n_nests;               /* atomic: those that are not over */
     unsigned last_nest;             /* id */
+    uint64_t mark;                  /* of its members, less the id */
     struct call_scratch *scratch;   /* unused ones */
     struct task *tasks;             /* all of them */
     pthread_mutex_t lock;           /* of tasks, sockets, nests and scratch; the generations are atomic */

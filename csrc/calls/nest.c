@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -24,20 +25,21 @@
 #include "members.h"
 #include "nest.h"
 
-#define MARK 0x70746f7600000000u    /* less the nest's id */
-#define MESSAGE 1024                /* bytes */
+#define IDS 0xffffffu /* a mark is that of the session, at random, less the id: other runs have others */
+#define MESSAGE 1024 /* bytes */
 #define PATIENCE_MS 100
 
 struct nest {
     struct nest *next;
     struct session *session;
-    struct nest *parent;    /* NULL: in the run's own view */
-    pto_view *view;         /* NULL: it is over */
+    struct nest *parent; /* NULL: in the run's own view */
+    pto_view *view; /* NULL: it is over */
     unsigned id, flags;
-    unsigned users;         /* its owner, calls under way, nests in it */
-    pid_t owner;            /* a process */
-    int pidfd;              /* of it */
-    int wake;               /* the watcher is to end */
+    uint64_t mark;
+    unsigned users; /* its owner, calls under way, nests in it */
+    pid_t owner; /* a process */
+    int pidfd; /* of it */
+    int wake; /* the watcher is to end */
     bool watched;
     pthread_t watcher;
 };
@@ -50,9 +52,16 @@ struct nest_call {
 
 /* ---- who is where ---- */
 
-static struct nest *find(const struct session *session, uint64_t id) {
+static struct nest *find(const struct session *session, unsigned id) {
     struct nest *nest = session->nests;
     while (nest && (nest->id != id || !nest->view))
+        nest = nest->next;
+    return nest;
+}
+
+static struct nest *find_marked(const struct session *session, uint64_t mark) {
+    struct nest *nest = session->nests;
+    while (nest && (nest->mark != mark || !nest->view))
         nest = nest->next;
     return nest;
 }
@@ -83,7 +92,7 @@ bool nest_enter(struct call *call) {
     if (mark == MARK_NONE)
         return true;
     pthread_mutex_lock(&session->lock);
-    struct nest *nest = mark == MARK_UNKNOWN ? NULL : find(session, MARK - mark);
+    struct nest *nest = find_marked(session, mark);
     if (nest) {
         nest->users++;
         call->nest = nest;
@@ -118,14 +127,14 @@ void nests_hide(struct session *session, const char *path) {
 
 struct member_search {
     struct nest *nest;
-    int signal;             /* 0: the first one is enough */
+    int signal; /* 0: the first one is enough */
     int count;
     pid_t found;
 };
 
 static bool is_inside(const struct nest *nest, uint64_t mark) {
     pthread_mutex_lock(&nest->session->lock);
-    const struct nest *other = find(nest->session, MARK - mark);
+    const struct nest *other = find_marked(nest->session, mark);
     while (other && other != nest)
         other = other->parent;
     pthread_mutex_unlock(&nest->session->lock);
@@ -147,7 +156,7 @@ static struct member_search search_members(struct nest *nest, int signal) {
     struct member_search search = {.nest = nest, .signal = signal};
     marked_each(meet, &search);
     if (!search.count)
-        marked_each(meet, &search);   /* none can be missed by two looks in a row */
+        marked_each(meet, &search); /* none can be missed by two looks in a row */
     return search;
 }
 
@@ -245,6 +254,17 @@ static long probe(struct call *call, struct nest_call *asked) {
     return 0;
 }
 
+/* Half of what fits, so that the lower ones do too, and no limit that somebody would set. */
+static int choose_mark(struct session *session) {
+    uint64_t mark = 0;
+    if (session->mark)
+        return session->last_nest < IDS ? 0 : -ENOSPC;
+    if (getrandom(&mark, sizeof mark, 0) != sizeof mark)
+        return -EIO;
+    session->mark = (mark >> 1) | (UINT64_C(1) << 62) | IDS;
+    return 0;
+}
+
 static long new_nest(struct call *call, struct nest_call *asked) {
     struct session *session = call->session;
     if (!call->task->cred.own) {
@@ -252,6 +272,9 @@ static long new_nest(struct call *call, struct nest_call *asked) {
         return -EPERM;
     }
     sweep(session);
+    int random = choose_mark(session);
+    if (random)
+        return random;
     struct nest *nest = calloc(1, sizeof *nest);
     if (!nest)
         return -ENOMEM;
@@ -268,6 +291,7 @@ static long new_nest(struct call *call, struct nest_call *asked) {
     if (nest->parent)
         nest->parent->users++;
     nest->id = ++session->last_nest;
+    nest->mark = session->mark - nest->id;
     nest->next = session->nests;
     session->nests = nest;
     pthread_mutex_unlock(&session->lock);
@@ -348,7 +372,7 @@ static long enter(struct call *call, struct nest_call *asked) {
         return -EPERM;
     nest->flags = asked->request.kind & PTO_STRICT;
     call->task->cwd_generation = 0;
-    return mark_set(call->task->tgid, MARK - nest->id);
+    return mark_set(call->task->tgid, nest->mark);
 }
 
 static long member(struct call *call, struct nest_call *asked) {
@@ -372,8 +396,8 @@ static long end(struct call *call, struct nest_call *asked) {
 
 static const struct {
     long (*carry_out)(struct call *call, struct nest_call *asked);
-    bool of_owner;          /* only he may ask */
-    bool of_any;            /* no nest is named */
+    bool of_owner; /* only he may ask */
+    bool of_any; /* no nest is named */
 } ops[NEST_OPS] = {
     [NEST_PROBE] = {probe, .of_any = true},           [NEST_NEW] = {new_nest, .of_any = true},
     [NEST_OVERLAY] = {add_overlay, .of_owner = true}, [NEST_PLACE] = {add_place, .of_owner = true},
