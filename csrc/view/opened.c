@@ -18,7 +18,7 @@
 #include "internal.h"
 
 void view_report_copies(pto_view *view, bool on) {
-    view->reports_copies = on;
+    view->base->reports_copies = on;
 }
 
 void opened(struct overlay *ovl, uint32_t d) {
@@ -83,8 +83,8 @@ void opened_placed(struct overlay *ovl, uint32_t d) {
 }
 
 struct copied_up *view_take_copies(pto_view *view) {
-    struct copied_up *copies = view->copies;
-    view->copies = NULL;
+    struct copied_up *copies = view->base->copies;
+    view->base->copies = NULL;
     return copies;
 }
 
