@@ -121,3 +121,15 @@ def test_affinity_is_the_tracees_own(world: World) -> None:
     """Busy tracees are kept on CPUs of their own; neither they nor what they start sees that."""
     world.lay_out([Node(".", "dir", 0o755), Node("file")])
     assert world.box().check([world.subjects.path("affinity"), world.mount], env=world.env) == "differing = 0\n"
+
+
+def test_opens_that_wait(world: World) -> None:
+    """A fifo's opens meet, are ended by signals, stops and deaths, and hold up nobody else."""
+    world.lay_out([Node(".", "dir", 0o755), Node("fifo", "fifo", 0o644)])
+    program = [world.subjects.path("fifo"), world.mount]
+    plain = world.plain().check(program, env=world.env)
+    assert plain.count("\n") == 56
+    box = world.box().check(program, env=world.env)
+    assert_lines("fifo in ptoverlay", plain, box, LISTED["box"], "fifo", world.who.name)
+    world.assert_lowers_untouched(ignore=[r"^fifo$"])   # a listed difference: fifos are used in place
+    world.freeze()

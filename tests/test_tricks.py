@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from support.box import Box
 from support.compare import LISTED, all_of, assert_lines
 from support.trees import Node
 from support.world import World
@@ -184,3 +185,14 @@ def test_upper_on_tmpfs(world: World) -> None:
             if path.is_dir() and not path.is_symlink():
                 path.chmod(0o700)
         shutil.rmtree(top)
+
+
+def test_symlink_put_into_a_path(world: World) -> None:
+    """A path that becomes another one between the check and the open leads nowhere: never to the host's file."""
+    world.lay_out([Node(".", "dir", 0o755), Node("t", "dir", 0o755), Node("t/f", content=b"lower")])
+    box = Box(world.subjects, world.who, Path("/"), [Path("/")], world.upper, world.work, trap=world.trap)
+    program = world.subjects.path("swap")
+    found = lines(box.check([program, world.lowers[0], "1000"], env=world.env, cwd=Path("/")))
+    assert found["other errors"] == "0"
+    assert found["holds"] == "d/d t/d"
+    assert (world.lowers[0] / "t/f").read_bytes() == b"lower"

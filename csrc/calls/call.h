@@ -85,7 +85,7 @@ struct call {
     int new_nr;                            /* OPEN, SUBSTITUTE: run this call instead, -1: the same */
     finish_fn *finish;                     /* OPEN, SUBSTITUTE: or NULL */
     int open_flags;                        /* OPEN: what to open, for a trap that opens for the tracee; one that
-                                            * does not has openat(AT_FDCWD, …) in new_nr and replacements */
+                                            * does not has openat2(AT_FDCWD, …) in new_nr and replacements */
     mode_t open_mode;
     const char *open_path;                 /* OPEN: absolute real path; valid until call_end */
     bool watch_exit;                       /* PASS: finish is to run at the exit all the same */
@@ -113,6 +113,9 @@ long call_finish(struct call *call, long result);
 /* After an execve that was substituted has succeeded, after task_exec: there is no exit, and no finish. */
 void call_exec_done(struct call *call);
 void call_end(struct call *call);
+/* OPEN: opens it for the tracee.  A descriptor, close-on-exec, or -errno.  -ELOOP, as from the tracee's own open: names have
+ * changed since call_begin, and the call is to be begun anew. */
+int call_open(const struct call *call);
 
 /* One row a system call.  How the seccomp filter meets it. */
 enum filter_kind {

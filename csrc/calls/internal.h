@@ -11,6 +11,7 @@
 #ifndef PTOVERLAY_CALLS_INTERNAL_H
 #define PTOVERLAY_CALLS_INTERNAL_H
 
+#include <linux/openat2.h>
 #include <linux/stat.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -242,6 +243,7 @@ struct call_scratch {
     struct location start;
     struct location spare;      /* of magic_link() */
     struct open_plan plan;
+    struct open_how how;
     char real[PATH_MAX];
     char text[PATH_MAX];
     struct address asked;       /* of a socket, as the tracee gave it */

@@ -1,8 +1,8 @@
 /* open.c - open, openat, creat, openat2.
  *
  * Rules: only an open that reads an untouched path is passed.  Everything else on an overlay place is prepared by the
- * view and opened by its real path, which holds no symlink, so nothing can change between the check and
- * the open.  open(2), openat2(2), fs/open.c build_open_flags().
+ * view and opened by its real path, which holds no symlink; one that is put into it between the check and the open is not
+ * followed.  open(2), openat2(2), fs/open.c build_open_flags().
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,8 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "internal.h"
 #include "scoped.h"
@@ -66,6 +68,21 @@ static long opened(struct call *call, long result) {
     return rc < 0 ? rc : result;
 }
 
+static bool openat2_found;
+
+static void find_openat2(void) {
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+    CLOSE_DESCRIPTOR fd = (int)syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof how);
+    openat2_found = fd >= 0;
+}
+
+/* Linux 5.6, and not refused by a container's profile. */
+static bool has_openat2(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, find_openat2);
+    return openat2_found;
+}
+
 /* The tracee gets a descriptor of path. */
 static void open_real(struct call *call, const char *path, int flags, mode_t mode) {
     call->open_path = path;
@@ -78,13 +95,37 @@ static void open_real(struct call *call, const char *path, int flags, mode_t mod
     substitute_value(call, 3, mode);
 }
 
+static void follow_none(struct call *call) {
+    const struct open_plan *plan = &call->scratch->plan;
+    struct open_how *how = &call->scratch->how;
+    *how = (struct open_how){.flags = (uint64_t)(unsigned)plan->flags, .resolve = RESOLVE_NO_SYMLINKS};
+    if (plan->flags & O_ONLY_TMPFILE)
+        how->mode = plan->mode;
+    call->new_nr = SYS_openat2;
+    call->n_replacements = 2;   /* what is in front is the same */
+    substitute_bytes(call, 2, how, sizeof *how);
+    substitute_value(call, 3, sizeof *how);
+}
+
+/* The same for what the view has prepared: a symlink that another task has put into its path since is not followed. */
+static void open_planned(struct call *call) {
+    const struct open_plan *plan = &call->scratch->plan;
+    open_real(call, plan->path, plan->flags, plan->mode);
+    if (has_openat2())
+        follow_none(call);
+    call->verdict = VERDICT_OPEN;
+}
+
+int call_open(const struct call *call) {
+    return view_open_plan(&call->scratch->plan, O_NOCTTY);
+}
+
 static void open_overlay(struct call *call, const struct location *loc, const struct opening *opening) {
     struct open_plan *plan = &call->scratch->plan;
     int rc = view_open(call->view, loc, opening->flags, opening->mode, &call->task->cred, plan);
     if (rc < 0)
         return answer(call, rc);
-    open_real(call, plan->path, plan->flags, plan->mode);
-    call->verdict = VERDICT_OPEN;
+    open_planned(call);
     if (plan->fix_mode)
         call->finish = opened;
 }

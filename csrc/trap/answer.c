@@ -3,25 +3,28 @@
  * Rules: everything that is to be done for a call is done before the answer, since with it the tracee runs on and may
  * call again, served by another worker.  A notification may die at any time with its thread, so every look at the
  * tracee's memory is followed by the question whether the call is still waiting, and nothing is done for one that is
- * not.  OPEN is done here and the descriptor handed over, in one step with the answer; what might block or means something
- * to the one who opens it (a fifo, a device, a socket), O_TMPFILE with its umask, and O_PATH, whose descriptors the kernel
- * does not hand over, the tracee opens itself.
+ * not.  OPEN is done here and the descriptor handed over; what means something to the one who opens
+ * it (a terminal), O_TMPFILE with its umask, and O_PATH, whose descriptors the kernel does not hand over, the tracee
+ * opens itself.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "arch.h"
 #include "memory.h"
 #include "notify.h"
+#include "opening.h"
 #include "renewals.h"
 
 static void send_response(struct worker *worker, long value, uint32_t flags) {
@@ -70,64 +73,67 @@ static void return_value(struct worker *worker, struct caller *caller, long valu
 /* ---- OPEN ---- */
 
 #define O_ONLY_TMPFILE (O_TMPFILE & ~O_DIRECTORY)
+#define UNIX98_PTY_MAJOR_COUNT 8
+#define AGAIN_MAX 100       /* names that change all the time */
 
-/* A descriptor of ours, or -errno; -EOPNOTSUPP: the tracee is to open it. */
-static int open_for(const struct call *call) {
+static void begin(struct worker *worker, struct caller *caller);
+
+/* It may become the controlling one of the tracee's session, and /dev/tty is its session's. */
+static bool is_terminal(const struct stat *st) {
+    unsigned number = S_ISCHR(st->st_mode) ? major(st->st_rdev) : 0;
+    return number == TTY_MAJOR || number == TTYAUX_MAJOR ||
+           (number >= UNIX98_PTY_SLAVE_MAJOR && number < UNIX98_PTY_SLAVE_MAJOR + UNIX98_PTY_MAJOR_COUNT);
+}
+
+/* A descriptor of ours, or -errno; -EOPNOTSUPP: the tracee is to open it; -EINTR: of opening_wait. */
+static int open_for(struct worker *worker, struct caller *caller) {
+    const struct call *call = &caller->call;
     struct stat st;
     if (call->open_flags & (O_ONLY_TMPFILE | O_PATH))
         return -EOPNOTSUPP;
     if (lstat(call->open_path, &st) < 0)
         return -errno;
-    if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+    if (is_terminal(&st))
         return -EOPNOTSUPP;
-    int fd = open(call->open_path, call->open_flags | O_CLOEXEC | O_NOCTTY, call->open_mode);
-    if (fd >= 0)
-        return fd;
-    return errno == EMFILE || errno == ENFILE ? -EOPNOTSUPP : -errno;
+    int fd = S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) ? call_open(call) : opening_wait(worker, caller);
+    return fd == -EMFILE || fd == -ENFILE ? -EOPNOTSUPP : fd;
 }
 
-/* Gives the tracee our descriptor: its number there, or -errno. */
-static long hand_over(struct worker *worker, int fd, int open_flags, uint32_t how) {
+/* Gives the tracee our descriptor: its number there, or -errno.  The answer is another step (not SECCOMP_ADDFD_FLAG_SEND): ours is
+ * closed before the tracee runs on, else it would hold up an unlock, the end of a fifo, or an execve (ETXTBSY) for a moment. */
+static long hand_over(struct worker *worker, int fd, int open_flags) {
     struct seccomp_notif_addfd addfd = {
         .id = worker->request->id,
-        .flags = how,
         .srcfd = (uint32_t)fd,
         .newfd_flags = open_flags & O_CLOEXEC ? O_CLOEXEC : 0,
     };
-    struct aim aim;
-    aim_begin(&aim, &worker->trap->crew.spread, how ? worker->home : -1, (pid_t)worker->request->pid);
     int number = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
-    long result = number < 0 ? -errno : number;
-    aim_end(&aim);
-    return result;
-}
-
-/* With a trace the number is wanted before the answer. */
-static void hand_over_traced(struct worker *worker, struct caller *caller, int fd) {
-    return_value(worker, caller, hand_over(worker, fd, caller->call.open_flags, 0));
+    return number < 0 ? -errno : number;
 }
 
 static void open_verdict(struct worker *worker, struct caller *caller) {
     struct call *call = &caller->call;
-    int fd = open_for(call);
-    if (fd == -EOPNOTSUPP) {
+    int fd = open_for(worker, caller);
+    switch (fd) {
+    case -EOPNOTSUPP:
         attach_run(worker, caller);
+        return;
+    case -EINTR:
+        opening_interrupted(worker, caller);
+        return;
+    case -ELOOP:
+        if (worker->again++ == AGAIN_MAX)
+            break;
+        call_end(call);
+        begin(worker, caller);
         return;
     }
     long result = call->finish ? call_finish(call, fd) : fd;
-    int open_flags = call->open_flags;
-    if (result < 0) {
-        return_value(worker, caller, result);
-    } else if (worker->trap->run->trace_fd >= 0) {
-        hand_over_traced(worker, caller, fd);
-    } else {
-        answer_done(worker, caller);
-        result = hand_over(worker, fd, open_flags, SECCOMP_ADDFD_FLAG_SEND);
-        if (result < 0)
-            answer_value(worker, result);
-    }
+    if (result >= 0)
+        result = hand_over(worker, fd, call->open_flags);
     if (fd >= 0)
         close(fd);
+    return_value(worker, caller, result);
 }
 
 /* ---- the others ---- */
@@ -219,6 +225,7 @@ void answer_request(struct worker *worker) {
     }
     if (tend_notified(worker))
         return;
+    worker->again = 0;
     if (renewals_runs(&trap->tender, (pid_t)request->pid)) {
         answer_continue(worker);
         return;

@@ -290,6 +290,29 @@ void attach_end(struct attachment *at) {
     answer_done(at->worker, at->caller);
 }
 
+/* Its first stop is the one that was asked for: whatever signal there is is delivered behind it. */
+static void let_go_at_stop(struct notify_trap *trap, pid_t tid) {
+    int status;
+    pid_t stopped;
+    while ((stopped = wait4(-1, &status, __WALL | __WNOTHREAD, NULL)) < 0 && errno == EINTR)
+        continue;
+    if (stopped > 0 && !WIFSTOPPED(status))
+        notify_reaped(trap, stopped, status);
+    else if (stopped > 0 && ptrace(PTRACE_DETACH, tid, NULL, NULL) < 0)
+        bury(trap);
+}
+
+void attach_interrupt(struct worker *worker, pid_t tid) {
+    if (answer_awaited(worker) != 0)
+        return;
+    if (seize(worker->trap, tid)) {
+        answer_value(worker, -ERESTARTSYS);
+        let_go_at_stop(worker->trap, tid);
+    } else if (!tend_interrupt(worker)) {
+        answer_value(worker, -EINTR);   /* a debugger inside holds it */
+    }
+}
+
 void attach_run(struct worker *worker, struct caller *caller) {
     struct attachment at = {
         .worker = worker,

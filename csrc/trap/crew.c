@@ -266,25 +266,16 @@ int crew_wake_signal(void) {
     return wake_signal;
 }
 
-static struct timespec from_now(long nanoseconds) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += nanoseconds;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    return until;
-}
-
 /* Joins it; one that still waits after a while is woken, as often as it takes. */
 static void join(struct worker *worker) {
-    struct timespec until = from_now(PATIENCE_NS);
+    struct timespec until = run_time_limit(PATIENCE_NS);
     if (pthread_timedjoin_np(worker->thread, NULL, &until) == 0)
         return;
     if (!crew_wake_signal())
         return;
     do {
         pthread_kill(worker->thread, WAKE_SIGNAL);
-        until = from_now(PATIENCE_NS);
+        until = run_time_limit(PATIENCE_NS);
     } while (pthread_timedjoin_np(worker->thread, NULL, &until) != 0);
 }
 

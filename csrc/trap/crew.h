@@ -20,6 +20,7 @@ struct worker {
     pthread_t thread;
     struct seccomp_notif *request;          /* of the sizes that the kernel asks for */
     struct seccomp_notif_resp *response;
+    unsigned again;                         /* how often the call under way was begun anew */
     uint32_t last_pid;                      /* whose notification it received last */
     struct post post;                       /* where it waits */
     int home;                               /* where the caller is to go on; -1: where it would */

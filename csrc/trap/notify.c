@@ -47,7 +47,7 @@ static int wake_in_sync(const struct notify_trap *trap) {
 
 /* Is a descriptor ever handed over here?  There is no notification 0. */
 static int can_hand_over(const struct notify_trap *trap) {
-    struct seccomp_notif_addfd addfd = {.id = 0, .srcfd = (uint32_t)trap->listener, .flags = SECCOMP_ADDFD_FLAG_SEND};
+    struct seccomp_notif_addfd addfd = {.id = 0, .srcfd = (uint32_t)trap->listener};
     if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) >= 0 || errno == ENOENT)
         return 0;
     return -errno;
@@ -178,7 +178,8 @@ static void mirror_stop(struct notify_trap *trap) {
 
 static void tick(struct notify_trap *trap, uint64_t *seen, unsigned *idle) {
     bool active = crew_check(&trap->crew, seen);
-    *idle = active ? 0 : *idle + 1;
+    bool waiting = openings_check(&trap->openings);
+    *idle = active || waiting ? 0 : *idle + 1;
     if (*idle < TICKS_TO_IDLE)
         callers_sweep(&trap->callers);
     if (trap->ending)
@@ -225,6 +226,7 @@ static void clear(struct notify_trap *trap) {
         close(trap->cmd_pidfd);
     if (trap->reaper_set)
         (void)prctl(PR_SET_CHILD_SUBREAPER, 0);
+    openings_clear(&trap->openings);
     start_close(&trap->start);
     free(trap);
 }
@@ -236,6 +238,7 @@ int notify_run(struct run *run) {
     trap->run = run;
     trap->start = (struct start){.go = -1, .report = -1, .report_in = -1};
     trap->listener = trap->cmd_pidfd = -1;
+    openings_init(&trap->openings);
     become_reaper(trap);
     int err = listen_to_cmd(trap);
     if (!err)

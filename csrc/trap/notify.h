@@ -11,6 +11,7 @@
 #include "caller.h"
 #include "crew.h"
 #include "guard.h"
+#include "opening.h"
 #include "run.h"
 #include "start.h"
 #include "tend.h"
@@ -22,6 +23,7 @@ struct notify_trap {
     struct crew crew;
     struct guard guard;
     struct tender tender;
+    struct openings openings;
     int listener;
     int cmd_pidfd;
     bool has_callers, has_crew;   /* were made, and are to be cleared */
@@ -48,5 +50,7 @@ void answer_done(struct worker *worker, struct caller *caller);
 
 /* attach.c: the tracee runs the call with other arguments, or is watched until its exit.  Answers. */
 void attach_run(struct worker *worker, struct caller *caller);
+/* The answer is that the call is to be restarted, after a signal if there is one; the caller has been given up. */
+void attach_interrupt(struct worker *worker, pid_t tid);
 
 #endif

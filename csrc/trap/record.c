@@ -75,6 +75,15 @@ uint64_t run_clock(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+struct timespec run_time_limit(long nanoseconds) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += nanoseconds;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return until;
+}
+
 static void write_trace(struct run *run, const struct call *call, uint64_t start) {
     struct pto_trace record = {
         .nanoseconds = start,

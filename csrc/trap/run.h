@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "../calls/call.h"
 
@@ -55,6 +56,8 @@ void run_warn_killed(const struct run *run, const struct call *call);
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t run_clock(void);
+/* A time that far away, for functions of pthread.h that wait until then. */
+struct timespec run_time_limit(long nanoseconds);
 /* Counts a call that has been answered and writes its trace record; call->value is what the tracee got. */
 void run_record(struct run *run, const struct call *call, uint64_t start);
 /* Adds time spent on a call. */

@@ -43,7 +43,14 @@ const struct filter_extra tend_extras[TEND_EXTRAS] = {
     {.nr = __NR_ptrace, .arg = 0, .values = attaching},
 };
 
-enum request_kind { REQUEST_PROCESS, REQUEST_CALL, REQUEST_RELEASE, REQUEST_REAPED, REQUEST_RENEW };
+enum request_kind {
+    REQUEST_PROCESS,
+    REQUEST_CALL,
+    REQUEST_INTERRUPT,
+    REQUEST_RELEASE,
+    REQUEST_REAPED,
+    REQUEST_RENEW,
+};
 
 /* On the stack of the thread that waits for it. */
 struct tend_request {
@@ -52,7 +59,7 @@ struct tend_request {
     pid_t pid;
     struct attachment *at;          /* CALL */
     struct renewed *task;           /* RENEW */
-    struct worker *worker;          /* RELEASE: of the task itself, whose call is to be made again; or NULL */
+    struct worker *worker; /* INTERRUPT; RELEASE: of the task itself, whose call is to be made again; or NULL */
     bool taken, served, done;
 };
 
@@ -78,7 +85,7 @@ static bool seize_threads(pid_t pid) {
 static void seize_process(pid_t tid) {
     pid_t pid = family_process(tid);
     while (pid && seize_threads(pid))
-        continue;   /* threads that were made meanwhile */
+        continue; /* threads that were made meanwhile */
 }
 
 /* ---- requests ---- */
@@ -100,15 +107,6 @@ static struct tend_request *take_request(struct tender *tender) {
     }
     pthread_mutex_unlock(&tender->lock);
     return request;
-}
-
-static struct timespec soon(void) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += RETRY_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    return until;
 }
 
 static void *tend(void *arg);
@@ -134,7 +132,7 @@ static bool ask(struct tender *tender, struct tend_request *request, bool may_st
             pthread_cond_wait(&tender->served, &tender->lock);
             continue;
         }
-        struct timespec until = soon();
+        struct timespec until = run_time_limit(RETRY_NS);
         pthread_kill(tender->thread, crew_wake_signal());
         pthread_cond_timedwait(&tender->served, &tender->lock, &until);
     }
@@ -152,6 +150,11 @@ bool tend_call(struct attachment *at) {
 bool tend_renew(struct tender *tender, struct renewed *task) {
     struct tend_request request = {.kind = REQUEST_RENEW, .task = task};
     return ask(tender, &request, true);
+}
+
+bool tend_interrupt(struct worker *worker) {
+    struct tend_request request = {.kind = REQUEST_INTERRUPT, .pid = (pid_t)worker->request->pid, .worker = worker};
+    return ask(&worker->trap->tender, &request, false);
 }
 
 void tend_reaped(struct notify_trap *trap, pid_t pid) {
@@ -329,6 +332,14 @@ static void begin_call(struct tender *tender, struct tend_request *request) {
     attach_begin(request->at);
 }
 
+/* The stop that follows is one as any other. */
+static void interrupt(struct tender *tender, struct tend_request *request) {
+    bool can = ptrace(PTRACE_INTERRUPT, request->pid, NULL, NULL) == 0;
+    if (can)
+        answer_value(request->worker, -ERESTARTSYS);
+    mark_served(tender, request, can);
+}
+
 static void begin_release(struct tender *tender, struct tend_request *request) {
     if (ptrace(PTRACE_INTERRUPT, request->pid, NULL, NULL) < 0) {
         mark_served(tender, request, false);
@@ -348,6 +359,9 @@ static void serve_request(struct tender *tender, struct tend_request *request) {
         break;
     case REQUEST_CALL:
         begin_call(tender, request);
+        break;
+    case REQUEST_INTERRUPT:
+        interrupt(tender, request);
         break;
     case REQUEST_RELEASE:
         begin_release(tender, request);
@@ -395,7 +409,7 @@ static pid_t wait_for_stop(const sigset_t *wake, int *status) {
 static void *tend(void *arg) {
     struct tender *tender = arg;
     sigset_t wake;
-    (void)sigemptyset(&wake);   /* these cannot fail */
+    (void)sigemptyset(&wake); /* these cannot fail */
     (void)sigaddset(&wake, crew_wake_signal());
     pthread_sigmask(SIG_BLOCK, &wake, NULL);
     for (;;) {

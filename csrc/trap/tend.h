@@ -46,6 +46,8 @@ bool tend_call(struct attachment *at);
 bool tend_renew(struct tender *tender, struct renewed *task);
 /* By the tender: a task in a PTRACE_EVENT_STOP is not traced any more.  False: it is, since a call of it is under way. */
 bool tend_let_go(struct tender *tender, pid_t tid);
+/* Answers that the call of a task that is tended is to be restarted; false: it is not, and nothing has happened. */
+bool tend_interrupt(struct worker *worker);
 /* The run's thread has reaped the process. */
 void tend_reaped(struct notify_trap *trap, pid_t pid);
 

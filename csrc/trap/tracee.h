@@ -43,6 +43,7 @@ struct tracee {
     int first_signal;             /* HELD: what the first stop said; WAITING and rewound: the last one */
     int map_error;                /* REWOUND: why there is no area, -errno or 0 */
     struct registers regs;        /* as the tracee made the call */
+    unsigned again;               /* how often the call was begun anew */
     uint64_t signal_mask;         /* REWOUND: the tracee's own */
     struct space *space;
     struct area *area;            /* taken by the call, or NULL */

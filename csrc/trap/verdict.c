@@ -24,6 +24,8 @@
 #include "inject.h"
 #include "ptrace.h"
 
+#define AGAIN_MAX 100   /* names that change all the time */
+
 static bool is_execve(int nr) {
     return nr == __NR_execve || nr == __NR_execveat;
 }
@@ -228,12 +230,26 @@ void verdict_go_on(struct ptrace_trap *trap, struct tracee *tracee) {
         tracee_resume(tracee, 0);
 }
 
+/* Names have changed since the call was decided: the tracee makes it once more.  False: often enough. */
+static bool begin_again(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct registers regs = tracee->regs;
+    if (tracee->again++ == AGAIN_MAX)
+        return false;
+    registers_rewind(&regs, tracee->call.nr);
+    (void)registers_write(tracee->task.tid, &regs, -1);
+    end_call(trap, tracee);
+    return true;
+}
+
 static void finish(struct ptrace_trap *trap, struct tracee *tracee) {
     struct call *call = &tracee->call;
     struct registers regs;
     if (registers_read(tracee->task.tid, &regs))
         return;
     long result = registers_result(&regs), handed = result;
+    if (call->verdict == VERDICT_OPEN && result == -ELOOP && begin_again(trap, tracee))
+        return;
+    tracee->again = 0;
     if (call->finish)
         handed = call_finish(call, inject_will_restart(result) ? -EINTR : result);
     if (inject_will_restart(result))

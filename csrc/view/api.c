@@ -108,8 +108,8 @@ int pto_open(pto_view *view, const char *path, int flags, unsigned mode) {
         error = view_open(view, &api.loc, flags, mode, &view->own, &plan);
     if (error)
         return error;
-    int fd = open(plan.path, plan.flags | O_CLOEXEC, plan.mode);
-    error = fd < 0 ? -errno : view_open_done(view, &plan);
+    int fd = view_open_plan(&plan, 0);
+    error = fd < 0 ? fd : view_open_done(view, &plan);
     if (error && fd >= 0)
         close(fd);
     return error ? error : fd;

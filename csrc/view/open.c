@@ -1,7 +1,8 @@
 /* open.c - all of open(2) that comes before there is a descriptor.
  *
  * Rules: a file that is opened for writing is in the upper before the caller opens it; what would be truncated is
- * not copied; devices, fifos and sockets are used where they are.  do_open() and may_open() in fs/namei.c.
+ * not copied; devices, fifos and sockets are used where they are.  Once the view is left others may put symlinks, which
+ * would lead out of the layer, into the path that was prepared: whoever opens it follows none (RESOLVE_NO_SYMLINKS).  do_open() and may_open() in fs/namei.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -137,5 +138,14 @@ int view_open_done(pto_view *view, const struct open_plan *plan) {
     (void)view;
     if (!plan->fix_mode)
         return 0;
-    return chmod(plan->path, plan->mode) < 0 ? -errno : 0;
+    char name[FD_PATH];
+    CLOSE_FD fd = open_exact(plan->path, O_PATH | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd;
+    fd_path(fd, name);
+    return chmod(name, plan->mode) < 0 ? -errno : 0;
+}
+
+int view_open_plan(const struct open_plan *plan, int more) {
+    return open_exact(plan->path, plan->flags | more, plan->mode);
 }

@@ -34,7 +34,7 @@ void entry_name(const struct overlay *ovl, uint32_t d, char out[NAME_MAX + 1]) {
 }
 
 /* Where there is no openat2(2): one component after the other. */
-static int open_by_steps(int dirfd, const char *path, int flags) {
+static int open_by_steps(int dirfd, const char *path, int flags, mode_t mode) {
     int fd = openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     while (fd >= 0 && *path) {
         char name[NAME_MAX + 1];
@@ -46,7 +46,7 @@ static int open_by_steps(int dirfd, const char *path, int flags) {
         }
         memcpy(name, path, length);
         name[length] = '\0';
-        int next = openat(fd, name, (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
+        int next = openat(fd, name, (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC, mode);
         int error = errno;
         close(fd);
         errno = error;
@@ -64,7 +64,18 @@ int open_beneath(int dirfd, const char *path, int flags) {
     int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
     if (fd >= 0)
         return fd;
-    return errno == ENOSYS || errno == EPERM || errno == EAGAIN ? open_by_steps(dirfd, path, flags) : -errno;
+    return errno == ENOSYS || errno == EPERM || errno == EAGAIN ? open_by_steps(dirfd, path, flags, 0) : -errno;
+}
+
+int open_exact(const char *path, int flags, mode_t mode) {
+    struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = RESOLVE_NO_SYMLINKS};
+    if ((flags & O_TMPFILE) == O_TMPFILE)
+        how.mode = mode;
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+        return fd >= 0 ? fd : -errno;
+    CLOSE_FD root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return root < 0 ? -errno : open_by_steps(root, path + 1, flags, mode);
 }
 
 int open_upper_object(const struct overlay *ovl, uint32_t d) {

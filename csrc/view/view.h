@@ -133,6 +133,9 @@ struct open_plan {
  * Overlay places only.  Errors as open(2). */
 int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode, const struct cred *cred,
               struct open_plan *plan);
+/* The view need not be locked.  A descriptor of ours with `more` flags (O_CLOEXEC is always set), or -errno; -ELOOP: names have
+ * changed since, and it is to be prepared anew. */
+int view_open_plan(const struct open_plan *plan, int more);
 int view_open_done(pto_view *view, const struct open_plan *plan);
 
 /* ---- descriptors of lower files (opened.c) ---- */
