@@ -21,7 +21,7 @@ from benchmark.peers import NATIVE, Peer, Place  # noqa: E402
 from benchmark.results import Results, Spread  # noqa: E402
 
 FEW = dataclasses.replace(trees.QUICK, seconds=0.001, entries=20, files=2, big=1 << 20,
-                          rounds={trees.CALL: 2, trees.PROGRAM: 1, trees.LONG: 0})
+                          rounds={trees.CALL: 2, trees.PROGRAM: 1, trees.LONG: 0}, minutes=5)
 
 
 def results(**figures: dict[str, list[float]]) -> Results:
@@ -206,6 +206,16 @@ def test_a_run_that_fails_is_a_cell_and_the_others_go_on(small_bench: rounds.Ben
     assert found.figure("stat", NATIVE) == Spread(1.5, 1.5, 1.5, 1)
     assert found.why("stat", "failing") == "failed: out of order"
     assert found.why("stat", "junk").startswith("failed: printed one")
+
+
+def test_rounds_end_when_time_is_up(tmp_path: Path) -> None:
+    """Never before everything was measured once."""
+    for minutes, expected in ((0, 1), (5, 2)):
+        sizes = dataclasses.replace(FEW, minutes=minutes, rounds={trees.PROGRAM: 2})
+        found = Results()
+        made = rounds.Bench(tmp_path / str(minutes), rows.Kit({"loop": Path("/loop")}, sizes))
+        rounds.run_all(made, [printing("echo 1.5")], [peer(NATIVE)], found)
+        assert found.figure("stat", NATIVE) == Spread(1.5, 1.5, 1.5, expected)
 
 
 def test_a_tree_is_as_it_was_for_every_run(small_bench: rounds.Bench) -> None:

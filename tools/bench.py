@@ -47,7 +47,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     peers = [peer.name for peer in PEERS]
     parser = argparse.ArgumentParser(prog="tools/bench", description="Measures ptoverlay and others beside native.")
     parser.add_argument("--quick", action="store_true", help="less of everything, under two minutes")
-    parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often everything is measured, time or not")
     parser.add_argument("--peers", action=names(peers), default=peers, metavar="PEER[,PEER…]",
                         help=f"of {', '.join(peers)}; native is always one")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write all figures there too")
@@ -88,7 +88,8 @@ def measure(wanted: argparse.Namespace) -> Results:
     """One run; what there is of it when it is interrupted."""
     sizes = trees.QUICK if wanted.quick else trees.FULL
     if wanted.rounds:
-        sizes = dataclasses.replace(sizes, rounds={kind: wanted.rounds for kind, n in sizes.rounds.items() if n})
+        rounds_of = {kind: wanted.rounds for kind, usual in sizes.rounds.items() if usual}
+        sizes = dataclasses.replace(sizes, rounds=rounds_of, minutes=float("inf"))
     results = Results(machine())
     peers = peers_there(wanted.peers, results)
     with tempfile.TemporaryDirectory(prefix="ptoverlay-bench-", dir="/var/tmp") as directory:

@@ -176,10 +176,13 @@ def one_run(bench: Bench, work: Work, peer: Peer, results: Results, number: int)
 
 
 def run_all(bench: Bench, works: Sequence[Work], peers: Sequence[Peer], results: Results) -> None:
-    """All rounds; native's turn is the first in each."""
+    """All rounds that there is time for; native's turn is the first in each."""
     rounds = bench.kit.sizes.rounds
+    late = time.monotonic() + bench.kit.sizes.minutes * 60
     for number in range(max(rounds.values())):
         for work in works:
+            if number and time.monotonic() > late:
+                break
             for peer in peers:
                 if number < rounds[work.kind] and not results.closed(work.rows[0].name, peer.name):
                     say(f"round {number + 1} of {rounds[work.kind]}: {work.rows[0].title}: {peer.title}")

@@ -35,7 +35,7 @@ class Sizes:
 
     seconds: that a call is repeated for; calls: that are many; entries: of the large directory, the git tree and the
     archive; files: of the 16-process build; big: bytes of the large file; rounds: by kind of work, none to leave it
-    out."""
+    out; minutes: after which nothing is measured again."""
 
     seconds: float
     calls: int
@@ -43,11 +43,12 @@ class Sizes:
     files: int
     big: int
     rounds: Mapping[str, int]
+    minutes: float
 
 
 CALL, PROGRAM, LONG = "call", "program", "long"
-FULL = Sizes(0.2, 100_000, 10_000, 64, 1 << 30, {CALL: 5, PROGRAM: 3, LONG: 2})
-QUICK = Sizes(0.03, 10_000, 1_000, 16, 1 << 26, {CALL: 2, PROGRAM: 1, LONG: 0})
+FULL = Sizes(0.2, 100_000, 10_000, 64, 1 << 30, {CALL: 5, PROGRAM: 3, LONG: 2}, 13)
+QUICK = Sizes(0.03, 10_000, 1_000, 16, 1 << 26, {CALL: 2, PROGRAM: 1, LONG: 0}, 1.5)
 
 
 def environment(tree: Path) -> dict[str, str]:
