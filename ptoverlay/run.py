@@ -134,14 +134,19 @@ class NestedView(View):
         return lib.pto_nested_run(self.handle, command, result)
 
 
-def _new_view() -> View:
-    return NestedView() if lib.pto_is_nested() else View()
+def _new_view(request: Request) -> View:
+    if not lib.pto_is_nested():
+        return View()
+    for option, given in (("--trace", request.trace), ("--stats", request.stats)):
+        if given:
+            raise Failure(option, "inside a run the run around traps the calls", f"give {option} to that one")
+    return NestedView()
 
 
 def run(request: Request, after: After | None = None, beginning: Beginning | None = None) -> tuple[int, Any]:
     """Runs the request's command and waits for it; the wait status (os.waitstatus_to_exitcode) and the result
     (struct pto_result).  beginning: is told how to ask whether CMD runs."""
-    with Signals() as signals, Layers() as layers, _new_view() as view:
+    with Signals() as signals, Layers() as layers, _new_view(request) as view:
         prepared = []
         for overlay in request.overlays:
             upper, work = layers.prepare(overlay)

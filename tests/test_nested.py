@@ -160,6 +160,8 @@ def test_status_and_messages(tree: World) -> None:
     assert run(tree, f"{start} no-such-command").status == 127
     told = run(tree, f"{inner('-v', '--trap=notify', '-l', tree.mount)} true").err
     assert told == "ptoverlay: true: ran with the trap of the run that it is inside\n"
+    traced = run(tree, f"{inner('--stats', '-l', tree.mount)} true")
+    assert (traced.status, traced.err.count("\n")) == (125, 1)
     merged = run(tree, f"{inner('-l', tree.mount, '-u', tree.mount / 'd')} true")
     assert (merged.status, merged.err.count("\n")) == (125, 1)
     assert merged.err.startswith(f"ptoverlay: {tree.mount / 'd'}: ")

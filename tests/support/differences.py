@@ -79,6 +79,31 @@ DIFFERENCES = (
         "they belong to the open file description, which is another one then. Position, status flags and locks stay",
     ),
     Difference(
+        "A descriptor opened for reading before a run inside the run copied the file up",
+        "reads what was written since",
+        "stays with the lower file",
+        "a process of the outer run may hold it, whose file it still is",
+    ),
+    Difference(
+        "An upper inside the view: ``ptoverlay … -- ptoverlay --upper DIR …``",
+        "no overlayfs can be an upper",
+        "DIR has to be made inside, or not be covered; one that merges with a lower is refused",
+        "what is made in it would have to be copied up twice",
+    ),
+    Difference(
+        "A lower inside the view that holds the mount point of another overlay of the outer run",
+        "the other overlay is not part of the lower",
+        "is refused",
+        "what it hides there is not known to the inner view",
+    ),
+    Difference(
+        "A lower inside the view that is not its top, in which the outer run has put a directory from elsewhere by "
+        "rename",
+        "shows what it merges",
+        "EIO for that directory",
+        "its redirect leads out of the lower",
+    ),
+    Difference(
         "A program is executed while it is open for writing, and its ELF interpreter is not where the host would find "
         "it",
         "ETXTBSY",
