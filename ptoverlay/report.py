@@ -56,11 +56,23 @@ class Node:
         if self.change.kind is Kind.RENAMED and self.change.old_path is not None:
             notes.append(f"was {shown(self.change.old_path)}")
         if self.change.kind is Kind.REMOVED and self.change.entries:
-            notes.append(f"with {self.change.entries} entries")
+            notes.append(f"with {self.change.entries} {'entry' if self.change.entries == 1 else 'entries'}")
         if self.change.type not in (stat.S_IFREG, stat.S_IFDIR):
             notes.append(TYPE_NAMES.get(self.change.type, ""))
         notes += self.change.metadata
         return ", ".join(notes)
+
+    def join_up(self) -> None:
+        """Puts directories on the way that hold one directory and nothing else into one row with it."""
+        while self.change is None and len(self.children) == 1:
+            (child,) = self.children.values()
+            if child.change is not None or not child.children:
+                break
+            self.name = f"{self.name.rstrip('/')}/{child.name}"
+            self.children = child.children
+            self.left_out += child.left_out
+        for child in self.children.values():
+            child.join_up()
 
     def rows(self) -> list[Node]:
         """Children, directories first, by name."""
@@ -120,6 +132,7 @@ def _tree(found: Sequence[Change], box: Sandbox) -> Node:
             above.size += change.size
             above.old_size += change.old_size + change.bytes
             above.count += 1
+    root.join_up()
     return root
 
 

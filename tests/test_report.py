@@ -131,6 +131,14 @@ def test_page_of_several_overlays(tool: Tool) -> None:
     assert ">here<" in text
 
 
+def test_directories_on_the_way_are_one_row(tool: Tool) -> None:
+    tool.ok("--report", tool.home / "page.html", "--", "touch", f"{tool.area}/lower/here")
+    text = (tool.home / "page.html").read_text()
+    assert f'<span class="text">{tool.area}/lower/</span>' in text
+    assert text.count("<details") == 1
+    assert ">here<" in text
+
+
 def test_page_of_a_failed_command(tool: Tool) -> None:
     page = tool.home / "page.html"
     assert tool("--report", page, "-l", tool.lower, "--", "sh", "-c", "kill -KILL $$").status == 128 + 9
