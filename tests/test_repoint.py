@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
 from collections.abc import Callable
@@ -495,3 +496,31 @@ def test_descriptors_that_were_there_before(files: World) -> None:
         ["/bin/sh", "-c", "echo new >>file; cat"], files.lowers[0])
     done = run([*shell, *command], env=files.env)
     assert (done.status, done.out) == (0, "old\nnew\n"), done.err
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the program is written for x86-64")
+def test_restartable_sequences(files: World) -> None:
+    """A process that is interrupted in one (rseq(2)) to replace a descriptor begins it anew."""
+    program = files.subjects.path("sequence")
+    assert files.box().check([program, files.mount / "file"], timeout=20) == "0 0\n"
+
+
+def test_supervisor_keeps_nothing(files: World) -> None:
+    """After fifty copy-ups it has as many descriptors as before."""
+    names = [f"many-{i}" for i in range(50)]
+    for name in names:
+        (files.lowers[0] / name).write_text("old")
+        os.chown(files.lowers[0] / name, *files.owner)
+    files.freeze()
+    script = f"""
+count = lambda: len(os.listdir(f"/proc/{{os.getppid()}}/fd"))
+fds = [os.open("file", os.O_RDONLY), os.open("dir/inner", os.O_RDONLY)]
+write()
+before = count()
+for name in {names!r}:
+    fds.append(os.open(name, os.O_RDONLY))
+    write(name)
+write("dir/inner")
+print(count() - before, {{os.read(fd, 100) for fd in fds[2:]}})
+"""
+    assert files.box().check(script_command(script), env=files.env) == "0 {b'oldnew'}\n"

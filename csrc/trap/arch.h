@@ -48,6 +48,7 @@ void registers_rewind(struct registers *regs, int nr);
 /* The system call instruction, and what its address is a multiple of. */
 extern const unsigned char arch_syscall_code[];
 extern const size_t arch_syscall_size, arch_syscall_align;
+uint64_t registers_ip(const struct registers *regs);
 /* The tracee goes on at this address. */
 void registers_set_ip(struct registers *regs, uint64_t ip);
 

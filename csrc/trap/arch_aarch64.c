@@ -64,6 +64,10 @@ void registers_rewind(struct registers *regs, int nr) {
     regs->raw.regs[8] = (uint64_t)nr;
 }
 
+uint64_t registers_ip(const struct registers *regs) {
+    return regs->raw.pc;
+}
+
 void registers_set_ip(struct registers *regs, uint64_t ip) {
     regs->raw.pc = ip;
 }

@@ -59,6 +59,10 @@ void registers_rewind(struct registers *regs, int nr) {
     regs->raw.rax = (user_reg)nr;
 }
 
+uint64_t registers_ip(const struct registers *regs) {
+    return regs->raw.rip;
+}
+
 void registers_set_ip(struct registers *regs, uint64_t ip) {
     regs->raw.rip = ip;
 }

@@ -17,6 +17,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/rseq.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -301,6 +302,22 @@ static void end(struct renewer *renewer, pid_t tid) {
     renewer->step = RENEW_OVER;
 }
 
+/* A restartable sequence does not survive that the task is elsewhere meanwhile: what the kernel does when it finds the task
+ * in one (rseq_ip_fixup() in kernel/rseq.c) it cannot do when it finds it in a call of ours. */
+static void leave_sequence(struct renewer *renewer, pid_t tid) {
+    struct __ptrace_rseq_configuration configuration;
+    struct rseq area;
+    struct rseq_cs sequence;
+    uint64_t ip = registers_ip(&renewer->own);
+    if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid, sizeof configuration, &configuration) < 0 ||
+        !configuration.rseq_abi_pointer ||
+        memory_read(tid, configuration.rseq_abi_pointer, &area, offsetof(struct rseq, flags)) < 0 || !area.rseq_cs ||
+        memory_read(tid, area.rseq_cs, &sequence, sizeof sequence) < 0)
+        return;
+    if (ip - sequence.start_ip < sequence.post_commit_offset)
+        registers_set_ip(&renewer->own, sequence.abort_ip);
+}
+
 static void begin(struct renewer *renewer, pid_t tid) {
     if (registers_read(tid, &renewer->own) || inject_block(tid, &renewer->signal_mask)) {
         renewer->step = RENEW_OVER;
@@ -313,6 +330,7 @@ static void begin(struct renewer *renewer, pid_t tid) {
         end(renewer, tid);
         return;
     }
+    leave_sequence(renewer, tid);
     renewer->step = RENEW_MAP;
     run_next(renewer, tid);
 }
