@@ -31,7 +31,7 @@ from ptoverlay.remove import remove_tree
 _LIMIT = 60.0  # seconds that a command that does nothing may take
 
 # Numbers of system calls: the old ones differ between machines, the new ones do not (asm/unistd.h).
-_SECCOMP = {"x86_64": 317, "aarch64": 277}.get(os.uname().machine, -1)
+_SECCOMP, _PROCESS_VM_READV = {"x86_64": (317, 310), "aarch64": (277, 270)}.get(os.uname().machine, (-1, -1))
 _PIDFD_OPEN, _PIDFD_GETFD, _LANDLOCK_CREATE_RULESET = 434, 438, 444
 # linux/seccomp.h
 _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
@@ -80,7 +80,7 @@ def check(directory: str | None = None) -> Report:
     """Looks at everything.  directory: where an upper is to be made or is (default: $TMPDIR, /tmp)."""
     where = directory or os.environ.get("TMPDIR") or "/tmp"
     place, findings = _place(where)
-    findings += [_kernel(), _yama(), _seccomp(), *_notification(), _pidfd(), _landlock()]
+    findings += [_kernel(), _yama(), *_profile(), _seccomp(), *_notification(), _memory(), _pidfd(), _landlock()]
     ptrace, notify = _run("ptrace", place), _run("notify", place)
     default = _run("auto", place)
     findings += [ptrace, notify]
@@ -110,6 +110,16 @@ def _yama() -> Finding:
     return Finding("Yama", False, f"ptrace_scope {scope}", "the ptrace trap", errors.ptrace_remedy(scope, False))
 
 
+def _profile() -> Iterator[Finding]:
+    """Filters that we have inherited are those of a container, mostly; what they forbid the other findings tell."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if line.startswith("Seccomp"))
+    if fields.get("Seccomp") == "2":
+        count = fields.get("Seccomp_filters", "1")
+        yield Finding("seccomp profile", True, f"there is one ({count} filter{'s' * (count != '1')} around us, as in a "
+                      "container): what it forbids is told below")
+
+
 def _seccomp() -> Finding:
     if _action(_RET_TRACE):
         return Finding("seccomp", True, "filters can hand calls to a tracer", needed=True)
@@ -137,8 +147,9 @@ _FLAGS = (("user notification", _NOTIFY, "5.0"),
 
 
 def _notification() -> Iterator[Finding]:
-    results = _in_child(_listen) if _action(_RET_USER_NOTIF) else [-errno.EOPNOTSUPP] * len(_FLAGS)
-    for (name, lost, since), result in zip(_FLAGS, results, strict=True):
+    results = _in_child(_listen) if _action(_RET_USER_NOTIF) else [-ctypes.get_errno()] * len(_FLAGS)
+    asked = len(_FLAGS) if results[0] >= 0 else 1  # without a listener it has no flags
+    for (name, lost, since), result in zip(_FLAGS[:asked], results[:asked], strict=True):
         if result >= 0:
             yield Finding(name, True, "there")
         elif result == -errno.EBUSY:
@@ -187,6 +198,18 @@ def _in_child(what: Callable[[], list[int]]) -> list[int]:
     return [int(value) for value in json.loads(data)] if data else [-errno.EIO] * len(_FLAGS)
 
 
+def _memory() -> Finding:
+    """The traps read paths out of the program's memory."""
+    target = ctypes.create_string_buffer(1)
+    vector = ctypes.create_string_buffer(struct.pack("PN", ctypes.addressof(target), 1))
+    result = _syscall(_PROCESS_VM_READV, os.getpid(), vector, 1, vector, 1, 0)
+    if result == 1:
+        return Finding("process_vm_readv", True, "there", needed=True)
+    return Finding("process_vm_readv", False, os.strerror(-result), "everything: the paths that a program names cannot "
+                   "be read", "a kernel with CONFIG_CROSS_MEMORY_ATTACH; in a container: --cap-add=SYS_PTRACE, or "
+                   "--security-opt seccomp=unconfined", needed=True)
+
+
 def _pidfd() -> Finding:
     pidfd = _syscall(_PIDFD_OPEN, os.getpid(), 0)
     copy = _syscall(_PIDFD_GETFD, pidfd, 0, 0) if pidfd >= 0 else pidfd
@@ -205,7 +228,8 @@ def _landlock() -> Finding:
         return Finding("Landlock", True, f"ABI {abi}: the kernel guards the host's names behind the trap")
     found = f"ABI {abi}, {_LANDLOCK_WANTED} is needed" if abi >= 0 else os.strerror(-abi)
     return Finding("Landlock", False, found, "the kernel's guard behind the trap",
-                   "Linux 6.2 or newer, with landlock in the boot option lsm=")
+                   "Linux 6.2 or newer, with landlock in the boot option lsm=; in a container: a profile that allows "
+                   "landlock_create_ruleset, landlock_add_rule and landlock_restrict_self")
 
 
 # ---- the place of the layers ----

@@ -17,16 +17,19 @@ from support.oracle import Who
 from support.sandboxes import Tool
 
 NAMES = ["kernel", "Yama", "seccomp", "user notification", "user notification: ADDFD with SEND",
-         "user notification: WAIT_KILLABLE_RECV", "user notification: SYNC_WAKE_UP", "pidfd_getfd", "Landlock",
+         "user notification: WAIT_KILLABLE_RECV", "user notification: SYNC_WAKE_UP", "process_vm_readv", "pidfd_getfd",
+         "Landlock",
          "ptrace trap", "notify trap"]
-# Runs the rest of its words where ptrace(2) and new filters of seccomp(2) are EPERM, as in some containers.
+# Runs the rest of its words where calls are EPERM, as in some containers: `NAME[,NAME…] CMD…`.
 CONTAINER = """
 import ctypes, os, struct, sys
-NUMBERS = {"x86_64": (101, 317), "aarch64": (117, 277)}[os.uname().machine]
-code = [(0x20, 0, 0, 0)] + [(0x15, 2 - i, 0, nr) for i, nr in enumerate(NUMBERS)] + [
+ALL = {"x86_64": {"ptrace": 101, "seccomp": 317, "process_vm_readv": 310, "landlock_create_ruleset": 444},
+       "aarch64": {"ptrace": 117, "seccomp": 277, "process_vm_readv": 270, "landlock_create_ruleset": 444}}
+NUMBERS = [ALL[os.uname().machine][name] for name in sys.argv.pop(1).split(",")]
+code = [(0x20, 0, 0, 0)] + [(0x15, len(NUMBERS) - i, 0, nr) for i, nr in enumerate(NUMBERS)] + [
     (0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050001)]
 code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
-program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 5, ctypes.addressof(code)))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(NUMBERS) + 3, ctypes.addressof(code)))
 libc = ctypes.CDLL(None)
 libc.prctl(38, *map(ctypes.c_ulong, (1, 0, 0, 0)))
 assert libc.prctl(22, ctypes.c_ulong(2), program) == 0
@@ -68,16 +71,34 @@ def test_a_place_that_cannot_be_written(tool: Tool) -> None:
     assert out.endswith("\nno run will work\n")
 
 
-def test_a_container_that_forbids_tracing(tool: Tool) -> None:
+def in_container(tool: Tool, forbidden: str) -> tuple[int, str]:
+    """--check where these calls are forbidden: status and output."""
     words = tool.words("--check")
     start = words.index(sys.executable)
-    done = subprocess.run([*words[:start], sys.executable, "-c", CONTAINER, *words[start:]], cwd=tool.home,
+    done = subprocess.run([*words[:start], sys.executable, "-c", CONTAINER, forbidden, *words[start:]], cwd=tool.home,
                           env=tool.env, capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stderr) == (1, "")
-    assert re.search(r"^NO  seccomp: Operation not permitted; lost: every", done.stdout, re.MULTILINE)
-    assert re.search(r"^no  ptrace trap: .*Operation not permitted.* \(in a container: allow ptrace", done.stdout,
+    assert done.stderr == ""
+    assert "\nok  seccomp profile: there is one (1 filter around us, as in a container)" in done.stdout
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize(("forbidden", "name", "works"), [
+    ("process_vm_readv", "NO  process_vm_readv", False), ("landlock_create_ruleset", "no  Landlock", True),
+    ("seccomp", "NO  seccomp", False)])
+def test_a_container_that_forbids_one_call(tool: Tool, forbidden: str, name: str, works: bool) -> None:
+    status, out = in_container(tool, forbidden)
+    assert status == (0 if works else 1)
+    assert re.search(rf"^{name}: Operation not permitted; lost: .+ \(.*in a container: ", out, re.MULTILINE)
+
+
+def test_a_container_that_forbids_tracing(tool: Tool) -> None:
+    status, out = in_container(tool, "ptrace,seccomp")
+    assert status == 1
+    assert out.count("user notification") == 1
+    assert re.search(r"^NO  seccomp: Operation not permitted; lost: every", out, re.MULTILINE)
+    assert re.search(r"^no  ptrace trap: .*Operation not permitted.* \(in a container: allow ptrace", out,
                      re.MULTILINE)
-    assert done.stdout.endswith("\nno run will work\n")
+    assert out.endswith("\nno run will work\n")
 
 
 def test_wrong_words(tool: Tool) -> None:
