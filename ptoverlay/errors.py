@@ -89,8 +89,7 @@ def trap_refused(message: str, number: int) -> Failure:
 def ptrace_remedy(scope: int, root: bool, traced_by: str = "") -> str:
     """What lets us trace where `scope` is Yama's ptrace_scope, -1 without Yama (admin-guide/LSM/Yama.rst)."""
     if traced_by:
-        return (f"{traced_by} traces this already, and a process has one tracer; inside ptoverlay: start the outer one "
-                "with --trap notify")
+        return f"{traced_by} traces this already, and a process has one tracer: --trap notify"
     if scope >= 3:
         return "Yama forbids all tracing until the next boot: boot with kernel.yama.ptrace_scope=1"
     if scope == 2 and not root:

@@ -226,7 +226,8 @@ def _check_stage(request: Request, result: Any, returned: int) -> None:
         raise Failure(f"--chdir {request.chdir}" if request.chdir else "current directory", os.strerror(number),
                       number=number)
     if result.stage != lib.PTO_STAGE_NONE or returned < 0:
-        raise errors.trap_refused(message, number)
+        nested = result.trap == lib.PTO_TRAP_OUTER
+        raise errors.from_core(message, number) if nested else errors.trap_refused(message, number)
 
 
 def _start_trace(request: Request) -> Trace | None:

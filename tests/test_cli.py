@@ -114,14 +114,8 @@ def test_a_run_that_cannot_be(run: Run, words: list[str], status: int, message: 
 
 
 def test_a_run_in_a_run(run: Run) -> None:
-    """A chain has one listener and a process one tracer; by the other trap, or by itself, an inner run works."""
-    remedy = {"notify": "something around this listens to its calls already: --trap ptrace",
-              "ptrace": "traces this already, and a process has one tracer; inside ptoverlay: start the outer one with "
-                        "--trap notify"}[run.trap]
-    inner = run("--", *run.words("--", "echo", "x"))
-    assert inner.returncode == 125
-    assert remedy in one_line(inner)
-    for trap in {"ptrace", "notify", "auto"} - {run.trap}:
+    """Whatever trap it asks for: the run around traps its calls."""
+    for trap in ("ptrace", "notify", "auto"):
         done = run("--", *PTOVERLAY, "--trap", trap, "-l", str(run.lower), "--", "echo", trap)
         assert (done.returncode, done.stdout, done.stderr) == (0, f"{trap}\n", "")
 

@@ -206,6 +206,19 @@ def test_limits_show_as_they_were(tree: World) -> None:
     assert "No such file" in out
 
 
+def test_a_limit_of_the_host(tree: World) -> None:
+    """A limit where the mark is to be: who has it is not taken for somebody else; over the hard one no mark can be."""
+    script = f"{inner('-l', tree.mount)} sh -c 'echo x > d/a; cat d/a' & wait $! || echo $?; cat d/a"
+    limited = tree.box().run(["prlimit", "--locks=9:9", *shell(script)], env=tree.env)
+    assert limited.out.split() == ["x", "d/a"]
+    may_raise = ["prlimit", "--locks=9:9", *as_user(tree.who), "prlimit", "--locks=10:10", "true"]
+    can = subprocess.run(may_raise, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    words = ["prlimit", "--locks=9:9", *tree.box().wrap(shell(script), tree.mount)]
+    done = subprocess.run(words, env=tree.env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["x" if can else "125", "d/a"]
+    assert done.stderr == "" if can else done.stderr.startswith("ptoverlay: run inside a run: RLIMIT_LOCKS")
+
+
 def test_many_at_a_time(tree: World) -> None:
     """Each has a view of its own."""
     one = f"{inner('-l', tree.mount)} sh -c 'for i in $(seq 20); do echo $0 $i > d/a; cat d/a; done | sort -u | wc -l'"

@@ -89,7 +89,7 @@ bool nest_enter(struct call *call) {
     if (__atomic_load_n(&session->n_nests, __ATOMIC_SEQ_CST) == 0)
         return true;
     uint64_t mark = mark_of(call->task->tid);
-    if (mark == MARK_NONE)
+    if (mark != MARK_UNKNOWN && (mark | IDS) != session->mark)
         return true;
     pthread_mutex_lock(&session->lock);
     struct nest *nest = find_marked(session, mark);

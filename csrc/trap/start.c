@@ -178,7 +178,9 @@ int start_go(struct start *start) {
 static const char *what_failed(const struct run *run, int stage) {
     if (stage == PTO_STAGE_CHDIR)
         return run->command->chdir;
-    return stage == PTO_STAGE_EXEC ? run->command->argv[0] : "seccomp filter";
+    if (stage == PTO_STAGE_EXEC)
+        return run->command->argv[0];
+    return run->nested ? "run inside a run: RLIMIT_LOCKS" : "seccomp filter";
 }
 
 int start_outcome(struct run *run, struct start *start) {
