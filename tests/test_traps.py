@@ -118,7 +118,7 @@ def test_subjects_without_pidfd_getfd(world: World, subject: str) -> None:
 
 
 def test_affinity_is_the_tracees_own(world: World) -> None:
-    """Busy tracees are kept on CPUs of their own; neither they nor what they start sees that."""
+    """Busy tracees are spread over the CPUs; neither they nor what they start sees anything of that."""
     world.lay_out([Node(".", "dir", 0o755), Node("file")])
     assert world.box().check([world.subjects.path("affinity"), world.mount], env=world.env) == "differing = 0\n"
 

@@ -33,11 +33,13 @@ static void send_response(struct worker *worker, long value, uint32_t flags) {
     worker->response->val = value > 0 ? value : 0;
     worker->response->error = value < 0 ? (int32_t)value : 0;
     worker->response->flags = flags;
-    struct aim aim;
-    aim_begin(&aim, &worker->trap->crew.spread, worker->home, (pid_t)worker->request->pid);
+    /* Other workers' wake-ups may happen to be without the flag, too: that costs time, nothing else. */
+    if (worker->strays)
+        (void)notify_wake_in_sync(worker->trap, false);
     /* It fails when the thread has been killed, and then nobody waits for it. */
     (void)ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_SEND, worker->response);
-    aim_end(&aim);
+    if (worker->strays)
+        (void)notify_wake_in_sync(worker->trap, true);   /* it has been done before */
 }
 
 void answer_value(struct worker *worker, long value) {
@@ -195,9 +197,6 @@ static void carry_out(struct worker *worker, struct caller *caller) {
 static void begin(struct worker *worker, struct caller *caller) {
     const struct seccomp_data *data = &worker->request->data;
     caller->call_start = run_clock();
-    if (worker->post.place >= 0)
-        worker->home =
-            spread_home(&worker->trap->crew.spread, worker->post.place, caller->task.tid, caller->call_start);
     caller->call.nr = data->nr;
     for (unsigned i = 0; i < 6; i++)
         caller->call.arg[i] = data->args[i];
@@ -212,7 +211,8 @@ static void begin(struct worker *worker, struct caller *caller) {
 void answer_request(struct worker *worker) {
     const struct seccomp_notif *request = worker->request;
     struct notify_trap *trap = worker->trap;
-    worker->home = -1;
+    worker->strays = worker->post.place >= 0 &&
+                     spread_strays(&trap->crew.spread, worker->post.place, (pid_t)request->pid, run_clock());
     if (__atomic_load_n(&trap->ending, __ATOMIC_RELAXED)) {
         if (answer_awaited(worker) == 0)
             (void)kill((pid_t)request->pid, SIGKILL);

@@ -23,7 +23,7 @@ struct worker {
     unsigned again;                         /* how often the call under way was begun anew */
     uint32_t last_pid;                      /* whose notification it received last */
     struct post post;                       /* where it waits */
-    int home;                               /* where the caller is to go on; -1: where it would */
+    bool strays;                      /* its caller is not to be woken on this CPU */
 };
 
 struct crew {

@@ -37,12 +37,15 @@
 #define TICK_IDLE_MS 500
 #define TICKS_TO_IDLE 40u
 
-/* A worker is woken on the tracee's CPU, and the tracee on the worker's.  Without it ptrace is faster: who asks for this trap
- * gets it all the same. */
+int notify_wake_in_sync(const struct notify_trap *trap, bool sync) {
+    uint64_t flags = sync ? SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP : 0;
+    return ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) < 0 ? -errno : 0;
+}
+
+/* Without it ptrace is faster: who asks for this trap gets it all the same. */
 static int wake_in_sync(const struct notify_trap *trap) {
-    if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0)
-        return 0;
-    return trap->run->command->trap == PTO_TRAP_NOTIFY ? 0 : -errno;
+    int err = notify_wake_in_sync(trap, true);
+    return trap->run->command->trap == PTO_TRAP_NOTIFY ? 0 : err;
 }
 
 /* Is a descriptor ever handed over here?  There is no notification 0. */

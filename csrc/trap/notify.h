@@ -33,6 +33,9 @@ struct notify_trap {
     int cmd_stop;                 /* the signal by which CMD was found stopped at the last tick, 0: it was not */
 };
 
+/* Whether both ends of a notification are woken on the CPU of who wakes them; -errno before Linux 6.6. */
+int notify_wake_in_sync(const struct notify_trap *trap, bool sync);
+
 /* A worker that traced it has reaped tid: it may be CMD, for which the run's thread waits. */
 void notify_reaped(struct notify_trap *trap, pid_t tid, int status);
 

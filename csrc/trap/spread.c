@@ -4,12 +4,11 @@
  * a call cheap and has a price: a worker that receives the call of a tracee from another CPU draws it over, and soon all
  * tracees take turns on one CPU while the others idle.  The scheduler does not mend that, they never sleep long enough.  So
  * where several are busy each CPU has a worker of its own, tied to it, and a tracee whose call was received by
- * another CPU's worker is sent back.
+ * another CPU's worker is woken without that flag: the scheduler then puts it where it was, or on an idle CPU.
  *
- * Rules: a tracee is sent back by an affinity that it has from just before the answer to just after it, so that no program
- * sees it and no child inherits it; the affinity it has otherwise is its own and is respected.  A home is had by calling
- * and lost by not calling, or by straying: then the scheduler had its reasons.  What is read here without a lock may be
- * stale: a wrong home costs time, nothing else.
+ * Rules: only workers are tied; the affinity of a tracee is its own, which it sees and its children inherit.  A home is
+ * had by calling and lost by not calling, or by straying: then the scheduler had its reasons.  What is read here
+ * without a lock may be stale: a wrong home costs time, nothing else.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -131,13 +130,13 @@ static int quiet_home(const struct spread *spread, int place, uint64_t now) {
     return -1;
 }
 
-int spread_home(struct spread *spread, int place, pid_t tid, uint64_t now) {
+bool spread_strays(struct spread *spread, int place, pid_t tid, uint64_t now) {
     int found = home_of(spread, tid);
     if (found >= 0 && found != place) {
         struct home *home = &spread->homes[found];
         __atomic_store_n(&home->seen, now, __ATOMIC_RELAXED);
         if (__atomic_add_fetch(&home->strayed, 1, __ATOMIC_RELAXED) <= STRAYED_MAX)
-            return found;
+            return true;
         settle(home, 0, 0);
         found = place;   /* whoever is at home there finds another one */
     }
@@ -147,24 +146,5 @@ int spread_home(struct spread *spread, int place, pid_t tid, uint64_t now) {
         __atomic_add_fetch(&spread->homeless, 1, __ATOMIC_RELAXED);
     else
         settle(&spread->homes[found], tid, now);
-    return found == place ? -1 : found;
-}
-
-void aim_begin(struct aim *aim, const struct spread *spread, int home, pid_t tid) {
-    aim->tid = 0;
-    if (home < 0 || sched_getaffinity(tid, sizeof aim->cpus, &aim->cpus) < 0)
-        return;
-    int cpu = spread->homes[home].cpu;
-    if (CPU_COUNT(&aim->cpus) < 2 || !CPU_ISSET(cpu, &aim->cpus))
-        return;
-    only(&aim->home, cpu);
-    if (sched_setaffinity(tid, sizeof aim->home, &aim->home) == 0)
-        aim->tid = tid;
-}
-
-/* Unless it was given another one in between. */
-void aim_end(const struct aim *aim) {
-    cpu_set_t now;
-    if (aim->tid && sched_getaffinity(aim->tid, sizeof now, &now) == 0 && CPU_EQUAL(&now, &aim->home))
-        (void)sched_setaffinity(aim->tid, sizeof aim->cpus, &aim->cpus);   /* it fails when the thread is dead */
+    return found >= 0 && found != place;
 }

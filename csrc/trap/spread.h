@@ -50,16 +50,7 @@ bool spread_overlaps(const struct spread *spread);
 /* Would one home more be of use? */
 bool spread_is_full(const struct spread *spread);
 
-/* tid's call has been received at `place`.  The home where it is to go on, or -1: where it would. */
-int spread_home(struct spread *spread, int place, pid_t tid, uint64_t now);
-
-/* From aim_begin to aim_end tid, which waits for its answer meanwhile, can only be woken at home. */
-struct aim {
-    pid_t tid;                  /* 0: nothing was done */
-    cpu_set_t cpus;             /* its own */
-    cpu_set_t home;
-};
-void aim_begin(struct aim *aim, const struct spread *spread, int home, pid_t tid);
-void aim_end(const struct aim *aim);
+/* tid's call has been received at `place`.  True: it is at home elsewhere, and not to be woken here. */
+bool spread_strays(struct spread *spread, int place, pid_t tid, uint64_t now);
 
 #endif
