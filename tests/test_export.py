@@ -245,6 +245,17 @@ def test_a_second_image_in_a_layout(world: World) -> None:
     assert [m["annotations"]["org.opencontainers.image.ref.name"] for m in index["manifests"]] == ["one", "two"]
 
 
+def test_a_layout_that_was_not_finished(world: World) -> None:
+    """What an export has left that failed (a full disk) is gone on from."""
+    layout = world.home / "layout"
+    (layout / "blobs/sha256").mkdir(parents=True)
+    (layout / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    for path in (layout, layout / "blobs", layout / "blobs/sha256", layout / "oci-layout"):
+        os.chown(path, *world.owner)
+    Tool(world).check("export", "--oci-layout", str(layout))
+    assert len(json.loads((layout / "index.json").read_bytes())["manifests"]) == 1
+
+
 # ---- the same again
 
 

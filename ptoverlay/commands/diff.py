@@ -27,8 +27,7 @@ from ptoverlay.view import View
 
 _COLOURS = {Kind.ADDED: "green", Kind.MODIFIED: "yellow", Kind.REMOVED: "red", Kind.RENAMED: "cyan",
             Kind.METADATA: "dim"}
-_PATCH_COLOURS = {b"+": "green", b"-": "red", b"@": "cyan", b"d": "bold", b"n": "bold", b"o": "bold", b"r": "bold",
-                  b"#": "dim"}
+_PATCH_COLOURS = {b"+": "green", b"-": "red", b"@": "cyan"}  # by the first byte of a line below the head of a file
 _GRAPH = 40  # characters of the longest bar of --stat
 
 
@@ -112,9 +111,10 @@ def show_patch(found: Sequence[Change], view: View, base: View, mount: str, pain
     out = sys.stdout.buffer
     plain = Painter("never")
     for patch in patches(found, view, base, mount):
-        lines = False
+        lines, head = False, True
         for text in patch.lines():
-            out.write(paint.bytes(_PATCH_COLOURS.get(text[:1], ""), text))
+            head = head and not text.startswith(b"@@")
+            out.write(paint.bytes("bold" if head else _PATCH_COLOURS.get(text[:1], ""), text))
             lines = True
         said = {"mtime", "mode"} if patch.old_mode != patch.new_mode else {"mtime"}
         if (not lines and not patch.change.implied) or set(patch.change.metadata) - said:

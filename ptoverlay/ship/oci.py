@@ -78,7 +78,7 @@ def _open(top: Path) -> dict[str, Any]:
         raise Failure(str(top), "neither an image layout nor empty", "give another directory")
     (top / "blobs/sha256").mkdir(parents=True, exist_ok=True)
     try:
-        if (top / "oci-layout").exists():
+        if (top / "index.json").exists():
             index: dict[str, Any] = json.loads((top / "index.json").read_bytes())
             index["manifests"] = list(index["manifests"])
             return index
