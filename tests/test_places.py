@@ -1,15 +1,22 @@
 """--direct, --read-only, --hide: what they show, and what they keep from being changed.
 
+A read-only place that no overlay covers is compared with a read-only mount of the kernel.
+
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+from support.box import command
+from support.oracle import run
 from support.trees import Node
 from support.world import World
 
@@ -102,3 +109,137 @@ def test_the_hosts_devices_stay(world: World) -> None:
     assert "Operation not permitted" in found.err
     assert " 2 calls refused" in found.err
     assert not Path("/dev/ptoverlay-test").exists()
+
+
+# ---- the kernel's own answers; a /dev of its own ----
+
+LIMIT = 60.0  # seconds that one command may take on a busy machine
+
+# Makes every change that it knows of below the directory it is given, and prints what came of each.
+PROBE = r"""
+import errno, json, os, socket, sys
+os.chdir(sys.argv[1])
+os.umask(0)
+found = {}
+
+def attempt(what, call):
+    try:
+        call()
+        found[what] = "ok"
+    except OSError as error:
+        found[what] = errno.errorcode[error.errno]
+
+def descriptor(name):
+    fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    magic = f"/proc/self/fd/{fd}"
+    for what, call in (("fchmod", lambda: os.fchmod(fd, 0o600)), ("fchown", lambda: os.fchown(fd, 7, 7)),
+                       ("futimens", lambda: os.utime(fd)), ("chmod by magic", lambda: os.chmod(magic, 0o600)),
+                       ("fsetxattr", lambda: os.setxattr(fd, "trusted.x", b"1"))):
+        attempt(f"{what} {name}", call)
+
+for name in ("null", "file", "dir", "fifo", "absent"):
+    for what, call in (
+        ("unlink", lambda: os.unlink(name)), ("rmdir", lambda: os.rmdir(name)), ("mkdir", lambda: os.mkdir(name)),
+        ("mknod", lambda: os.mknod(name)), ("symlink", lambda: os.symlink("x", name)),
+        ("link", lambda: os.link(name, "new")), ("link to", lambda: os.link("file", name)),
+        ("rename", lambda: os.rename(name, "new")), ("rename to", lambda: os.rename("file", name)),
+        ("chmod", lambda: os.chmod(name, 0o600)), ("chown", lambda: os.chown(name, 7, 7)),
+        ("utime", lambda: os.utime(name)), ("truncate", lambda: os.truncate(name, 0)),
+        ("setxattr", lambda: os.setxattr(name, "trusted.x", b"1")),
+        ("create", lambda: os.open(name, os.O_RDONLY | os.O_CREAT | os.O_NONBLOCK)),
+        ("create new", lambda: os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)),
+        ("write", lambda: os.open(name, os.O_RDWR)), ("empty", lambda: os.open(name, os.O_RDWR | os.O_TRUNC)),
+        ("by absolute path", lambda: os.open(os.path.abspath(name), os.O_RDWR)),
+        ("tmpfile", lambda: os.open(name, os.O_RDWR | os.O_TMPFILE)), ("access", lambda: 1 / os.access(name, os.W_OK)),
+        ("bind", lambda: socket.socket(socket.AF_UNIX).bind(name)),
+    ):
+        try:
+            attempt(f"{what} {name}", call)
+        except ZeroDivisionError:
+            found[f"{what} {name}"] = "no"
+for name in ("null", "file", "dir"):
+    descriptor(name)
+print(json.dumps(found))
+"""
+
+# A device directory of its own; what of the host's was changed is what `find` tells otherwise afterwards.
+DEVICES = r"""
+mount -t tmpfs none /dev
+mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/zero c 1 5; mknod -m 666 /dev/tty c 5 0; mknod -m 666 /dev/urandom c 1 9
+ln -s /proc/self/fd /dev/fd; ln -s fd/1 /dev/stdout
+mkdir /dev/shm /dev/pts /dev/net; mount -t tmpfs none /dev/shm; mount -t devpts -o ptmxmode=666 none /dev/pts
+ln -s pts/ptmx /dev/ptmx
+look() { find /dev -path /dev/pts -prune -o -printf '%p %y %m %U %l\n' | sort; }
+before=$(look)
+"$@"
+if [ "$before" = "$(look)" ]; then echo unchanged; else echo changed; fi
+"""
+
+
+def words(trap: str, *more: str | Path) -> list[str]:
+    return [*command(), "--trap", trap, *map(str, more)]
+
+
+def output(line: Sequence[str]) -> str:
+    done = run(line, timeout=LIMIT)
+    assert (done.status, done.err) == (0, ""), done
+    return done.out
+
+
+@pytest.fixture
+def fixed(area: Path) -> Path:
+    """A directory with one object of each kind."""
+    path = area / "fixed"
+    path.mkdir()
+    assert output(["sh", "-euc", f"cd {path}; mknod -m 666 null c 1 3; echo a >file; mkdir dir; mkfifo fifo"]) == ""
+    return path
+
+
+def in_private(script: str, *line: str) -> list[str]:
+    """The command line of a shell script with mounts of its own, and `line` as its arguments."""
+    return ["unshare", "-m", "sh", "-euc", script, "sh", *line]
+
+
+@pytest.mark.quick
+@pytest.mark.root_only
+@pytest.mark.parametrize("covered", [False, True])
+def test_a_read_only_place_is_like_a_read_only_mount(area: Path, fixed: Path, trap: str, covered: bool) -> None:
+    probe = [sys.executable, "-c", PROBE, str(fixed)]
+    (area / "other").mkdir()
+    kernel = output(in_private(f'mount --bind {fixed} {fixed}; mount -o remount,bind,ro {fixed}; "$@"', *probe))
+    lower = area if covered else area / "other"
+    view = output(words(trap, "-l", lower, "--read-only", fixed, "--", *probe))
+    assert json.loads(view) == json.loads(kernel)
+    assert (fixed / "file").read_text() == "a\n"
+    assert sorted(path.name for path in fixed.iterdir()) == ["dir", "fifo", "file", "null"]
+
+
+@pytest.mark.quick
+@pytest.mark.root_only
+def test_the_innermost_place_wins(area: Path, fixed: Path, trap: str) -> None:
+    """And at one path the last one that was given."""
+    script = (f"cd {fixed}; echo b >dir/new; mkdir dir/d; mv dir/new dir/d; cat dir/d/new; echo b >file || "
+              "echo fixed")
+    lower = ("-l", area, "--read-only", fixed, "--direct", fixed / "dir")
+    done = run(words(trap, *lower, "--", "sh", "-c", script), timeout=LIMIT)
+    assert (done.status, done.out) == (0, "b\nfixed\n"), done
+    assert (fixed / "dir/d/new").read_text() == "b\n"
+    output(words(trap, "-l", area, "--read-only", fixed, "--direct", fixed, "--", "sh", "-c", f"echo c >{fixed}/file"))
+    assert (fixed / "file").read_text() == "c\n"
+
+
+@pytest.mark.quick
+@pytest.mark.root_only
+def test_root_in_a_view_over_all_cannot_lose_dev(trap: str) -> None:
+    script = ("rm -rf /dev/null /dev/* 2>/dev/null; mv /etc/passwd /dev/null 2>/dev/null; mkdir /dev/new 2>/dev/null;"
+              "chmod 600 /dev/null 2>/dev/null; echo x >/dev/null && echo x >>/dev/null && head -c 1 /dev/zero | wc -c;"
+              "echo s >/dev/shm/s && mv /dev/shm/s /dev/shm/t && cat /dev/shm/t && rm /dev/shm/t; echo o >/dev/stdout;"
+              "script -qc 'tty; echo y >/dev/tty' /dev/null | tr -d '\\r'")
+    assert output(in_private(DEVICES, *words(trap, "--", "sh", "-c", script))) == "1\ns\no\n/dev/pts/0\ny\nunchanged\n"
+
+
+@pytest.mark.quick
+@pytest.mark.root_only
+def test_dev_is_the_programs_where_that_is_asked_for(trap: str) -> None:
+    line = words(trap, "--direct", "/dev", "--", "sh", "-c", "mkdir /dev/new && rm /dev/zero && ls -d /dev/new")
+    assert output(in_private(DEVICES, *line)) == "/dev/new\nchanged\n"

@@ -125,7 +125,7 @@ void do_rename(struct call *call) {
     if (!from->overlay && !to->overlay) {
         if (view_place_below(call->view, from) || view_place_below(call->view, to))
             return refuse(call, EBUSY, "an overlay is mounted below the directory");
-        if (from->type && (host_keeps(call, from, false) || host_keeps(call, to, to->type == 0)))
+        if (host_keeps(call, from, false) || host_keeps(call, to, to->type == 0))
             return;
         return two_on_host(call, targets);
     }

@@ -130,16 +130,15 @@ static void open_overlay(struct call *call, const struct location *loc, const st
         call->finish = opened;
 }
 
-/* The host's own places and read-only ones: contents are written through what is no file, too. */
+/* The host's own places and read-only ones: devices and fifos are written as ever, sb_permission(), fs/namei.c.  Where
+ * the kernel has something else to say (EEXIST, ENOTDIR, EISDIR) it does. */
 static bool kept_from_open(struct call *call, const struct location *loc, int flags) {
-    if (!may_change(flags))
-        return false;
-    if ((flags & O_ONLY_TMPFILE) || loc->type == 0)
-        return host_keeps(call, loc, loc->type == 0);
     bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
-    if (!writes || !loc->read_only || (loc->type != S_IFREG && loc->type != S_IFDIR))
+    if (flags & O_PATH || (loc->type && (flags & O_EXCL)))
         return false;
-    return host_keeps(call, loc, false);
+    if (loc->type == 0 ? flags & O_CREAT : loc->type == S_IFDIR && (flags & O_ONLY_TMPFILE))
+        return host_keeps(call, loc, loc->type == 0);
+    return loc->read_only && writes && loc->type == S_IFREG && !(flags & O_DIRECTORY) && host_keeps(call, loc, false);
 }
 
 static void open_host(struct call *call, struct location *loc, const struct opening *opening, bool as_asked) {

@@ -201,7 +201,7 @@ void do_bind(struct call *call) {
         return answer(call, -EACCES);
     if (loc->overlay)
         return bind_overlay(call);
-    if (host_keeps(call, loc, true) || loc->pass)
+    if ((loc->type == 0 && host_keeps(call, loc, true)) || loc->pass)
         return;
     rc = bindable_address(call, loc->path);
     if (rc < 0)

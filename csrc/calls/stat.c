@@ -114,9 +114,12 @@ void do_statx(struct call *call) {
         answer_statx(call, 4, &stx);
 }
 
-/* What a read-only file system keeps from being written (fs/namei.c sb_permission()). */
-static bool is_stored(mode_t type) {
-    return type == S_IFREG || type == S_IFDIR || type == S_IFLNK;
+/* What a read-only file system keeps from being written (fs/namei.c sb_permission()), where no overlay is. */
+static bool kept_from_writing(const struct target *target) {
+    const struct location *loc = target->loc;
+    if ((target->by_fd && target->kind != OBJECT_NAMED) || loc->overlay || !loc->read_only)
+        return false;
+    return loc->type == S_IFREG || loc->type == S_IFDIR || loc->type == S_IFLNK;
 }
 
 void do_access(struct call *call) {
@@ -130,7 +133,7 @@ void do_access(struct call *call) {
     bool effective = call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EACCESS);
     call->scratch->cred = effective ? &call->task->cred : task_real_cred(call, &cred);
     int rc = resolve(call, &target);
-    if (rc == 0 && (mode & W_OK) && !target.loc->overlay && target.loc->read_only && is_stored(target.loc->type))
+    if (rc == 0 && (mode & W_OK) && kept_from_writing(&target))
         return answer(call, -EROFS);
     if (rc == 0 && (mode & W_OK) && target.loc->overlay)
         target.pass = false;

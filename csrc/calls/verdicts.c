@@ -164,16 +164,37 @@ static bool makes_name(const struct call *call, unsigned i) {
     return handler == do_mkdir || handler == do_mknod || handler == do_symlink || i == 1;
 }
 
+/* mnt_want_write() comes before the last name is looked up where it is to go away, and after that where it is to be
+ * made or changed (fs/namei.c); truncate(2) looks at the type before (fs/open.c). */
+static int before_read_only(const struct call *call, const struct location *loc, bool makes) {
+    handler_fn *handler = call->row->handler;
+    if (loc->read_only && (handler == do_unlink || handler == do_rename))
+        return 0;
+    if (makes != (loc->type == 0))
+        return makes ? -EEXIST : -ENOENT;
+    if (handler == do_truncate && loc->type != S_IFREG)
+        return loc->type == S_IFDIR ? -EISDIR : -EINVAL;
+    return 0;
+}
+
 bool host_keeps(struct call *call, const struct location *loc, bool makes) {
-    /* The kernel looks for what is to be removed only after it has asked for a file system that can be written. */
-    bool early = loc->read_only && call->row->handler == do_unlink;
-    if (((loc->type == 0) != makes && !early) || (!loc->read_only && !loc->fixed))
+    if (loc->overlay || (!loc->read_only && !loc->fixed))
         return false;
-    if (loc->read_only)
+    int error = before_read_only(call, loc, makes);
+    if (error)
+        answer(call, error);
+    else if (loc->read_only)
         answer(call, -EROFS);
     else
         refuse(call, EPERM, "names and attributes of the host's own places stay");
     return true;
+}
+
+/* The object that /proc/PID/fd/N leads to. */
+static bool host_keeps_object(struct call *call, const char *link) {
+    struct location *loc = &call->scratch->spare;
+    return object_read(link, call->scratch->text) == OBJECT_NAMED &&
+           view_locate(call->view, call->scratch->text, loc) == 0 && host_keeps(call, loc, false);
 }
 
 struct location *settle_change(struct call *call, unsigned i, int error, const struct target *target) {
@@ -188,7 +209,7 @@ struct location *settle_change(struct call *call, unsigned i, int error, const s
         answer(call, makes_name(call, i) ? -EACCES : -ENOENT);
     else if (!loc->overlay && loc->magic) {
         change_unnamed(call, loc->path);
-        if (call->verdict == VERDICT_PASS)
+        if (call->verdict == VERDICT_PASS && !host_keeps_object(call, loc->path))
             host_verdict(call, i, loc);
     } else if (loc->overlay)
         return loc;

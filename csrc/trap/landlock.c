@@ -43,14 +43,14 @@ static int create(uint64_t handled) {
     return fd < 0 ? -errno : fd;
 }
 
-static int allow(int ruleset, uint64_t handled, const char *path) {
+static int allow(int ruleset, uint64_t handled, const char *path, bool names) {
     struct stat st;
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     int err = fstat(fd, &st) < 0 ? -errno : 0;
     struct landlock_path_beneath_attr attr = {
-        .allowed_access = handled & (S_ISDIR(st.st_mode) ? OF_FILES | OF_NAMES : OF_FILES),
+        .allowed_access = handled & (S_ISDIR(st.st_mode) && names ? OF_FILES | OF_NAMES : OF_FILES),
         .parent_fd = fd,
     };
     if (!err && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0)
@@ -70,8 +70,9 @@ int landlock_open(pto_view *view, bool data) {
         return -ENOSYS;
     int ruleset = create(handled);
     const char *path;
-    for (size_t i = 0; ruleset >= 0 && (path = view_writable(view, i)); i++) {
-        int err = allow(ruleset, handled, path);
+    bool names;
+    for (size_t i = 0; ruleset >= 0 && (path = view_writable(view, i, &names)); i++) {
+        int err = allow(ruleset, handled, path, names);
         if (err) {
             close(ruleset);
             return err;

@@ -1,6 +1,7 @@
 /* places.c - paths of the view that are treated otherwise than what is around them, and mounts below a lower.
  *
- * Rules: the innermost place wins; at one path what treats it otherwise comes before the overlay that is there.
+ * Rules: the innermost place wins; at one path what treats it otherwise comes before the overlay that is there, and of
+ * a direct and a read-only place the one that was added last says whether it can be changed.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -50,23 +51,23 @@ struct place *place_at(const pto_view *view, const char *path, size_t length) {
     return NULL;
 }
 
-bool place_read_only(const pto_view *view, const char *path, size_t length) {
+/* Whether what says last that the path can be changed or not is of this kind. */
+static bool place_restricts(const pto_view *view, int kind, const char *path, size_t length) {
     for (size_t i = 0; i < view->n_places; i++) {
         const struct place *place = &view->places[i];
-        if (place->kind == PTO_PLACE_READ_ONLY && path_below(path, length, place->path, place->length))
-            return true;
+        bool counts = place->kind == kind || place->kind == PTO_DIRECT;
+        if (counts && path_below(path, length, place->path, place->length))
+            return place->kind == kind;
     }
     return false;
 }
 
+bool place_read_only(const pto_view *view, const char *path, size_t length) {
+    return place_restricts(view, PTO_PLACE_READ_ONLY, path, length);
+}
+
 bool place_fixed(const pto_view *view, const char *path, size_t length) {
-    for (size_t i = 0; i < view->n_places; i++) {
-        const struct place *place = &view->places[i];
-        bool counts = place->kind == PTO_PLACE_FIXED || place->kind == PTO_DIRECT;
-        if (counts && path_below(path, length, place->path, place->length))
-            return place->kind == PTO_PLACE_FIXED;
-    }
-    return false;
+    return place_restricts(view, PTO_PLACE_FIXED, path, length);
 }
 
 bool place_in_dir(const pto_view *view, const char *path, size_t length) {

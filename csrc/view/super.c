@@ -188,7 +188,8 @@ static const char *layer_root(const struct layer *layer) {
     return layer->length ? layer->root : "/";
 }
 
-const char *view_writable(const pto_view *view, size_t i) {
+const char *view_writable(const pto_view *view, size_t i, bool *names) {
+    *names = true;
     for (size_t n = 0; n < view->n_overlays; n++) {
         const struct overlay *ovl = view->overlays[n];
         if (!has_upper(ovl))
@@ -198,8 +199,12 @@ const char *view_writable(const pto_view *view, size_t i) {
         i -= 2;
     }
     for (size_t n = 0; n < view->n_places; n++)
-        if (view->places[n].kind == PTO_DIRECT && i-- == 0)
-            return view->places[n].path;
+        if (view->places[n].kind == PTO_DIRECT && i-- == 0) {
+            const struct place *place = &view->places[n];
+            *names =
+                !place_read_only(view, place->path, place->length) && !place_fixed(view, place->path, place->length);
+            return place->path;
+        }
     return NULL;
 }
 

@@ -215,8 +215,9 @@ bool view_dir_is_real(pto_view *view, const struct location *loc);
 bool view_covers_all(const pto_view *view);
 /* True when an overlay or another place lies somewhere below: it would lose its path were this one renamed. */
 bool view_place_below(const pto_view *view, const struct location *loc);
-/* Where a tracee may have to write by itself: real paths of uppers, work directories and direct places. NULL after the last. */
-const char *view_writable(const pto_view *view, size_t i);
+/* Where a tracee may have to write by itself: real paths of uppers, work directories and direct places. NULL after the
+ * last.  names: whether it may make and remove names there, too. */
+const char *view_writable(const pto_view *view, size_t i, bool *names);
 
 /* A view within this one, as a new mount namespace begins: it shows the same until overlays are laid in it, with layers,
  * mount points and places that are paths of the view around.  That one must outlive it.  NULL: out of memory. */
