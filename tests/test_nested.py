@@ -152,6 +152,14 @@ def test_layers_of_one_inner_run_in_another(tree: World) -> None:
     assert "one" not in out.replace(str(tree.mount / "one"), "")
 
 
+def test_one_after_the_other(tree: World) -> None:
+    """A layer is free, and seen by the view around, as soon as the inner run has ended: a call of its may be held."""
+    start = inner("-l", tree.mount, "-u", tree.mount / "layer")
+    once = f"{start} sh -c 'umask 0; echo x >> d/new; cd d; umask 22'"
+    out = check(tree, f"for i in 1 2 3; do {once}; ls layer/d; cat layer/d/new | wc -l; done; rm -r layer")
+    assert out.split() == ["new", "1", "new", "2", "new", "3"]
+
+
 def test_status_and_messages(tree: World) -> None:
     """CMD's status, the signal that ended it, and one line for what cannot be."""
     start = inner("-l", tree.mount, "-u", tree.home / "upper")

@@ -182,6 +182,7 @@ static void *watch_owner(void *arg) {
             break;
         wait_for(search.found);
     }
+    view_within_end(nest->view);
     put(nest);
     return nest;
 }
@@ -389,6 +390,7 @@ static long end(struct call *call, struct nest_call *asked) {
     (void)call;
     if (search_members(asked->nest, 0).found)
         return -EBUSY;
+    view_within_end(asked->nest->view);   /* a call of a dead member may not have been ended yet */
     if (stop_watching(asked->nest))
         put(asked->nest);
     return 0;

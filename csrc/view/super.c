@@ -97,15 +97,33 @@ pto_view *pto_view_new(void) {
     return view;
 }
 
+/* Lets others have the upper: another run, the view around. */
+static void overlay_release(struct overlay *ovl) {
+    if (ovl->locks[1] >= 0 && (ovl->flags & PTO_VOLATILE) && ovl->work >= 0)
+        unlinkat(ovl->work, VOLATILE_MARK, AT_REMOVEDIR);   /* a clean end: the upper may be used again */
+    marks_close(ovl);
+    within_changed(ovl);
+    for (size_t i = 0; i < 2; i++) {
+        close_fd(&ovl->locks[i]);
+        ovl->locks[i] = -1;
+    }
+}
+
+void view_within_end(pto_view *view) {
+    view_lock(view);
+    for (size_t i = 0; i < view->n_overlays; i++)
+        overlay_release(view->overlays[i]);
+    view_unlock(view);
+}
+
 static void overlay_free(struct overlay *ovl) {
     if (!ovl)
         return;
+    overlay_release(ovl);
     lists_forget(ovl);
     ahead_forget(ovl);
     if (ovl->root)
         index_drop_root(&ovl->view->index, ovl->root);
-    if ((ovl->flags & PTO_VOLATILE) && ovl->work >= 0)
-        unlinkat(ovl->work, VOLATILE_MARK, AT_REMOVEDIR);   /* a clean end: the upper may be used again */
     for (unsigned i = 0; ovl->layers && i <= WORK_LAYER(ovl); i++) {
         close_fd(&ovl->layers[i].fd);
         free(ovl->layers[i].root);
@@ -114,11 +132,7 @@ static void overlay_free(struct overlay *ovl) {
         free(ovl->submounts[i].path);
     free(ovl->submounts);
     links_close(ovl);
-    marks_close(ovl);
-    within_changed(ovl);
     close_fd(&ovl->work);
-    close_fd(&ovl->locks[0]);
-    close_fd(&ovl->locks[1]);
     free(ovl->layers);
     free(ovl->mount);
     free(ovl->work_root);

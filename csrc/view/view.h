@@ -225,6 +225,9 @@ pto_view *view_within(pto_view *outer);
 /* Lays an overlay in it.  -EXDEV: layers that cannot serve within another overlay; else as pto_view_add_overlay(). */
 int view_within_add(pto_view *view, const struct pto_overlay *overlay, char *message, size_t size);
 
+/* Nothing is done in it any more: its uppers are free for other runs, though it is freed later. */
+void view_within_end(pto_view *view);
+
 /* Counters that the run reports. */
 struct pto_stats *view_stats(pto_view *view);
 /* Changes whenever a directory moved or went away: what was derived from a real path may be stale. */
