@@ -58,11 +58,13 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def machine() -> str:
+def circumstances(quick: bool) -> str:
+    """What the figures are of, in one line; a load says how much else was going on."""
     model = next((line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), os.uname().machine)
     who = "root" if os.geteuid() == 0 else "an ordinary user"
-    return f"{os.cpu_count()} CPUs ({model}), Linux {os.uname().release.split('-')[0]}, as {who}"
+    load = f"{'--quick, ' if quick else ''}load {os.getloadavg()[0]:.1f} when it began"
+    return f"{os.cpu_count()} CPUs ({model}), Linux {os.uname().release.split('-')[0]}, as {who}; {load}"
 
 
 def chosen_works(rows: Sequence[str]) -> list[Work]:
@@ -90,7 +92,7 @@ def measure(wanted: argparse.Namespace) -> Results:
     if wanted.rounds:
         rounds_of = {kind: wanted.rounds for kind, usual in sizes.rounds.items() if usual}
         sizes = dataclasses.replace(sizes, rounds=rounds_of, minutes=float("inf"))
-    results = Results(machine())
+    results = Results(circumstances(wanted.quick))
     peers = peers_there(wanted.peers, results)
     with tempfile.TemporaryDirectory(prefix="ptoverlay-bench-", dir="/var/tmp") as directory:
         bench = rounds.Bench(Path(directory), Kit(trees.programs(Path(directory)), sizes))
