@@ -78,6 +78,7 @@ class Report:
 
 def check(directory: str | None = None) -> Report:
     """Looks at everything.  directory: where an upper is to be made or is (default: $TMPDIR, /tmp)."""
+    errors.need_proc()
     where = directory or os.environ.get("TMPDIR") or "/tmp"
     place, findings = _place(where)
     findings += [_kernel(), _yama(), *_profile(), _seccomp(), *_notification(), _memory(), _pidfd(), _landlock()]

@@ -63,6 +63,12 @@ def from_os_error(what: str, error: OSError, remedy: str = "") -> Failure:
     return Failure(what, error.strerror or str(error), remedy)
 
 
+def need_proc() -> None:
+    """Failure where proc(5) is not mounted: every tracee is known by what is there."""
+    if not os.path.exists("/proc/self"):
+        raise Failure("/proc", "not mounted", "mount -t proc proc /proc")
+
+
 def from_core(message: str, number: int) -> Failure:
     """A failure of the core: its own ``what: why`` and the errno that goes with it."""
     what, _, why = message.partition(": ")

@@ -146,6 +146,7 @@ def _new_view(request: Request) -> View:
 def run(request: Request, after: After | None = None, beginning: Beginning | None = None) -> tuple[int, Any]:
     """Runs the request's command and waits for it; the wait status (os.waitstatus_to_exitcode) and the result
     (struct pto_result).  beginning: is told how to ask whether CMD runs."""
+    errors.need_proc()
     with Signals() as signals, Layers() as layers, _new_view(request) as view:
         prepared = []
         for overlay in request.overlays:

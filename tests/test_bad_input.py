@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import box
-from support.oracle import Done, as_user, run
+from support.oracle import Done, Who, as_user, run
 from support.snapshot import TREE, assert_equal
 from support.trees import OLD, Node, settle
 from support.world import World
@@ -99,6 +99,16 @@ def test_directory_that_is_none(small: World, letter: str, what: str) -> None:
     """A layer or mount point that is missing or a file."""
     word = "no such file" if what == "absent" else "not a directory"
     refused(small, [*layers(small, **{letter: small.area / what}), *TRUE], 125, word)
+
+
+@pytest.mark.root_only
+@pytest.mark.parametrize("words", [["--", "true"], ["--check"]])
+def test_without_proc(who: Who, words: list[str]) -> None:
+    """A chroot where nobody has mounted it."""
+    script = 'mount -t tmpfs none /proc && exec "$@"'
+    done = run(["unshare", "-m", *as_user(who), "sh", "-c", script, "sh", *box.command(), *words])
+    assert (done.status, done.out) == (125, "")
+    assert done.err == "ptoverlay: /proc: not mounted (mount -t proc proc /proc)\n"
 
 
 def test_an_upper_that_is_a_file(small: World) -> None:
