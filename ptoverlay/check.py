@@ -226,7 +226,7 @@ def _pidfd() -> Finding:
 def _landlock() -> Finding:
     abi = _syscall(_LANDLOCK_CREATE_RULESET, None, 0, _RULESET_VERSION)
     if abi >= _LANDLOCK_WANTED:
-        return Finding("Landlock", True, f"ABI {abi}: the kernel guards the host's names behind the trap")
+        return Finding("Landlock", True, f"ABI {abi}: the kernel guards the host behind the trap")
     found = f"ABI {abi}, {_LANDLOCK_WANTED} is needed" if abi >= 0 else os.strerror(-abi)
     return Finding("Landlock", False, found, "the kernel's guard behind the trap",
                    "Linux 6.2 or newer, with landlock in the boot option lsm=; in a container: a profile that allows "

@@ -80,7 +80,8 @@ static void return_value(struct worker *worker, struct caller *caller, long valu
 
 static void begin(struct worker *worker, struct caller *caller);
 
-/* It may become the controlling one of the tracee's session, and /dev/tty is its session's. */
+/* It may become the controlling one of the tracee's session, and /dev/tty is its session's; not where Landlock lets the tracee open
+ * those of direct places only. */
 static bool is_terminal(const struct stat *st) {
     unsigned number = S_ISCHR(st->st_mode) ? major(st->st_rdev) : 0;
     return number == TTY_MAJOR || number == TTYAUX_MAJOR ||
@@ -95,7 +96,7 @@ static int open_for(struct worker *worker, struct caller *caller) {
         return -EOPNOTSUPP;
     if (lstat(call->open_path, &st) < 0)
         return -errno;
-    if (is_terminal(&st))
+    if (is_terminal(&st) && worker->trap->run->landlock < 0)
         return -EOPNOTSUPP;
     int fd = S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) ? call_open(call) : opening_wait(worker, caller);
     return fd == -EMFILE || fd == -ENFILE ? -EOPNOTSUPP : fd;

@@ -2,8 +2,9 @@
  *
  * All that is made, renamed, removed or truncated is the supervisor's to do, but for direct places.  So the tracees are
  * forbidden that anywhere else (landlock(7)), and a call that raced or slipped past changes no name on the host.
- * Writing to a file that is there is forbidden too where the supervisor opens every file for the tracee; else it cannot
- * be: fifos and devices of a lower are used in place.  Landlock does not know chmod, chown, times and attributes.
+ * Opening a file for writing is forbidden too where the supervisor opens fifos and devices of the lowers for the tracee;
+ * else it cannot be: they are used in place, and rules cannot be added when one turns up.  Files that were open for
+ * writing before may be opened again (/dev/stdout).  Landlock does not know chmod, chown, times and attributes.
  *
  * Rules: only where an overlay covers the whole file system, since Landlock can allow below a directory but not forbid below one that
  * it allows; a kernel without it, or one that refuses, is no error.
@@ -11,10 +12,13 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,6 +63,36 @@ static int allow(int ruleset, uint64_t handled, const char *path, bool names) {
     return err;
 }
 
+static int allow_places(int ruleset, uint64_t handled, pto_view *view) {
+    const char *path;
+    bool names;
+    int err = 0;
+    for (size_t i = 0; !err && (path = view_writable(view, i, &names)); i++)
+        err = allow(ruleset, handled, path, names);
+    return err;
+}
+
+/* Will CMD inherit it, and may it write to it? */
+static bool is_inherited_for_writing(int fd) {
+    int own = fcntl(fd, F_GETFD), flags = fcntl(fd, F_GETFL);
+    return own >= 0 && flags >= 0 && !(own & FD_CLOEXEC) && !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY;
+}
+
+/* Those that the kernel would never ask about (pipes, sockets) take no rule. */
+static void allow_inherited(int ruleset, uint64_t handled) {
+    DIR *dir = opendir("/proc/self/fd");
+    if (!dir)
+        return;
+    for (const struct dirent *entry; (entry = readdir(dir));) {
+        char path[sizeof "/proc/self/fd/" + sizeof entry->d_name];
+        if (entry->d_name[0] == '.' || !is_inherited_for_writing((int)strtol(entry->d_name, NULL, 10)))
+            continue;
+        snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
+        (void)allow(ruleset, handled, path, false);
+    }
+    closedir(dir);
+}
+
 int landlock_abi(void) {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     return abi < 0 ? 0 : (int)abi;
@@ -69,15 +103,14 @@ int landlock_open(pto_view *view, bool data) {
     if (!view_covers_all(view) || landlock_abi() < WITH_TRUNCATE)
         return -ENOSYS;
     int ruleset = create(handled);
-    const char *path;
-    bool names;
-    for (size_t i = 0; ruleset >= 0 && (path = view_writable(view, i, &names)); i++) {
-        int err = allow(ruleset, handled, path, names);
-        if (err) {
-            close(ruleset);
-            return err;
-        }
+    if (ruleset < 0)
+        return ruleset;
+    int err = allow_places(ruleset, handled, view);
+    if (err) {
+        close(ruleset);
+        return err;
     }
+    allow_inherited(ruleset, handled);
     return ruleset;
 }
 

@@ -225,9 +225,14 @@ static int choose_trap(int wanted) {
 
 static int run_by(struct run *run, int trap) {
     memset(run->result, 0, sizeof *run->result);
-    run->result->landlock = run->landlock >= 0;
+    bool contents = trap == PTO_TRAP_NOTIFY;   /* which opens all that CMD may not */
+    run->landlock = landlock_open(run->view, contents);
+    run->result->landlock = run->landlock < 0 ? 0 : contents ? 2 : 1;
     run->result->trap = trap;
-    return trap == PTO_TRAP_NOTIFY ? notify_run(run) : ptrace_run(run);
+    int err = trap == PTO_TRAP_NOTIFY ? notify_run(run) : ptrace_run(run);
+    if (run->landlock >= 0)
+        close(run->landlock);
+    return err;
 }
 
 static void *run_thread(void *arg) {
@@ -325,13 +330,10 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
     run.session.flags = command->flags;
     run.session.message_fd = command->message_fd;
     run.session.stats = &result->stats;
-    run.landlock = landlock_open(view, false);
     view_report_copies(view, true);
     note_inherited(view);
     err = run_on_thread(&run);
     view_report_copies(view, false);
-    if (run.landlock >= 0)
-        close(run.landlock);
     session_clear(&run.session);
     add_view_stats(&result->stats, &before, view_stats(view));
     slot_release(run.slot);
