@@ -266,6 +266,22 @@ static int choose_mark(struct session *session) {
     return 0;
 }
 
+/* From here on it is the session's. */
+static unsigned enlist(struct nest *nest) {
+    struct session *session = nest->session;
+    pthread_mutex_lock(&session->lock);
+    unsigned id = nest->id = ++session->last_nest;
+    nest->mark = session->mark - id;
+    nest->users = 1;
+    if (nest->parent)
+        nest->parent->users++;
+    nest->next = session->nests;
+    session->nests = nest;
+    pthread_mutex_unlock(&session->lock);
+    __atomic_add_fetch(&session->n_nests, 1, __ATOMIC_SEQ_CST);
+    return id;
+}
+
 static long new_nest(struct call *call, struct nest_call *asked) {
     struct session *session = call->session;
     if (!call->task->cred.own) {
@@ -280,24 +296,16 @@ static long new_nest(struct call *call, struct nest_call *asked) {
     if (!nest)
         return -ENOMEM;
     *nest = (struct nest){.session = session, .parent = call->nest, .owner = call->task->tgid, .pidfd = -1, .wake = -1};
-    nest->users = 1;
     nest->view = view_within(call->view);
-    int error = nest->view ? start_watching(nest) : -ENOMEM;
-    if (error) {
-        pto_view_free(nest->view);
-        destroy(nest);
-        return error;
+    if (!nest->view) {
+        free(nest);
+        return -ENOMEM;
     }
-    pthread_mutex_lock(&session->lock);
-    if (nest->parent)
-        nest->parent->users++;
-    nest->id = ++session->last_nest;
-    nest->mark = session->mark - nest->id;
-    nest->next = session->nests;
-    session->nests = nest;
-    pthread_mutex_unlock(&session->lock);
-    __atomic_add_fetch(&session->n_nests, 1, __ATOMIC_SEQ_CST);
-    return nest->id;
+    unsigned id = enlist(nest);
+    int error = start_watching(nest);
+    if (error)
+        put(nest);
+    return error ? error : (long)id;
 }
 
 /* The next string of data; NULL: there is none. */

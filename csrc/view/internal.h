@@ -300,7 +300,7 @@ int write_access(struct overlay *ovl, uint32_t d);
 
 /* within.c */
 void within_free(struct within *within);
-/* Before the layers are opened and after: what is read and written in them as the view around has it. */
+/* How marks are read and written in the layers, as the view around has them; after the overlay's own way was chosen. */
 void within_set_layers(struct overlay *ovl);
 /* The names in the upper and the work directory have changed behind the back of the view around. */
 void within_changed(const struct overlay *ovl);
