@@ -44,7 +44,7 @@ static int find_given(const struct location *loc, const struct creation *creatio
                       struct given *given) {
     struct statx parent;
     struct overlay *ovl = loc->overlay;
-    int error = dentry_getattr(ovl, loc->parent, &parent);
+    int error = dentry_owner(ovl, loc->parent, &parent);
     if (error)
         return error;
     *given = (struct given){.uid = cred->fsuid, .gid = cred->fsgid, .mode = creation->mode & 07777};

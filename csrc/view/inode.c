@@ -97,11 +97,10 @@ static void show_kept(const struct overlay *ovl, uint32_t d, struct statx *stx) 
     show_identity(ovl, d, 0, stx);
 }
 
-/* A merged directory is the one of its topmost lower, with the upper's attributes; st_nlink 1 says that the
+/* A merged directory is the one of its topmost lower, with the upper's attributes, which stx has; st_nlink 1 says that the
  * number of sub-directories is not known. */
 static int show_merged(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     struct statx lower;
-    show_kept(ovl, d, stx);
     int error = lower_statx(ovl, d, &lower);
     if (error)
         return error == -ENOENT ? 0 : error;
@@ -112,26 +111,29 @@ static int show_merged(const struct overlay *ovl, uint32_t d, struct statx *stx)
     return 0;
 }
 
-int dentry_getattr(struct overlay *ovl, uint32_t d, struct statx *stx) {
-    const struct dentry *dentry = at(ovl, d);
-    if (!upper_exists(dentry)) {
-        int error = lower_statx(ovl, d, stx);
-        if (error)
-            return error;
-        stx->stx_nlink = links_count(ovl, stx, false);
-        show_identity(ovl, d, dentry->layer, stx);
-        if (is_dir_kind(dentry->lower) && dentry->stack)
-            stx->stx_nlink = 1;
-        return 0;
-    }
+int dentry_owner(struct overlay *ovl, uint32_t d, struct statx *stx) {
+    if (!upper_exists(at(ovl, d)))
+        return lower_statx(ovl, d, stx);
     int error = check_upper(ovl, d);
     if (!error)
         error = upper_statx(ovl, d, stx);
+    if (!error)
+        show_kept(ovl, d, stx);
+    return error;
+}
+
+int dentry_getattr(struct overlay *ovl, uint32_t d, struct statx *stx) {
+    bool upper = upper_exists(at(ovl, d));
+    int error = dentry_owner(ovl, d, stx);
     if (error)
         return error;
-    if (is_merged(at(ovl, d)))
-        return show_merged(ovl, d, stx);
-    show_kept(ovl, d, stx);
+    const struct dentry *dentry = at(ovl, d);
+    if (upper)
+        return is_merged(dentry) ? show_merged(ovl, d, stx) : 0;
+    stx->stx_nlink = links_count(ovl, stx, false);
+    show_identity(ovl, d, dentry->layer, stx);
+    if (is_dir_kind(dentry->lower) && dentry->stack)
+        stx->stx_nlink = 1;
     return 0;
 }
 
@@ -221,7 +223,7 @@ int permission(struct overlay *ovl, uint32_t d, const struct cred *cred, int mas
     struct statx stx;
     if (mask != 0 && never_asked(at(ovl, d), cred, mask))
         return 0;
-    int error = dentry_getattr(ovl, d, &stx);
+    int error = dentry_owner(ovl, d, &stx);
     if (error || mask == 0)
         return error;
     error = mode_permission(ovl, d, &stx, cred, (unsigned)mask);
@@ -245,10 +247,10 @@ int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cr
     int error = permission(ovl, parent, cred, W_OK | X_OK);
     if (error || capable(cred, CAP_FOWNER))
         return error;
-    error = dentry_getattr(ovl, parent, &directory);
+    error = dentry_owner(ovl, parent, &directory);
     if (error || !(directory.stx_mode & S_ISVTX) || directory.stx_uid == cred->fsuid)
         return error;
-    error = dentry_getattr(ovl, d, &object);
+    error = dentry_owner(ovl, d, &object);
     if (error)
         return error;
     return object.stx_uid == cred->fsuid ? 0 : -EPERM;

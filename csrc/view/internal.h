@@ -275,6 +275,8 @@ int upper_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
 /* mask: R_OK W_OK X_OK; -EACCES. */
 int permission(struct overlay *ovl, uint32_t d, const struct cred *cred, int mask);
 int dentry_getattr(struct overlay *ovl, uint32_t d, struct statx *stx);
+/* Owner, group and mode alone are right. */
+int dentry_owner(struct overlay *ovl, uint32_t d, struct statx *stx);
 ssize_t dentry_readlink(struct overlay *ovl, uint32_t d, char *out, size_t size);
 /* -EPERM or -EACCES when cred may not remove d from its directory (sticky(7)). */
 int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cred *cred);

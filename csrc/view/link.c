@@ -161,7 +161,7 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
     if (error)
         return error;
     struct statx parent;
-    error = dentry_getattr(ovl, loc->parent, &parent);
+    error = dentry_owner(ovl, loc->parent, &parent);
     if (error)
         return error;
     if (lstat(real, &st) < 0)

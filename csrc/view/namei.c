@@ -153,7 +153,7 @@ static int enter_place(struct walk *walk, const struct place *place) {
 /* Finds out once what a directory's mode means for all callers. */
 static int learn_search(struct overlay *ovl, uint32_t d) {
     struct statx upper, lower;
-    int error = dentry_getattr(ovl, d, &upper);
+    int error = dentry_owner(ovl, d, &upper);
     if (error)
         return error;
     unsigned flags = D_SEARCH_KNOWN;
