@@ -27,3 +27,9 @@ def test_killed_at_every_call(program: Path, who: Who) -> None:
 def test_killed_with_user_attributes(program: Path) -> None:
     """The same for root with user.overlay.* attributes."""
     faults.check(program, ["-u"], "crash", "rename", "chmod", "unlink")
+
+
+@pytest.mark.root_only
+def test_killed_with_metacopy(program: Path) -> None:
+    """Changes of attributes and names that leave the data in the lower."""
+    faults.check(program, ["-m"], "crash", "chmod", "rename")

@@ -57,6 +57,11 @@ def test_error_at_every_call(program: Path, options: list[str], as_user: bool) -
     faults.check(program, options, "fault", who=USER if as_user else ROOT)
 
 
+def test_error_with_metacopy(program: Path) -> None:
+    """The same for files whose data stays in the lower, or is fetched from there."""
+    faults.check(program, ["-m", "-e", "1"], "fault", "big", "chmod", "hard", "read")
+
+
 def test_sanitized(base: Path) -> None:
     """The same with the address and undefined behaviour sanitizers, leaks included."""
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]

@@ -1,8 +1,8 @@
 /* metacopy.c - files of which a layer has the attributes alone (overlay.metacopy) and a layer below it the data.
  *
  * Rules: where the data lies is found once, when the file is looked up, and stands in the entry's stack; who writes
- * gets the data copied first, and the mark is removed after the last byte, so that a killed copy changes nothing that
- * is seen.  ovl_check_metacopy_xattr() and ovl_lookup() in fs/overlayfs.
+ * gets the data copied first, and the mark is removed after the last byte, so that of a killed copy nothing is seen but
+ * the time, as in the kernel.  ovl_check_metacopy_xattr() and ovl_lookup() in fs/overlayfs.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,8 +17,12 @@
 
 #define MARK "metacopy"
 
-static bool is_marked(const struct layer *layer, const char *path, const struct stat *st) {
-    return S_ISREG(st->st_mode) && st->st_size > 0 && private_get_at(layer, path, MARK, NULL, 0) >= 0;
+/* 1, 0 or -errno. */
+static int is_marked(const struct layer *layer, const char *path, const struct stat *st) {
+    if (!S_ISREG(st->st_mode) || st->st_size == 0)
+        return 0;
+    ssize_t length = private_get_at(layer, path, MARK, NULL, 0);
+    return length >= 0 ? 1 : attribute_error(length);
 }
 
 /* Under which name the data is: what a redirect says, else what it was until now. */
@@ -33,7 +37,7 @@ static int follow_redirect(const struct overlay *ovl, unsigned layer, const char
         name[length] = '\0';
         *sought = (struct sought){.name = name, .length = (size_t)length, .said_in = layer};
     }
-    return 0;
+    return attribute_error(length);
 }
 
 static int keep_place(struct overlay *ovl, uint32_t d, unsigned layer, const char *path) {
@@ -61,20 +65,26 @@ static int find_data(struct overlay *ovl, uint32_t d, unsigned above, const char
         int length = lower_candidate(ovl, parent, &next, end, layer, &sought, path);
         if (length < 0)
             return length;
-        if (length == 0 || fstatat(ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (length == 0)
             continue;
+        if (fstatat(ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+            error = errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+            continue;
+        }
         if (!S_ISREG(st.st_mode))
             return 0;
-        if (!is_marked(&ovl->layers[layer], path, &st))
-            return keep_place(ovl, d, layer, path);
+        int marked = is_marked(&ovl->layers[layer], path, &st);
+        if (marked <= 0)
+            return marked < 0 ? marked : keep_place(ovl, d, layer, path);
         error = follow_redirect(ovl, layer, path, name, &sought);
     }
     return error;
 }
 
 int metacopy_check(struct overlay *ovl, uint32_t d, unsigned layer, const char *path, const struct stat *st) {
-    if (layer == ovl->n_layers || !is_marked(&ovl->layers[layer], path, st))
-        return 0;
+    int marked = layer == ovl->n_layers ? 0 : is_marked(&ovl->layers[layer], path, st);
+    if (marked <= 0)
+        return marked;
     at(ovl, d)->flags |= D_METACOPY;
     return find_data(ovl, d, layer, path);
 }
@@ -112,7 +122,36 @@ int metacopy_again(struct overlay *ovl, uint32_t d) {
     ssize_t mark = private_get_at(&ovl->layers[layer], path, MARK, NULL, 0);
     if (mark == -ENODATA)
         metacopy_done(ovl, d);
-    return 0;
+    return attribute_error(mark);
+}
+
+static int set_back_times(int out, const struct stat *st) {
+    const struct timespec times[2] = {st->st_atim, st->st_mtim};
+    return futimens(out, times) < 0 ? -errno : 0;
+}
+
+/* While the mark is there what is copied is not seen: all of it, for a size that is cut before would be. */
+static int fill(struct overlay *ovl, int in, int out, const struct stat *st) {
+    int error = in < 0 ? in : copy_data(ovl, in, out, st->st_size, true);
+    if (!error)
+        error = set_back_times(out, st);
+    if (!error)
+        error = sync_object(ovl, out);
+    if (!error)
+        error = private_remove(ovl, out, MARK);
+    if (error)
+        (void)set_back_times(out, st);   /* all that shows of what was copied */
+    return error;
+}
+
+/* An empty file lacks nothing, and is shown as it is: with the mark, too. */
+static int cut(struct overlay *ovl, int out, const struct stat *st) {
+    if (ftruncate(out, 0) < 0)
+        return -errno;
+    int error = private_remove(ovl, out, MARK);
+    if (error && ftruncate(out, st->st_size) == 0)
+        (void)set_back_times(out, st);
+    return error;
 }
 
 int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep) {
@@ -126,30 +165,16 @@ int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep) {
         return out;
     if (fstat(out, &st) < 0)
         return -errno;
-    struct timespec times[2] = {st.st_atim, st.st_mtim};
-    off_t size = keep < 0 || keep > st.st_size ? st.st_size : keep;
     CLOSE_FD in = metacopy_open(ovl, d);
-    if (size > 0) {
-        error = in < 0 ? in : copy_data(ovl, in, out, size, size == st.st_size);
-        if (error)
-            return error;
-    } else if (ftruncate(out, 0) < 0) {
-        return -errno;
-    }
-    if (futimens(out, times) < 0)
-        return -errno;
-    error = sync_object(ovl, out);
-    if (!error)
-        error = private_remove(ovl, out, MARK);
-    if (!error)
-        error = private_remove(ovl, out, "redirect");
-    if (!error && in >= 0)
+    error = keep == 0 ? cut(ovl, out, &st) : fill(ovl, in, out, &st);
+    if (error)
+        return error;
+    (void)private_remove(ovl, out, "redirect");   /* without the mark it says nothing */
+    if (in >= 0)
         opened_copied(ovl, d, in);
-    if (!error)
-        metacopy_done(ovl, d);
-    if (!error)
-        opened_placed(ovl, d);
-    return error;
+    metacopy_done(ovl, d);
+    opened_placed(ovl, d);
+    return 0;
 }
 
 int metacopy_mark(struct overlay *ovl, uint32_t d, int fd, const struct statx *stx) {
