@@ -154,13 +154,21 @@ static int wait_for_listener(struct run *run, const struct start *start) {
     return message.error;
 }
 
+/* Until there is a guard, nobody else would end it; its listener, which it still shares, would keep it waiting for ever. */
+static void die_with(pid_t parent) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+        _exit(STATUS_NEVER_RAN);
+}
+
 int start_listening(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start) {
     int report[2];
     if (pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0)
         return run_fail(run, PTO_STAGE_SETUP, errno, "pipe", NULL);
-    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
-    if (pid == 0)
+    pid_t us = getpid(), pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0) {
+        die_with(us);
         child(run, filter, filter_flags, report[1]);
+    }
     int error = errno;
     *start = (struct start){
         .pid = pid > 0 ? pid : 0, .go = -1, .report = report[0], .report_in = report[1], .report_in_cmd = report[1]};
