@@ -113,10 +113,15 @@ static bool is_opening(const struct tracee *tracee) {
     return tracee->opens && (nr < 0 || call_is_open(nr));
 }
 
+static void ask_opening(void *arg, struct tracee *tracee) {
+    if (is_opening(tracee))
+        ask(arg, tracee);
+}
+
 static void ask_one(void *arg, struct tracee *tracee) {
     struct hold *hold = arg;
     const struct files *files = tracee->files;
-    if (is_opening(tracee) || (files && files->stale && files->candidate == tracee))
+    if (files && files->stale && files->candidate == tracee)
         ask(hold, tracee);
 }
 
@@ -167,11 +172,15 @@ static void count_all_left(struct ptrace_trap *trap) {
         tracees_each(&trap->tracees, refuse_strictly, NULL);
 }
 
-/* True: somebody is to be waited for. */
+/* True: somebody is to be waited for.  Who opens is asked before the look: who is not in its open any more has its
+ * descriptor then. */
 static bool ask_all(struct ptrace_trap *trap) {
     struct hold *hold = &trap->hold;
+    bool goes_on = hold->rounds++ < ROUNDS;
+    if (goes_on)
+        tracees_each(&trap->tracees, ask_opening, hold);
     look(trap);
-    if (hold->rounds++ < ROUNDS)
+    if (goes_on)
         tracees_each(&trap->tracees, ask_one, hold);
     return hold->asked > 0;
 }

@@ -139,7 +139,7 @@ static bool send_descriptors(const struct renewer *renewer, pid_t tid) {
         .msg_control = exchange.control.bytes,
         .msg_controllen = CMSG_SPACE(renewal->n_replaced * sizeof(int)),
     };
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    struct cmsghdr *header = &exchange.control.align;
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(renewal->n_replaced * sizeof(int));
@@ -184,10 +184,15 @@ static void received(struct renewer *renewer, pid_t tid, long result) {
     memcpy(renewer->received, CMSG_DATA(header), renewer->n_received * sizeof(int));
 }
 
-/* Another thread may have closed it meanwhile, and the number may be another file's. */
+/* Another thread may have closed it meanwhile, and the number may be another file's.  Looked at once more at the entry of
+ * the call; a thread that does both after that loses the other file. */
+static bool still_stale(const struct renewer *renewer, pid_t tid) {
+    return stale_is(renewer->stale, tid, renewer->renewal.replaced[renewer->at].number);
+}
+
 static bool prepare_replace(struct renewer *renewer, pid_t tid, struct injected *call) {
     const struct replaced *replaced = renewer->renewal.replaced;
-    while (renewer->at < renewer->n_received && !stale_is(renewer->stale, tid, replaced[renewer->at].number))
+    while (renewer->at < renewer->n_received && !still_stale(renewer, tid))
         renewer->at++;
     if (renewer->at >= renewer->n_received)
         return false;
@@ -341,6 +346,8 @@ static void at_syscall_stop(struct renewer *renewer, pid_t tid) {
     if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) < 0)
         return;
     if (info.op != PTRACE_SYSCALL_INFO_EXIT) {
+        if (renewer->step == RENEW_REPLACE && !still_stale(renewer, tid))
+            (void)arch_skip_call(tid, -EBADF);
         (void)ptrace(PTRACE_SYSCALL, tid, NULL, 0L);
         return;
     }

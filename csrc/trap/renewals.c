@@ -248,24 +248,25 @@ static pid_t choose_thread(pid_t pid) {
     return chosen;
 }
 
-/* How many stale descriptors there are with nobody who is about to replace them, before anybody is asked. */
+/* How many stale descriptors there are with nobody who is about to replace them, before anybody is asked.  Who opens is
+ * asked before processes are looked at: who is not in its open any more has its descriptor then. */
 static unsigned ask_all(struct worker *worker, struct copies *copies) {
     CROWD crowd = {.processes = {0}};
     unsigned stale = 0;
     look_around(worker, &crowd);
-    for (size_t i = 0; i < crowd.processes.n; i++) {
-        pid_t pid = crowd.processes.ids[i];
-        unsigned n = is_new(&worker->trap->tender, copies, pid, 0) ? stale_count(&copies->stale, pid) : 0;
-        stale += n;
-        if (n)
-            ask(worker, copies, pid, choose_thread(pid));
-    }
     for (size_t i = 0; i < crowd.opening.n; i++) {
         pid_t tid = crowd.opening.ids[i];
         int nr = family_call(tid);
         if (tid != (pid_t)worker->request->pid && (nr < 0 || call_is_open(nr)) &&
             is_new(&worker->trap->tender, copies, 0, tid))
             ask(worker, copies, 0, tid);
+    }
+    for (size_t i = 0; i < crowd.processes.n; i++) {
+        pid_t pid = crowd.processes.ids[i];
+        unsigned n = is_new(&worker->trap->tender, copies, pid, 0) ? stale_count(&copies->stale, pid) : 0;
+        stale += n;
+        if (n)
+            ask(worker, copies, pid, choose_thread(pid));
     }
     return stale;
 }

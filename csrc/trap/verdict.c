@@ -15,6 +15,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -179,13 +180,24 @@ static void begin(struct ptrace_trap *trap, struct tracee *tracee, const struct 
         carry_out(trap, tracee);
 }
 
-/* Back at the call after an area was mapped for it, or descriptors were replaced. */
-static void go_on(struct ptrace_trap *trap, struct tracee *tracee) {
+/* It changes nothing, so that it can be begun once more. */
+static bool only_reads(const struct call *call) {
+    return call->verdict == VERDICT_OPEN && !call->finish &&
+           (call->open_flags & (O_ACCMODE | O_CREAT | O_TRUNC)) == O_RDONLY;
+}
+
+/* Back at the call after an area was mapped for it, or descriptors were replaced.  What it is to open may have been copied
+ * up meanwhile. */
+static void go_on(struct ptrace_trap *trap, struct tracee *tracee, const struct __ptrace_syscall_info *info) {
     inject_unblock(tracee->task.tid, tracee->signal_mask);
-    if (tracee->map_error)
+    if (tracee->map_error) {
         give_up(trap, tracee, tracee->map_error);
-    else
+    } else if (only_reads(&tracee->call)) {
+        call_end(&tracee->call);
+        begin(trap, tracee, info);
+    } else {
         carry_out(trap, tracee);
+    }
 }
 
 /* An execve by another thread may have put a new program in the place of a leader that we hold stopped. */
@@ -215,7 +227,7 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
         return;
     }
     if (tracee->state == TRACEE_REWOUND)
-        go_on(trap, tracee);
+        go_on(trap, tracee, &info);
     else
         begin(trap, tracee, &info);
     follow_stop(&trap->follow, tracee->task.tid);

@@ -66,19 +66,26 @@ static int open_upper_file(const struct overlay *ovl, uint32_t d) {
     return length < 0 ? length : open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_NOFOLLOW);
 }
 
+static int report(pto_view *view, const struct overlay *ovl, const struct copying *copying) {
+    int fd = open_upper_file(ovl, copying->d);
+    if (fd < 0)
+        return fd;
+    struct copied_up *copy = calloc(1, sizeof *copy);
+    if (!copy) {
+        close(fd);
+        return -ENOMEM;
+    }
+    *copy = (struct copied_up){.next = view->copies, .dev = copying->dev, .ino = copying->ino, .fd = fd};
+    view->copies = copy;
+    return 0;
+}
+
 void opened_placed(struct overlay *ovl, uint32_t d) {
     pto_view *view = ovl->view;
     if (view->copying.ovl != ovl || view->copying.d != d)
         return;
-    struct copied_up *copy = calloc(1, sizeof *copy);
-    int fd = copy ? open_upper_file(ovl, d) : -ENOMEM;
-    if (fd >= 0) {
-        *copy = (struct copied_up){.next = view->copies, .dev = view->copying.dev, .ino = view->copying.ino, .fd = fd};
-        view->copies = copy;
-    } else {
-        free(copy);
+    if (report(view, ovl, &view->copying) < 0)
         view->stats.left_lower++;
-    }
     view->copying.d = 0;
 }
 

@@ -66,6 +66,14 @@ DIFFERENCES = (
         "the process has to be made to run dup3(2). See :doc:`semantics` for what it costs",
     ),
     Difference(
+        "A thread closes a descriptor of a file that is being copied up, and opens another file, in the moment in "
+        "which a second thread of the process replaces that descriptor",
+        "the number leads to the other file",
+        "it may lead to the copy instead",
+        "threads of the process that do not replace anything run on meanwhile: to stop them all costs each of them as "
+        "much. Looked at until the last stop before dup3(2)",
+    ),
+    Difference(
         "epoll_wait(2), semtimedop(2), sigtimedwait(2) and reading from a socket with SO_RCVTIMEO, at the moment when "
         "a descriptor of the process is replaced",
         "goes on",
