@@ -202,6 +202,8 @@ def test_the_inner_run_is_killed(tree: World) -> None:
     assert out.split()[0] == "137"
     assert "No such file" in out
     assert out.split()[-1] == "1"
+    again = check(tree, f"for i in 1 2 3; do {start} sh -c 'kill -9 $PPID; sleep 1000' || {start} echo $i; done")
+    assert again.split() == ["1", "2", "3"]
 
 
 def test_limits_show_as_they_were(tree: World) -> None:

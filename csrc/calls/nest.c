@@ -352,6 +352,18 @@ static int read_data(struct call *call, const struct nest_request *request, char
     return memory_read(call->task->tid, request->data, *data, request->size);
 }
 
+/* Is there a nest that is about to end, since its owner is dead? */
+static bool is_ending(struct session *session) {
+    bool ending = false;
+    pthread_mutex_lock(&session->lock);
+    for (const struct nest *nest = session->nests; nest && !ending; nest = nest->next) {
+        struct pollfd pollfd = {.fd = nest->pidfd, .events = POLLIN};
+        ending = nest->view && nest->watched && poll(&pollfd, 1, 0) > 0;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return ending;
+}
+
 #define LOWERS 512
 static long add_overlay(struct call *call, struct nest_call *asked) {
     DATA *data = NULL;
@@ -360,7 +372,9 @@ static long add_overlay(struct call *call, struct nest_call *asked) {
     int error = read_data(call, &asked->request, &data);
     if (!error)
         error = parse_overlay(data, asked->request.size, &spec, lowers, LOWERS);
-    return error ? error : view_within_add(asked->nest->view, &spec, asked->message, MESSAGE);
+    if (!error)
+        error = view_within_add(asked->nest->view, &spec, asked->message, MESSAGE);
+    return error == -EBUSY && is_ending(call->session) ? -EAGAIN : error;
 }
 
 static long add_place(struct call *call, struct nest_call *asked) {

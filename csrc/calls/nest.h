@@ -16,7 +16,8 @@
 enum nest_op {
     NEST_PROBE,     /* 0: there is a supervisor that does all this */
     NEST_NEW,       /* a new nest: its id; who asks is its owner, and with him it ends */
-    NEST_OVERLAY,   /* lays an overlay in it; data: struct nest_overlay and its strings */
+    NEST_OVERLAY,   /* lays an overlay in it; data: struct nest_overlay and its strings; -EAGAIN: a layer is in use,
+                     * perhaps by a nest whose owner has been killed, and will be free */
     NEST_PLACE,     /* makes data, a path, a place of `kind` (PTO_DIRECT …) */
     NEST_ENTER,     /* a child of the owner becomes a member; kind: PTO_STRICT or 0 */
     NEST_MEMBER,    /* the process id of a member that lives; 0: there is none */

@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../calls/nest.h"
@@ -91,8 +92,11 @@ static int ask_with(enum nest_op op, uint32_t id, uint32_t kind, const char *dat
         .message = (uintptr_t)message,
         .room = size,
     };
+    const struct timespec a_while = {.tv_nsec = 5000000};
     message[0] = '\0';
     long result = ask(op, &request);
+    for (; result == -EAGAIN; result = ask(op, &request))
+        (void)nanosleep(&a_while, NULL);
     if (result < 0 && !message[0])
         snprintf(message, size, "run inside a run: %s", strerror(-(int)result));
     return (int)result;
