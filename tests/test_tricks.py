@@ -196,3 +196,12 @@ def test_symlink_put_into_a_path(world: World) -> None:
     assert found["other errors"] == "0"
     assert found["holds"] == "d/d t/d"
     assert (world.lowers[0] / "t/f").read_bytes() == b"lower"
+
+
+def test_listener_of_its_own(world: World) -> None:
+    """A listener inside would be asked instead of the supervisor: there is none, and the call is in the view."""
+    world.lay_out([Node(".", "dir", 0o755)])
+    found = lines(world.box().check([world.subjects.path("listener"), world.mount], env=world.env))
+    assert found == {"listener": "-EBUSY", "mkdir": "0", "filter": "ok"}
+    assert (world.upper / "made").is_dir()
+    assert not (world.mount / "made").exists()

@@ -221,6 +221,11 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
         tracee_resume(tracee, 0);
         return;
     }
+    if (info.seccomp.nr == __NR_seccomp) {
+        (void)arch_skip_call(tracee->task.tid, -EBUSY);
+        tracee_resume(tracee, 0);
+        return;
+    }
     if (is_affinity_call((int)info.seccomp.nr)) {
         follow_loosen(&trap->follow);
         tracee_resume(tracee, 0);

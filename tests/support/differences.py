@@ -233,6 +233,20 @@ DIFFERENCES = (
         "seccomp_unotify(2), BUGS; ``--trap ptrace`` has no such gap",
     ),
     Difference(
+        "seccomp(2) with SECCOMP_FILTER_FLAG_NEW_LISTENER",
+        "as everywhere",
+        "EBUSY",
+        "there is one listener in a chain of filters, and its filter comes before one that only traces: calls would go "
+        "unseen",
+    ),
+    Difference(
+        "A task that a debugger in the view traces executes a program of the upper, with ``--trap notify``",
+        "as everywhere",
+        "EPERM, counted as refused, for a script, and where the path is too short to be replaced by one below /dev/fd and "
+        "does not lead there from the current directory: one that was entered before it was copied up",
+        "the registers are the debugger's; only the text of the path can be changed, in its place",
+    ),
+    Difference(
         "ptrace(2) within the view, by the ``ptrace`` trap",
         "as everywhere",
         "a debugger cannot attach",
