@@ -93,6 +93,12 @@ DIFFERENCES = (
         "a process of the outer run may hold it, whose file it still is",
     ),
     Difference(
+        "Owners and groups that an ordinary user's run keeps for what it has copied up, in a run inside it",
+        "are shown",
+        "the user's own are",
+        "a lower's attribute that keeps them is not read",
+    ),
+    Difference(
         "An upper inside the view: ``ptoverlay … -- ptoverlay --upper DIR …``",
         "no overlayfs can be an upper",
         "DIR has to be made inside, or not be covered; one that merges with a lower is refused",
