@@ -248,8 +248,8 @@ DIFFERENCES = (
     Difference(
         "A task that a debugger in the view traces executes a program of the upper, with ``--trap notify``",
         "as everywhere",
-        "EPERM, counted as refused, for a script, and where the path is too short to be replaced by one below /dev/fd and "
-        "does not lead there from the current directory: one that was entered before it was copied up",
+        "EPERM, counted as refused, for a script, and where the path is too short to be replaced by one below /dev/fd "
+        "and does not lead there from the current directory: one that was entered before it was copied up",
         "the registers are the debugger's; only the text of the path can be changed, in its place",
     ),
     Difference(
