@@ -38,6 +38,8 @@ struct renewed {
     pid_t tid, pid;
     bool seized;                    /* for this alone */
     bool begun, over, late;
+    bool alone;                     /* other threads of the process are not asked */
+    bool passed_over;               /* … and as it does not stop, another one is to be */
 };
 
 /* What one call has copied up. */
@@ -205,19 +207,19 @@ static void look_around(struct worker *worker, struct crowd *crowd) {
 static bool is_new(struct tender *tender, const struct copies *copies, pid_t pid, pid_t tid) {
     pthread_mutex_lock(&tender->lock);
     const struct renewed *task = copies->tasks;
-    while (task && (task->over || (task->pid != pid && task->tid != tid)))
+    while (task && (task->over || task->passed_over || (task->pid != pid && task->tid != tid)))
         task = task->next;
     pthread_mutex_unlock(&tender->lock);
     return !task;
 }
 
 /* pid 0: the thread alone. */
-static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t tid) {
+static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t tid, bool alone) {
     struct tender *tender = &worker->trap->tender;
     struct renewed *task = calloc(1, sizeof *task);
     if (!task)
         return;
-    *task = (struct renewed){.copies = copies, .tid = tid, .pid = pid ? pid : -1};
+    *task = (struct renewed){.copies = copies, .tid = tid, .pid = pid ? pid : -1, .alone = alone};
     pthread_mutex_lock(&tender->lock);
     task->next = copies->tasks;
     copies->tasks = task;
@@ -229,23 +231,27 @@ static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t t
     copies->users--;
 }
 
-/* The thread of the process that is asked: one that could stop at once. */
-static pid_t choose_thread(pid_t pid) {
+/* Asks one thread of the process that could stop at once; where none can, all: whichever runs first replaces them. */
+static void ask_process(struct worker *worker, struct copies *copies, pid_t pid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *dir = opendir(path);
-    pid_t chosen = pid;
-    bool found = false;
-    for (const struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+    pid_t chosen = 0;
+    for (const struct dirent *entry; dir && !chosen && (entry = readdir(dir));) {
         pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
-        char state = tid ? family_state(tid) : 'Z';
-        found = state && !strchr("DZX", state);
-        if (found || state == 'D')
+        char state = tid ? family_state(tid) : 0;
+        if (state && !strchr("DZX", state))
             chosen = tid;
     }
+    if (chosen)
+        ask(worker, copies, pid, chosen, true);
+    else if (dir)
+        rewinddir(dir);
+    for (const struct dirent *entry; dir && !chosen && (entry = readdir(dir));)
+        if (entry->d_name[0] != '.')
+            ask(worker, copies, pid, (pid_t)strtol(entry->d_name, NULL, 10), false);
     if (dir)
         closedir(dir);
-    return chosen;
 }
 
 /* How many stale descriptors there are with nobody who is about to replace them, before anybody is asked.  Who opens is
@@ -259,14 +265,14 @@ static unsigned ask_all(struct worker *worker, struct copies *copies) {
         int nr = family_call(tid);
         if (tid != (pid_t)worker->request->pid && (nr < 0 || call_is_open(nr)) &&
             is_new(&worker->trap->tender, copies, 0, tid))
-            ask(worker, copies, 0, tid);
+            ask(worker, copies, 0, tid, false);
     }
     for (size_t i = 0; i < crowd.processes.n; i++) {
         pid_t pid = crowd.processes.ids[i];
         unsigned n = is_new(&worker->trap->tender, copies, pid, 0) ? stale_count(&copies->stale, pid) : 0;
         stale += n;
         if (n)
-            ask(worker, copies, pid, choose_thread(pid));
+            ask_process(worker, copies, pid);
     }
     return stale;
 }
@@ -283,7 +289,7 @@ static struct timespec soon(void) {
 }
 
 static bool is_awaited(const struct renewed *task) {
-    return !task->over && !task->late;
+    return !task->over && !task->late && !task->passed_over;
 }
 
 static void wait_for(struct tender *tender, struct copies *copies) {
@@ -293,7 +299,8 @@ static void wait_for(struct tender *tender, struct copies *copies) {
             struct timespec until = soon();
             if (pthread_cond_timedwait(&tender->served, &tender->lock, &until) == 0 || !is_awaited(task))
                 continue;
-            task->late = !__atomic_load_n(&task->begun, __ATOMIC_ACQUIRE) && family_state(task->tid) == 'D';
+            bool stuck = !__atomic_load_n(&task->begun, __ATOMIC_ACQUIRE) && family_state(task->tid) == 'D';
+            *(task->alone ? &task->passed_over : &task->late) = stuck;
         }
     }
     pthread_mutex_unlock(&tender->lock);
