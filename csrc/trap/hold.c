@@ -97,6 +97,7 @@ static void look_at(void *arg, struct tracee *tracee) {
         files->look = hold->look;
         files->stale = stale_count(&hold->stale, tracee->task.tid);
         files->candidate = NULL;
+        files->late = false;
     }
     if (files->stale && (!files->candidate || fitness(tracee) > fitness(files->candidate)))
         files->candidate = tracee;
@@ -251,10 +252,19 @@ static void see_late(void *arg, struct tracee *tracee) {
         return;
     tracee->late = true;
     hold->asked--;
+    if (tracee->files)
+        tracee->files->late = true;
+}
+
+/* Whichever of them runs first replaces the descriptors. */
+static void ask_others(void *arg, struct tracee *tracee) {
+    if (tracee->files && tracee->files->late && tracee->files->stale)
+        ask(arg, tracee);
 }
 
 void hold_tick(struct ptrace_trap *trap) {
     tracees_each(&trap->tracees, see_late, &trap->hold);
+    tracees_each(&trap->tracees, ask_others, &trap->hold);
     hold_check(trap);
 }
 
