@@ -177,6 +177,7 @@ struct session {
     uint64_t cwd_generation;        /* the same for chdir and fchdir */
     unsigned cwd_pending;
     bool lower_removed;             /* a lower object lost its name: descriptors may be of it.  view_lock's */
+    bool filtered;                  /* atomic: a task has asked for a seccomp filter of its own */
     struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
     struct sockets *sockets;        /* calls/names.h: names of bound sockets */
     struct programs *programs;      /* calls/programs.c's patched copies, and the directory of a run */

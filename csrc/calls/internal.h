@@ -148,6 +148,8 @@ const struct cred *task_cred(struct call *call);
 const struct cred *task_cred_umask(struct call *call);
 /* For access(2): those of the real ids. */
 const struct cred *task_real_cred(struct call *call, struct cred *out);
+/* Does the task run under a seccomp filter of its own, which may kill it for a call that it does not make? */
+bool task_filtered(const struct call *call);
 /* -errno: not to be had. */
 int task_pidfd(struct task *task);
 /* A descriptor of the tracee, as ours; -errno. */

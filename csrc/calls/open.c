@@ -111,7 +111,7 @@ static void follow_none(struct call *call) {
 static void open_planned(struct call *call) {
     const struct open_plan *plan = &call->scratch->plan;
     open_real(call, plan->path, plan->flags, plan->mode);
-    if (has_openat2())
+    if (has_openat2() && !task_filtered(call))
         follow_none(call);
     call->verdict = VERDICT_OPEN;
 }

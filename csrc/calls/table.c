@@ -50,7 +50,7 @@ static const uint32_t file_requests[] = {
     BTRFS_SNAP_DESTROY_V2,
     0,
 };
-static const uint32_t process_options[] = {PR_SET_DUMPABLE, NEST_PRCTL, 0};
+static const uint32_t process_options[] = {PR_SET_DUMPABLE, PR_SET_SECCOMP, NEST_PRCTL, 0};
 static const uint32_t limit_of_locks[] = {RLIMIT_LOCKS, 0};
 static const uint32_t bpf_path_commands[] = {BPF_OBJ_PIN, BPF_OBJ_GET, 0};
 

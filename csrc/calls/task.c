@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/prctl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -261,13 +262,20 @@ void do_umask(struct call *call) {
     watch(call, &call->session->umask_generation, &call->session->umask_pending);
 }
 
-/* PR_SET_DUMPABLE: a process that is not dumpable is closed to a supervisor without capabilities, so it
+/* PR_SET_SECCOMP is noted.  PR_SET_DUMPABLE: a process that is not dumpable is closed to a supervisor without capabilities, so it
  * stays open and is told that it does not. */
 void do_prctl(struct call *call) {
-    if ((uint32_t)call->arg[0] == NEST_PRCTL)
+    uint32_t option = (uint32_t)call->arg[0];
+    if (option == NEST_PRCTL)
         do_nest(call);
+    else if (option == PR_SET_SECCOMP)
+        __atomic_store_n(&call->session->filtered, true, __ATOMIC_SEQ_CST);
     else if (call->arg[1] == 0)
         answer(call, 0);
+}
+
+bool task_filtered(const struct call *call) {
+    return __atomic_load_n(&call->session->filtered, __ATOMIC_SEQ_CST) && family_filtered(call->task->tid);
 }
 
 /* The set*id calls and capset: the thread's next call asks anew. */

@@ -180,6 +180,9 @@ static int before_read_only(const struct call *call, const struct location *loc,
 bool host_keeps(struct call *call, const struct location *loc, bool makes) {
     if (loc->overlay || (!loc->read_only && !loc->fixed))
         return false;
+    /* Nobody makes names there, and the kernel says so in its own way. */
+    if (makes && !loc->read_only && strncmp(loc->path, "/proc/", 6) == 0)
+        return false;
     int error = before_read_only(call, loc, makes);
     if (error)
         answer(call, error);

@@ -82,9 +82,18 @@ int family_pidfd(pid_t tid) {
     return fd < 0 ? -errno : fd;
 }
 
-long family_filters(pid_t tid) {
+/* Seccomp filters that it runs under; 0 when it is gone. */
+static long count_filters(pid_t pid, long *parent) {
     char text[8192];
-    return read_status(tid, text, sizeof text) ? field(text, "\nSeccomp_filters:\t") : -1;
+    if (!read_status(pid, text, sizeof text))
+        return 0;
+    *parent = field(text, "\nPPid:\t");
+    return field(text, "\nSeccomp_filters:\t");
+}
+
+bool family_filtered(pid_t tid) {
+    long parent;
+    return count_filters(tid, &parent) > count_filters(gettid(), &parent) + 1;
 }
 
 char family_state(pid_t tid) {
@@ -173,14 +182,6 @@ typedef bool each_process_fn(uint8_t *set, pid_t pid);
 static bool put_child(uint8_t *set, pid_t pid) {
     pid_t parent;
     return !has(set, pid) && family_of(pid, &parent) && has(set, parent) && put(set, pid);
-}
-
-static long count_filters(pid_t pid, long *parent) {
-    char text[8192];
-    if (!read_status(pid, text, sizeof text))
-        return 0;
-    *parent = field(text, "\nPPid:\t");
-    return field(text, "\nSeccomp_filters:\t");
 }
 
 static bool put_orphan(uint8_t *set, pid_t pid) {

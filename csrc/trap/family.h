@@ -15,8 +15,8 @@ pid_t family_of(pid_t tid, pid_t *parent);
 pid_t family_process(pid_t tid);
 /* A pidfd of the thread, or where those are only of processes (Linux before 6.9) of its process; -errno. */
 int family_pidfd(pid_t tid);
-/* Under how many seccomp filters it runs; -1: not known. */
-long family_filters(pid_t tid);
+/* Has it filters beside those that this thread has, and the one of the trap? */
+bool family_filtered(pid_t tid);
 /* Its state as proc(5) names it (R, S, D …); 0 when it is gone. */
 char family_state(pid_t tid);
 /* Calls each for the children of all its threads (CONFIG_PROC_CHILDREN). */

@@ -378,8 +378,7 @@ static int seize(struct ptrace_trap *trap) {
 static int make_filter(struct run *run, struct filter *filter) {
     static const struct filter_extra extras[] = {
         {.nr = __NR_clone, .arg = 0, .mask = CLONE_UNTRACED},
-        /* A listener of the tracee's own would get calls instead of us: as if there were one already. */
-        {.nr = __NR_seccomp, .arg = 1, .mask = SECCOMP_FILTER_FLAG_NEW_LISTENER},
+        {.nr = __NR_seccomp, .arg = 0, .mask = SECCOMP_SET_MODE_FILTER},
         {.nr = __NR_sched_getaffinity, .arg = 1, .mask = UINT64_MAX},   /* a size: never 0 in earnest */
         {.nr = __NR_sched_setaffinity, .arg = 1, .mask = UINT64_MAX},
     };

@@ -286,7 +286,7 @@ static void run_next(struct renewer *renewer, pid_t tid) {
 
 static bool may_inject(struct renewer *renewer, pid_t tid) {
     renewer->instruction = syscall_address(tid);
-    return renewer->instruction && family_filters(tid) <= family_filters(gettid()) + 1;
+    return renewer->instruction && !family_filtered(tid);
 }
 
 /* Some calls the kernel does not restart: epoll_wait, semop, sigtimedwait, those with SO_RCVTIMEO (signal(7)).  No handler

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/ptrace.h>
@@ -209,6 +210,15 @@ static bool still_stopped_there(const struct tracee *tracee) {
            info.op == PTRACE_SYSCALL_INFO_SECCOMP;
 }
 
+/* A listener of the tracee's own would get calls instead of us: as if there were one already. */
+static void own_filter(struct ptrace_trap *trap, struct tracee *tracee, const struct __ptrace_syscall_info *info) {
+    if (info->seccomp.args[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        (void)arch_skip_call(tracee->task.tid, -EBUSY);
+    else
+        __atomic_store_n(&trap->run->session.filtered, true, __ATOMIC_SEQ_CST);
+    tracee_resume(tracee, 0);
+}
+
 void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
     struct __ptrace_syscall_info info;
     tracee->call_start = run_clock();
@@ -222,8 +232,7 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
         return;
     }
     if (info.seccomp.nr == __NR_seccomp) {
-        (void)arch_skip_call(tracee->task.tid, -EBUSY);
-        tracee_resume(tracee, 0);
+        own_filter(trap, tracee, &info);
         return;
     }
     if (is_affinity_call((int)info.seccomp.nr)) {
