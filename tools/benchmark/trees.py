@@ -128,7 +128,7 @@ def git(tree: Path, sizes: Sizes) -> None:
     (tree / ".git/info").mkdir(parents=True)
     (tree / ".git/info/exclude").write_text("/tmp\n")
     many_files(tree, sizes.entries, "other")
-    sh(tree, "git init -q -b other; git add .; git commit -qm other; git checkout -qb main")
+    sh(tree, "git init -q -b other; git config gc.auto 0; git add .; git commit -qm other; git checkout -qb main")
     many_files(tree, sizes.entries, "main")
     sh(tree, "git commit -qam main; git gc -q")
 
