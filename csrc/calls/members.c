@@ -12,31 +12,21 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#include "../trap/proc.h"
 #include "internal.h"
 #include "members.h"
 
 #define TEXT 2048   /* bytes of /proc/PID/limits and of /proc/PID/stat that matter */
 
-/* The start of /proc/PID/name, ended by a NUL. */
-static bool read_process(pid_t pid, const char *name, char text[TEXT]) {
-    char path[PROC_LINK];
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-    CLOSE_DESCRIPTOR fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, TEXT - 1);
-    text[n > 0 ? n : 0] = '\0';
-    return n > 0;
-}
-
 /* prlimit(2) asks for CAP_SYS_RESOURCE where the ids differ; this file does not. */
 static uint64_t read_mark(pid_t pid) {
     static const char name[] = "\nMax file locks";
     char text[TEXT];
-    const char *at = read_process(pid, "limits", text) ? strstr(text, name) : NULL;
+    const char *at = proc_read(pid, "limits", text, sizeof text) ? strstr(text, name) : NULL;
     if (!at)
         return MARK_UNKNOWN;
     at += sizeof name - 1;
@@ -60,7 +50,7 @@ int mark_set(pid_t pid, uint64_t mark) {
 static pid_t read_stat(pid_t pid, char *state) {
     char text[TEXT];
     int parent = 0;
-    const char *at = read_process(pid, "stat", text) ? strrchr(text, ')') : NULL;
+    const char *at = proc_read(pid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
     return at && sscanf(at, ") %c %d", state, &parent) == 2 ? parent : 0;
 }
 

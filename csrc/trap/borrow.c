@@ -25,6 +25,7 @@
 #include "borrow.h"
 #include "family.h"
 #include "memory.h"
+#include "proc.h"
 
 #define ARGUMENTS 8             /* argv[0…7] are looked at */
 #define RED_ZONE 128u
@@ -115,15 +116,9 @@ static int write_anywhere(pid_t tid, uint64_t address, const void *data, size_t 
 
 /* proc(5), /proc/PID/syscall: the number, six arguments, the stack pointer. */
 static uint64_t stack_pointer(pid_t tid) {
-    char path[32], text[256];
-    snprintf(path, sizeof path, "/proc/%d/syscall", (int)tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    char text[256], *at = text;
+    if (!proc_read(tid, "syscall", text, sizeof text))
         return 0;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    char *at = text;
     for (int i = 0; i < 7; i++)
         (void)strtoull(at, &at, 0);
     return strtoull(at, NULL, 0);
@@ -170,16 +165,9 @@ static void give_back(const struct borrowing *b, pid_t pid) {
 
 /* The task is over its execve when it has other memory, or is in another call or none. */
 static bool is_in_execve(const struct borrowing *b) {
-    char path[32], text[16];
-    if (!shows_alias(b, b->tid))
+    char text[16];
+    if (!shows_alias(b, b->tid) || !proc_read(b->tid, "syscall", text, sizeof text))
         return false;
-    snprintf(path, sizeof path, "/proc/%d/syscall", (int)b->tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
     return text[0] == 'r' || strtol(text, NULL, 10) == __NR_execve;   /* "running" */
 }
 

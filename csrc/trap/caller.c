@@ -8,10 +8,8 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -204,21 +202,9 @@ void callers_each(struct callers *callers, void (*each)(void *arg, const struct 
 
 /* ---- sweeps ---- */
 
-/* Is the thread still in the call that is held?  proc(5), /proc/PID/syscall. */
+/* Is the thread still in the call that is held? */
 static bool still_in_call(const struct caller *caller) {
-    char path[64], text[64];
-    snprintf(path, sizeof path, "/proc/%d/syscall", (int)caller->task.tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (n <= 0)
-        return false;
-    text[n] = '\0';
-    char *end;
-    long nr = strtol(text, &end, 10);
-    return end != text && nr == caller->call.nr;
+    return family_call(caller->task.tid) == caller->call.nr;
 }
 
 static bool is_dead(const struct caller *caller) {

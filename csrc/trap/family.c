@@ -20,54 +20,20 @@
 #include <unistd.h>
 
 #include "family.h"
+#include "proc.h"
 
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL     /* Linux 6.9 */
 #endif
 #define PID_LIMIT (4u << 20)    /* PID_MAX_LIMIT, include/linux/threads.h */
 
-static char *append_number(char *at, unsigned number) {
-    char digits[12];
-    int n = 0;
-    do
-        digits[n++] = (char)('0' + number % 10);
-    while (number /= 10);
-    while (n)
-        *at++ = digits[--n];
-    return at;
-}
-
-/* The start of /proc/PID/status into text[size], ended by a NUL; false: the process is gone. */
-static bool read_status(pid_t pid, char *text, size_t size) {
-    char path[32] = "/proc/";
-    strcpy(append_number(path + strlen(path), (unsigned)pid), "/status");
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, text, size - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    return n > 0;
-}
-
-/* The number after "\nname:\t"; -1: no such field. */
-static long field(const char *text, const char *name) {
-    const char *at = strstr(text, name);
-    if (!at)
-        return -1;
-    long number = 0;
-    for (at += strlen(name); *at >= '0' && *at <= '9'; at++)
-        number = number * 10 + (*at - '0');
-    return number;
-}
-
 pid_t family_of(pid_t tid, pid_t *parent) {
     char text[4096];
     *parent = 0;
-    if (!read_status(tid, text, sizeof text))
+    if (!proc_read(tid, "status", text, sizeof text))
         return 0;
-    *parent = (pid_t)field(text, "\nPPid:\t");
-    return (pid_t)field(text, "\nTgid:\t");
+    *parent = (pid_t)proc_field(text, "\nPPid:\t", 10);
+    return (pid_t)proc_field(text, "\nTgid:\t", 10);
 }
 
 pid_t family_process(pid_t tid) {
@@ -85,10 +51,10 @@ int family_pidfd(pid_t tid) {
 /* Seccomp filters that it runs under; 0 when it is gone. */
 static long count_filters(pid_t pid, long *parent) {
     char text[8192];
-    if (!read_status(pid, text, sizeof text))
+    if (!proc_read(pid, "status", text, sizeof text))
         return 0;
-    *parent = field(text, "\nPPid:\t");
-    return field(text, "\nSeccomp_filters:\t");
+    *parent = (long)proc_field(text, "\nPPid:\t", 10);
+    return (long)proc_field(text, "\nSeccomp_filters:\t", 10);
 }
 
 bool family_filtered(pid_t tid) {
@@ -99,20 +65,14 @@ bool family_filtered(pid_t tid) {
 char family_state(pid_t tid) {
     static const char name[] = "\nState:\t";
     char text[512];
-    const char *at = read_status(tid, text, sizeof text) ? strstr(text, name) : NULL;
+    const char *at = proc_read(tid, "status", text, sizeof text) ? strstr(text, name) : NULL;
     return at ? at[sizeof name - 1] : 0;
 }
 
 int family_call(pid_t tid) {
-    char path[32] = "/proc/", text[32];
-    strcpy(append_number(path + strlen(path), (unsigned)tid), "/syscall");
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    return text[0] >= '0' && text[0] <= '9' ? (int)strtol(text, NULL, 10) : -1;
+    char text[32];
+    bool known = proc_read(tid, "syscall", text, sizeof text) && text[0] >= '0' && text[0] <= '9';
+    return known ? (int)strtol(text, NULL, 10) : -1;
 }
 
 static void each_child(int tasks, const char *tid, void (*each)(void *arg, pid_t child), void *arg) {
@@ -134,7 +94,7 @@ static void each_child(int tasks, const char *tid, void (*each)(void *arg, pid_t
 
 void family_children(pid_t pid, void (*each)(void *arg, pid_t child), void *arg) {
     char path[32] = "/proc/";
-    strcpy(append_number(path + strlen(path), (unsigned)pid), "/task");
+    strcpy(proc_number(path + strlen(path), (unsigned)pid), "/task");
     DIR *tasks = opendir(path);
     if (!tasks)
         return;
@@ -144,16 +104,11 @@ void family_children(pid_t pid, void (*each)(void *arg, pid_t child), void *arg)
     closedir(tasks);
 }
 
-static uint64_t hex_field(const char *text, const char *name) {
-    const char *at = strstr(text, name);
-    return at ? strtoull(at + strlen(name), NULL, 16) : 0;
-}
-
 uint64_t family_pending(pid_t tid) {
     char text[8192];
-    if (!read_status(tid, text, sizeof text))
+    if (!proc_read(tid, "status", text, sizeof text))
         return 0;
-    return hex_field(text, "\nSigPnd:\t") | hex_field(text, "\nShdPnd:\t");
+    return proc_field(text, "\nSigPnd:\t", 16) | proc_field(text, "\nShdPnd:\t", 16);
 }
 
 /* ---- killing ---- */
@@ -173,8 +128,8 @@ static bool put(uint8_t *set, long pid) {
 static void put_tracees(uint8_t *set, const pid_t *ids, size_t n) {
     char text[8192];
     for (size_t i = 0; i < n; i++)
-        if (ids[i] && read_status(ids[i], text, sizeof text) && field(text, "\nSeccomp:\t") == 2)
-            (void)put(set, field(text, "\nTgid:\t"));
+        if (ids[i] && proc_read(ids[i], "status", text, sizeof text) && proc_field(text, "\nSeccomp:\t", 10) == 2)
+            (void)put(set, (long)proc_field(text, "\nTgid:\t", 10));
 }
 
 typedef bool each_process_fn(uint8_t *set, pid_t pid);

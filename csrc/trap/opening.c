@@ -23,8 +23,10 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "family.h"
 #include "notify.h"
 #include "opening.h"
+#include "proc.h"
 
 #define ERESTARTSYS 512         /* include/linux/errno.h */
 #define AGAIN_NS 1000000        /* until one that does not end its wait is woken again */
@@ -58,39 +60,21 @@ void openings_clear(struct openings *openings) {
 
 /* ---- signals of a thread ---- */
 
-static uint64_t status_field(const char *status, const char *name, int base) {
-    const char *field = strstr(status, name);
-    return field ? strtoull(field + strlen(name), NULL, base) : 0;
-}
-
 static struct pending pending_signals(pid_t tid) {
-    char path[32], status[STATUS_SIZE];
-    struct pending pending = {.threads = 1};
-    snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return pending;
-    ssize_t n = read(fd, status, sizeof status - 1);
-    close(fd);
-    status[n > 0 ? n : 0] = '\0';
-    uint64_t blocked = status_field(status, "\nSigBlk:", 16);
-    pending.own = status_field(status, "\nSigPnd:", 16) & ~blocked;
-    pending.shared = status_field(status, "\nShdPnd:", 16) & ~blocked;
-    pending.threads = status_field(status, "\nThreads:", 10);
-    return pending;
+    char status[STATUS_SIZE];
+    if (!proc_read(tid, "status", status, sizeof status))
+        return (struct pending){.threads = 1};
+    uint64_t blocked = proc_field(status, "\nSigBlk:\t", 16);
+    return (struct pending){
+        .own = proc_field(status, "\nSigPnd:\t", 16) & ~blocked,
+        .shared = proc_field(status, "\nShdPnd:\t", 16) & ~blocked,
+        .threads = proc_field(status, "\nThreads:\t", 10),
+    };
 }
 
 static bool is_stopped(pid_t tid) {
-    char path[32], text[128];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    const char *name_end = strrchr(text, ')');
-    return name_end && (strncmp(name_end, ") T", 3) == 0 || strncmp(name_end, ") t", 3) == 0);
+    char state = family_state(tid);
+    return state == 'T' || state == 't';
 }
 
 /* A stop of the whole process takes its signal away when the first thread obeys; it is complete when all have.  A debugger's stop

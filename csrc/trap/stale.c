@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "family.h"
+#include "proc.h"
 #include "stale.h"
 
 #define STATUS_FLAGS (O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK)
@@ -61,15 +62,9 @@ static struct copied_up *find_file(const struct stale *stale, int directory, con
 
 /* /proc/PID/fdinfo/N, ended by a NUL; false: it is gone. */
 static bool read_info(pid_t tid, int number, char info[INFO_SIZE]) {
-    char path[LINK_SIZE];
-    snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)tid, number);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t size = read(fd, info, INFO_SIZE - 1);
-    close(fd);
-    info[size > 0 ? size : 0] = '\0';
-    return size > 0;
+    char name[LINK_SIZE];
+    snprintf(name, sizeof name, "fdinfo/%d", number);
+    return proc_read(tid, name, info, INFO_SIZE);
 }
 
 static int flags_of(const char *info) {

@@ -1,0 +1,21 @@
+/* proc.h - what proc(5) tells of a thread.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_PROC_H
+#define PTOVERLAY_PROC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The start of /proc/TID/name into text[size], ended by a NUL; false: there is nothing, or the thread is gone.
+ * Async-signal-safe. */
+bool proc_read(pid_t tid, const char *name, char *text, size_t size);
+/* The number behind name ("\nTgid:\t") in /proc/TID/status, base 10 or 16; 0: no such field.  Async-signal-safe. */
+uint64_t proc_field(const char *text, const char *name, unsigned base);
+/* Writes a number in decimal and returns its end; no NUL.  Async-signal-safe. */
+char *proc_number(char *at, unsigned number);
+
+#endif
