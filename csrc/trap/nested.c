@@ -65,21 +65,34 @@ void pto_nested_free(pto_nested *nested) {
     free(nested);
 }
 
-static void close_stream(FILE **stream) {
-    if (*stream)
-        (void)fclose(*stream);
-}
+/* What a request takes along. */
+struct parcel {
+    FILE *stream;
+    char *cwd, *data;
+    size_t length;
+};
 
-static void free_data(char **data) {
-    free(*data);
+static void parcel_clear(struct parcel *parcel) {
+    if (parcel->stream)
+        (void)fclose(parcel->stream);
+    free(parcel->cwd);
+    free(parcel->data);
+}
+#define PARCEL __attribute__((cleanup(parcel_clear))) struct parcel
+
+static bool parcel_open(struct parcel *parcel) {
+    *parcel = (struct parcel){.cwd = getcwd(NULL, 0)};
+    if (parcel->cwd)
+        parcel->stream = open_memstream(&parcel->data, &parcel->length);
+    return parcel->stream;
 }
 
 /* A path as the supervisor is to find it. */
-static void put_path(FILE *stream, const char *cwd, const char *path) {
+static void put_path(const struct parcel *parcel, const char *path) {
     if (path && path[0] != '/')
-        fprintf(stream, "%s/", cwd);
+        fprintf(parcel->stream, "%s/", parcel->cwd);
     if (path)
-        fwrite(path, 1, strlen(path) + 1, stream);
+        fwrite(path, 1, strlen(path) + 1, parcel->stream);
 }
 
 static int ask_with(enum nest_op op, uint32_t id, uint32_t kind, const char *data, size_t length, char *message,
@@ -108,6 +121,12 @@ static int fail_to_say(char *message, size_t size) {
     return -error;
 }
 
+static int send_parcel(struct parcel *parcel, enum nest_op op, uint32_t id, uint32_t kind, char *message, size_t size) {
+    if (fflush(parcel->stream) || ferror(parcel->stream))
+        return fail_to_say(message, size);
+    return ask_with(op, id, kind, parcel->data, parcel->length, message, size);
+}
+
 int pto_nested_add_overlay(pto_nested *nested, const struct pto_overlay *overlay, char *message, size_t size) {
     const struct nest_overlay header = {
         .flags = overlay->flags,
@@ -116,34 +135,24 @@ int pto_nested_add_overlay(pto_nested *nested, const struct pto_overlay *overlay
         .has_upper = overlay->upper != NULL,
         .has_work = overlay->work != NULL,
     };
-    __attribute__((cleanup(free_data))) char *data = NULL;
-    size_t length = 0;
-    __attribute__((cleanup(free_data))) char *cwd = getcwd(NULL, 0);
-    __attribute__((cleanup(close_stream))) FILE *stream = cwd ? open_memstream(&data, &length) : NULL;
-    if (!stream)
+    PARCEL parcel;
+    if (!parcel_open(&parcel))
         return fail_to_say(message, size);
-    fwrite(&header, sizeof header, 1, stream);
+    fwrite(&header, sizeof header, 1, parcel.stream);
     for (size_t i = 0; i < overlay->n_lowers; i++)
-        put_path(stream, cwd, overlay->lowers[i]);
-    put_path(stream, cwd, overlay->mount);
-    put_path(stream, cwd, overlay->upper);
-    put_path(stream, cwd, overlay->work);
-    if (fflush(stream) || ferror(stream))
-        return fail_to_say(message, size);
-    return ask_with(NEST_OVERLAY, nested->id, 0, data, length, message, size);
+        put_path(&parcel, overlay->lowers[i]);
+    put_path(&parcel, overlay->mount);
+    put_path(&parcel, overlay->upper);
+    put_path(&parcel, overlay->work);
+    return send_parcel(&parcel, NEST_OVERLAY, nested->id, 0, message, size);
 }
 
 int pto_nested_add_place(pto_nested *nested, int kind, const char *path, char *message, size_t size) {
-    __attribute__((cleanup(free_data))) char *data = NULL;
-    size_t length = 0;
-    __attribute__((cleanup(free_data))) char *cwd = getcwd(NULL, 0);
-    __attribute__((cleanup(close_stream))) FILE *stream = cwd ? open_memstream(&data, &length) : NULL;
-    if (!stream)
+    PARCEL parcel;
+    if (!parcel_open(&parcel))
         return fail_to_say(message, size);
-    put_path(stream, cwd, path);
-    if (fflush(stream) || ferror(stream))
-        return fail_to_say(message, size);
-    return ask_with(NEST_PLACE, nested->id, (uint32_t)kind, data, length, message, size);
+    put_path(&parcel, path);
+    return send_parcel(&parcel, NEST_PLACE, nested->id, (uint32_t)kind, message, size);
 }
 
 /* ---- the run ---- */
