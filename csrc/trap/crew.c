@@ -29,13 +29,6 @@
 #define STACK_SIZE (512u << 10)
 #define WAKE_SIGNAL (SIGRTMAX - 1)
 #define PATIENCE_NS 20000000    /* for a worker to notice the end */
-/* Of load.  Tracees that take turns with one another without ever being busy at a time are spread in vain: the next time
- * it takes more to do so. */
-#define LOAD_SIGN 8 /* a call that shows that several tracees are busy */
-#define LOAD_MOST 256
-#define THRESHOLD_LEAST 64
-#define THRESHOLD_MOST 16384
-#define SIGNS_LEAST 64 /* else they were spread in vain */
 
 /* ---- roles ---- */
 
@@ -85,41 +78,13 @@ static void want(struct crew *crew, int workers) {
     crew_relieve(crew);
 }
 
-static int get(const int *value) {
-    return __atomic_load_n(value, __ATOMIC_RELAXED);
-}
-
-static void set(int *value, int to) {
-    __atomic_store_n(value, to, __ATOMIC_RELAXED);
-}
-
-static void spread_out(struct crew *crew) {
-    set(&crew->signs, 0);
-    set(&crew->load, get(&crew->threshold) + LOAD_MOST);
-    want(crew, 2);
-}
-
-static void gather(struct crew *crew) {
-    bool in_vain = get(&crew->signs) < SIGNS_LEAST;
-    int threshold = in_vain ? get(&crew->threshold) * 2 : THRESHOLD_LEAST;
-    set(&crew->threshold, threshold < THRESHOLD_MOST ? threshold : THRESHOLD_MOST);
-    set(&crew->load, 0);
-    want(crew, 1);
-}
-
-/* One call more that shows that several tracees are busy at a time, or not.  Another worker's may get lost. */
-static void weigh(struct crew *crew, bool sign) {
-    int load = get(&crew->load) + (sign ? LOAD_SIGN : -1), wanted = get(&crew->wanted);
-    int most = get(&crew->threshold) + LOAD_MOST;
-    set(&crew->load, load < 0 ? 0 : load < most ? load : most);
-    if (sign)
-        set(&crew->signs, get(&crew->signs) + 1);
-    if (wanted == 1 && load > get(&crew->threshold) && crew->spread.n > 1)
-        spread_out(crew);
-    else if (wanted > 1 && load <= 0)
-        gather(crew);
-    else if (wanted > 1 && spread_is_full(&crew->spread))
-        want(crew, wanted + 1);
+static void review(struct crew *crew) {
+    pthread_mutex_lock(&crew->lock);
+    int wanted = __atomic_load_n(&crew->wanted, __ATOMIC_RELAXED);
+    int better = demand_look(&crew->demand, wanted, crew->spread.n, spread_is_full(&crew->spread));
+    pthread_mutex_unlock(&crew->lock);
+    if (better != wanted)
+        want(crew, better);
 }
 
 /* ---- the workers ---- */
@@ -127,13 +92,6 @@ static void weigh(struct crew *crew, bool sign) {
 static bool hung_up(int listener) {
     struct pollfd pollfd = {.fd = listener};
     return poll(&pollfd, 1, 0) > 0;
-}
-
-/* With one worker: tracees that take turns.  With several: that more than one has work. */
-static bool shows_many(struct worker *worker) {
-    bool other = worker->request->pid != worker->last_pid;
-    worker->last_pid = worker->request->pid;
-    return worker->post.place < 0 ? other : spread_overlaps(&worker->trap->crew.spread);
 }
 
 /* 0, or -errno; -EINTR: crew_stop has sent a signal. */
@@ -145,13 +103,16 @@ static int receive(struct worker *worker) {
     __atomic_sub_fetch(&crew->receiving, 1, __ATOMIC_SEQ_CST);
     if (err)
         return err;
-    __atomic_add_fetch(&crew->handled, 1, __ATOMIC_RELAXED);
-    weigh(crew, shows_many(worker));
+    demand_count(&crew->demand, worker->request->pid);
+    if (__atomic_add_fetch(&crew->handled, 1, __ATOMIC_RELAXED) % DEMAND_CALLS == 0)
+        review(crew);
     return 0;
 }
 
 static void *work(void *arg) {
     struct worker *worker = arg;
+    const struct sched_param unused = {0};
+    (void)sched_setscheduler(0, SCHED_BATCH, &unused);   /* demand.c */
     sigset_t wake;
     if (sigemptyset(&wake) == 0 && sigaddset(&wake, WAKE_SIGNAL) == 0)
         pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
@@ -231,7 +192,6 @@ bool crew_check(struct crew *crew, uint64_t *seen) {
 
 int crew_start(struct crew *crew, struct notify_trap *trap) {
     crew->wanted = 1;
-    crew->threshold = THRESHOLD_LEAST;
     spread_init(&crew->spread);
     if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &crew->sizes) < 0)
         return -errno;

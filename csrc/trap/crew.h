@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "demand.h"
 #include "spread.h"
 
 struct notify_trap;
@@ -21,7 +22,6 @@ struct worker {
     struct seccomp_notif *request;          /* of the sizes that the kernel asks for */
     struct seccomp_notif_resp *response;
     unsigned again;                         /* how often the call under way was begun anew */
-    uint32_t last_pid;                      /* whose notification it received last */
     struct post post;                       /* where it waits */
     bool strays;                      /* its caller is not to be woken on this CPU */
 };
@@ -36,9 +36,7 @@ struct crew {
     bool ending;
     int receiving;              /* atomic: workers that wait for a notification */
     int wanted;                 /* atomic: how many should at most */
-    int load;                   /* atomic: how often several tracees called at a time lately */
-    int signs;                  /* atomic: that they did, since they were spread */
-    int threshold;              /* atomic: of load, above which it is worth while to spread them */
+    struct demand demand;       /* under the lock */
     struct spread spread;
     uint64_t handled;           /* atomic: notifications received */
     struct seccomp_notif_sizes sizes;

@@ -3,7 +3,7 @@
  * With SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP a worker is woken on the tracee's CPU and the tracee on the worker's, which makes
  * a call cheap and has a price: a worker that receives the call of a tracee from another CPU draws it over, and soon all
  * tracees take turns on one CPU while the others idle.  The scheduler does not mend that, they never sleep long enough.  So
- * where several are busy each CPU has a worker of its own, tied to it, and a tracee whose call was received by
+ * where several are busy (demand.c) each CPU has a worker of its own, tied to it, and a tracee whose call was received by
  * another CPU's worker is woken without that flag: the scheduler then puts it where it was, or on an idle CPU.
  *
  * Rules: only workers are tied; the affinity of a tracee is its own, which it sees and its children inherit.  A home is
@@ -90,10 +90,6 @@ void spread_none(const struct spread *spread, struct post *post) {
 void spread_leave(struct spread *spread, const struct post *post) {
     if (post->place >= 0)
         __atomic_fetch_and(&spread->taken, ~(1u << post->place), __ATOMIC_SEQ_CST);
-}
-
-bool spread_overlaps(const struct spread *spread) {
-    return __builtin_popcount(__atomic_load_n(&spread->taken, __ATOMIC_RELAXED)) < open_homes(spread) - 1;
 }
 
 bool spread_is_full(const struct spread *spread) {

@@ -45,8 +45,6 @@ void spread_take(struct spread *spread, struct post *post);
 void spread_none(const struct spread *spread, struct post *post);
 /* It waits no more. */
 void spread_leave(struct spread *spread, const struct post *post);
-/* Is another worker at work as well as the calling one? */
-bool spread_overlaps(const struct spread *spread);
 /* Would one home more be of use? */
 bool spread_is_full(const struct spread *spread);
 
