@@ -60,6 +60,7 @@ static struct call_scratch *take_scratch(struct session *session) {
     scratch->cred = NULL;
     scratch->generation = NULL;
     scratch->pending = NULL;
+    scratch->plan.fd = -1;
     scratch->owned[0] = scratch->owned[1] = NULL;
     return scratch;
 }
@@ -82,6 +83,7 @@ static void reset(struct call *call) {
     call->open_flags = 0;
     call->open_mode = 0;
     call->open_path = NULL;
+    call->made = false;
     call->watch_exit = false;
     call->any_time = false;
     call->kill = false;
@@ -113,6 +115,11 @@ bool call_is_open(int nr) {
     return nr == __NR_openat || nr == __NR_openat2;
 }
 
+bool call_reads(const struct call *call) {
+    const struct call_row *row = call_row(call->nr);
+    return row && (row->reads || open_reads(row, call->arg));
+}
+
 static void end(struct call *call) {
     struct call_scratch *scratch = call->scratch;
     nest_leave(call);
@@ -125,6 +132,7 @@ static void end(struct call *call) {
     }
     if (scratch->short_name >= 0)
         programs_unshorten(call->session, scratch->short_name);
+    view_open_drop(&scratch->plan);
     free(scratch->owned[0]);
     free(scratch->owned[1]);
     give_scratch(call->session, scratch);

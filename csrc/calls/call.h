@@ -88,6 +88,7 @@ struct call {
                                             * does not has openat2(AT_FDCWD, …) in new_nr and replacements */
     mode_t open_mode;
     const char *open_path;                 /* OPEN: absolute real path; valid until call_end */
+    bool made;                             /* OPEN: a new file, which call_open() has at hand */
     bool watch_exit;                       /* PASS: finish is to run at the exit all the same */
     bool any_time;                         /* watch_exit: the result does not matter (finish may be given 0) and it is
                                             * in time before the task's next trapped call: the notify trap, which sees no
@@ -109,6 +110,8 @@ struct call {
  * interrupted and that the kernel will restart: finish gets -EINTR, and the restart is a new call.
  * OPEN by a trap that opens for the tracee: finish gets the trap's own descriptor, before the tracee has one. */
 void call_begin(struct call *call);
+/* Of a call whose in part is filled: it changes nothing, not even if it is the wrong task's. */
+bool call_reads(const struct call *call);
 long call_finish(struct call *call, long result);
 /* After an execve that was substituted has succeeded, after task_exec: there is no exit, and no finish. */
 void call_exec_done(struct call *call);
@@ -134,6 +137,8 @@ struct call_row {
     unsigned filter_arg;
     uint64_t filter_mask;
     const uint32_t *filter_values;  /* ended by 0 */
+
+    bool reads;                 /* changes nothing, whatever its arguments are */
 
     /* For the handlers: which argument is what. */
     struct operand {
@@ -176,6 +181,7 @@ struct session {
     unsigned umask_pending;         /* umask calls under way: nothing is cached meanwhile */
     uint64_t cwd_generation;        /* the same for chdir and fchdir */
     unsigned cwd_pending;
+    bool opens;                     /* set by the trap: it carries out OPEN by call_open() */
     bool lower_removed;             /* a lower object lost its name: descriptors may be of it.  view_lock's */
     bool filtered;                  /* atomic: a task has asked for a seccomp filter of its own */
     struct pto_stats *stats;        /* set by the trap: only .refused is counted here */

@@ -54,6 +54,10 @@ static bool may_change(int flags) {
     return !(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC | O_ONLY_TMPFILE)));
 }
 
+bool open_reads(const struct call_row *row, const uint64_t arg[6]) {
+    return row->handler == do_open && row->detail != OPEN_CREAT && !may_change((int)arg[row->operand[0].path + 1]);
+}
+
 static unsigned open_walk_flags(int flags) {
     bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
     /* With O_CREAT a trailing slash demands nothing of what is there: it is EISDIR in any case. */
@@ -122,10 +126,12 @@ int call_open(const struct call *call) {
 
 static void open_overlay(struct call *call, const struct location *loc, const struct opening *opening) {
     struct open_plan *plan = &call->scratch->plan;
+    plan->opens = call->session->opens;
     int rc = view_open(call->view, loc, opening->flags, opening->mode, &call->task->cred, plan);
     if (rc < 0)
         return answer(call, rc);
     open_planned(call);
+    call->made = plan->fd >= 0;
     if (plan->fix_mode)
         call->finish = opened;
 }

@@ -66,6 +66,7 @@ static const uint32_t bpf_path_commands[] = {BPF_OBJ_PIN, BPF_OBJ_GET, 0};
 #define AT_WITH(d, p, f, allowed) .operand = {{d, p}, NO_OPERAND}, .at_flags = (f), .at_allowed = (allowed)
 #define FOLLOW .walk = WALK_FOLLOW
 #define PARENT .walk = WALK_PARENT
+#define READS .reads = true
 
 /* How the filter meets it. */
 #define IF_SET(n, mask) .filter = FILTER_TRAP_IF_SET, .filter_arg = (n), .filter_mask = (mask)
@@ -84,19 +85,19 @@ const struct call_row call_table[] = {
     ROW(openat2, do_openat2, AT(0, 1)),
 
     /* attributes, asked for */
-    ROW(stat, do_stat, PATH(0), FOLLOW),
-    ROW(lstat, do_stat, PATH(0)),
-    ROW(fstat, do_stat, FD),
-    ROW(newfstatat, do_stat, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT), FOLLOW, .null_path = NULL_IS_EMPTY),
-    ROW(statx, do_statx, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE), FOLLOW,
+    ROW(stat, do_stat, READS, PATH(0), FOLLOW),
+    ROW(lstat, do_stat, READS, PATH(0)),
+    ROW(fstat, do_stat, READS, FD),
+    ROW(newfstatat, do_stat, READS, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT), FOLLOW, .null_path = NULL_IS_EMPTY),
+    ROW(statx, do_statx, READS, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE), FOLLOW,
         .null_path = NULL_IS_EMPTY),
-    ROW(access, do_access, PATH(0), FOLLOW),
-    ROW(faccessat, do_access, AT(0, 1), FOLLOW),
-    ROW(faccessat2, do_access, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_EACCESS), FOLLOW),
-    ROW(statfs, do_statfs, PATH(0), FOLLOW),
-    ROW(fstatfs, do_statfs, FD),
-    ROW(readlink, do_readlink, PATH(0)),
-    ROW(readlinkat, do_readlink, .operand = {{0, 1}, NO_OPERAND}, .at_flags = NO_ARG, .null_path = EMPTY_IS_DESCRIPTOR),
+    ROW(access, do_access, READS, PATH(0), FOLLOW),
+    ROW(faccessat, do_access, READS, AT(0, 1), FOLLOW),
+    ROW(faccessat2, do_access, READS, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_EACCESS), FOLLOW),
+    ROW(statfs, do_statfs, READS, PATH(0), FOLLOW),
+    ROW(fstatfs, do_statfs, READS, FD),
+    ROW(readlink, do_readlink, READS, PATH(0)),
+    ROW(readlinkat, do_readlink, READS, .operand = {{0, 1}, NO_OPERAND}, .at_flags = NO_ARG, .null_path = EMPTY_IS_DESCRIPTOR),
 
     /* attributes, changed */
     ROW(chmod, do_chmod, PATH(0), FOLLOW),
@@ -119,14 +120,14 @@ const struct call_row call_table[] = {
     ROW(syncfs, do_sync, FD),
 
     /* extended attributes */
-    ROW(getxattr, do_getxattr, PATH(0), FOLLOW),
-    ROW(lgetxattr, do_getxattr, PATH(0)),
-    ROW(fgetxattr, do_getxattr, FD),
-    ROW(getxattrat, do_getxattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
-    ROW(listxattr, do_listxattr, PATH(0), FOLLOW),
-    ROW(llistxattr, do_listxattr, PATH(0)),
-    ROW(flistxattr, do_listxattr, FD),
-    ROW(listxattrat, do_listxattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(getxattr, do_getxattr, READS, PATH(0), FOLLOW),
+    ROW(lgetxattr, do_getxattr, READS, PATH(0)),
+    ROW(fgetxattr, do_getxattr, READS, FD),
+    ROW(getxattrat, do_getxattrat, READS, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(listxattr, do_listxattr, READS, PATH(0), FOLLOW),
+    ROW(llistxattr, do_listxattr, READS, PATH(0)),
+    ROW(flistxattr, do_listxattr, READS, FD),
+    ROW(listxattrat, do_listxattrat, READS, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
     ROW(setxattr, do_setxattr, PATH(0), FOLLOW),
     ROW(lsetxattr, do_setxattr, PATH(0)),
     ROW(fsetxattr, do_setxattr, FD),
@@ -159,7 +160,7 @@ const struct call_row call_table[] = {
     ROW(getdents64, do_getdents, FD, .detail = DIRENT_WIDE),
     ROW(chdir, do_chdir, PATH(0), FOLLOW),
     ROW(fchdir, do_fchdir, FD),
-    ROW(getcwd, do_getcwd, NOTHING),
+    ROW(getcwd, do_getcwd, READS, NOTHING),
     ROW(chroot, do_chroot, PATH(0), FOLLOW),
 
     /* programs */

@@ -3,7 +3,7 @@
  * Rules: everything that is to be done for a call is done before the answer, since with it the tracee runs on and may
  * call again, served by another worker.  A notification may die at any time with its thread, so every look at the
  * tracee's memory is followed by the question whether the call is still waiting, and nothing is done for one that is
- * not.  OPEN is done here and the descriptor handed over; what means something to the one who opens
+ * not; for calls that change nothing the answer itself is that question.  OPEN is done here and the descriptor handed over; what means something to the one who opens
  * it (a terminal), O_TMPFILE with its umask, and O_PATH, whose descriptors the kernel does not hand over, the tracee
  * opens itself.
  *
@@ -26,6 +26,7 @@
 #include "notify.h"
 #include "opening.h"
 #include "renewals.h"
+#include "stay.h"
 
 static void send_response(struct worker *worker, long value, uint32_t flags) {
     memset(worker->response, 0, worker->trap->crew.sizes.seccomp_notif_resp);
@@ -94,6 +95,8 @@ static int open_for(struct worker *worker, struct caller *caller) {
     struct stat st;
     if (call->open_flags & (O_ONLY_TMPFILE | O_PATH))
         return -EOPNOTSUPP;
+    if (call->made)
+        return call_open(call);
     if (lstat(call->open_path, &st) < 0)
         return -errno;
     if (is_terminal(&st) && worker->trap->run->landlock < 0)
@@ -110,8 +113,13 @@ static long hand_over(struct worker *worker, int fd, int open_flags) {
         .srcfd = (uint32_t)fd,
         .newfd_flags = open_flags & O_CLOEXEC ? O_CLOEXEC : 0,
     };
+    struct stay stay;
+    stay_begin(&stay, (pid_t)worker->request->pid);
     int number = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
-    return number < 0 ? -errno : number;
+    if (number < 0)
+        number = -errno;
+    stay_end(&stay);
+    return number;
 }
 
 static void open_verdict(struct worker *worker, struct caller *caller) {
@@ -201,9 +209,9 @@ static void begin(struct worker *worker, struct caller *caller) {
     caller->call.nr = data->nr;
     for (unsigned i = 0; i < 6; i++)
         caller->call.arg[i] = data->args[i];
-    memory_check(check_awaited, worker);
+    memory_check(check_awaited, worker, !call_reads(&caller->call));
     call_begin(&caller->call);
-    memory_check(NULL, NULL);
+    memory_check(NULL, NULL, false);
     renewals_run(worker, caller);
     run_spent(worker->trap->run, &caller->call, run_clock() - caller->call_start);
     carry_out(worker, caller);

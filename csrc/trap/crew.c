@@ -111,8 +111,6 @@ static int receive(struct worker *worker) {
 
 static void *work(void *arg) {
     struct worker *worker = arg;
-    const struct sched_param unused = {0};
-    (void)sched_setscheduler(0, SCHED_BATCH, &unused);   /* demand.c */
     sigset_t wake;
     if (sigemptyset(&wake) == 0 && sigaddset(&wake, WAKE_SIGNAL) == 0)
         pthread_sigmask(SIG_UNBLOCK, &wake, NULL);

@@ -5,6 +5,7 @@
 #ifndef PTOVERLAY_MEMORY_H
 #define PTOVERLAY_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -19,9 +20,9 @@ ssize_t memory_read_string(pid_t pid, uint64_t address, char *out, size_t size);
 /* May we look into pid, which was forked from us and has not executed?  0, or -errno: -EPERM, -ENOSYS. */
 int memory_probe(pid_t pid);
 
-/* From here on every read by this thread is followed, and every write preceded, by check(arg): unless it gives 0 the
- * access fails with what it gives (-errno).  For a tracee that may die meanwhile and leave its id to another.
+/* From here on every write by this thread is preceded, and with `reads` every read followed, by check(arg): unless it gives 0
+ * the access fails with what it gives (-errno).  For a tracee that may die meanwhile and leave its id to another.
  * NULL: no check. */
-void memory_check(int (*check)(void *arg), void *arg);
+void memory_check(int (*check)(void *arg), void *arg, bool reads);
 
 #endif

@@ -227,6 +227,7 @@ static int run_by(struct run *run, int trap) {
     memset(run->result, 0, sizeof *run->result);
     bool contents = trap == PTO_TRAP_NOTIFY;   /* which opens all that CMD may not */
     run->landlock = landlock_open(run->view, contents);
+    run->session.opens = contents;
     run->result->landlock = run->landlock < 0 ? 0 : contents ? 2 : 1;
     run->result->trap = trap;
     int err = trap == PTO_TRAP_NOTIFY ? notify_run(run) : ptrace_run(run);

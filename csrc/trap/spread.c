@@ -68,11 +68,20 @@ static void take_place(struct spread *spread, struct post *post) {
             return;
 }
 
+/* A tied one is woken at every call, and is not to preempt the tracee on its CPU for another one's. */
+static void set_policy(int policy) {
+    const struct sched_param unused = {0};
+    (void)sched_setscheduler(0, policy, &unused);
+}
+
 static void tie(const struct spread *spread, struct post *post, int place) {
     cpu_set_t one;
     only(&one, spread->homes[place].cpu);
-    if (sched_setaffinity(0, sizeof one, &one) == 0)
-        post->tied_to = place;
+    if (sched_setaffinity(0, sizeof one, &one) < 0)
+        return;
+    if (post->tied_to < 0)
+        set_policy(SCHED_BATCH);
+    post->tied_to = place;
 }
 
 void spread_take(struct spread *spread, struct post *post) {
@@ -83,8 +92,10 @@ void spread_take(struct spread *spread, struct post *post) {
 
 void spread_none(const struct spread *spread, struct post *post) {
     post->place = -1;
-    if (post->tied_to >= 0 && sched_setaffinity(0, sizeof spread->own, &spread->own) == 0)
-        post->tied_to = -1;
+    if (post->tied_to < 0 || sched_setaffinity(0, sizeof spread->own, &spread->own) < 0)
+        return;
+    set_policy(SCHED_OTHER);
+    post->tied_to = -1;
 }
 
 void spread_leave(struct spread *spread, const struct post *post) {

@@ -96,7 +96,7 @@ int pto_real(pto_view *view, const char *path, int follow, char *out, size_t siz
 
 int pto_open(pto_view *view, const char *path, int flags, unsigned mode) {
     API api;
-    struct open_plan plan;
+    struct open_plan plan = {.opens = true, .fd = -1};
     bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
     /* As in calls/open.c: with O_CREAT a trailing slash is EISDIR whatever is there. */
     int error = api_begin(&api, view, path, follow_flag(follow) | (flags & O_CREAT ? WALK_PARENT : 0));
@@ -106,8 +106,10 @@ int pto_open(pto_view *view, const char *path, int flags, unsigned mode) {
         error = -EISDIR;
     if (!error)
         error = view_open(view, &api.loc, flags, mode, &view->own, &plan);
-    if (error)
+    if (error) {
+        view_open_drop(&plan);
         return error;
+    }
     int fd = view_open_plan(&plan, 0);
     error = fd < 0 ? fd : view_open_done(view, &plan);
     if (error && fd >= 0)

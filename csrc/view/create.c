@@ -64,7 +64,23 @@ static int find_given(const struct location *loc, const struct creation *creatio
     return 0;
 }
 
+/* Its descriptor is the caller's even where the mode would not let the caller open it again: open(2).  False: it is to be made
+ * without. */
+static bool make_open(int dirfd, const char *name, const struct creation *creation, mode_t mode, int *error) {
+    int flags = creation->open_flags | O_CREAT | O_EXCL | O_NOCTTY | O_CLOEXEC;
+    int fd = openat(dirfd, name, flags, mode);
+    *error = fd < 0 ? -errno : 0;
+    if (fd >= 0)
+        *creation->fd = fd;
+    else if (*error != -EEXIST)
+        (void)!unlinkat(dirfd, name, 0);   /* it may have been made, and then not opened */
+    return *error != -EMFILE && *error != -ENFILE;
+}
+
 static int make(int dirfd, const char *name, const struct creation *creation, mode_t mode) {
+    int error;
+    if (creation->fd && make_open(dirfd, name, creation, mode, &error))
+        return error;
     switch (creation->mode & S_IFMT) {
     case S_IFDIR:
         return mkdirat(dirfd, name, mode & 01777) < 0 ? -errno : 0;
@@ -175,12 +191,12 @@ int create(const struct location *loc, const struct creation *creation, const st
     if (shown_kind(at(ovl, d)) != KIND_NONE)
         return -EEXIST;
     error = copy_up_dir(ovl, loc->parent);
-    UPPER_DIR dir = {.fd = -1};
-    if (!error)
-        error = upper_dir_open(ovl, loc->parent, &dir);
     struct given given;
     if (!error)
         error = find_given(loc, creation, cred, &given);
+    UPPER_DIR dir = {.fd = -1};
+    if (!error)
+        error = upper_dir_open(ovl, loc->parent, &dir);
     if (error)
         return error;
     char name[NAME_MAX + 1];

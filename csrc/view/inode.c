@@ -20,23 +20,24 @@
 
 #define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME)
 
-static int layer_statx(const struct layer *layer, const char *path, struct statx *stx) {
-    if (statx(layer->fd, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, stx) < 0)
-        return -errno;
-    return 0;
+static int statx_at(int dirfd, const char *path, int flags, struct statx *stx) {
+    return statx(dirfd, path, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, stx) < 0 ? -errno : 0;
 }
 
 int lower_statx(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     char path[PATH_MAX];
     unsigned layer = at(ovl, d)->layer;
     int error = path_in_lower(ovl, d, layer, path);
-    return error < 0 ? error : layer_statx(&ovl->layers[layer], path, stx);
+    return error < 0 ? error : statx_at(ovl->layers[layer].fd, path, 0, stx);
 }
 
 int upper_statx(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     char path[PATH_MAX];
+    int kept = upper_dir_kept(ovl, d);
+    if (kept >= 0)
+        return statx_at(kept, "", AT_EMPTY_PATH, stx);
     int layer = path_at_upper(ovl, d, path);
-    return layer < 0 ? layer : layer_statx(&ovl->layers[layer], path, stx);
+    return layer < 0 ? layer : statx_at(ovl->layers[layer].fd, path, 0, stx);
 }
 
 static dev_t dev_of(const struct statx *stx) {
@@ -142,7 +143,7 @@ int view_getattr(pto_view *view, const struct location *loc, struct statx *stx) 
     if (loc->type == 0)
         return -ENOENT;
     if (!loc->overlay)
-        return statx(AT_FDCWD, loc->path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, stx) < 0 ? -errno : 0;
+        return statx_at(AT_FDCWD, loc->path, 0, stx);
     return dentry_getattr(loc->overlay, loc->dentry, stx);
 }
 

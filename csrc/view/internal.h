@@ -58,6 +58,13 @@ struct shared {
 
 struct within;
 
+/* The directory that was changed last stays open: most changes are followed by another one there. */
+struct last_dir {
+    uint32_t d;             /* 0: none */
+    int fd;                 /* O_PATH */
+    uint64_t generation;    /* of the view: none of its directories has moved or gone since */
+};
+
 struct overlay {
     pto_view *view;         /* the base */
     char *mount;            /* canonical view path without a slash at the end: "" for "/" */
@@ -68,6 +75,7 @@ struct overlay {
     unsigned n_layers; /* with the data-only ones, which only hold what metacopy files lack */
 #define WORK_LAYER(ovl) ((ovl)->n_layers + 1) /* the work directory given; open while nothing may be changed */
     unsigned own; /* the lower whose root is the mount point itself, 0: none */
+    struct last_dir last_dir;
     int work; /* descriptor of <work>/work, where objects are made */
     int locks[2]; /* upper and work directory, flock(2)ed */
     char *work_root; /* canonical path of the work directory given */
@@ -130,6 +138,7 @@ struct pto_view {
     size_t n_places;
     struct pto_stats stats;
     uint64_t generation;
+    uint32_t asked; /* entry of which the lowers were asked during the walk under way, 0: none */
     struct dir_list *lists; /* readdir.c */
     struct ahead *ahead; /* ahead.c */
     pthread_cond_t copied; /* one of them is ready */
@@ -356,10 +365,15 @@ int loans_settle(struct overlay *ovl);
 
 /* An upper directory that is being changed. */
 struct upper_dir {
+    struct overlay *ovl;
+    uint32_t d;
     int fd; /* O_PATH; -1: not open */
     struct loan loan;
 };
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir);
+/* The descriptor that is kept of an upper directory, still the overlay's; -1: none. */
+int upper_dir_kept(const struct overlay *ovl, uint32_t d);
+void last_dir_close(struct overlay *ovl);
 void upper_dir_close(struct upper_dir *dir);
 #define UPPER_DIR __attribute__((cleanup(upper_dir_close))) struct upper_dir
 void work_name(struct overlay *ovl, char out[WORK_NAME]);
@@ -486,6 +500,8 @@ struct creation {
     mode_t mode; /* with the type */
     dev_t dev;
     const char *target; /* of a symlink */
+    int open_flags; /* of a file that is opened as it is made; *fd: its descriptor, or left as it is */
+    int *fd; /* NULL: it is only made */
 };
 /* Gives a new object of the upper its owner (uid, gid), or keeps uid, gid, mode and rdev beside it. */
 int give_owner(struct overlay *ovl, int dirfd, const char *name, const struct kept *owner);

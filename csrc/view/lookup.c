@@ -351,6 +351,7 @@ static int check_lower_data(struct overlay *ovl, uint32_t d) {
 static int lookup_lower(struct overlay *ovl, uint32_t d) {
     char name[NAME_MAX + 1];
     entry_name(ovl, d, name);
+    ovl->view->asked = d;
     int error = lookup_lower_as(ovl, d, name, at(ovl, d)->name_length, true);
     if (!error && at(ovl, d)->lower == DT_LNK && at(ovl, d)->upper == KIND_NONE)
         error = keep_target(ovl, d);
@@ -361,7 +362,7 @@ static int lookup_lower(struct overlay *ovl, uint32_t d) {
 
 int lookup_again(struct overlay *ovl, uint32_t d) {
     const struct dentry *dentry = at(ovl, d);
-    if (dentry->upper != KIND_NONE || lower_exists(dentry))
+    if (dentry->upper != KIND_NONE || lower_exists(dentry) || ovl->view->asked == d)
         return 0;
     at(ovl, d)->lower = KIND_UNKNOWN;
     return lookup_lower(ovl, d);

@@ -430,6 +430,7 @@ static void location_init(struct location *loc) {
 int view_walk(pto_view *view, const struct walker *walker, const char *start, const char *path, unsigned flags,
               struct location *loc) {
     location_init(loc);
+    view->base->asked = 0;
     size_t length = strlen(path);
     if (length == 0)
         return -ENOENT;

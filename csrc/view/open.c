@@ -29,17 +29,23 @@ static int plan_real(const struct location *loc, uint32_t d, int flags, struct o
     return 0;
 }
 
+/* With others the kernel may refuse to open what it has made. */
+#define FLAGS_AS_MADE                                                                                                  \
+    (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC | O_LARGEFILE)
+
 /* The caller opens it before its mode forbids that. */
 static int open_new(const struct location *loc, int flags, mode_t mode, const struct cred *cred,
                     struct open_plan *plan) {
     uint32_t made;
     if (loc->slash)
         return -EISDIR;
-    struct creation creation = {.mode = S_IFREG | (mode & 07777)};
+    struct creation creation = {.mode = S_IFREG | (mode & 07777), .open_flags = flags & ~O_TRUNC};
+    if (plan->opens && !(flags & ~FLAGS_AS_MADE))
+        creation.fd = &plan->fd;
     int error = create(loc, &creation, cred, &made);
     if (!error)
         error = plan_real(loc, made, flags & ~O_TRUNC, plan);
-    if (error)
+    if (error || plan->fd >= 0)
         return error;
     struct statx stx;
     mode_t wanted = writes(flags) ? 0600 : 0400;
@@ -124,6 +130,7 @@ int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode
     (void)view;
     plan->fix_mode = false;
     plan->mode = 0;
+    plan->fd = -1;
     if (loc->hidden)
         return flags & O_CREAT ? -EACCES : -ENOENT;
     if ((flags & O_TMPFILE) == O_TMPFILE && !(flags & O_PATH))
@@ -146,6 +153,14 @@ int view_open_done(pto_view *view, const struct open_plan *plan) {
     return chmod(name, plan->mode) < 0 ? -errno : 0;
 }
 
-int view_open_plan(const struct open_plan *plan, int more) {
-    return open_exact(plan->path, plan->flags | more, plan->mode);
+void view_open_drop(struct open_plan *plan) {
+    if (plan->fd >= 0)
+        close(plan->fd);
+    plan->fd = -1;
+}
+
+int view_open_plan(struct open_plan *plan, int more) {
+    int fd = plan->fd;
+    plan->fd = -1;
+    return fd >= 0 ? fd : open_exact(plan->path, plan->flags | more, plan->mode);
 }

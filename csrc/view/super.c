@@ -132,6 +132,7 @@ static void overlay_free(struct overlay *ovl) {
         free(ovl->submounts[i].path);
     free(ovl->submounts);
     links_close(ovl);
+    last_dir_close(ovl);
     close_fd(&ovl->work);
     free(ovl->layers);
     free(ovl->mount);

@@ -86,16 +86,36 @@ int open_upper_object(const struct overlay *ovl, uint32_t d) {
 
 /* ---- directories ---- */
 
+int upper_dir_kept(const struct overlay *ovl, uint32_t d) {
+    const struct last_dir *last = &ovl->last_dir;
+    return last->d && last->d == d && last->generation == ovl->view->generation ? last->fd : -1;
+}
+
+void last_dir_close(struct overlay *ovl) {
+    if (ovl->last_dir.d)
+        close(ovl->last_dir.fd);
+    ovl->last_dir.d = 0;
+}
+
+/* Takes what is kept, or opens it. */
+static int take_dir(struct overlay *ovl, uint32_t d, const char *path) {
+    int fd = upper_dir_kept(ovl, d);
+    if (fd < 0)
+        return open_beneath(ovl->layers[0].fd, path, O_PATH | O_DIRECTORY);
+    ovl->last_dir.d = 0;
+    return fd;
+}
+
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir) {
     char path[PATH_MAX];
     *dir = (struct upper_dir){.fd = -1};
     int error = path_in_upper(ovl, d, path);
     if (error < 0)
         return error;
-    int fd = open_beneath(ovl->layers[0].fd, path, O_PATH | O_DIRECTORY);
+    int fd = take_dir(ovl, d, path);
     if (fd < 0)
         return fd;
-    dir->fd = fd;
+    *dir = (struct upper_dir){.ovl = ovl, .d = d, .fd = fd};
     error = loan_take(ovl, fd, path, &dir->loan);
     if (error)
         upper_dir_close(dir);
@@ -106,7 +126,8 @@ void upper_dir_close(struct upper_dir *dir) {
     if (dir->fd < 0)
         return;
     loan_end(&dir->loan);
-    close(dir->fd);
+    last_dir_close(dir->ovl);
+    dir->ovl->last_dir = (struct last_dir){.d = dir->d, .fd = dir->fd, .generation = dir->ovl->view->generation};
     dir->fd = -1;
 }
 

@@ -125,6 +125,8 @@ void view_executed(pto_view *view, const struct location *loc);
 /* How the caller is to open a file that view_open prepared. */
 struct open_plan {
     char path[PATH_MAX];    /* real path, free of symlinks */
+    bool opens;             /* given: whoever asks opens it by view_open_plan(), so that what is made may be open already */
+    int fd;                 /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
     int flags;              /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
     bool fix_mode;          /* after the open, view_open_done must be called */
     mode_t mode;            /* what view_open_done sets; O_TMPFILE: the mode to open with */
@@ -135,8 +137,10 @@ int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode
               struct open_plan *plan);
 /* The view need not be locked.  A descriptor of ours with `more` flags (O_CLOEXEC is always set), or -errno; -ELOOP: names have
  * changed since, and it is to be prepared anew. */
-int view_open_plan(const struct open_plan *plan, int more);
+int view_open_plan(struct open_plan *plan, int more);
 int view_open_done(pto_view *view, const struct open_plan *plan);
+/* It will not be opened. */
+void view_open_drop(struct open_plan *plan);
 
 /* ---- descriptors of lower files (opened.c) ---- */
 /* A lower file that had been opened got its data copied to the upper. */
