@@ -123,6 +123,13 @@ def test_affinity_is_the_tracees_own(world: World) -> None:
     assert world.box().check([world.subjects.path("affinity"), world.mount], env=world.env) == "differing = 0\n"
 
 
+def test_no_call_is_interrupted_that_does_not_wait(world: World) -> None:
+    """Handlers that do not restart calls, and signals of all sorts from all sides: stat(2) never says EINTR."""
+    world.lay_out_standard("interrupted", split=False)
+    program = [world.subjects.path("interrupted"), world.mount]
+    assert world.box().check(program, env=world.env) == world.plain().check(program, env=world.env)
+
+
 def test_opens_that_wait(world: World) -> None:
     """A fifo's opens meet, are ended by signals, stops and deaths, and hold up nobody else."""
     world.lay_out([Node(".", "dir", 0o755), Node("fifo", "fifo", 0o644)])

@@ -88,7 +88,8 @@ const struct call_row call_table[] = {
     ROW(stat, do_stat, READS, PATH(0), FOLLOW),
     ROW(lstat, do_stat, READS, PATH(0)),
     ROW(fstat, do_stat, READS, FD),
-    ROW(newfstatat, do_stat, READS, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT), FOLLOW, .null_path = NULL_IS_EMPTY),
+    ROW(newfstatat, do_stat, READS, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT), FOLLOW,
+        .null_path = NULL_IS_EMPTY),
     ROW(statx, do_statx, READS, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE), FOLLOW,
         .null_path = NULL_IS_EMPTY),
     ROW(access, do_access, READS, PATH(0), FOLLOW),
@@ -97,7 +98,8 @@ const struct call_row call_table[] = {
     ROW(statfs, do_statfs, READS, PATH(0), FOLLOW),
     ROW(fstatfs, do_statfs, READS, FD),
     ROW(readlink, do_readlink, READS, PATH(0)),
-    ROW(readlinkat, do_readlink, READS, .operand = {{0, 1}, NO_OPERAND}, .at_flags = NO_ARG, .null_path = EMPTY_IS_DESCRIPTOR),
+    ROW(readlinkat, do_readlink, READS, .operand = {{0, 1}, NO_OPERAND}, .at_flags = NO_ARG,
+        .null_path = EMPTY_IS_DESCRIPTOR),
 
     /* attributes, changed */
     ROW(chmod, do_chmod, PATH(0), FOLLOW),

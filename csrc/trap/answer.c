@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "arch.h"
+#include "interruptible.h"
 #include "memory.h"
 #include "notify.h"
 #include "opening.h"
@@ -232,7 +233,7 @@ void answer_request(struct worker *worker) {
         answer_value(worker, -ENOSYS);
         return;
     }
-    if (tend_notified(worker))
+    if (interruptible_notified(worker))
         return;
     worker->again = 0;
     if (renewals_runs(&trap->tender, (pid_t)request->pid)) {

@@ -183,6 +183,13 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
     pthread_mutex_unlock(&callers->lock);
 }
 
+bool callers_known(struct callers *callers, pid_t tid) {
+    pthread_mutex_lock(&callers->lock);
+    bool known = find(callers, tid) != NULL;
+    pthread_mutex_unlock(&callers->lock);
+    return known;
+}
+
 bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]) {
     pthread_mutex_lock(&callers->lock);
     const struct caller *caller = find(callers, tid);

@@ -62,6 +62,8 @@ void callers_leave(struct callers *callers, struct caller *caller);
 /* The thread executed: tid is its id from now on. */
 void callers_executed(struct callers *callers, struct caller *caller, pid_t tid);
 
+/* Has this task made a call? */
+bool callers_known(struct callers *callers, pid_t tid);
 /* Is this call, which a signal has interrupted, perhaps one that was answered and went on in the kernel? */
 bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]);
 

@@ -26,7 +26,7 @@
 #define ARG_LOW(arg) ((uint32_t)(offsetof(struct seccomp_data, args) + (arg) * sizeof(uint64_t)))
 #define ARG_HIGH(arg) (ARG_LOW(arg) + (uint32_t)sizeof(uint32_t))
 
-enum leaf_kind { LEAF_ALLOW, LEAF_TRAP, LEAF_ERRNO, LEAF_TRAP_IF_SET, LEAF_TRAP_IF_IN, LEAF_TRAP_IF_IN_OR_0 };
+enum leaf_kind { LEAF_ALLOW, LEAF_TRAP, LEAF_ERRNO, LEAF_TRAP_IF_SET, LEAF_TRAP_IF_IN };
 
 /* How one call number is treated. */
 struct leaf {
@@ -35,6 +35,8 @@ struct leaf {
     unsigned arg;
     uint64_t mask;
     const uint32_t *values;
+    bool zero;              /* is one of values */
+    unsigned given;         /* n + 1: only if argument n is not 0 */
 };
 
 /* Calls from start up to the next range's start are treated alike. */
@@ -87,9 +89,22 @@ static void emit_trap_if_in(struct builder *b, const struct leaf *leaf) {
     emit_load(b, ARG_LOW(leaf->arg));
     for (const uint32_t *value = leaf->values; *value; value++)
         emit_trap_if(b, BPF_JEQ, *value);
+    if (leaf->zero)
+        emit_trap_if(b, BPF_JEQ, 0);
+}
+
+/* if (both words of the argument are 0) allow */
+static void emit_allow_if_0(struct builder *b, unsigned arg) {
+    emit_load(b, ARG_LOW(arg));
+    emit(b, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
+    emit_load(b, ARG_HIGH(arg));
+    emit(b, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
+    emit_return(b, SECCOMP_RET_ALLOW);
 }
 
 static void emit_leaf(struct builder *b, const struct leaf *leaf) {
+    if (leaf->given)
+        emit_allow_if_0(b, leaf->given - 1);
     switch (leaf->kind) {
     case LEAF_TRAP:
         emit_return(b, b->trap);
@@ -102,10 +117,6 @@ static void emit_leaf(struct builder *b, const struct leaf *leaf) {
         break;
     case LEAF_TRAP_IF_IN:
         emit_trap_if_in(b, leaf);
-        break;
-    case LEAF_TRAP_IF_IN_OR_0:
-        emit_trap_if_in(b, leaf);
-        emit_trap_if(b, BPF_JEQ, 0);
         break;
     case LEAF_ALLOW:
         break;
@@ -167,7 +178,11 @@ static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_e
         if (extras[i].nr != nr)
             continue;
         if (leaf.kind == LEAF_ALLOW && extras[i].values)
-            leaf = (struct leaf){.kind = LEAF_TRAP_IF_IN_OR_0, .arg = extras[i].arg, .values = extras[i].values};
+            leaf = (struct leaf){.kind = LEAF_TRAP_IF_IN,
+                                 .arg = extras[i].arg,
+                                 .values = extras[i].values,
+                                 .zero = extras[i].zero,
+                                 .given = extras[i].given};
         else if (leaf.kind == LEAF_ALLOW)
             leaf = (struct leaf){.kind = LEAF_TRAP_IF_SET, .arg = extras[i].arg, .mask = extras[i].mask};
         else if (leaf.kind == LEAF_TRAP_IF_SET && leaf.arg == extras[i].arg)
@@ -185,7 +200,7 @@ static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_e
 
 static bool leaves_equal(const struct leaf *a, const struct leaf *b) {
     return a->kind == b->kind && a->error == b->error && a->arg == b->arg && a->mask == b->mask &&
-           a->values == b->values;
+           a->values == b->values && a->zero == b->zero && a->given == b->given;
 }
 
 /* Fills ranges (call_table_last + 2 at most) from all call numbers; returns how many there are. */

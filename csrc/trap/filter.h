@@ -6,6 +6,7 @@
 #define PTOVERLAY_FILTER_H
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,12 +18,14 @@ struct filter {
 };
 
 /* A call that the trap itself wants to see, whether or not it is in the table: when (argument & mask) != 0, or when the
- * argument's low 32 bits are 0 or one of values (ended by 0). */
+ * argument's low 32 bits are one of values (ended by 0). */
 struct filter_extra {
     int nr;
     unsigned arg;
     uint64_t mask;              /* values NULL */
     const uint32_t *values;
+    bool zero;                  /* 0 is one of them, too */
+    unsigned given;             /* n + 1: and only if argument n is not 0; 0: whatever the others are */
 };
 
 /* Builds the program; trap is the action for trapped calls (SECCOMP_RET_TRACE or SECCOMP_RET_USER_NOTIF).

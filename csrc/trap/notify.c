@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "filter.h"
+#include "interruptible.h"
 #include "memory.h"
 #include "notify.h"
 
@@ -73,7 +74,7 @@ static int listen_to_cmd(struct notify_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
         return run_fail(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
-    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, tend_extras, TEND_EXTRAS);
+    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, interruptible_extras, INTERRUPTIBLE_EXTRAS);
     if (err)
         err = run_fail(trap->run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL);
     else

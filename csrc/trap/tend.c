@@ -1,13 +1,12 @@
 /* tend.c - processes whose signal handlers would make calls fail that no worker has received yet.
  *
  * Until a worker has received a call, any signal ends it (seccomp_unotify(2), BUGS) with -ERESTARTSYS, which is EINTR
- * where the handler was installed without SA_RESTART: from stat(2), too.  So the first such handler makes its process
- * one that is traced, by a thread of its own here, with its children until they execute.  At the stop before a signal is
+ * where the handler was installed without SA_RESTART: from stat(2), too.  So a process that may have such a handler
+ * (interruptible.c) is traced, by a thread of its own here, with its children until they execute.  At the stop before a signal is
  * delivered -ERESTARTSYS becomes -ERESTARTNOINTR, and the call is made again after the handler (signal(7)).
  *
  * Rules: no system call is stopped at, so what costs is signals, forks and execs of such processes only.  A call that
- * went on in the kernel and waited there (connect, open of a fifo) keeps its EINTR.  Handlers of faults do not count:
- * they interrupt no call.  A thread that a worker traces just then is missed.  Whoever wants to trace a task gets it: it is let go first.
+ * went on in the kernel and waited there (connect, open of a fifo) keeps its EINTR.  A thread that a worker traces just then is missed.  Whoever wants to trace a task gets it: it is let go first.
  * ptrace belongs to a thread: the tender does everything, for others when they ask.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -29,6 +28,7 @@
 
 #include "attach.h"
 #include "family.h"
+#include "interruptible.h"
 #include "memory.h"
 #include "notify.h"
 #include "renewals.h"
@@ -36,12 +36,6 @@
 #define OPTIONS (ATTACH_OPTIONS | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
 #define ERESTARTSYS 512             /* include/linux/errno.h */
 #define RETRY_NS 1000000            /* of waking the tender, which may be about to wait */
-
-static const uint32_t attaching[] = {PTRACE_ATTACH, PTRACE_SEIZE, 0};    /* and PTRACE_TRACEME, which is 0 */
-const struct filter_extra tend_extras[TEND_EXTRAS] = {
-    {.nr = __NR_rt_sigaction, .arg = 1, .mask = UINT64_MAX},
-    {.nr = __NR_ptrace, .arg = 0, .values = attaching},
-};
 
 enum request_kind {
     REQUEST_PROCESS,
@@ -140,6 +134,18 @@ static bool ask(struct tender *tender, struct tend_request *request, bool may_st
     return can && request->done;
 }
 
+void tend_process(struct worker *worker, pid_t pid) {
+    struct tend_request request = {.kind = REQUEST_PROCESS, .pid = pid};
+    crew_relieve(&worker->trap->crew);
+    (void)ask(&worker->trap->tender, &request, true);
+}
+
+bool tend_release(struct worker *worker, pid_t pid, bool itself) {
+    struct tend_request request = {.kind = REQUEST_RELEASE, .pid = pid, .worker = itself ? worker : NULL};
+    crew_relieve(&worker->trap->crew);
+    return ask(&worker->trap->tender, &request, false);
+}
+
 bool tend_call(struct attachment *at) {
     struct notify_trap *trap = at->worker->trap;
     struct tend_request request = {.kind = REQUEST_CALL, .pid = at->tid, .at = at};
@@ -188,12 +194,12 @@ static bool opens_what_waits(pid_t tid, int nr, const struct registers *regs) {
 
 static bool is_due(struct tender *tender, pid_t tid, int nr, const struct registers *regs) {
     uint64_t arg[6];
-    if (!call_row(nr) && nr != __NR_rt_sigaction && nr != __NR_ptrace)
+    for (unsigned i = 0; i < 6; i++)
+        arg[i] = registers_arg(regs, i);
+    if (!call_row(nr) && !interruptible_traps(nr, arg))
         return false;
     if (!waits_on_socket(nr) && !call_is_open(nr))
         return true;
-    for (unsigned i = 0; i < 6; i++)
-        arg[i] = registers_arg(regs, i);
     if (!callers_continued(&tender->trap->callers, tid, nr, arg))
         return true;
     return call_is_open(nr) && !opens_what_waits(tid, nr, regs);
@@ -451,58 +457,4 @@ void tend_clear(struct tender *tender) {
     pthread_cond_destroy(&tender->asked);
     pthread_cond_destroy(&tender->served);
     pthread_mutex_destroy(&tender->lock);
-}
-
-/* ---- what the filter brings ---- */
-
-static bool is_fault(int signal) {
-    return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP ||
-           signal == SIGABRT || signal == SIGSYS;
-}
-
-/* Does this rt_sigaction make calls interruptible?  The kernel's struct begins with the handler and the flags. */
-static bool interrupts_calls(struct worker *worker) {
-    const struct seccomp_data *data = &worker->request->data;
-    uint64_t action[2];
-    return ARCH_CAN_RESTART && !is_fault((int)data->args[0]) &&
-           memory_read((pid_t)worker->request->pid, data->args[1], action, sizeof action) == 0 &&
-           answer_awaited(worker) == 0 && action[0] != (uint64_t)(uintptr_t)SIG_DFL &&
-           action[0] != (uint64_t)(uintptr_t)SIG_IGN && !(action[1] & SA_RESTART);
-}
-
-static void tend_process(struct worker *worker) {
-    struct tend_request request = {.kind = REQUEST_PROCESS, .pid = (pid_t)worker->request->pid};
-    crew_relieve(&worker->trap->crew);
-    (void)ask(&worker->trap->tender, &request, true);
-    answer_continue(worker);
-}
-
-/* The task is to be traced by another, or the one that it wants to trace. */
-static void release(struct worker *worker) {
-    const struct seccomp_data *data = &worker->request->data;
-    bool itself = (uint32_t)data->args[0] == PTRACE_TRACEME;
-    struct tend_request request = {
-        .kind = REQUEST_RELEASE,
-        .pid = itself ? (pid_t)worker->request->pid : (pid_t)data->args[1],
-        .worker = itself ? worker : NULL,
-    };
-    crew_relieve(&worker->trap->crew);
-    if (!ask(&worker->trap->tender, &request, false) || !itself)
-        answer_continue(worker);
-}
-
-bool tend_notified(struct worker *worker) {
-    switch (worker->request->data.nr) {
-    case __NR_rt_sigaction:
-        if (interrupts_calls(worker))
-            tend_process(worker);
-        else
-            answer_continue(worker);
-        return true;
-    case __NR_ptrace:
-        release(worker);
-        return true;
-    default:
-        return false;
-    }
 }

@@ -9,8 +9,6 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "filter.h"
-
 struct attachment;
 struct notify_trap;
 struct renewed;
@@ -31,15 +29,14 @@ struct tender {
     int cmd_stop; /* atomic: CMD, traced, has been stopped by this signal of the terminal's; 0 */
 };
 
-/* What its filter wants to see. */
-#define TEND_EXTRAS 2
-extern const struct filter_extra tend_extras[TEND_EXTRAS];
-
 void tend_init(struct tender *tender, struct notify_trap *trap);
 void tend_clear(struct tender *tender); /* when no tracee is left, or all are to be killed */
 
-/* If the notification is one of tend_extras: answers it. */
-bool tend_notified(struct worker *worker);
+/* The process of this task is tended from now on. */
+void tend_process(struct worker *worker, pid_t pid);
+/* Another wants to trace pid, which is let go if it is tended.  itself: it is the caller, and the answer is that its call is
+ * to be made again.  False: it is not tended, and nothing has happened. */
+bool tend_release(struct worker *worker, pid_t pid, bool itself);
 /* Runs the call of a task that is tended; false: it is not, and nothing has happened. */
 bool tend_call(struct attachment *at);
 /* Begins that the task replaces descriptors, for renewals.h; false: there is no tender. */

@@ -125,11 +125,11 @@ void view_executed(pto_view *view, const struct location *loc);
 /* How the caller is to open a file that view_open prepared. */
 struct open_plan {
     char path[PATH_MAX];    /* real path, free of symlinks */
-    bool opens;             /* given: whoever asks opens it by view_open_plan(), so that what is made may be open already */
-    int fd;                 /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
-    int flags;              /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
-    bool fix_mode;          /* after the open, view_open_done must be called */
-    mode_t mode;            /* what view_open_done sets; O_TMPFILE: the mode to open with */
+    bool opens; /* given: whoever asks opens it by view_open_plan(), so that what is made may be open already */
+    int fd; /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
+    int flags; /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
+    bool fix_mode; /* after the open, view_open_done must be called */
+    mode_t mode; /* what view_open_done sets; O_TMPFILE: the mode to open with */
 };
 /* Everything open(2) does before there is a descriptor: permission, creation, copy-up, truncation.
  * Overlay places only.  Errors as open(2). */
@@ -146,10 +146,10 @@ void view_open_drop(struct open_plan *plan);
 /* A lower file that had been opened got its data copied to the upper. */
 struct copied_up {
     struct copied_up *next;
-    dev_t dev;              /* of the lower file */
+    dev_t dev; /* of the lower file */
     ino_t ino;
-    int fd;                 /* the copy, O_RDONLY */
-    bool given;             /* for the caller: others share the description of fd */
+    int fd; /* the copy, O_RDONLY */
+    bool given; /* for the caller: others share the description of fd */
 };
 /* Copies are reported from now on, or not (the default). */
 void view_report_copies(pto_view *view, bool on);
@@ -185,16 +185,16 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
 #define ATTR_SIZE 8u
 #define ATTR_ATIME 16u
 #define ATTR_MTIME 32u
-#define ATTR_TIMES_NOW 64u   /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
-#define ATTR_FLAGS 128u      /* FS_IOC_SETFLAGS */
-#define ATTR_OWNER 256u      /* chown(2): even with neither id the ctime and set-id bits change */
+#define ATTR_TIMES_NOW 64u /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
+#define ATTR_FLAGS 128u /* FS_IOC_SETFLAGS */
+#define ATTR_OWNER 256u /* chown(2): even with neither id the ctime and set-id bits change */
 struct attr_change {
     unsigned valid;
     mode_t mode;
     uid_t uid;
     gid_t gid;
     off_t size;
-    struct timespec atime, mtime;  /* tv_nsec may be UTIME_NOW */
+    struct timespec atime, mtime; /* tv_nsec may be UTIME_NOW */
     unsigned fsflags;
 };
 int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change, const struct cred *cred);
