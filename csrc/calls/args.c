@@ -238,6 +238,10 @@ int walk_given(struct call *call, unsigned i, unsigned flags, struct target *tar
         return rc;
     rc = view_walk(call->view, set_walker(call), start, path, flags | (pass ? WALK_START_PASS : 0), loc);
     target->pass = loc->pass && !loc->hidden;
+    if (target->pass && loc->inside && given->absolute && !(flags & WALK_PARENT)) {
+        call->again = given;
+        call->again_at = loc;
+    }
     if (rc == 0 && !call->trace_path)
         call->trace_path = loc->path;
     return rc;

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -83,6 +84,7 @@ static void reset(struct call *call) {
     call->open_flags = 0;
     call->open_mode = 0;
     call->open_path = NULL;
+    call->again = NULL;
     call->made = false;
     call->watch_exit = false;
     call->any_time = false;
@@ -118,6 +120,34 @@ bool call_is_open(int nr) {
 bool call_reads(const struct call *call) {
     const struct call_row *row = call_row(call->nr);
     return row && (row->reads || open_reads(row, call->arg));
+}
+
+bool call_repeats(int nr, const uint64_t arg[6], unsigned *path, uint64_t *key) {
+    const struct call_row *row = call_row(nr);
+    if (!row || row->operand[0].path == NO_ARG)
+        return false;
+    *path = (unsigned)row->operand[0].path;
+    const uint64_t *after = &arg[*path + 1];
+    uint64_t at = row->at_flags == NO_ARG ? 0 : arg[row->at_flags] << 32;
+    if ((at >> 32) & AT_EMPTY_PATH)   /* there is hardly ever a path */
+        return false;
+    handler_fn *handler = row->handler;
+    if (handler == do_stat || handler == do_readlink)
+        *key = at;
+    else if (handler == do_access)
+        *key = at | (uint32_t)after[0];
+    else if (handler == do_statx)
+        *key = at | (uint32_t)arg[3];
+    else if (handler == do_open && open_reads(row, arg))
+        *key = (uint32_t)after[0];
+    else
+        return false;
+    return true;
+}
+
+const char *call_again_path(const struct call *call, size_t *length) {
+    *length = call->again->length;
+    return call->again->path;
 }
 
 static void end(struct call *call) {

@@ -175,8 +175,11 @@ static void open_location(struct call *call, struct location *loc, const struct 
 
 /* The kernel is left to open what is there for reading. */
 static void open_passed(struct call *call, int error, int flags) {
+    const struct location *loc = &call->scratch->loc[0];
     if (!error && !(flags & O_PATH))
-        view_opened(call->view, &call->scratch->loc[0]);
+        view_opened(call->view, loc);
+    if (!error && loc->type && loc->type != S_IFREG && loc->type != S_IFDIR)
+        call->again = NULL;   /* its open may wait */
 }
 
 static void open_path(struct call *call, struct opening *opening) {

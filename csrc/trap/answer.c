@@ -27,6 +27,7 @@
 #include "notify.h"
 #include "opening.h"
 #include "renewals.h"
+#include "repeat.h"
 #include "stay.h"
 
 static void send_response(struct worker *worker, long value, uint32_t flags) {
@@ -169,6 +170,7 @@ static void pass(struct worker *worker, struct caller *caller) {
         hold(worker, caller);
         return;
     }
+    repeat_keep(worker, caller);
     caller->continued = true;
     caller->executes = call->nr == __NR_execve || call->nr == __NR_execveat;
     answer_done(worker, caller);
@@ -240,6 +242,8 @@ void answer_request(struct worker *worker) {
         answer_continue(worker);
         return;
     }
+    if (repeat_pass(worker))
+        return;
     struct caller *caller = callers_enter(&trap->callers, (pid_t)request->pid);
     if (!caller)
         answer_value(worker, -ENOMEM);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,6 +26,11 @@
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL         /* Linux 6.9 */
 #endif
+#define MEMORIES_MAX 256u           /* descriptors that may be spent on it */
+#define CALLS_OF_MANY 8u            /* most programs make no more, and do not repeat them */
+#define CREDIT_MOST 64
+#define MISS_COSTS 1
+#define PAUSE 64
 #define HOLD_NS 20000000u           /* after which a held call is looked at */
 
 int callers_init(struct callers *callers, struct run *run) {
@@ -34,6 +40,15 @@ int callers_init(struct callers *callers, struct run *run) {
     if (callers->roster == MAP_FAILED)
         return -errno;
     return -pthread_mutex_init(&callers->lock, NULL);
+}
+
+/* A sweep may look while a worker gives it up (callers_peeked()). */
+static void set_busy(struct caller *caller, bool busy) {
+    __atomic_store_n(&caller->busy, busy, __ATOMIC_RELEASE);
+}
+
+static bool is_busy(const struct caller *caller) {
+    return __atomic_load_n(&caller->busy, __ATOMIC_ACQUIRE);
 }
 
 static struct caller **bucket_of(struct callers *callers, pid_t tid) {
@@ -98,7 +113,7 @@ static struct caller *add(struct callers *callers, pid_t tid) {
     if (!caller)
         return NULL;
     task_init(&caller->task, &callers->run->session, tid);
-    caller->pidfd = caller->slot = -1;
+    caller->pidfd = caller->slot = caller->memory = -1;
     caller->call.session = &callers->run->session;
     caller->call.task = &caller->task;
     identify(callers, caller);
@@ -116,11 +131,28 @@ static void end_held(struct callers *callers, struct caller *caller, long result
     call_end(&caller->call);
 }
 
+static void close_memory(struct callers *callers, struct caller *caller) {
+    if (caller->memory >= 0) {
+        close(caller->memory);
+        callers->memories--;
+    }
+    caller->memory = -1;
+    caller->passed = 0;
+    caller->credit = 0;
+}
+
+/* It runs another program, or will when it calls next. */
+static void forget_program(struct callers *callers, struct caller *caller) {
+    task_exec(&caller->task);
+    close_memory(callers, caller);
+}
+
 static void remove_caller(struct callers *callers, struct caller *caller) {
     end_held(callers, caller, -ESRCH);
     unlink_caller(callers, caller);
     roster_leave(callers, caller);
     callers->count--;
+    close_memory(callers, caller);
     if (caller->pidfd >= 0)
         close(caller->pidfd);
     task_clear(&caller->task);
@@ -140,11 +172,11 @@ struct caller *callers_enter(struct callers *callers, pid_t tid) {
     if (!caller)
         caller = add(callers, tid);
     if (caller && !caller->attached) {
-        caller->busy = true;
+        set_busy(caller, true);
         caller->continued = false;
         end_held(callers, caller, 0);
         if (caller->executes)
-            task_exec(&caller->task);
+            forget_program(callers, caller);
         caller->executes = false;
     }
     pthread_mutex_unlock(&callers->lock);
@@ -153,7 +185,7 @@ struct caller *callers_enter(struct callers *callers, pid_t tid) {
 
 void callers_leave(struct callers *callers, struct caller *caller) {
     pthread_mutex_lock(&callers->lock);
-    caller->busy = false;
+    set_busy(caller, false);
     caller->attached = false;
     caller->claimed = 0;
     if (caller->executes && caller->task.tgid != caller->task.tid)
@@ -166,10 +198,10 @@ void callers_leave(struct callers *callers, struct caller *caller) {
 /* The leader's entry is that of a thread which is no more. */
 void callers_executed(struct callers *callers, struct caller *caller, pid_t tid) {
     pthread_mutex_lock(&callers->lock);
-    task_exec(&caller->task);
+    forget_program(callers, caller);
     caller->area = 0;
     struct caller *leader = tid == caller->task.tid ? NULL : find(callers, tid);
-    if (leader && !leader->busy)
+    if (leader && !is_busy(leader))
         remove_caller(callers, leader);
     if (tid != caller->task.tid) {
         unlink_caller(callers, caller);
@@ -180,6 +212,44 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
         identify(callers, caller);
         link_caller(callers, caller);
     }
+    pthread_mutex_unlock(&callers->lock);
+}
+
+struct caller *callers_peek(struct callers *callers, pid_t tid) {
+    pthread_mutex_lock(&callers->lock);
+    struct caller *caller = find(callers, tid);
+    bool may = caller && caller->memory >= 0 && !caller->attached && !caller->held && !caller->executes &&
+               caller->task.cred_known && caller->task.cred.own;
+    if (may && caller->credit < 0) {
+        caller->credit++;
+        may = false;
+    }
+    if (may)
+        set_busy(caller, true);
+    pthread_mutex_unlock(&callers->lock);
+    return may ? caller : NULL;
+}
+
+void callers_peeked(struct caller *caller, bool hit) {
+    caller->credit += hit ? 1 : -MISS_COSTS;
+    if (caller->credit > CREDIT_MOST)
+        caller->credit = CREDIT_MOST;
+    else if (caller->credit < 0)
+        caller->credit = -PAUSE;
+    set_busy(caller, false);
+}
+
+void callers_note_pass(struct callers *callers, struct caller *caller) {
+    if (++caller->passed != CALLS_OF_MANY || caller->pidfd < 0)
+        return;
+    pthread_mutex_lock(&callers->lock);
+    if (callers->memories < MEMORIES_MAX) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/%d/mem", (int)caller->task.tid);
+        caller->memory = open(path, O_RDONLY | O_CLOEXEC);   /* -1: its calls are all begun */
+        callers->memories += caller->memory >= 0;
+    }
+    caller->credit = CREDIT_MOST;
     pthread_mutex_unlock(&callers->lock);
 }
 
@@ -223,7 +293,7 @@ static bool is_dead(const struct caller *caller) {
 }
 
 static void sweep_one(struct callers *callers, struct caller *caller, uint64_t now) {
-    if (caller->busy)
+    if (is_busy(caller))
         return;
     if (is_dead(caller)) {
         if (caller->task.tid != callers->cmd)

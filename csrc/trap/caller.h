@@ -29,14 +29,17 @@ struct caller {
     bool executes;            /* an execve was passed: its next call is perhaps another program's */
     bool held;                /* a passed call waits for its finish (call.any_time) … */
     uint64_t held_since;      /* … since then, ns */
-    uint64_t area;            /* scratch memory in its address space, perhaps; 0: none known */
-    uint64_t claimed;         /* the scratch memory that its call uses, 0: none */
+    int memory;               /* /proc/TID/mem of the program that it runs, -1: not open */
+    unsigned passed;          /* calls of this program that were passed … */
+    int credit; /* … and whether they repeat one another: below 0 it is not asked, until it has come up again */
+    uint64_t area; /* scratch memory in its address space, perhaps; 0: none known */
+    uint64_t claimed; /* the scratch memory that its call uses, 0: none */
 };
 
 /* Process and thread ids in memory that the guard shares. */
 #define ROSTER_SLOTS 16384
 struct roster {
-    pid_t ids[ROSTER_SLOTS];  /* 0: free */
+    pid_t ids[ROSTER_SLOTS]; /* 0: free */
 };
 
 #define CALLER_BUCKETS 1024u
@@ -45,9 +48,10 @@ struct callers {
     struct caller *buckets[CALLER_BUCKETS];
     size_t count;
     struct roster *roster;
-    int next_slot;            /* where the search for a free slot starts */
+    unsigned memories; /* open ones */
+    int next_slot; /* where the search for a free slot starts */
     struct run *run;
-    pid_t cmd;                /* is waited for elsewhere */
+    pid_t cmd; /* is waited for elsewhere */
 };
 
 /* 0, or -errno. */
@@ -62,6 +66,11 @@ void callers_leave(struct callers *callers, struct caller *caller);
 /* The thread executed: tid is its id from now on. */
 void callers_executed(struct callers *callers, struct caller *caller, pid_t tid);
 
+/* For repeat.c: the entry of a task whose calls may be passed unasked, now busy, or NULL; how it went. */
+struct caller *callers_peek(struct callers *callers, pid_t tid);
+void callers_peeked(struct caller *caller, bool hit);
+/* A busy one's call was passed that may come again: its program's memory is opened when it makes many. */
+void callers_note_pass(struct callers *callers, struct caller *caller);
 /* Has this task made a call? */
 bool callers_known(struct callers *callers, pid_t tid);
 /* Is this call, which a signal has interrupted, perhaps one that was answered and went on in the kernel? */

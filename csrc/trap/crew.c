@@ -125,6 +125,7 @@ static void *work(void *arg) {
 }
 
 static void free_worker(struct worker *worker) {
+    free(worker->repeats);
     free(worker->request);
     free(worker->response);
     free(worker);

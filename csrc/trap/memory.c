@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "memory.h"
 
@@ -60,6 +61,11 @@ int memory_write(pid_t pid, uint64_t address, const void *data, size_t size) {
     if (n < 0)
         return -errno;
     return (size_t)n == size ? 0 : -EFAULT;
+}
+
+ssize_t memory_peek(int memory, uint64_t address, void *out, size_t size) {
+    size_t room = PAGE - (size_t)(address % PAGE);
+    return pread(memory, out, size < room ? size : room, (off_t)address);
 }
 
 int memory_probe(pid_t pid) {

@@ -17,6 +17,10 @@ int memory_write(pid_t pid, uint64_t address, const void *data, size_t size);
  * bytes.  Never reads past the end of the page that holds the NUL. */
 ssize_t memory_read_string(pid_t pid, uint64_t address, char *out, size_t size);
 
+/* From /proc/PID/mem, which reads pages that the tracee cannot read, too: up to size bytes, but not beyond the page where they
+ * begin.  How many, 0 or less: none. */
+ssize_t memory_peek(int memory, uint64_t address, void *out, size_t size);
+
 /* May we look into pid, which was forked from us and has not executed?  0, or -errno: -EPERM, -ENOSYS. */
 int memory_probe(pid_t pid);
 

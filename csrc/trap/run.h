@@ -60,6 +60,8 @@ uint64_t run_clock(void);
 struct timespec run_time_limit(long nanoseconds);
 /* Counts a call that has been answered and writes its trace record; call->value is what the tracee got. */
 void run_record(struct run *run, const struct call *call, uint64_t start);
+/* Counts a call that was passed unasked, and the time spent on it. */
+void run_passed(struct run *run, int nr, uint64_t nanoseconds);
 /* Adds time spent on a call. */
 void run_spent(struct run *run, const struct call *call, uint64_t nanoseconds);
 

@@ -152,6 +152,7 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
         error = copy_up(ovl, loc->dentry, change->valid & ATTR_SIZE ? change->size : KEEP_NONE_YET);
     if (!error)
         error = apply(ovl, loc->dentry, change, &stx, cred);
+    view_changed(ovl);
     if (!error)
         at(ovl, loc->dentry)->flags &= (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH);
     return error;

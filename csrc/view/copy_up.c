@@ -320,6 +320,7 @@ static int copy_node(struct overlay *ovl, uint32_t d, const struct target *targe
 
 static void now_in_upper(struct overlay *ovl, uint32_t d) {
     struct dentry *dentry = at(ovl, d);
+    view_changed(ovl);
     dentry->upper = dentry->lower;
     dentry->flags |= D_CHECKED;
     dentry->flags &= (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH | D_NO_DEFAULT_ACL);

@@ -169,6 +169,7 @@ static int make_in_work(const struct location *loc, struct work_object *object, 
 
 static void created(struct overlay *ovl, uint32_t d, mode_t mode, bool opaque) {
     struct dentry *dentry = at(ovl, d);
+    bool file = S_ISREG(mode) && dentry->upper == KIND_NONE, missed = dentry->flags & D_PASSED;
     index_free_stack(&ovl->view->index, dentry);
     dentry->upper = (uint8_t)IFTODT(mode);
     dentry->lower = KIND_NONE;
@@ -176,7 +177,11 @@ static void created(struct overlay *ovl, uint32_t d, mode_t mode, bool opaque) {
     dentry->flags = D_CHECKED;
     if (S_ISDIR(mode))
         dentry->flags |= (uint16_t)(D_LOADED | (opaque ? D_OPAQUE : 0));
-    dir_changed(ovl, dentry->parent);
+    dir_names_changed(ovl, dentry->parent);
+    if (!file)
+        view_changed(ovl);
+    else if (missed)
+        __atomic_add_fetch(appeared_in(ovl->view, dentry->parent), 1, __ATOMIC_SEQ_CST);
 }
 
 /* Straight into its directory when one call does it all, else by way of the work directory. */

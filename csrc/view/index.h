@@ -24,6 +24,7 @@
 #define D_CHECKED 2u          /* the upper object's private attributes have been read */
 #define D_OPAQUE 4u           /* nothing of the lower shows through */
 #define D_KEPT 8u             /* overlay->kept has attributes for it */
+#define D_PASSED 16u          /* a walk ended here, and nothing was there */
 #define D_REDIRECT 32u        /* the upper directory has a redirect */
 #define D_LINKED 64u          /* lower file with more than one link */
 #define D_METACOPY 128u       /* the upper file has no data of its own */

@@ -138,6 +138,9 @@ struct pto_view {
     size_t n_places;
     struct pto_stats stats;
     uint64_t generation;
+    uint64_t changes; /* atomic: view_changed() */
+#define APPEARED 64u
+    uint64_t appeared[APPEARED]; /* atomic; by directory: files came to be that a walk had not found there */
     uint32_t asked; /* entry of which the lowers were asked during the walk under way, 0: none */
     struct dir_list *lists; /* readdir.c */
     struct ahead *ahead; /* ahead.c */
@@ -157,6 +160,14 @@ struct pto_view {
 
 static inline struct dentry *at(const struct overlay *ovl, uint32_t d) {
     return index_at(&ovl->view->index, d);
+}
+/* From now on a path that could be passed may not be any more, or may lead elsewhere.  Not so when a file comes to be where
+ * nothing was, or when one goes that only the upper has. */
+static inline void view_changed(const struct overlay *ovl) {
+    __atomic_add_fetch(&ovl->view->changes, 1, __ATOMIC_SEQ_CST);
+}
+static inline uint64_t *appeared_in(pto_view *view, uint32_t directory) {
+    return &view->appeared[directory % APPEARED];
 }
 static inline bool has_upper(const struct overlay *ovl) {
     return ovl->layers[0].fd >= 0;
@@ -492,7 +503,8 @@ void lists_free(pto_view *view);
 void lists_forget(const struct overlay *ovl);
 /* 0 when the directory shows nothing but "." and "..", else -ENOTEMPTY. */
 int dir_is_empty(struct overlay *ovl, uint32_t d);
-/* The names of a directory changed. */
+/* The names of a directory changed; the other one says so to view_changed(), too. */
+void dir_names_changed(const struct overlay *ovl, uint32_t d);
 void dir_changed(struct overlay *ovl, uint32_t d);
 
 /* create.c: objects that come to be */

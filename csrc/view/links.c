@@ -386,6 +386,7 @@ static int adopt(struct overlay *ovl, uint32_t d, const struct statx *lower) {
 static int in_upper(struct overlay *ovl, uint32_t d) {
     if (!(at(ovl, d)->flags & D_TARGET))
         index_free_stack(&ovl->view->index, at(ovl, d));
+    view_changed(ovl);
     at(ovl, d)->upper = at(ovl, d)->lower;
     at(ovl, d)->flags &= (uint16_t)~(D_CHECKED | D_METACOPY);
     return check_upper(ovl, d);

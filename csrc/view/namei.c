@@ -27,6 +27,7 @@ struct walk {
     mode_t type;             /* of where we are */
     bool pass;
     bool hidden;
+    bool left;               /* the overlays, if only for a while */
     unsigned links;
     char *rest;              /* what is still to be walked, in buffer */
     char buffer[2 * PATH_MAX];
@@ -90,6 +91,7 @@ static bool object_pass(const struct overlay *ovl, uint32_t d) {
 
 static int host_type(struct walk *walk) {
     struct stat st;
+    walk->left = true;
     if (lstat(walk->loc->path, &st) < 0) {
         walk->type = 0;
         return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
@@ -106,7 +108,7 @@ static void walk_init(struct walk *walk, pto_view *view, struct location *loc) {
     walk->ovl = NULL;
     walk->d = 0;
     walk->type = S_IFDIR;
-    walk->pass = walk->hidden = false;
+    walk->pass = walk->hidden = walk->left = false;
     walk->links = 0;
     walk->rest = walk->buffer;
     walk->buffer[0] = '\0';
@@ -126,6 +128,7 @@ static int enter_outer(struct walk *walk) {
     walk->d = outer.d;
     walk->type = outer.type;
     walk->pass = outer.pass;
+    walk->left = true;
     walk->hidden = outer.hidden;
     return error;
 }
@@ -422,7 +425,8 @@ static void location_init(struct location *loc) {
     loc->type = 0;
     loc->last = LAST_ROOT;
     loc->pass = loc->upper = loc->read_only = loc->fixed = loc->slash = loc->magic = loc->hidden = loc->detached =
-        false;
+        loc->inside = false;
+    loc->missing = 0;
     loc->length = 1;
     strcpy(loc->path, "/");
 }
@@ -445,6 +449,11 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
     int error = enter(&walk, path[0] == '/' ? "/" : start);
     if (!error)
         error = walk_rest(&walk, flags);
+    loc->inside = !walk.left && walk.ovl;
+    loc->missing = loc->inside && walk.type == 0 ? at(walk.ovl, walk.d)->parent : 0;
+    loc->changes = view_changes(view, loc->missing);
+    if (loc->missing && !(flags & WALK_PARENT))
+        at(walk.ovl, walk.d)->flags |= D_PASSED;
     if (error) {
         loc->pass = walk.pass && (!walk.ovl || object_pass(walk.ovl, walk.d) || walk.type == S_IFDIR);
         return error;

@@ -80,8 +80,13 @@ void lists_forget(const struct overlay *ovl) {
     drop_lists(ovl, 0);
 }
 
+void dir_names_changed(const struct overlay *ovl, uint32_t d) {
+    drop_lists(ovl, d);
+}
+
 void dir_changed(struct overlay *ovl, uint32_t d) {
     drop_lists(ovl, d);
+    view_changed(ovl);
 }
 
 /* The list, moved to the front; NULL when there is none that is still true. */

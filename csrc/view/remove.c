@@ -41,7 +41,8 @@ void forget_name(struct overlay *ovl, const struct last_look *look) {
 }
 
 static void entry_gone(struct overlay *ovl, uint32_t d, bool whiteout) {
-    if (is_dir_kind(shown_kind(at(ovl, d)))) {
+    bool directory = is_dir_kind(shown_kind(at(ovl, d)));
+    if (directory) {
         index_drop_children(&ovl->view->index, d);
         ovl->view->generation++;
     }
@@ -51,7 +52,9 @@ static void entry_gone(struct overlay *ovl, uint32_t d, bool whiteout) {
     dentry->lower = KIND_NONE;
     dentry->layer = 0;
     dentry->flags = 0;
-    dir_changed(ovl, dentry->parent);
+    dir_names_changed(ovl, dentry->parent);
+    if (directory || whiteout)
+        view_changed(ovl);
 }
 
 static int remove_entry(const struct location *loc) {

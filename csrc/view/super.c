@@ -183,6 +183,7 @@ void view_lock(pto_view *view) {
     for (; view; view = view->outer)
         for (size_t i = 0; i < view->n_overlays; i++)
             index_shrink(&base->index, view->overlays[i]->root, 0);
+    __atomic_add_fetch(&base->changes, 1, __ATOMIC_SEQ_CST); /* D_PASSED is lost */
     base->index.cached = 0;
 }
 
@@ -225,6 +226,13 @@ const char *view_writable(const pto_view *view, size_t i, bool *names) {
 
 struct pto_stats *view_stats(pto_view *view) {
     return &view->base->stats;
+}
+
+/* Both only grow, so their sum is the same only if both are. */
+uint64_t view_changes(const pto_view *view, uint32_t missing) {
+    pto_view *base = view->base;
+    uint64_t changes = __atomic_load_n(&base->changes, __ATOMIC_SEQ_CST);
+    return missing ? changes + __atomic_load_n(appeared_in(base, missing), __ATOMIC_SEQ_CST) : changes;
 }
 
 uint64_t view_generation(pto_view *view) {

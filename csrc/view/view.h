@@ -62,15 +62,18 @@ struct location {
     bool slash;                /* the path ended in a slash */
     bool magic;                /* a /proc magic link to an object without a path; path names the link */
     bool hidden;               /* the name is hidden: it does not exist and cannot be made (EACCES) */
-    bool detached;             /* view_locate only: an open lower object that no name leads to any more */
-    size_t length;             /* of path */
-    char path[PATH_MAX];       /* canonical path in the view; a direct place has it on the host too */
+    bool inside;               /* the walk has never left the overlays: other tasks get to the same place */
+    uint32_t missing; /* … and ended in this directory, where nothing of that name is; 0: there is something */
+    uint64_t changes; /* view_changes() */
+    bool detached; /* view_locate only: an open lower object that no name leads to any more */
+    size_t length; /* of path */
+    char path[PATH_MAX]; /* canonical path in the view; a direct place has it on the host too */
 };
 
-#define WALK_FOLLOW 1u      /* follow a symlink that is the last component */
-#define WALK_START_PASS 2u  /* the start directory's real path is its path in the view */
+#define WALK_FOLLOW 1u /* follow a symlink that is the last component */
+#define WALK_START_PASS 2u /* the start directory's real path is its path in the view */
 #define WALK_PARENT                                                                                                    \
-    4u      /* for a call that makes, removes or renames the name itself: a trailing slash follows no
+    4u /* for a call that makes, removes or renames the name itself: a trailing slash follows no
                              * symlink and demands no directory (LOOKUP_PARENT in fs/namei.c); see loc->slash */
 
 void view_lock(pto_view *view);
@@ -124,7 +127,7 @@ void view_executed(pto_view *view, const struct location *loc);
 
 /* How the caller is to open a file that view_open prepared. */
 struct open_plan {
-    char path[PATH_MAX];    /* real path, free of symlinks */
+    char path[PATH_MAX]; /* real path, free of symlinks */
     bool opens; /* given: whoever asks opens it by view_open_plan(), so that what is made may be open already */
     int fd; /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
     int flags; /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
@@ -236,5 +239,8 @@ void view_within_end(pto_view *view);
 struct pto_stats *view_stats(pto_view *view);
 /* Changes whenever a directory moved or went away: what was derived from a real path may be stale. */
 uint64_t view_generation(pto_view *view);
+/* Needs no lock. As long as this number stays what it was in a walk with loc->pass and loc->inside (and without
+ * WALK_PARENT), another walk of the same path would end with the same. */
+uint64_t view_changes(const pto_view *view, uint32_t missing);
 
 #endif

@@ -341,6 +341,7 @@ static int begin_change(const struct location *loc, const char *name, const stru
         error = escape(loc->overlay, name, escaped);
     if (!error)
         error = copy_up(loc->overlay, loc->dentry, KEEP_NONE_YET);
+    view_changed(loc->overlay);
     return error ? error : open_upper_object(loc->overlay, loc->dentry);
 }
 

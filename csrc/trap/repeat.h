@@ -1,0 +1,21 @@
+/* repeat.h - calls that are passed because the same ones were.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_REPEAT_H
+#define PTOVERLAY_REPEAT_H
+
+#include <stdbool.h>
+
+struct caller;
+struct worker;
+
+/* The worker's own memory of them; freed with free(3). */
+struct repeats;
+
+/* A call has been decided, and not been answered yet: whether the same one is to be passed unasked. */
+void repeat_keep(struct worker *worker, struct caller *caller);
+/* Passes the worker's call if it is the same as one before; false: it is to be begun. */
+bool repeat_pass(struct worker *worker);
+
+#endif
