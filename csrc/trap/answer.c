@@ -120,7 +120,7 @@ static long hand_over(struct worker *worker, int fd, int open_flags) {
     int number = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
     if (number < 0)
         number = -errno;
-    stay_end(&stay);
+    stay_end(&stay, &worker->trap->crew.spread.own);
     return number;
 }
 

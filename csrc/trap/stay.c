@@ -27,9 +27,11 @@ void stay_begin(struct stay *stay, pid_t tid) {
         stay->holds = sched_setaffinity(tid, sizeof stay->here, &stay->here) == 0;
 }
 
-void stay_end(const struct stay *stay) {
+void stay_end(struct stay *stay, const cpu_set_t *all) {
     cpu_set_t now;
     if (!stay->holds || sched_getaffinity(stay->tid, sizeof now, &now) < 0 || !CPU_EQUAL(&now, &stay->here))
         return;
+    if (CPU_EQUAL(&stay->before, all))
+        memset(&stay->before, 0xff, sizeof stay->before);
     (void)sched_setaffinity(stay->tid, sizeof stay->before, &stay->before);
 }

@@ -15,8 +15,8 @@ struct stay {
     bool holds;
 };
 
-/* Until stay_end the thread tid, which sleeps, is woken where the calling one runs. */
+/* Until stay_end the thread tid, which sleeps, is woken where the calling one runs.  all: the CPUs that there are for us. */
 void stay_begin(struct stay *stay, pid_t tid);
-void stay_end(const struct stay *stay);
+void stay_end(struct stay *stay, const cpu_set_t *all);
 
 #endif

@@ -26,11 +26,15 @@ static int child_differs(const cpu_set_t *given) {
 static _Noreturn void be_busy(const cpu_set_t *given) {
     int differing = 0;
     struct stat st;
+    const char *made = keep(text("made-%d", getpid()));
     for (int i = 0; i < ROUNDS; i++) {
         for (int call = 0; call < CALLS; call++)
             (void)SYS(newfstatat, AT_FDCWD, "file", &st, 0);
         differing += !is_given(given);
         differing += child_differs(given);
+        (void)put(made, "x"); /* its descriptor is handed over */
+        differing += !is_given(given);
+        (void)SYS(unlinkat, AT_FDCWD, made, 0);
     }
     _exit(differing < 100 ? differing : 100);
 }

@@ -47,7 +47,7 @@ class Sizes:
 
 
 CALL, PROGRAM, LONG = "call", "program", "long"
-FULL = Sizes(0.2, 100_000, 10_000, 64, 1 << 30, {CALL: 5, PROGRAM: 3, LONG: 2}, 13)
+FULL = Sizes(0.2, 100_000, 10_000, 64, 1 << 30, {CALL: 5, PROGRAM: 3, LONG: 2}, 22)
 QUICK = Sizes(0.03, 10_000, 1_000, 16, 1 << 26, {CALL: 2, PROGRAM: 1, LONG: 0}, 1.5)
 
 
