@@ -144,6 +144,7 @@ static void close_memory(struct callers *callers, struct caller *caller) {
 /* It runs another program, or will when it calls next. */
 static void forget_program(struct callers *callers, struct caller *caller) {
     task_exec(&caller->task);
+    caller->tended = false;
     close_memory(callers, caller);
 }
 
@@ -253,11 +254,14 @@ void callers_note_pass(struct callers *callers, struct caller *caller) {
     pthread_mutex_unlock(&callers->lock);
 }
 
-bool callers_known(struct callers *callers, pid_t tid) {
+bool callers_note_tended(struct callers *callers, pid_t tid) {
     pthread_mutex_lock(&callers->lock);
-    bool known = find(callers, tid) != NULL;
+    struct caller *caller = find(callers, tid);
+    bool first = caller && !caller->tended;
+    if (first)
+        caller->tended = true;
     pthread_mutex_unlock(&callers->lock);
-    return known;
+    return first;
 }
 
 bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]) {

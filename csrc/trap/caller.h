@@ -30,6 +30,7 @@ struct caller {
     bool held;                /* a passed call waits for its finish (call.any_time) … */
     uint64_t held_since;      /* … since then, ns */
     int memory;               /* /proc/TID/mem of the program that it runs, -1: not open */
+    bool tended;              /* the program's process, for signals that it gets (interruptible.c) */
     unsigned passed;          /* calls of this program that were passed … */
     int credit; /* … and whether they repeat one another: below 0 it is not asked, until it has come up again */
     uint64_t area; /* scratch memory in its address space, perhaps; 0: none known */
@@ -71,8 +72,8 @@ struct caller *callers_peek(struct callers *callers, pid_t tid);
 void callers_peeked(struct caller *caller, bool hit);
 /* A busy one's call was passed that may come again: its program's memory is opened when it makes many. */
 void callers_note_pass(struct callers *callers, struct caller *caller);
-/* Has this task made a call? */
-bool callers_known(struct callers *callers, pid_t tid);
+/* To be tended for a signal that it gets.  False: it is already, or it has not called, and may not be of this run. */
+bool callers_note_tended(struct callers *callers, pid_t tid);
 /* Is this call, which a signal has interrupted, perhaps one that was answered and went on in the kernel? */
 bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]);
 

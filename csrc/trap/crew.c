@@ -137,6 +137,7 @@ static struct worker *new_worker(struct crew *crew, struct notify_trap *trap) {
         return NULL;
     worker->trap = trap;
     post_init(&worker->post);
+    worker->repeats = repeats_new();
     worker->request = calloc(1, crew->sizes.seccomp_notif);
     worker->response = calloc(1, crew->sizes.seccomp_notif_resp);
     if (worker->request && worker->response)

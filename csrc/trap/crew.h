@@ -23,7 +23,7 @@ struct worker {
     struct seccomp_notif *request;          /* of the sizes that the kernel asks for */
     struct seccomp_notif_resp *response;
     unsigned again;                         /* how often the call under way was begun anew */
-    struct repeats *repeats;                /* repeat.c; NULL: none yet */
+    struct repeats *repeats;                /* repeat.c */
     struct post post;                       /* where it waits */
     bool strays;                      /* its caller is not to be woken on this CPU */
 };

@@ -67,7 +67,7 @@ static bool interrupts_calls(struct worker *worker) {
 }
 
 static void tend_receiver(struct worker *worker, pid_t pid) {
-    if (pid > 0 && callers_known(&worker->trap->callers, pid) && answer_awaited(worker) == 0)
+    if (pid > 0 && answer_awaited(worker) == 0 && callers_note_tended(&worker->trap->callers, pid))
         tend_process(worker, pid);
 }
 

@@ -34,6 +34,10 @@ struct repeats {
     struct kept_call calls[ENTRIES];
 };
 
+struct repeats *repeats_new(void) {
+    return calloc(1, sizeof(struct repeats)); /* of which what is never used is never there */
+}
+
 static struct kept_call *entry_of(struct repeats *repeats, int nr, uint64_t key, const char *path, size_t length) {
     uint64_t hash = (uint64_t)(unsigned)nr * 0x9e3779b97f4a7c15u ^ key;
     for (size_t at = 0; at < length; at += 8) {
@@ -61,11 +65,7 @@ void repeat_keep(struct worker *worker, struct caller *caller) {
         return;
     callers_note_pass(&worker->trap->callers, caller);
     const char *path = call_again_path(call, &length);
-    if (length > PATH_ROOM || caller->memory < 0)
-        return;
-    if (!worker->repeats)
-        worker->repeats = calloc(1, sizeof *worker->repeats);
-    if (!worker->repeats)
+    if (length > PATH_ROOM || caller->memory < 0 || !worker->repeats)
         return;
     struct kept_call *kept = entry_of(worker->repeats, call->nr, key, path, length);
     *kept = (struct kept_call){.changes = call->again_at->changes,

@@ -10,8 +10,9 @@
 struct caller;
 struct worker;
 
-/* The worker's own memory of them; freed with free(3). */
+/* A worker's memory of them; freed with free(3).  NULL: out of memory, and it keeps none. */
 struct repeats;
+struct repeats *repeats_new(void);
 
 /* A call has been decided, and not been answered yet: whether the same one is to be passed unasked. */
 void repeat_keep(struct worker *worker, struct caller *caller);
