@@ -239,7 +239,8 @@ int walk_given(struct call *call, unsigned i, unsigned flags, struct target *tar
     rc = view_walk(call->view, set_walker(call), start, path, flags | (pass ? WALK_START_PASS : 0), loc);
     target->pass = loc->pass && !loc->hidden;
     if (target->pass && loc->inside && given->absolute && !(flags & WALK_PARENT)) {
-        call->again = given;
+        call->again = given->path;
+        call->again_length = given->length;
         call->again_at = loc;
     }
     if (rc == 0 && !call->trace_path)

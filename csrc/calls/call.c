@@ -85,6 +85,8 @@ static void reset(struct call *call) {
     call->open_mode = 0;
     call->open_path = NULL;
     call->again = NULL;
+    call->again_length = 0;
+    call->again_at = NULL;
     call->made = false;
     call->watch_exit = false;
     call->any_time = false;
@@ -143,11 +145,6 @@ bool call_repeats(int nr, const uint64_t arg[6], unsigned *path, uint64_t *key) 
     else
         return false;
     return true;
-}
-
-const char *call_again_path(const struct call *call, size_t *length) {
-    *length = call->again->length;
-    return call->again->path;
 }
 
 static void end(struct call *call) {

@@ -64,7 +64,6 @@ struct replacement {
 
 struct call;
 struct call_row;
-struct given;
 /* Runs when the call that was opened or substituted has returned `result`; returns what the tracee is to get. */
 typedef long finish_fn(struct call *call, long result);
 
@@ -89,20 +88,22 @@ struct call {
                                             * does not has openat2(AT_FDCWD, …) in new_nr and replacements */
     mode_t open_mode;
     const char *open_path;                 /* OPEN: absolute real path; valid until call_end */
-    const struct given *again; /* PASS: the same call with the same absolute path may be passed unasked as long as
-                                            * view_changes() stays what it is in again_at; NULL: not; until call_end */
+    const char *again;                     /* PASS: the same call with this path, which is absolute, may be passed
+                                            * unasked as long as view_changes() is what again_at says; NULL: not;
+                                            * until call_end */
+    size_t again_length;
     const struct location *again_at;
-    bool made; /* OPEN: a new file, which call_open() has at hand */
-    bool watch_exit; /* PASS: finish is to run at the exit all the same */
-    bool any_time; /* watch_exit: the result does not matter (finish may be given 0) and it is
+    bool made;                             /* OPEN: a new file, which call_open() has at hand */
+    bool watch_exit;                       /* PASS: finish is to run at the exit all the same */
+    bool any_time;                         /* watch_exit: the result does not matter (finish may be given 0) and it is
                                             * in time before the task's next trapped call: the notify trap, which sees no
                                             * exits, then runs it at that call, soon after, or when the task is dead */
-    bool kill; /* --strict: the tracee is to be killed, with reason */
-    const char *reason; /* why a call was refused; static text, or NULL */
-    struct copied_up *copied; /* lower files that the call has copied up and tracees may have open: the
+    bool kill;                             /* --strict: the tracee is to be killed, with reason */
+    const char *reason;                    /* why a call was refused; static text, or NULL */
+    struct copied_up *copied;              /* lower files that the call has copied up and tracees may have open: the
                                             * trap takes them, and replaces those descriptors before the verdict; what
                                             * it leaves call_end frees */
-    const char *trace_path; /* view path for --trace, or NULL; valid until call_end */
+    const char *trace_path;                /* view path for --trace, or NULL; valid until call_end */
     /* Scratch that lives as long as the call: from call_begin to call_end. */
     struct call_scratch *scratch;
 };
@@ -118,8 +119,6 @@ void call_begin(struct call *call);
 bool call_reads(const struct call *call);
 /* Whether such a call is one for call->again: which argument is its path, and what else it depends on. */
 bool call_repeats(int nr, const uint64_t arg[6], unsigned *path, uint64_t *key);
-/* The path of call->again. */
-const char *call_again_path(const struct call *call, size_t *length);
 long call_finish(struct call *call, long result);
 /* After an execve that was substituted has succeeded, after task_exec: there is no exit, and no finish. */
 void call_exec_done(struct call *call);
@@ -130,79 +129,78 @@ int call_open(const struct call *call);
 
 /* One row a system call.  How the seccomp filter meets it. */
 enum filter_kind {
-    FILTER_TRAP, /* to the supervisor */
-    FILTER_ERRNO, /* refused by the filter itself with .filter_errno */
+    FILTER_TRAP,        /* to the supervisor */
+    FILTER_ERRNO,       /* refused by the filter itself with .filter_errno */
     FILTER_TRAP_IF_SET, /* trapped only if (argument .filter_arg & .filter_mask) != 0 */
-    FILTER_TRAP_IF_IN, /* trapped only if the low 32 bits of argument .filter_arg are one of .filter_values */
+    FILTER_TRAP_IF_IN,  /* trapped only if the low 32 bits of argument .filter_arg are one of .filter_values */
 };
 typedef void handler_fn(struct call *call);
 struct call_row {
-    int nr; /* __NR_*, or -1 where the architecture has no such call */
+    int nr;                     /* __NR_*, or -1 where the architecture has no such call */
     const char *name;
-    handler_fn *handler; /* NULL for FILTER_ERRNO */
+    handler_fn *handler;        /* NULL for FILTER_ERRNO */
     enum filter_kind filter;
     int filter_errno;
     unsigned filter_arg;
     uint64_t filter_mask;
-    const uint32_t *filter_values; /* ended by 0 */
-
-    bool reads; /* changes nothing, whatever its arguments are */
+    const uint32_t *filter_values;  /* ended by 0 */
+    bool reads;                 /* changes nothing, whatever its arguments are */
 
     /* For the handlers: which argument is what. */
     struct operand {
-        int8_t dirfd; /* NO_ARG: relative to the current directory */
-        int8_t path; /* NO_ARG: dirfd is the object itself */
-    } operand[2]; /* the second: of rename and link */
-    int8_t at_flags; /* AT_* flags, or NO_ARG */
-    unsigned at_allowed; /* those that are not EINVAL */
-    unsigned walk; /* WALK_FOLLOW: what holds when the flags say nothing */
+        int8_t dirfd;               /* NO_ARG: relative to the current directory */
+        int8_t path;                /* NO_ARG: dirfd is the object itself */
+    } operand[2];                   /* the second: of rename and link */
+    int8_t at_flags;                /* AT_* flags, or NO_ARG */
+    unsigned at_allowed;            /* those that are not EINVAL */
+    unsigned walk;                  /* WALK_FOLLOW: what holds when the flags say nothing */
     enum null_path {
         NULL_IS_FAULT,
-        NULL_IS_EMPTY, /* a NULL path is as good as "" where AT_EMPTY_PATH is given */
-        NULL_IS_DESCRIPTOR, /* a NULL path means the descriptor itself */
-        EMPTY_IS_DESCRIPTOR, /* "" does, without a flag */
+        NULL_IS_EMPTY,              /* a NULL path is as good as "" where AT_EMPTY_PATH is given */
+        NULL_IS_DESCRIPTOR,         /* a NULL path means the descriptor itself */
+        EMPTY_IS_DESCRIPTOR,        /* "" does, without a flag */
     } null_path;
-    int detail; /* what tells this call from others with the same handler */
+    int detail;                     /* what tells this call from others with the same handler */
 };
 #define NO_ARG (-1)
 /* What detail says. */
-#define OPEN_CREAT 1 /* creat */
-#define NAME_OF_PEER 1 /* getpeername */
-#define DIRENT_WIDE 1 /* getdents64 */
-#define UNLINK_DIRECTORY 1 /* rmdir */
-#define RLIMIT_GET 1 /* getrlimit */
-#define RLIMIT_OLD_IN_3 2 /* prlimit64 */
+#define OPEN_CREAT 1                /* creat */
+#define NAME_OF_PEER 1              /* getpeername */
+#define DIRENT_WIDE 1               /* getdents64 */
+#define UNLINK_DIRECTORY 1          /* rmdir */
+#define RLIMIT_GET 1                /* getrlimit */
+#define RLIMIT_OLD_IN_3 2           /* prlimit64 */
 extern const struct call_row call_table[];
 extern const size_t call_table_size;
 /* open, creat, openat, openat2. */
 bool call_is_open(int nr);
 /* Highest call number the table was checked against; the filter answers ENOSYS to higher ones. */
 extern const int call_table_last;
-const struct call_row *call_row(int nr); /* NULL: no row */
+const struct call_row *call_row(int nr);    /* NULL: no row */
 
 /* What all tasks of one run share. */
 struct session {
     pto_view *view;
-    unsigned flags; /* PTO_STRICT … */
+    unsigned flags;                 /* PTO_STRICT … */
     int message_fd;
-    uint64_t umask_generation; /* starts at 1; raised when a umask call has returned */
-    unsigned umask_pending; /* umask calls under way: nothing is cached meanwhile */
-    uint64_t cwd_generation; /* the same for chdir and fchdir */
+    uint64_t umask_generation;      /* starts at 1; raised when a umask call has returned */
+    unsigned umask_pending;         /* umask calls under way: nothing is cached meanwhile */
+    uint64_t cwd_generation;        /* the same for chdir and fchdir */
     unsigned cwd_pending;
-    bool opens; /* set by the trap: it carries out OPEN by call_open() */
-    bool lower_removed; /* a lower object lost its name: descriptors may be of it.  view_lock's */
-    bool filtered; /* atomic: a task has asked for a seccomp filter of its own */
-    struct pto_stats *stats; /* set by the trap: only .refused is counted here */
-    struct sockets *sockets; /* calls/names.h: names of bound sockets */
-    struct programs *programs; /* calls/programs.c's patched copies, and the directory of a run */
-    struct identity *identity; /* calls/task.c: the supervisor's own */
-    struct nest *nests; /* calls/nest.c: views within the view */
-    unsigned n_nests; /* atomic: those that are not over */
-    unsigned last_nest; /* id */
-    uint64_t mark; /* of its members, less the id */
-    struct call_scratch *scratch; /* unused ones */
-    struct task *tasks; /* all of them */
-    pthread_mutex_t lock; /* of tasks, sockets, nests and scratch; the generations are atomic */
+    bool opens;                     /* set by the trap: it carries out OPEN by call_open() */
+    bool lower_removed;             /* a lower object lost its name: descriptors may be of it.  view_lock's */
+    bool filtered;                  /* atomic: a task has asked for a seccomp filter of its own */
+    struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
+    struct sockets *sockets;        /* calls/names.h: names of bound sockets */
+    struct programs *programs;      /* calls/programs.c's patched copies, and the directory of a run */
+    struct identity *identity;      /* calls/task.c: the supervisor's own */
+    struct nest *nests;             /* calls/nest.c: views within the view */
+    unsigned n_nests;               /* atomic: those that are not over */
+    unsigned last_nest;             /* id */
+    uint64_t mark;                  /* of its members, less the id */
+    struct call_scratch *scratch;   /* unused ones */
+    struct task *tasks;             /* all of them */
+    pthread_mutex_t lock;           /* of tasks, sockets, nests and scratch; the generations are atomic */
 };
 void session_init(struct session *session, pto_view *view);
 void session_clear(struct session *session);

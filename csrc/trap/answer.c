@@ -3,9 +3,9 @@
  * Rules: everything that is to be done for a call is done before the answer, since with it the tracee runs on and may
  * call again, served by another worker.  A notification may die at any time with its thread, so every look at the
  * tracee's memory is followed by the question whether the call is still waiting, and nothing is done for one that is
- * not; for calls that change nothing the answer itself is that question.  OPEN is done here and the descriptor handed over; what means something to the one who opens
- * it (a terminal), O_TMPFILE with its umask, and O_PATH, whose descriptors the kernel does not hand over, the tracee
- * opens itself.
+ * not; for calls that change nothing the answer itself is that question.  OPEN is done here and the descriptor handed
+ * over; what means something to the one who opens it (a terminal), O_TMPFILE with its umask, and O_PATH, whose
+ * descriptors the kernel does not hand over, the tracee opens itself.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -216,7 +216,7 @@ static void begin(struct worker *worker, struct caller *caller) {
     call_begin(&caller->call);
     memory_check(NULL, NULL, false);
     renewals_run(worker, caller);
-    run_spent(worker->trap->run, &caller->call, run_clock() - caller->call_start);
+    run_spent(worker->trap->run, caller->call.nr, run_clock() - caller->call_start);
     carry_out(worker, caller);
 }
 

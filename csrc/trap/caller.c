@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +20,7 @@
 
 #include "caller.h"
 #include "family.h"
+#include "proc.h"
 #include "run.h"
 
 #ifndef PIDFD_THREAD
@@ -29,7 +29,6 @@
 #define MEMORIES_MAX 256u           /* descriptors that may be spent on it */
 #define CALLS_OF_MANY 8u            /* most programs make no more, and do not repeat them */
 #define CREDIT_MOST 64
-#define MISS_COSTS 1
 #define PAUSE 64
 #define HOLD_NS 20000000u           /* after which a held call is looked at */
 
@@ -232,7 +231,7 @@ struct caller *callers_peek(struct callers *callers, pid_t tid) {
 }
 
 void callers_peeked(struct caller *caller, bool hit) {
-    caller->credit += hit ? 1 : -MISS_COSTS;
+    caller->credit += hit ? 1 : -1;
     if (caller->credit > CREDIT_MOST)
         caller->credit = CREDIT_MOST;
     else if (caller->credit < 0)
@@ -245,9 +244,7 @@ void callers_note_pass(struct callers *callers, struct caller *caller) {
         return;
     pthread_mutex_lock(&callers->lock);
     if (callers->memories < MEMORIES_MAX) {
-        char path[64];
-        snprintf(path, sizeof path, "/proc/%d/mem", (int)caller->task.tid);
-        caller->memory = open(path, O_RDONLY | O_CLOEXEC);   /* -1: its calls are all begun */
+        caller->memory = proc_open(caller->task.tid, "mem"); /* -1: its calls are all begun */
         callers->memories += caller->memory >= 0;
     }
     caller->credit = CREDIT_MOST;

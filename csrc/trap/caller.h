@@ -32,15 +32,15 @@ struct caller {
     int memory;               /* /proc/TID/mem of the program that it runs, -1: not open */
     bool tended;              /* the program's process, for signals that it gets (interruptible.c) */
     unsigned passed;          /* calls of this program that were passed … */
-    int credit; /* … and whether they repeat one another: below 0 it is not asked, until it has come up again */
-    uint64_t area; /* scratch memory in its address space, perhaps; 0: none known */
-    uint64_t claimed; /* the scratch memory that its call uses, 0: none */
+    int credit;               /* … and whether they repeat one another; below 0: not asked until it is 0 again */
+    uint64_t area;            /* scratch memory in its address space, perhaps; 0: none known */
+    uint64_t claimed;         /* the scratch memory that its call uses, 0: none */
 };
 
 /* Process and thread ids in memory that the guard shares. */
 #define ROSTER_SLOTS 16384
 struct roster {
-    pid_t ids[ROSTER_SLOTS]; /* 0: free */
+    pid_t ids[ROSTER_SLOTS];  /* 0: free */
 };
 
 #define CALLER_BUCKETS 1024u
@@ -49,10 +49,10 @@ struct callers {
     struct caller *buckets[CALLER_BUCKETS];
     size_t count;
     struct roster *roster;
-    unsigned memories; /* open ones */
-    int next_slot; /* where the search for a free slot starts */
+    unsigned memories;        /* open ones */
+    int next_slot;            /* where the search for a free slot starts */
     struct run *run;
-    pid_t cmd; /* is waited for elsewhere */
+    pid_t cmd;                /* is waited for elsewhere */
 };
 
 /* 0, or -errno. */

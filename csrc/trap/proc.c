@@ -24,15 +24,19 @@ char *proc_number(char *at, unsigned number) {
     return at;
 }
 
-bool proc_read(pid_t tid, const char *name, char *text, size_t size) {
+int proc_open(pid_t tid, const char *name) {
     char path[PATH_SIZE] = "/proc/";
     char *at = proc_number(path + strlen(path), (unsigned)tid);
-    text[0] = '\0';
     if (strlen(name) + 2 > (size_t)(path + sizeof path - at))
-        return false;
+        return -1;
     *at++ = '/';
     strcpy(at, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+bool proc_read(pid_t tid, const char *name, char *text, size_t size) {
+    int fd = proc_open(tid, name);
+    text[0] = '\0';
     if (fd < 0)
         return false;
     ssize_t n = read(fd, text, size - 1);

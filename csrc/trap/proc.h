@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* /proc/TID/name, for reading, or -1.  Async-signal-safe. */
+int proc_open(pid_t tid, const char *name);
 /* The start of /proc/TID/name into text[size], ended by a NUL; false: there is nothing, or the thread is gone.
  * Async-signal-safe. */
 bool proc_read(pid_t tid, const char *name, char *text, size_t size);

@@ -117,9 +117,13 @@ static void write_trace(struct run *run, const struct call *call, uint64_t start
     }
 }
 
+static void count(struct run *run, int nr, enum verdict_kind verdict) {
+    if ((unsigned)nr < PTO_CALLS && (unsigned)verdict < PTO_VERDICTS)
+        __atomic_fetch_add(&run->result->stats.calls[nr][verdict], 1, __ATOMIC_RELAXED);
+}
+
 void run_record(struct run *run, const struct call *call, uint64_t start) {
-    if ((unsigned)call->nr < PTO_CALLS && (unsigned)call->verdict < PTO_VERDICTS)
-        __atomic_fetch_add(&run->result->stats.calls[call->nr][call->verdict], 1, __ATOMIC_RELAXED);
+    count(run, call->nr, call->verdict);
     if (run->trace_fd < 0)
         return;
     pthread_mutex_lock(&run->trace_lock);
@@ -129,13 +133,11 @@ void run_record(struct run *run, const struct call *call, uint64_t start) {
 }
 
 void run_passed(struct run *run, int nr, uint64_t nanoseconds) {
-    if ((unsigned)nr >= PTO_CALLS)
-        return;
-    __atomic_fetch_add(&run->result->stats.calls[nr][VERDICT_PASS], 1, __ATOMIC_RELAXED);
-    __atomic_fetch_add(&run->result->stats.nanoseconds[nr], nanoseconds, __ATOMIC_RELAXED);
+    count(run, nr, VERDICT_PASS);
+    run_spent(run, nr, nanoseconds);
 }
 
-void run_spent(struct run *run, const struct call *call, uint64_t nanoseconds) {
-    if ((unsigned)call->nr < PTO_CALLS)
-        __atomic_fetch_add(&run->result->stats.nanoseconds[call->nr], nanoseconds, __ATOMIC_RELAXED);
+void run_spent(struct run *run, int nr, uint64_t nanoseconds) {
+    if ((unsigned)nr < PTO_CALLS)
+        __atomic_fetch_add(&run->result->stats.nanoseconds[nr], nanoseconds, __ATOMIC_RELAXED);
 }

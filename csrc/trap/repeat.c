@@ -58,22 +58,21 @@ void repeat_keep(struct worker *worker, struct caller *caller) {
     const struct call *call = &caller->call;
     unsigned path_arg;
     uint64_t key;
-    size_t length;
+    size_t length = call->again_length;
     if (call->verdict != VERDICT_PASS || !call->again || call->watch_exit || !is_possible(worker->trap->run))
         return;
     if (!call->task->cred_known || !call->task->cred.own || !call_repeats(call->nr, call->arg, &path_arg, &key))
         return;
     callers_note_pass(&worker->trap->callers, caller);
-    const char *path = call_again_path(call, &length);
     if (length > PATH_ROOM || caller->memory < 0 || !worker->repeats)
         return;
-    struct kept_call *kept = entry_of(worker->repeats, call->nr, key, path, length);
+    struct kept_call *kept = entry_of(worker->repeats, call->nr, key, call->again, length);
     *kept = (struct kept_call){.changes = call->again_at->changes,
                                .key = key,
                                .missing = call->again_at->missing,
                                .nr = (uint16_t)call->nr,
                                .length = (uint8_t)length};
-    memcpy(kept->path, path, length);
+    memcpy(kept->path, call->again, length);
 }
 
 /* The path at this address, if it is absolute and fits: its length, else 0. */
@@ -94,7 +93,7 @@ bool repeat_pass(struct worker *worker) {
     struct run *run = worker->trap->run;
     char path[PATH_ROOM + 1];
     unsigned path_arg;
-    uint64_t key, args[6], start = run_clock();
+    uint64_t key, args[6];
     if (!worker->repeats || !is_possible(run))
         return false;
     memcpy(args, data->args, sizeof args);
@@ -103,6 +102,7 @@ bool repeat_pass(struct worker *worker) {
     struct caller *caller = callers_peek(&worker->trap->callers, (pid_t)worker->request->pid);
     if (!caller)
         return false;
+    uint64_t start = run_clock();
     size_t length = read_path(caller->memory, args[path_arg], path);
     bool kept = length && is_kept(worker, data->nr, key, path, length);
     callers_peeked(caller, kept);

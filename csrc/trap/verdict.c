@@ -245,7 +245,7 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
     else
         begin(trap, tracee, &info);
     follow_stop(&trap->follow, tracee->task.tid);
-    run_spent(trap->run, &tracee->call, run_clock() - tracee->call_start);
+    run_spent(trap->run, tracee->call.nr, run_clock() - tracee->call_start);
     if (tracee->state != TRACEE_WAITING && still_stopped_there(tracee))
         tracee_resume(tracee, 0);
 }
@@ -296,7 +296,7 @@ void verdict_at_exit_stop(struct ptrace_trap *trap, struct tracee *tracee) {
         mapped(tracee);
     else if (tracee->state == TRACEE_CALL)
         finish(trap, tracee);
-    run_spent(trap->run, &tracee->call, run_clock() - start);
+    run_spent(trap->run, tracee->call.nr, run_clock() - start);
     tracee_resume(tracee, 0);
 }
 

@@ -63,17 +63,17 @@ struct location {
     bool magic;                /* a /proc magic link to an object without a path; path names the link */
     bool hidden;               /* the name is hidden: it does not exist and cannot be made (EACCES) */
     bool inside;               /* the walk has never left the overlays: other tasks get to the same place */
-    uint32_t missing; /* … and ended in this directory, where nothing of that name is; 0: there is something */
-    uint64_t changes; /* view_changes() */
-    bool detached; /* view_locate only: an open lower object that no name leads to any more */
-    size_t length; /* of path */
-    char path[PATH_MAX]; /* canonical path in the view; a direct place has it on the host too */
+    uint32_t missing;          /* … and ended in this directory, which has nothing of that name; 0: it has */
+    uint64_t changes;          /* view_changes() */
+    bool detached;             /* view_locate only: an open lower object that no name leads to any more */
+    size_t length;             /* of path */
+    char path[PATH_MAX];       /* canonical path in the view; a direct place has it on the host too */
 };
 
-#define WALK_FOLLOW 1u /* follow a symlink that is the last component */
-#define WALK_START_PASS 2u /* the start directory's real path is its path in the view */
+#define WALK_FOLLOW 1u      /* follow a symlink that is the last component */
+#define WALK_START_PASS 2u  /* the start directory's real path is its path in the view */
 #define WALK_PARENT                                                                                                    \
-    4u /* for a call that makes, removes or renames the name itself: a trailing slash follows no
+    4u      /* for a call that makes, removes or renames the name itself: a trailing slash follows no
                              * symlink and demands no directory (LOOKUP_PARENT in fs/namei.c); see loc->slash */
 
 void view_lock(pto_view *view);
@@ -127,12 +127,12 @@ void view_executed(pto_view *view, const struct location *loc);
 
 /* How the caller is to open a file that view_open prepared. */
 struct open_plan {
-    char path[PATH_MAX]; /* real path, free of symlinks */
-    bool opens; /* given: whoever asks opens it by view_open_plan(), so that what is made may be open already */
-    int fd; /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
-    int flags; /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
-    bool fix_mode; /* after the open, view_open_done must be called */
-    mode_t mode; /* what view_open_done sets; O_TMPFILE: the mode to open with */
+    char path[PATH_MAX];    /* real path, free of symlinks */
+    bool opens;             /* given: the caller opens it by view_open_plan(), so what is made may be open already */
+    int fd;                 /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
+    int flags;              /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
+    bool fix_mode;          /* after the open, view_open_done must be called */
+    mode_t mode;            /* what view_open_done sets; O_TMPFILE: the mode to open with */
 };
 /* Everything open(2) does before there is a descriptor: permission, creation, copy-up, truncation.
  * Overlay places only.  Errors as open(2). */
@@ -149,10 +149,10 @@ void view_open_drop(struct open_plan *plan);
 /* A lower file that had been opened got its data copied to the upper. */
 struct copied_up {
     struct copied_up *next;
-    dev_t dev; /* of the lower file */
+    dev_t dev;              /* of the lower file */
     ino_t ino;
-    int fd; /* the copy, O_RDONLY */
-    bool given; /* for the caller: others share the description of fd */
+    int fd;                 /* the copy, O_RDONLY */
+    bool given;             /* for the caller: others share the description of fd */
 };
 /* Copies are reported from now on, or not (the default). */
 void view_report_copies(pto_view *view, bool on);
@@ -188,16 +188,16 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
 #define ATTR_SIZE 8u
 #define ATTR_ATIME 16u
 #define ATTR_MTIME 32u
-#define ATTR_TIMES_NOW 64u /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
-#define ATTR_FLAGS 128u /* FS_IOC_SETFLAGS */
-#define ATTR_OWNER 256u /* chown(2): even with neither id the ctime and set-id bits change */
+#define ATTR_TIMES_NOW 64u   /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
+#define ATTR_FLAGS 128u      /* FS_IOC_SETFLAGS */
+#define ATTR_OWNER 256u      /* chown(2): even with neither id the ctime and set-id bits change */
 struct attr_change {
     unsigned valid;
     mode_t mode;
     uid_t uid;
     gid_t gid;
     off_t size;
-    struct timespec atime, mtime; /* tv_nsec may be UTIME_NOW */
+    struct timespec atime, mtime;  /* tv_nsec may be UTIME_NOW */
     unsigned fsflags;
 };
 int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change, const struct cred *cred);
