@@ -2,12 +2,13 @@
  *
  * Until a worker has received a call, any signal ends it (seccomp_unotify(2), BUGS) with -ERESTARTSYS, which is EINTR
  * where the handler was installed without SA_RESTART: from stat(2), too.  So a process that may have such a handler
- * (interruptible.c) is traced, by a thread of its own here, with its children until they execute.  At the stop before a signal is
- * delivered -ERESTARTSYS becomes -ERESTARTNOINTR, and the call is made again after the handler (signal(7)).
+ * (interruptible.c) is traced, by a thread of its own here, with its children until they execute.  At the stop before a
+ * signal is delivered -ERESTARTSYS becomes -ERESTARTNOINTR, and the call is made again after the handler (signal(7)).
  *
  * Rules: no system call is stopped at, so what costs is signals, forks and execs of such processes only.  A call that
- * went on in the kernel and waited there (connect, open of a fifo) keeps its EINTR.  A thread that a worker traces just then is missed.  Whoever wants to trace a task gets it: it is let go first.
- * ptrace belongs to a thread: the tender does everything, for others when they ask.
+ * went on in the kernel and waited there (connect, open of a fifo) keeps its EINTR.  A thread that a worker traces just
+ * then is missed.  Whoever wants to trace a task gets it: it is let go first.  ptrace belongs to a thread: the tender
+ * does everything, for others when they ask.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
