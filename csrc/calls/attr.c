@@ -46,9 +46,13 @@ void do_chown(struct call *call) {
 
 void do_truncate(struct call *call) {
     int64_t length = (int64_t)call->arg[1];
+    struct target target;
     if (length < 0)
         return answer(call, -EINVAL);
-    struct location *loc = changing(call);
+    int rc = resolve(call, &target);
+    if (rc == 0 && target.loc->magic && outside_truncate(call, target.loc->path, length))
+        return;
+    struct location *loc = settle_change(call, 0, rc, &target);
     if (!loc)
         return;
     if (loc->type == S_IFDIR)

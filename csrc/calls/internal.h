@@ -179,6 +179,14 @@ int magic_link(void *arg, const char *link, char *target);
 /* Text that readlink of a magic link shows in the view, into out[PATH_MAX]; 0: it is no such link. -errno. */
 int magic_text(struct call *call, const char *link, char *out);
 
+/* ---- outside.c: descriptors that came from outside and are opened again; the view is entered ---- */
+/* Does link, which is …/fd/N in /proc, lead to a lower's file that such a descriptor may write? */
+bool outside_leads(struct call *call, const char *link);
+/* Opens that file for the caller: a descriptor of ours, or -errno; -ENOENT: it is none. */
+int outside_open(struct call *call, const char *link, int flags);
+/* False: it is none. */
+bool outside_truncate(struct call *call, const char *link, off_t length);
+
 /* ---- programs.c: the directory of a run, for what must exist under a name of its own ---- */
 struct programs;
 /* Its path, made when first needed; NULL when it cannot be made. */

@@ -1,7 +1,8 @@
 /* magic.c - the links of /proc that lead to an object and not along a path.
  *
  * Rules: /proc/self is the tracee's, not ours; what such a link shows is a path of the view; an object
- * without a path in the view ends the walk on the link itself.  proc(5), fs/proc/base.c.
+ * without a path in the view, or one that is to be what it is outside (outside.c), ends the walk on the link itself.
+ * proc(5), fs/proc/base.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -110,6 +111,12 @@ static int look(struct call *call, const char *link, char *target, int *kind) {
     return same ? LEADS_TO_PATH : LEADS_ELSEWHERE;
 }
 
+/* Those that write contents; attributes and names are the view's. */
+static bool opens(const struct call *call) {
+    handler_fn *handler = call->row->handler;
+    return handler == do_open || handler == do_openat2 || handler == do_truncate;
+}
+
 int magic_link(void *arg, const char *link, char *target) {
     struct call *call = arg;
     const struct task *task = call->task;
@@ -126,7 +133,9 @@ int magic_link(void *arg, const char *link, char *target) {
     if (!pid)
         return ORDINARY;
     int rc = may_look(call, pid);
-    return rc < 0 ? rc : look(call, link, target, &kind);
+    if (rc < 0)
+        return rc;
+    return opens(call) && outside_leads(call, link) ? LEADS_TO_OBJECT : look(call, link, target, &kind);
 }
 
 int magic_text(struct call *call, const char *link, char *out) {

@@ -147,8 +147,30 @@ static bool kept_from_open(struct call *call, const struct location *loc, int fl
     return loc->read_only && writes && loc->type == S_IFREG && !(flags & O_DIRECTORY) && host_keeps(call, loc, false);
 }
 
+/* What came from outside, opened by us: the number may lead elsewhere when the tracee opens it. */
+static bool open_outside(struct call *call, const struct location *loc, const struct opening *opening) {
+    int fd = outside_open(call, loc->path, opening->flags);
+    if (fd == -ENOENT)
+        return false;
+    if (fd < 0) {
+        answer(call, fd);
+        return true;
+    }
+    open_real(call, loc->path, opening->flags & ~O_CREAT, 0);
+    if (call->session->opens) {
+        call->verdict = VERDICT_OPEN;
+        call->made = true;
+        call->scratch->plan.fd = fd;
+    } else {
+        close(fd);
+    }
+    return true;
+}
+
 static void open_host(struct call *call, struct location *loc, const struct opening *opening, bool as_asked) {
     if (loc->magic && may_change(opening->flags)) {
+        if (open_outside(call, loc, opening))
+            return;
         change_unnamed(call, loc->path);
         if (call->verdict != VERDICT_PASS)
             return;
