@@ -21,8 +21,10 @@ from pathlib import Path
 import pytest
 from support import box as box_module
 from support import host
+from support.bench import OWNER, SELF, Bench
 from support.oracle import ROOT, USER, Who
 from support.subjects import Subjects
+from support.trees import Node, write
 from support.world import World
 
 IS_ROOT = os.geteuid() == 0
@@ -194,6 +196,25 @@ def make_world(area: Path, subjects: Subjects) -> Iterator[Callable[[Who, str], 
 def world(make_world: Callable[[Who, str], World], who: Who, trap: str) -> World:
     """Layers for one end-to-end test; afterwards the lowers have to be what they were."""
     return make_world(who, trap)
+
+
+@pytest.fixture
+def open_bench(make_world: Callable[..., World]) -> Iterator[Callable[..., Bench]]:
+    """Opens a bench on lowers given as lists of nodes, topmost first; upper: nodes of the upper layer."""
+    benches: list[Bench] = []
+
+    def make(*lowers: list[Node], upper: list[Node] | None = None, flags: int = 0) -> Bench:
+        world = make_world(SELF, "none")
+        for nodes in lowers:
+            write(world.add_lower(), [Node(".", "dir", 0o755), *nodes], OWNER)
+        write(world.upper, [Node(".", "dir", 0o755), *(upper or [])], OWNER)
+        world.freeze()
+        benches.append(Bench(world, flags))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

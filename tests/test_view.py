@@ -10,12 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.oracle import ROOT, USER
+from support.bench import DIR, OWNER, PREFIX, SELF, Bench, fails, is_whiteout, opaque
 from support.trees import ACL, Node, whiteout, write
 from support.world import World
 
@@ -23,88 +23,6 @@ from ptoverlay._core import lib
 from ptoverlay.view import View
 
 pytestmark = pytest.mark.quick
-SELF = ROOT if os.geteuid() == 0 else USER
-OWNER = (os.geteuid(), os.getegid())
-PREFIX = "trusted" if os.geteuid() == 0 else "user"
-
-
-class Bench:
-    """A world with a view on it; the view is opened again by `again`, as a later run would."""
-
-    def __init__(self, world: World, flags: int = 0) -> None:
-        self.world = world
-        self.mount = world.mount
-        self.upper = world.upper
-        self.flags = flags
-        self.closed = True
-        self.view = self._open()
-
-    def _open(self) -> View:
-        world = self.world
-        view = View().__enter__()
-        self.closed = False
-        view.lay(world.lowers, world.upper, world.work, world.mount, self.flags)
-        return view
-
-    def close(self) -> None:
-        """Lets go of the layers."""
-        if not self.closed:
-            self.view.__exit__(None, None, None)
-        self.closed = True
-
-    def both(self) -> Iterator[View]:
-        """The view as it is, then as the next run sees it."""
-        yield self.view
-        yield self.again()
-
-    def again(self) -> View:
-        """The view as the next run sees it."""
-        self.close()
-        self.view = self._open()
-        return self.view
-
-
-@pytest.fixture
-def open_bench(make_world: Callable[..., World]) -> Iterator[Callable[..., Bench]]:
-    """Opens a bench on lowers given as lists of nodes, topmost first; upper: nodes of the upper layer."""
-    benches: list[Bench] = []
-
-    def make(*lowers: list[Node], upper: list[Node] | None = None, flags: int = 0) -> Bench:
-        world = make_world(SELF, "none")
-        for nodes in lowers:
-            write(world.add_lower(), [Node(".", "dir", 0o755), *nodes], OWNER)
-        write(world.upper, [Node(".", "dir", 0o755), *(upper or [])], OWNER)
-        world.freeze()
-        benches.append(Bench(world, flags))
-        return benches[-1]
-
-    yield make
-    for bench in benches:
-        bench.close()
-
-
-def fails(number: int, call: Callable[..., object], *arguments: object) -> None:
-    """The call has to fail with this errno."""
-    with pytest.raises(OSError) as caught:
-        call(*arguments)
-    assert errno.errorcode[caught.value.errno or 0] == errno.errorcode[number]
-
-
-def is_whiteout(path: Path) -> bool:
-    """The kernel's form: a character device 0/0."""
-    st = path.lstat()
-    return stat.S_ISCHR(st.st_mode) and st.st_rdev == 0
-
-
-def opaque(path: Path) -> bool:
-    """Marked with the opaque attribute."""
-    try:
-        return os.getxattr(path, f"{PREFIX}.overlay.opaque") == b"y"
-    except OSError:
-        return False
-
-
-DIR = Node("dir", "dir", 0o755)
 
 
 # ---- lookup

@@ -17,7 +17,18 @@
 
 #include "internal.h"
 
+/* chown_common() in fs/open.c takes set-id bits off, whoever gives the file to whom. */
+static mode_t without_set_id(mode_t mode, const struct statx *shown, const struct cred *cred) {
+    if (S_ISDIR(mode))
+        return mode;
+    bool drop_group = (mode & S_IXGRP) || !may_keep_setgid(shown, cred);
+    return mode & ~(mode_t)(S_ISUID | (drop_group ? S_ISGID : 0));
+}
+
+/* notify_change() in fs/attr.c: bits that go with the owner are a change of the mode, even where both ids stay. */
 static int may_chown(const struct statx *stx, const struct attr_change *change, const struct cred *cred) {
+    if (without_set_id(stx->stx_mode, stx, cred) != stx->stx_mode && !owner_or_capable(stx, cred))
+        return -EPERM;
     if (capable(cred, CAP_CHOWN))
         return 0;
     bool owner = stx->stx_uid == cred->fsuid;
@@ -51,7 +62,7 @@ static int may_change(const struct location *loc, const struct statx *stx, const
     int error = 0;
     if (change->valid & (ATTR_MODE | ATTR_FLAGS))
         error = owner_or_capable(stx, cred) ? 0 : -EPERM;
-    if (!error && (change->valid & (ATTR_UID | ATTR_GID)))
+    if (!error && (change->valid & ATTR_OWNER))
         error = may_chown(stx, change, cred);
     if (!error && (change->valid & (ATTR_ATIME | ATTR_MTIME)))
         error = may_set_times(loc, stx, change, cred);
@@ -69,12 +80,24 @@ static int change_mode(struct overlay *ovl, int fd, const char *path, mode_t mod
     return kept_store(ovl, fd, &changed);
 }
 
-/* chown_common() in fs/open.c takes set-id bits off, whoever gives the file to whom. */
-static mode_t without_set_id(mode_t mode, const struct statx *shown, const struct cred *cred) {
-    if (S_ISDIR(mode))
-        return mode;
-    bool drop_group = (mode & S_IXGRP) || !may_keep_setgid(shown, cred);
-    return mode & ~(mode_t)(S_ISUID | (drop_group ? S_ISGID : 0));
+int drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, bool ours) {
+    char path[FD_PATH];
+    struct statx shown;
+    if (capable(cred, CAP_FSETID) || (!ours && ovl->kept.count == 0))
+        return 0;
+    int error = dentry_owner(ovl, d, &shown);
+    mode_t mode = error ? 0 : without_set_id(shown.stx_mode, &shown, cred);
+    if (error || mode == shown.stx_mode)
+        return error;
+    CLOSE_FD fd = open_upper_object(ovl, d);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fd < 0 ? fd : -errno;
+    const struct kept *kept = kept_find(ovl, st.st_ino);
+    if (!ours && (!kept || !kept->owner))
+        return 0;
+    fd_path(fd, path);
+    return change_mode(ovl, fd, path, mode & 07777, kept);
 }
 
 /* The kernel does that itself to a file whose owner can be set. */
@@ -150,6 +173,8 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
     error = may_change(loc, &stx, change, cred);
     if (!error)
         error = copy_up(ovl, loc->dentry, change->valid & ATTR_SIZE ? change->size : KEEP_NONE_YET);
+    if (!error && (change->valid & ATTR_SIZE))
+        error = drop_set_id(ovl, loc->dentry, cred, true);
     if (!error)
         error = apply(ovl, loc->dentry, change, &stx, cred);
     view_changed(ovl);

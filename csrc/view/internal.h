@@ -316,6 +316,11 @@ int acl_check(const void *value, size_t size);
 /* True when an upper directory gives its new entries a default ACL. */
 bool has_default_acl(struct overlay *ovl, uint32_t d);
 
+/* attr.c */
+/* Before the data of an upper file is changed by cred: file_remove_privs() in fs/inode.c, for bits that it shows but does not
+ * have, and, where the change is ours to make (a truncation), for all. */
+int drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, bool ours);
+
 /* busy.c */
 /* Before a regular file is opened for writing or truncated: 0, or -ETXTBSY. */
 int write_access(struct overlay *ovl, uint32_t d);

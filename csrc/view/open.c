@@ -117,6 +117,8 @@ static int open_existing(const struct location *loc, int flags, const struct cre
         error = write_access(ovl, loc->dentry);
         if (!error)
             error = copy_up(ovl, loc->dentry, flags & O_TRUNC ? 0 : KEEP_ALL);
+        if (!error)
+            error = drop_set_id(ovl, loc->dentry, cred, flags & O_TRUNC);
         if (error)
             return error;
     } else if (S_ISREG(loc->type) && (!loc->upper || (at(ovl, loc->dentry)->flags & D_METACOPY))) {

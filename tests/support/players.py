@@ -203,7 +203,7 @@ class ViewPlayer:
         self.view.chmod(self.at(path), mode)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
-        check(lib.pto_chown(self.view.handle, os.fsencode(self.at(path)), 0, uid, gid))
+        self.view.chown(Path(self.at(path)), uid, gid)
 
     def utimes(self, path: str, seconds: int) -> None:
         check(lib.pto_utimens(self.view.handle, os.fsencode(self.at(path)), 0, seconds, 0, seconds, 0))
