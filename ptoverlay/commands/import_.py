@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
+    missing = _missing(given.upper) if given.upper is not None and given.name is None else []
     box = _make(given)
     try:
         if len(given.words) != 1:
@@ -36,6 +37,8 @@ def run(given: argparse.Namespace) -> int:
     except BaseException as error:
         if box.directory is not None:
             box.remove()
+        for directory in missing:
+            _remove_empty(directory)
         if isinstance(error, OSError):
             raise errors.from_os_error(f"{box}: import: {error.filename or given.words[0]}", error) from error
         raise
@@ -44,6 +47,23 @@ def run(given: argparse.Namespace) -> int:
     if outcome.owners:
         errors.report(f"{box}: {outcome.owners} of {outcome.entries} entries belong to others, and became yours")
     return 0
+
+
+def _missing(path: str) -> list[str]:
+    """The directory and those above it that are not there, the innermost first."""
+    found = []
+    path = os.path.abspath(path)
+    while not os.path.lexists(path):
+        found.append(path)
+        path = os.path.dirname(path)
+    return found
+
+
+def _remove_empty(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass  # somebody else has put something into it, or it was never made
 
 
 def _make(given: argparse.Namespace) -> Sandbox:

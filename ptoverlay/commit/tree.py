@@ -88,8 +88,11 @@ class Tree:
 
     def directory(self, path: str) -> int:
         """A descriptor of the directory, the caller's to close; good for *at calls only."""
-        fd = os.open(".", _DIRECTORY, dir_fd=self._fd)
-        for name in path.split("/") if path else ():
+        start, top = self._fd, ""
+        if self._last is not None and below(path, self._last[0]):
+            top, start = self._last  # a step from where the last call was, not all the way again
+        fd = os.open(".", _DIRECTORY, dir_fd=start)
+        for name in path[len(top):].strip("/").split("/") if path != top else ():
             try:
                 below_fd = os.open(name, _DIRECTORY, dir_fd=fd)
             finally:

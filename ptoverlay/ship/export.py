@@ -30,7 +30,7 @@ FORMATS = ("oci", "overlayfs")
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 #: Marks of a layer that mean something on another machine too, after the prefix.
-_MARKS = ("opaque", "redirect", "whiteout")
+MARKS = ("opaque", "redirect", "whiteout")
 _TYPES = {stat.S_IFREG: tarfile.REGTYPE, stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE,
           stat.S_IFIFO: tarfile.FIFOTYPE, stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE}
 _XATTR = "SCHILY.xattr."
@@ -156,7 +156,7 @@ class _Writer:
         for name in names:
             if private.is_private(name):
                 mark = name.removeprefix(private.TRUSTED).removeprefix(private.USER)
-                if mark in _MARKS and (mark != "redirect" or entry.upper == stat.S_IFDIR):
+                if mark in MARKS and (mark != "redirect" or entry.upper == stat.S_IFDIR):
                     found[name] = os.getxattr(path, name, follow_symlinks=False)
         return found
 

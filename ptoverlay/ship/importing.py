@@ -15,10 +15,9 @@ import errno
 import os
 import stat
 import sys
-import tarfile
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO
 
 from ptoverlay import private
 from ptoverlay.commit import attributes
@@ -30,13 +29,14 @@ from ptoverlay.options import USERXATTR
 from ptoverlay.progress import Advance, Progress, silent
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Sandbox
-from ptoverlay.ship.export import OPAQUE, WHITEOUT
+from ptoverlay.ship import tar
+from ptoverlay.ship.export import MARKS, OPAQUE, WHITEOUT
 from ptoverlay.ship.output import decompressed
 
-_XATTR = "SCHILY.xattr."
-_SECOND = 10**9
-_NODES = {tarfile.FIFOTYPE: stat.S_IFIFO, tarfile.CHRTYPE: stat.S_IFCHR, tarfile.BLKTYPE: stat.S_IFBLK}
-_CHUNK = 1 << 20
+_NODES = {tar.FIFO: stat.S_IFIFO, tar.CHARACTER: stat.S_IFCHR, tar.BLOCK: stat.S_IFBLK}
+_HOLE = 64 << 10  # bytes of zeros that are worth a hole
+_ZEROS = bytes(_HOLE)
+_METACOPY = "metacopy"
 
 
 @dataclass
@@ -51,11 +51,13 @@ class Imported:
 
 def fill(sandbox: Sandbox, name: str, progress: Progress = silent) -> Imported:
     """Fills the upper of a sandbox, which has to be empty or missing, from the archive `name`, compressed or not, "-":
-    standard input.  Failure, or OSError: the upper is empty."""
-    if os.path.isdir(sandbox.upper) and os.listdir(sandbox.upper):
+    standard input.  Failure, or OSError: the upper is empty, or missing, as it was."""
+    there = os.path.isdir(sandbox.upper)
+    if there and os.listdir(sandbox.upper):
         raise Failure(sandbox.upper, "there is something in it", "give an empty or a new layer")
-    if not os.path.isdir(sandbox.upper):
-        _make(sandbox)
+    if not there:
+        os.makedirs(sandbox.upper)
+        copy_attributes(sandbox.lowers[0], sandbox.upper)
     shown = "standard input" if name == "-" else name
     prefix = private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
     try:
@@ -63,14 +65,18 @@ def fill(sandbox: Sandbox, name: str, progress: Progress = silent) -> Imported:
               progress(os.fstat(source.fileno()).st_size) as advance, decompressed(source, shown) as stream):
             return read(stream, shown, sandbox.upper, prefix, advance)
     except BaseException:
-        remove_tree(sandbox.upper)
-        _make(sandbox)
+        if there:
+            _empty(sandbox.upper)
+        else:
+            remove_tree(sandbox.upper)
         raise
 
 
-def _make(sandbox: Sandbox) -> None:
-    os.makedirs(sandbox.upper)
-    copy_attributes(sandbox.lowers[0], sandbox.upper)
+def _empty(upper: str) -> None:
+    """Takes out what was put in; the directory itself gets its attributes only when all else is there."""
+    with Tree(upper) as tree:
+        for name in os.listdir(upper):
+            tree.remove(name)
 
 
 def read(source: IO[bytes], name: str, upper: str, prefix: str, advance: Advance) -> Imported:
@@ -78,10 +84,10 @@ def read(source: IO[bytes], name: str, upper: str, prefix: str, advance: Advance
     with Tree(upper) as tree:
         reader = _Reader(tree, prefix, name, advance)
         try:
-            with tarfile.open(fileobj=source, mode="r|", errorlevel=2) as tar:
-                for info in tar:
-                    reader.entry(tar, info)
-        except tarfile.TarError as error:
+            archive = tar.Reader(source)
+            for entry in archive:
+                reader.entry(archive, entry)
+        except tar.Broken as error:
             raise Failure(name, f"not a tar archive: {error}") from error
         reader.finish()
         return reader.outcome
@@ -96,31 +102,34 @@ class _Reader:
         self.outcome = Imported()
         self._directories: dict[str, Attributes] = {}
         self._marks: dict[str, dict[str, bytes]] = {}
+        self._parent: str | None = None  # the directory that is known to be there
 
     # ---- entries
 
-    def entry(self, tar: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+    def entry(self, archive: tar.Reader, entry: tar.Entry) -> None:
         self.outcome.entries += 1
-        path = self.path(info.name)
+        path = self.path(entry.name)
         parent, base = split(path)
         self.make_parents(parent)
         if base == OPAQUE:
             self._marks.setdefault(parent, {})["opaque"] = b"y"
         elif base.startswith(WHITEOUT):
-            self.whiteout(join(parent, base.removeprefix(WHITEOUT)), info)
-        elif info.ischr() and (info.devmajor, info.devminor) == (0, 0):
-            self.whiteout(path, info)
+            self.whiteout(join(parent, base.removeprefix(WHITEOUT)), entry)
+        elif entry.type == tar.CHARACTER and entry.device == (0, 0):
+            self.whiteout(path, entry)
         else:
-            self.object(tar, info, path)
+            self.object(archive, entry, path)
 
     def path(self, name: str) -> str:
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        if ".." in parts or "\0" in name:
+        if ".." in parts:
             raise Failure(self.name, f"an entry leads outside: {name}")
         return "/".join(parts)
 
     def make_parents(self, parent: str) -> None:
         """Directories that no entry was there for."""
+        if parent == self._parent:
+            return
         parts = parent.split("/") if parent else []
         for i in range(1, len(parts) + 1):
             path = "/".join(parts[:i])
@@ -130,80 +139,85 @@ class _Reader:
                 os.mkdir(name, 0o755, dir_fd=fd)
             elif not stat.S_ISDIR(status.st_mode):
                 raise Failure(self.name, f"an entry lies below {path}, which is no directory")
+        self._parent = parent
 
-    def whiteout(self, path: str, info: tarfile.TarInfo) -> None:
+    def remove(self, path: str) -> None:
+        """What an entry of the same name has made before."""
+        self._parent = None
+        self.tree.remove(path)
+
+    def whiteout(self, path: str, entry: tar.Entry) -> None:
         """Its time is now: from now on the host's changes are conflicts for a commit."""
         if not split(path)[1] or split(path)[1] in (".", ".."):
-            raise Failure(self.name, f"an entry leads outside: {info.name}")
-        self.tree.remove(path)
+            raise Failure(self.name, f"an entry leads outside: {entry.name}")
+        self.remove(path)
         fd, name = self.tree.at(path)
         os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
 
-    def object(self, tar: tarfile.TarFile, info: tarfile.TarInfo, path: str) -> None:
-        status = self.tree.lstat(path)
-        if info.isdir():
-            if status is None or not stat.S_ISDIR(status.st_mode):
-                self.tree.remove(path)
-                fd, name = self.tree.at(path)
-                os.mkdir(name, 0o700, dir_fd=fd)
-            self._directories[path], marks = self.attributes(info)
-            self._marks.setdefault(path, {}).update(marks)
+    def object(self, archive: tar.Reader, entry: tar.Entry, path: str) -> None:
+        if entry.type == tar.DIRECTORY:
+            self.directory(entry, path)
             return
         if not path:
-            raise Failure(self.name, f"an entry leads outside: {info.name!r}")
-        self.tree.remove(path)
-        if info.islnk():
-            self.tree.link(self.path(info.linkname), path)
+            raise Failure(self.name, f"an entry leads outside: {entry.name!r}")
+        self.remove(path)
+        if entry.type == tar.LINK:
+            self.tree.link(self.path(entry.target), path)
             return
-        if not self.make(tar, info, path):
+        if not self.make(archive, entry, path):
             return
-        wanted, marks = self.attributes(info)
+        wanted, marks = self.attributes(entry)
         self.set_marks(path, marks)
         attributes.apply(self.tree, path, wanted, any_owner=True)
 
-    def make(self, tar: tarfile.TarFile, info: tarfile.TarInfo, path: str) -> bool:
+    def directory(self, entry: tar.Entry, path: str) -> None:
+        status = self.tree.lstat(path)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            self.remove(path)
+            fd, name = self.tree.at(path)
+            os.mkdir(name, 0o700, dir_fd=fd)
+        self._directories[path], marks = self.attributes(entry)
+        self._marks.setdefault(path, {}).update(marks)
+
+    def make(self, archive: tar.Reader, entry: tar.Entry, path: str) -> bool:
         """Makes what is no directory, without its attributes; False when it may not be made."""
         fd, name = self.tree.at(path)
-        if info.isfile():
-            self.file(tar, info, fd, name)
-        elif info.issym():
-            os.symlink(info.linkname, name, dir_fd=fd)
-        elif info.type in _NODES:
+        if entry.type == tar.FILE:
+            self.file(archive, entry, fd, name)
+        elif entry.type == tar.SYMLINK:
+            os.symlink(entry.target, name, dir_fd=fd)
+        else:
             try:
-                os.mknod(name, _NODES[info.type] | 0o600, os.makedev(info.devmajor, info.devminor), dir_fd=fd)
+                os.mknod(name, _NODES[entry.type] | 0o600, os.makedev(*entry.device), dir_fd=fd)
             except PermissionError:
                 self.outcome.devices.append(path)
                 return False
-        else:
-            raise Failure(self.name, f"{info.name}: an entry of type {info.type!r} is not known")
         return True
 
-    def file(self, tar: tarfile.TarFile, info: tarfile.TarInfo, parent: int, name: str) -> None:
+    def file(self, archive: tar.Reader, entry: tar.Entry, parent: int, name: str) -> None:
+        """What is zeros, or not in the archive, becomes a hole."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        source: Any = tar.extractfile(info)
-        with open(os.open(name, flags, 0o600, dir_fd=parent), "wb") as target:
-            while data := source.read(_CHUNK):
-                target.write(data)
+        with open(os.open(name, flags, 0o600, dir_fd=parent), "wb", buffering=0) as target:
+            for offset, data in archive.data():
+                _write(target.fileno(), offset, data)
                 self.advance(len(data))
+            target.truncate(entry.size)
 
     # ---- attributes
 
-    def attributes(self, info: tarfile.TarInfo) -> tuple[Attributes, dict[str, bytes]]:
+    def attributes(self, entry: tar.Entry) -> tuple[Attributes, dict[str, bytes]]:
         """What the object gets, and the marks of the overlay by their names without the prefix."""
         xattrs, marks = {}, {}
-        for key, text in info.pax_headers.items():
-            if key.startswith(_XATTR):
-                value = text.encode("utf-8", "surrogateescape")
-                name = key.removeprefix(_XATTR)
-                if private.is_private(name):
-                    marks[name.removeprefix(private.TRUSTED).removeprefix(private.USER)] = value
-                else:
-                    xattrs[name] = value.hex()
-        seconds, _, fraction = str(info.pax_headers.get("mtime", info.mtime)).partition(".")
-        mtime = int(seconds) * _SECOND + int((fraction + "0" * 9)[:9])
-        if os.geteuid() != 0 and (info.uid, info.gid) != (os.geteuid(), os.getegid()):
+        for name, value in entry.xattrs.items():
+            if not private.is_private(name):
+                xattrs[name] = value.hex()
+            elif (mark := name.removeprefix(private.TRUSTED).removeprefix(private.USER)) in MARKS:
+                marks[mark] = value
+            elif mark == _METACOPY:
+                raise Failure(self.name, f"{entry.name}: its data is not in the archive, but in a lower (metacopy)")
+        if os.geteuid() != 0 and (entry.uid, entry.gid) != (os.geteuid(), os.getegid()):
             self.outcome.owners += 1
-        return Attributes(info.mode & 0o7777, info.uid, info.gid, mtime, mtime, xattrs), marks
+        return Attributes(entry.mode, entry.uid, entry.gid, entry.mtime, entry.mtime, xattrs), marks
 
     def set_marks(self, path: str, marks: dict[str, bytes]) -> None:
         for name, value in marks.items():
@@ -215,9 +229,28 @@ class _Reader:
                         raise
 
     def finish(self) -> None:
-        """Directories get their attributes when nothing happens in them any more, the innermost first."""
-        for path, marks in self._marks.items():
-            self.set_marks(path, marks)
+        """Directories get their attributes when nothing happens in them any more, the root last."""
+        for path, marks in sorted(self._marks.items(), reverse=True):
+            if self.is_directory(path):
+                self.set_marks(path, marks)
         for path, wanted in sorted(self._directories.items(), reverse=True):
-            attributes.apply(self.tree, path, wanted, any_owner=True)
+            if self.is_directory(path):
+                attributes.apply(self.tree, path, wanted, any_owner=True)
         self.tree.sync("")
+
+    def is_directory(self, path: str) -> bool:
+        """Whether it still is one: a later entry may have taken its place."""
+        status = self.tree.lstat(path)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+
+
+def _write(fd: int, offset: int, data: bytes) -> None:
+    """Writes what is not zeros, in pieces of the size of a hole."""
+    view = memoryview(data)
+    for at in range(0, len(data), _HOLE):
+        piece = view[at:at + _HOLE]
+        if piece != _ZEROS[:len(piece)]:
+            while piece:
+                done = os.pwrite(fd, piece, offset + at)
+                at += done
+                piece = piece[done:]

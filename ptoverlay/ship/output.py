@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def decompressed(source: IO[bytes], name: str) -> Iterator[Any]:
                 yield stream
         else:
             yield whole
-    except (EOFError, gzip.BadGzipFile, zstd().ZstdError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, zstd().ZstdError) as error:
         raise Failure(name, f"a broken archive: {error}") from error
 
 
