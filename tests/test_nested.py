@@ -236,3 +236,48 @@ def test_many_at_a_time(tree: World) -> None:
     began = time.monotonic()
     assert sorted(check(tree, script).split()) == ["20", "20", "20", "20", "d/a"]
     assert time.monotonic() - began < 60
+
+
+#: Threads of one owner ask about nests that others of them end, and owners die meanwhile.
+ENDED_MEANWHILE = """if True:
+    import ctypes, os, signal, struct, threading
+    libc = ctypes.CDLL(None, use_errno=True)
+    NEW, OVERLAY, PLACE, MEMBER, KILL, END = 1, 2, 3, 5, 6, 7
+    path = ctypes.create_string_buffer(b"/nowhere")
+
+    def ask(op, number=0):
+        request = ctypes.create_string_buffer(struct.pack("IIQQQQ", number, 1, ctypes.addressof(path), 8, 0, 0))
+        return libc.prctl(0x70746f76, op, request, 0, 0)
+
+    def worker(rounds):
+        for _ in range(rounds):
+            number = ask(NEW)
+            threads = [threading.Thread(target=ask, args=(op, number))
+                       for op in (MEMBER, OVERLAY, PLACE, END, KILL, END, PLACE)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert ask(END, number) == -1 and ctypes.get_errno() == 3, number
+
+    for _ in range(6):
+        child = os.fork()
+        if not child:
+            for _ in range(20):
+                ask(NEW)
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(child, 0)
+        workers = [threading.Thread(target=worker, args=(8,)) for _ in range(2)]
+        for thread in workers:
+            thread.start()
+        for thread in workers:
+            thread.join()
+    print("done")
+"""
+
+
+def test_ended_while_it_is_asked_about(tree: World) -> None:
+    """The supervisor holds what it uses."""
+    after = f"{inner('-l', tree.mount)} sh -c 'echo x >d/a; cat d/a'"
+    out = check(tree, f"python3 -c {shlex.quote(ENDED_MEANWHILE)}; {after}")
+    assert out.split() == ["done", "x"]

@@ -4,7 +4,8 @@
  * the process (members.h), which is only looked at while there is such a view.
  *
  * Rules: a nest lives as long as its owner, the inner ptoverlay; when that dies its members are killed, as those of a
- * supervisor are.  Its view is freed when nobody is in it: the owner, calls under way, nests in it.  Only who asks with
+ * supervisor are.  Its view is freed when nobody is in it: the owner, calls under way, nests in it.  Who uses one after the lock
+ * is let go holds it (take(), put()), since its owner may die or end it meanwhile.  Only who asks with
  * the supervisor's own credentials may have layers laid, since an upper says what its objects are.  Nothing here waits,
  * since the thread that would have to bring the end about may be ours; a thread for each nest watches its owner.
  *
@@ -36,7 +37,7 @@ struct nest {
     pto_view *view; /* NULL: it is over */
     unsigned id, flags;
     uint64_t mark;
-    unsigned users; /* its owner, calls under way, nests in it */
+    unsigned users; /* its owner, calls under way, in it or about it, nests in it */
     pid_t owner; /* a process */
     int pidfd; /* of it */
     int wake; /* the watcher is to end */
@@ -66,6 +67,13 @@ static struct nest *find_marked(const struct session *session, uint64_t mark) {
     return nest;
 }
 
+/* With the lock held; NULL is nothing. */
+static struct nest *take(struct nest *nest) {
+    if (nest)
+        nest->users++;
+    return nest;
+}
+
 static void put(struct nest *nest) {
     while (nest) {
         struct session *session = nest->session;
@@ -92,13 +100,12 @@ bool nest_enter(struct call *call) {
     if (mark != MARK_UNKNOWN && (mark | IDS) != session->mark)
         return true;
     pthread_mutex_lock(&session->lock);
-    struct nest *nest = find_marked(session, mark);
+    struct nest *nest = take(find_marked(session, mark));
+    pthread_mutex_unlock(&session->lock);
     if (nest) {
-        nest->users++;
         call->nest = nest;
         call->view = nest->view;
     }
-    pthread_mutex_unlock(&session->lock);
     if (!nest)
         refuse(call, EPERM, "the view of the task is no more");
     return nest;
@@ -191,9 +198,8 @@ static void *watch_owner(void *arg) {
 static bool stop_watching(struct nest *nest) {
     const uint64_t one = 1;
     void *result = NULL;
-    if (!nest->watched)
+    if (!__atomic_exchange_n(&nest->watched, false, __ATOMIC_SEQ_CST))
         return false;
-    nest->watched = false;
     (void)!write(nest->wake, &one, sizeof one);
     pthread_join(nest->watcher, &result);
     return !result;
@@ -243,7 +249,7 @@ static int start_watching(struct nest *nest) {
     if (nest->wake < 0)
         return -errno;
     int error = pthread_create(&nest->watcher, NULL, watch_owner, nest);
-    nest->watched = !error;
+    __atomic_store_n(&nest->watched, !error, __ATOMIC_SEQ_CST);
     return -error;
 }
 
@@ -266,15 +272,15 @@ static int choose_mark(struct session *session) {
     return 0;
 }
 
-/* From here on it is the session's. */
+/* From here on it is the session's; the caller holds it. */
 static unsigned enlist(struct nest *nest) {
     struct session *session = nest->session;
     pthread_mutex_lock(&session->lock);
     unsigned id = nest->id = ++session->last_nest;
     nest->mark = session->mark - id;
     nest->users = 1;
-    if (nest->parent)
-        nest->parent->users++;
+    take(nest);
+    take(nest->parent);
     nest->next = session->nests;
     session->nests = nest;
     pthread_mutex_unlock(&session->lock);
@@ -305,6 +311,7 @@ static long new_nest(struct call *call, struct nest_call *asked) {
     int error = start_watching(nest);
     if (error)
         put(nest);
+    put(nest);
     return error ? error : (long)id;
 }
 
@@ -358,7 +365,8 @@ static bool is_ending(struct session *session) {
     pthread_mutex_lock(&session->lock);
     for (const struct nest *nest = session->nests; nest && !ending; nest = nest->next) {
         struct pollfd pollfd = {.fd = nest->pidfd, .events = POLLIN};
-        ending = nest->view && nest->watched && poll(&pollfd, 1, 0) > 0;
+        bool watched = __atomic_load_n(&nest->watched, __ATOMIC_SEQ_CST);
+        ending = nest->view && watched && poll(&pollfd, 1, 0) > 0;
     }
     pthread_mutex_unlock(&session->lock);
     return ending;
@@ -435,7 +443,7 @@ static long carry_out(struct call *call, uint64_t op, struct nest_call *asked) {
     if (op != NEST_PROBE && memory_read(call->task->tid, call->arg[2], &asked->request, sizeof asked->request) < 0)
         return -EFAULT;
     pthread_mutex_lock(&call->session->lock);
-    asked->nest = find(call->session, asked->request.id);
+    asked->nest = take(find(call->session, asked->request.id));
     pthread_mutex_unlock(&call->session->lock);
     if (!ops[op].of_any && !asked->nest)
         return -ESRCH;
@@ -449,6 +457,7 @@ void do_nest(struct call *call) {
     if (!task_cred(call))
         return;
     long result = carry_out(call, call->arg[1], &asked);
+    put(asked.nest);
     size_t length = strlen(asked.message) + 1;
     if (result < 0 && asked.request.message && asked.request.room >= length &&
         memory_write(call->task->tid, asked.request.message, asked.message, length) < 0)
