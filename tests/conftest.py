@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 from support import box as box_module
 from support import host
 from support.bench import OWNER, SELF, Bench
@@ -34,7 +35,7 @@ PACKAGES = Path(__file__).with_name("debian-packages.txt")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """More of what is random."""
     parser.addoption("--sequences", type=int, default=0, metavar="N",
-                     help="test_differential.py: N random sequences, others each time")
+                     help="test_differential.py, test_stacks.py: N random sequences, others each time")
     parser.addoption("--all-points", action="store_true",
                      help="test_killed.py: every point of every kind, as root and as the user, with both traps")
 
@@ -150,6 +151,24 @@ def base() -> Iterator[Path]:
     path.chmod(0o755)
     yield path
     _remove(path)
+
+
+@pytest.fixture(scope="module")
+def memory(base: Path) -> Iterator[Path]:
+    """A tmpfs."""
+    path = base / "memory"
+    path.mkdir(exist_ok=True)
+    host.mount_tmpfs(path)
+    yield path
+    host.unmount(path)
+
+
+@pytest.fixture
+def sequence_settings(request: pytest.FixtureRequest) -> settings:
+    """The number of sequences, the same ones each time unless more are asked for."""
+    count = request.config.getoption("--sequences")
+    return settings(max_examples=count or 2000, derandomize=not count, deadline=None, database=None,
+                    phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="session")

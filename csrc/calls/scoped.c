@@ -137,7 +137,7 @@ static int step(struct scoped *scoped, const char *name, bool last, bool slash) 
     int rc = go(scoped, name);
     if (rc < 0)
         return rc;
-    bool wanted = !last || (scoped->flags & WALK_FOLLOW) || (slash && !(scoped->flags & WALK_PARENT));
+    bool wanted = !last || (slash ? !(scoped->flags & WALK_PARENT) : scoped->flags & WALK_FOLLOW);
     if (scoped->loc->type == S_IFLNK && wanted)
         return follow(scoped, parent);
     rc = same_file_system(scoped);

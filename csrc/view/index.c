@@ -233,8 +233,18 @@ int index_move(struct index *index, uint32_t d, uint32_t parent, const char *nam
 }
 
 /* True when the entry only caches what the lower has, and nothing below it says more. */
-static bool droppable(const struct dentry *dentry) {
-    return dentry->upper == KIND_NONE && !dentry->child && !(dentry->flags & (D_KEPT | D_LOADED | D_EXECUTED));
+/* It alone knows under which name the view has what lies there in a lower: locate.c. */
+static bool has_paths(const struct index *index, const struct dentry *dentry) {
+    const struct lower_stack *stack = dentry->stack ? arena_at(&index->arena, dentry->stack) : NULL;
+    for (uint32_t i = 0; stack && !(dentry->flags & D_TARGET) && i < stack->count; i++)
+        if (stack->dirs[i].path)
+            return true;
+    return false;
+}
+
+static bool droppable(const struct index *index, const struct dentry *dentry) {
+    return dentry->upper == KIND_NONE && !dentry->child && !(dentry->flags & (D_KEPT | D_LOADED | D_EXECUTED)) &&
+           !has_paths(index, dentry);
 }
 
 /* The first entry of a post-order walk below d. */
@@ -250,7 +260,7 @@ void index_shrink(struct index *index, uint32_t root, uint32_t limit) {
     for (uint32_t d = deepest(index, root); d != root;) {
         const struct dentry *dentry = index_at(index, d);
         uint32_t next = dentry->sibling ? deepest(index, dentry->sibling) : dentry->parent;
-        if (droppable(dentry)) {
+        if (droppable(index, dentry)) {
             index->forgot_opened = index->forgot_opened || (dentry->flags & D_OPENED);
             index_drop(index, d);
         }

@@ -243,17 +243,43 @@ static inline bool is_merged(const struct dentry *dentry) {
 uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs);
 /* The path, relative to its layer, of one of them. Returns the length or -ENAMETOOLONG. */
 int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out);
-/* A name that is searched in the lowers: an entry's own, or what a redirect says. */
+
+/* redirect.c */
+/* out = directory/name, both relative to a layer; out may be directory. Returns the length or -ENAMETOOLONG. */
+int path_join(char *out, const char *directory, size_t directory_length, const char *name, size_t length);
+/* What is searched in the lowers: a name, in the parent's directories, or, from a slash on, a path from their roots. */
 struct sought {
-    const char *name;
     size_t length;
-    unsigned said_in;            /* layer whose redirect it is; 0: the upper's, or none */
+    bool derived;                       /* that is the entry's own name */
+    bool grouped;                       /* a path of the view that the layers are a group of: within.c */
+    char name[PATH_MAX];
 };
-/* The path that it has in one layer: below the parent's directory there (next…end are the parent's, and advance), or, for
- * a name that begins with a slash, below the layer's root. 0: the parent has no directory in this layer. -EIO: a redirect to
- * what is outside of the layer. */
-int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next,
-                    const struct lower_dir *end, unsigned layer, const struct sought *sought, char *path);
+/* A search through the lowers of a directory, from the topmost on. */
+struct search {
+    struct overlay *ovl;
+    uint32_t parent;
+    const struct lower_dir *next, *end; /* of the parent's */
+    struct sought sought;               /* in the next layer */
+    bool kept;                          /* something was said in a group … */
+    struct sought before;               /* … and this is sought again below it */
+    struct lower_dir dirs[LOWERS_MAX];
+};
+int search_begin(struct search *search, struct overlay *ovl, uint32_t parent, const char *name, size_t length,
+                 bool own_name);
+/* The length of the path that it has in this layer, 0: this layer lacks the way there; -EIO: a redirect to what is
+ * outside of the layer.  *stop is set when something on the way hides what the layers below have. */
+int search_path(struct search *search, unsigned layer, char *path, bool *stop);
+/* Follows the redirect, if any, of what was found there: for the layers below. */
+int search_redirect(struct search *search, unsigned layer, const char *path, bool *stop);
+/* Done with this layer: what was said in a group of layers holds there only. */
+void search_leave(struct search *search, unsigned layer);
+/* The last layer in which what a layer hides is hidden. */
+unsigned search_hidden(const struct overlay *ovl, unsigned layer);
+/* The length of an object's redirect, 0: there is none; -EINVAL: it is none that an overlay could have written. */
+ssize_t redirect_read(const struct layer *layer, const char *path, char redirect[PATH_MAX]);
+/* What a redirect of d is to hold: its path from the lowers' root on, as the upper has it.  The length, or
+ * -ENAMETOOLONG.  ovl_get_redirect() in fs/overlayfs/dir.c. */
+int path_in_lowers(const struct overlay *ovl, uint32_t d, char out[PATH_MAX]);
 
 /* marks.c: whiteouts and opaque directories */
 #define DOT_PREFIX ".wh."
@@ -263,6 +289,8 @@ bool is_whiteout(const struct stat *st);
 /* The other form of whiteouts: an empty file with overlay.whiteout in a directory whose overlay.opaque is "x". */
 int has_marked_whiteouts(const struct layer *layer, int fd);
 int is_marked_whiteout(const struct layer *layer, int dirfd, const char *name);
+/* The same by its path in a lower layer. */
+int is_marked_at(const struct layer *layer, const char *path, const struct stat *st);
 /* ".wh." files: their names, and whether one stands beside a path in a layer of that form. */
 bool is_dot_name(const char *name);
 bool has_dot_whiteout(const struct layer *layer, const char *path);

@@ -51,23 +51,6 @@ int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir
     return (int)text->length;
 }
 
-/* out = directory/name, both relative to a layer. Returns the length or -ENAMETOOLONG. */
-static int join(char *out, const char *directory, size_t directory_length, const char *name, size_t length) {
-    size_t at = 0;
-    if (!(directory_length == 1 && directory[0] == '.')) {
-        if (directory_length + 1 >= PATH_MAX)
-            return -ENAMETOOLONG;
-        memmove(out, directory, directory_length);
-        out[directory_length] = '/';
-        at = directory_length + 1;
-    }
-    if (at + length >= PATH_MAX)
-        return -ENAMETOOLONG;
-    memcpy(out + at, name, length);
-    out[at + length] = '\0';
-    return (int)(at + length);
-}
-
 /* What the layers of a directory have under one name. */
 struct probe {
     uint8_t kind;
@@ -98,43 +81,11 @@ static int probe_keep(struct overlay *ovl, struct probe *probe, unsigned layer, 
     return 0;
 }
 
-/* A marked whiteout (marks.c), by its path in a lower layer. */
-static int is_xattr_whiteout(const struct layer *layer, const char *path, const struct stat *st) {
-    char value[2], parent[PATH_MAX];
-    if (!S_ISREG(st->st_mode) || st->st_size != 0)
-        return 0;
-    ssize_t length = private_get_at(layer, path, "whiteout", value, sizeof value);
-    if (length < 0)
-        return attribute_error(length);
-    strcpy(parent, path);
-    char *slash = strrchr(parent, '/');
-    if (slash)
-        *slash = '\0';
-    length = private_get_at(layer, slash ? parent : ".", "opaque", value, sizeof value);
-    return length < 0 ? attribute_error(length) : length == 1 && value[0] == 'x';
-}
-
-/* Whether the search goes on below this directory of a lower layer, and under which name: redirect gets the new
- * one ("" when it stays). */
-static int read_lower_marks(const struct layer *layer, const char *path, bool *opaque, char *redirect) {
-    int marked = is_opaque(layer, path);
-    if (marked < 0)
-        return marked;
-    *opaque = marked;
-    redirect[0] = '\0';
-    ssize_t length = private_get_at(layer, path, "redirect", redirect, PATH_MAX - 1);
-    if (length == -ERANGE)
-        return -ENAMETOOLONG;
-    redirect[length > 0 ? length : 0] = '\0';
-    return attribute_error(length);
-}
-
 /* What is found in one layer says whether the search goes on below it; -errno. */
 enum { PROBE_END, PROBE_ON, PROBE_GROUP_END };
 
-/* What a layer hides it hides below, or in the rest of the view that it is part of. */
-static int hides_below(const struct overlay *ovl, const struct layer *layer) {
-    return layer->group_end && layer->group_end < ovl->n_lowers ? PROBE_GROUP_END : PROBE_END;
+static int hides_below(const struct overlay *ovl, unsigned layer) {
+    return search_hidden(ovl, layer) < ovl->n_lowers ? PROBE_GROUP_END : PROBE_END;
 }
 
 static bool same_group(const struct overlay *ovl, const struct probe *probe, const struct layer *layer) {
@@ -142,27 +93,27 @@ static bool same_group(const struct overlay *ovl, const struct probe *probe, con
            ovl->layers[probe->dirs[probe->count - 1].layer].group_end == layer->group_end;
 }
 
-static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number, const char *path, bool derived,
-                       bool *opaque, char *redirect) {
+static int probe_layer(struct search *search, struct probe *probe, unsigned number, const char *path, bool *stop) {
+    struct overlay *ovl = search->ovl;
     const struct layer *layer = &ovl->layers[number];
     struct stat st;
     bool last = number == ovl->n_lowers, absent = fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0;
-    if (absent && errno != ENOENT && errno != ENOTDIR)
+    if (absent && errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
         return -errno;
     if (absent && !has_dot_whiteout(layer, path))
         return PROBE_ON;
-    int whiteout = absent || is_whiteout(&st) ? 1 : is_xattr_whiteout(layer, path, &st);
+    int whiteout = absent || is_whiteout(&st) ? 1 : is_marked_at(layer, path, &st);
     if (whiteout < 0)
         return whiteout;
     if (whiteout) {
-        int more = hides_below(ovl, layer);
+        int more = hides_below(ovl, number);
         if (probe->kind == KIND_NONE && more == PROBE_END)
             probe->kind = KIND_WHITEOUT;
         return more;
     }
     if (!S_ISDIR(st.st_mode)) {
         if (probe->kind != KIND_NONE)   /* a directory above hides it */
-            return same_group(ovl, probe, layer) ? hides_below(ovl, layer) : PROBE_END;
+            return same_group(ovl, probe, layer) ? hides_below(ovl, number) : PROBE_END;
         probe->kind = (uint8_t)IFTODT(st.st_mode);
         probe->linked = st.st_nlink > 1;
         probe->layer = (uint16_t)number;
@@ -172,113 +123,35 @@ static int probe_layer(struct overlay *ovl, struct probe *probe, unsigned number
         probe->kind = DT_DIR;
         probe->layer = (uint16_t)number;
     }
-    int error = probe_keep(ovl, probe, number, path, strlen(path), derived);
+    int error = probe_keep(ovl, probe, number, path, strlen(path), search->sought.derived);
     if (error || last)
         return error ? error : PROBE_END;
-    error = read_lower_marks(layer, path, opaque, redirect);
-    return error ? error : *opaque ? hides_below(ovl, layer) : PROBE_ON;
+    int opaque = is_opaque(layer, path);
+    *stop |= opaque > 0;
+    error = opaque ? opaque : search_redirect(search, number, path, stop);
+    return error < 0 ? error : PROBE_ON;
 }
-
-/* The path that an absolute redirect has in a layer. */
-static int redirected_path(const struct overlay *ovl, unsigned number, const struct sought *sought, char *path) {
-    const struct layer *layer = &ovl->layers[number];
-    size_t base = sought->said_in ? layer->base : 0;
-    const char *top = layer->root + layer->length - base, *name = sought->name;
-    if (!path_below(name, sought->length, top, base))
-        return -EIO;
-    return sought->length == base ? join(path, ".", 1, ".", 1)
-                                  : join(path, ".", 1, name + base + 1, sought->length - base - 1);
-}
-
-int lower_candidate(const struct overlay *ovl, uint32_t parent, const struct lower_dir **next,
-                    const struct lower_dir *end, unsigned layer, const struct sought *sought, char *path) {
-    const char *name = sought->name;
-    size_t length = sought->length;
-    if (name[0] == '/')
-        return redirected_path(ovl, layer, sought, path);
-    while (*next < end && (*next)->layer < layer)
-        ++*next;
-    if (*next == end || (*next)->layer != layer)
-        return 0;
-    int at = lower_dir_path(ovl, parent, *next, path);
-    return at < 0 ? at : join(path, path, (size_t)at, name, length);
-}
-
-/* The directories on the way of an absolute redirect, in one layer, as ovl_lookup_layer(): 1 when all are there, 0 when this
- * layer lacks one.  *stop: something on the way hides what the layers below have. */
-static int check_way(const struct layer *layer, const char *path, bool *stop) {
-    char way[PATH_MAX];
-    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
-        struct stat st;
-        memcpy(way, path, (size_t)(slash - path));
-        way[slash - path] = '\0';
-        if (fstatat(layer->fd, way, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            return errno == ENOENT ? 0 : -errno;
-        if (!S_ISDIR(st.st_mode)) {
-            *stop = true;
-            return 0;
-        }
-        int opaque = is_opaque(layer, way);
-        if (opaque < 0)
-            return opaque;
-        *stop |= opaque;
-    }
-    return 1;
-}
-
-/* A search through the lowers of a directory. */
-struct search {
-    struct overlay *ovl;
-    uint32_t parent;
-    const struct lower_dir *next, *end; /* of the parent's */
-    struct sought sought;
-    bool derived;                       /* that is the entry's own name */
-    char name[PATH_MAX];                /* what a redirect said */
-};
 
 /* One layer: PROBE_*, or -errno. */
 static int search_layer(struct search *search, struct probe *probe, unsigned layer) {
-    char path[PATH_MAX], redirect[PATH_MAX] = "";
-    struct overlay *ovl = search->ovl;
-    bool opaque = false, stop = false;
-    int at = lower_candidate(ovl, search->parent, &search->next, search->end, layer, &search->sought, path);
-    if (at > 0 && search->sought.name[0] == '/') {
-        int whole = check_way(&ovl->layers[layer], path, &stop);
-        at = whole <= 0 ? whole : at;
-    }
-    int more = at > 0   ? probe_layer(ovl, probe, layer, path, search->derived, &opaque, redirect)
-               : at < 0 ? at
-                        : PROBE_ON;
-    if (stop && more == PROBE_ON)
-        more = hides_below(ovl, &ovl->layers[layer]);
-    if (more == PROBE_ON && redirect[0]) {
-        strcpy(search->name, redirect);
-        search->sought = (struct sought){.name = search->name, .length = strlen(redirect), .said_in = layer};
-        search->derived = false;
-    }
-    return more;
+    char path[PATH_MAX];
+    bool stop = false;
+    int at = search_path(search, layer, path, &stop);
+    int more = at > 0 ? probe_layer(search, probe, layer, path, &stop) : at < 0 ? at : PROBE_ON;
+    return stop && more == PROBE_ON ? hides_below(search->ovl, layer) : more;
 }
 
 /* Searches the lowers of parent for name: the entry's own, or what a redirect says in its place. 0 or -errno. */
 static int probe_lowers(struct overlay *ovl, uint32_t parent, const char *name, size_t length, bool own_name,
                         struct probe *probe) {
-    struct lower_dir dirs[LOWERS_MAX];
-    const struct sought given = {.name = name, .length = length};
-    struct search search = {.ovl = ovl, .parent = parent, .next = dirs, .sought = given, .derived = own_name};
-    search.end = dirs + lower_dirs(ovl, parent, dirs);
+    struct search search;
     *probe = (struct probe){.derived = true};
-    if (length >= PATH_MAX)
-        return -ENAMETOOLONG;
-    int more = PROBE_ON;
+    int error = search_begin(&search, ovl, parent, name, length, own_name), more = error ? error : PROBE_ON;
     for (unsigned layer = 1; layer <= ovl->n_lowers && more > 0; layer++) {
-        unsigned group_end = ovl->layers[layer].group_end;
         more = search_layer(&search, probe, layer);
         if (more == PROBE_GROUP_END)
-            layer = group_end;
-        if (group_end && layer >= group_end) {   /* what was said in the group holds there only */
-            search.sought = given;
-            search.derived = own_name;
-        }
+            layer = search_hidden(ovl, layer);
+        search_leave(&search, layer);
     }
     if (more < 0)
         probe_drop(ovl, probe);
@@ -400,7 +273,7 @@ int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer,
     if (*kind) {   /* below the parent: only directories are redirected */
         error = path_in_lower(ovl, at(ovl, d)->parent, probe.layer, path);
         if (error >= 0)
-            error = join(path, path, (size_t)error, name, at(ovl, d)->name_length);
+            error = path_join(path, path, (size_t)error, name, at(ovl, d)->name_length);
     }
     return error < 0 ? error : 0;
 }
@@ -408,7 +281,7 @@ int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer,
 /* ---- the upper ---- */
 
 /* An upper directory merges what lies below its name, or below its redirect, unless it is opaque. */
-static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd, const char *path) {
+static int check_upper_dir(struct overlay *ovl, uint32_t d, const char *path) {
     char redirect[PATH_MAX];
     int opaque = is_opaque(&ovl->layers[0], path);
     if (opaque < 0)
@@ -418,12 +291,10 @@ static int check_upper_dir(struct overlay *ovl, uint32_t d, int fd, const char *
         at(ovl, d)->lower = KIND_NONE;
         return 0;
     }
-    ssize_t length = private_get(&ovl->layers[0], fd, "redirect", redirect, sizeof redirect);
-    if (length == -ERANGE)
-        return -ENAMETOOLONG;
-    int error = attribute_error(length);
-    if (error)
-        return error;
+    ssize_t length = redirect_read(&ovl->layers[0], path, redirect);
+    if (length < 0)
+        return (int)length;
+    int error;
     if (length > 0) {
         at(ovl, d)->flags |= D_REDIRECT;
         error = lookup_lower_as(ovl, d, redirect, (size_t)length, false);
@@ -459,13 +330,18 @@ int check_upper(struct overlay *ovl, uint32_t d) {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
+    int whiteout = is_marked_at(&ovl->layers[layer], path, &st);
+    if (whiteout) {
+        at(ovl, d)->upper = whiteout > 0 ? KIND_WHITEOUT : at(ovl, d)->upper;
+        return whiteout < 0 ? whiteout : 0;
+    }
     int error = 0;
     if (plain || !(ovl->flags & PTO_USERXATTR))
         error = kept_load(ovl, fd, st.st_ino);
     if (!error && dentry->upper == DT_REG)
         error = metacopy_check(ovl, d, (unsigned)layer, path, &st);
     if (!error && is_dir_kind(dentry->upper))
-        error = check_upper_dir(ovl, d, fd, path);
+        error = check_upper_dir(ovl, d, path);
     if (!error)
         at(ovl, d)->flags |= D_CHECKED;
     return error;

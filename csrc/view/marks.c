@@ -91,6 +91,14 @@ int is_marked_whiteout(const struct layer *layer, int dirfd, const char *name) {
     return error ? error : length >= 0;
 }
 
+/* Whoever looks a name up asks the file alone, ovl_path_check_xwhiteout_xattr(); the directory's mark is for lists. */
+int is_marked_at(const struct layer *layer, const char *path, const struct stat *st) {
+    if (!S_ISREG(st->st_mode) || st->st_size != 0)
+        return 0;
+    ssize_t length = private_get_at(layer, path, "whiteout", NULL, 0);
+    return length < 0 ? attribute_error(length) : 1;
+}
+
 /* ---- making ---- */
 
 static int make_dot(int dirfd, const char *name) {

@@ -25,21 +25,6 @@ static int is_marked(const struct layer *layer, const char *path, const struct s
     return length >= 0 ? 1 : attribute_error(length);
 }
 
-/* Under which name the data is: what a redirect says, else what it was until now. */
-static int follow_redirect(const struct overlay *ovl, unsigned layer, const char *path, char name[PATH_MAX],
-                           struct sought *sought) {
-    char redirect[PATH_MAX];
-    ssize_t length = private_get_at(&ovl->layers[layer], path, "redirect", redirect, sizeof redirect - 1);
-    if (length == -ERANGE)
-        return -ENAMETOOLONG;
-    if (length > 0) {
-        memcpy(name, redirect, (size_t)length);
-        name[length] = '\0';
-        *sought = (struct sought){.name = name, .length = (size_t)length, .said_in = layer};
-    }
-    return attribute_error(length);
-}
-
 static int keep_place(struct overlay *ovl, uint32_t d, unsigned layer, const char *path) {
     struct lower_dir data = {.layer = (uint16_t)layer, .path = index_text(&ovl->view->index, path, strlen(path))};
     if (!data.path)
@@ -51,34 +36,44 @@ static int keep_place(struct overlay *ovl, uint32_t d, unsigned layer, const cha
     return error;
 }
 
+/* One layer: 1 when the search ends there, 0 when not. */
+static int look_for_data(struct search *search, uint32_t d, unsigned number, const char *path, bool *stop) {
+    const struct layer *layer = &search->ovl->layers[number];
+    struct stat st;
+    if (fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+        bool absent = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
+        *stop |= absent && has_dot_whiteout(layer, path);
+        return absent ? 0 : -errno;
+    }
+    int whiteout = is_marked_at(layer, path, &st);
+    if (whiteout || !S_ISREG(st.st_mode)) {
+        *stop = true;
+        return whiteout < 0 ? whiteout : 0;
+    }
+    int marked = is_marked(layer, path, &st);
+    int error = marked > 0    ? search_redirect(search, number, path, stop)
+                : marked == 0 ? keep_place(search->ovl, d, number, path)
+                              : marked;
+    return error ? error : !marked;
+}
+
 /* Searches the layers below `above` for the data of the file there. Without any the file cannot be opened: -EIO then. */
 static int find_data(struct overlay *ovl, uint32_t d, unsigned above, const char *path_above) {
-    char name[PATH_MAX], path[PATH_MAX];
-    struct lower_dir dirs[LOWERS_MAX];
-    uint32_t parent = at(ovl, d)->parent;
-    const struct lower_dir *next = dirs, *end = dirs + lower_dirs(ovl, parent, dirs);
+    char name[NAME_MAX + 1], path[PATH_MAX];
+    struct search search;
+    bool stop = false;
     entry_name(ovl, d, name);
-    struct sought sought = {.name = name, .length = strlen(name)};
-    int error = follow_redirect(ovl, above, path_above, name, &sought);
+    int error = search_begin(&search, ovl, at(ovl, d)->parent, name, strlen(name), false);
+    if (!error)
+        error = search_redirect(&search, above, path_above, &stop);
     for (unsigned layer = above > ovl->n_layers ? 1 : above + 1; !error && layer <= ovl->n_layers; layer++) {
-        struct stat st;
-        int length = lower_candidate(ovl, parent, &next, end, layer, &sought, path);
-        if (length < 0)
-            return length;
-        if (length == 0)
-            continue;
-        if (fstatat(ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-            error = errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
-            continue;
-        }
-        if (!S_ISREG(st.st_mode))
-            return 0;
-        int marked = is_marked(&ovl->layers[layer], path, &st);
-        if (marked <= 0)
-            return marked < 0 ? marked : keep_place(ovl, d, layer, path);
-        error = follow_redirect(ovl, layer, path, name, &sought);
+        int length = search_path(&search, layer, path, &stop);
+        error = length > 0 ? look_for_data(&search, d, layer, path, &stop) : length;
+        layer = stop ? search_hidden(ovl, layer) : layer;
+        stop = false;
+        search_leave(&search, layer);
     }
-    return error;
+    return error < 0 ? error : 0;
 }
 
 int metacopy_check(struct overlay *ovl, uint32_t d, unsigned layer, const char *path, const struct stat *st) {
@@ -194,12 +189,9 @@ int metacopy_pin(struct overlay *ovl, uint32_t d) {
     const struct dentry *dentry = at(ovl, d);
     if (!(dentry->flags & D_METACOPY) || !dentry->stack)
         return 0;
-    const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
-    const struct text *text = index_text_at(&ovl->view->index, stack->dirs[0].path);
-    if (text->length + 1 >= sizeof value)
-        return -ENAMETOOLONG;
-    value[0] = '/';
-    memcpy(value + 1, text->bytes, text->length);
+    int length = path_in_lowers(ovl, d, value);
+    if (length < 0)
+        return length;
     CLOSE_FD fd = open_upper_object(ovl, d);
-    return fd < 0 ? fd : private_set(ovl, fd, "redirect", value, text->length + 1);
+    return fd < 0 ? fd : private_set(ovl, fd, "redirect", value, (size_t)length);
 }

@@ -376,7 +376,7 @@ static int walk_rest(struct walk *walk, unsigned flags) {
             error = step(walk, name, length, true);
         if (error)
             return error;
-        bool wanted = !last || (flags & WALK_FOLLOW) || (loc->slash && !(flags & WALK_PARENT));
+        bool wanted = !last || (loc->slash ? !(flags & WALK_PARENT) : flags & WALK_FOLLOW);
         bool followed = walk->type == S_IFLNK && wanted;
         if (followed)
             error = follow(walk);

@@ -137,27 +137,21 @@ static bool cannot_move(const struct move *move) {
 }
 
 /* The redirect's value: the name alone while the directory stays where its lowers are, else the path from the root of
- * the layers.  Returns its length. */
-static int redirect_value(struct overlay *ovl, uint32_t d, bool same_parent, int fd, char out[PATH_MAX]) {
-    struct lower_dir dirs[LOWERS_MAX];
-    ssize_t length = 0;
+ * the layers.  Returns its length, 0: it says so already.  ovl_set_redirect() in fs/overlayfs/dir.c. */
+static int redirect_value(struct overlay *ovl, uint32_t d, bool same_parent, char out[PATH_MAX]) {
+    int length = 0;
     if (at(ovl, d)->flags & D_REDIRECT)
-        length = private_get(&ovl->layers[0], fd, "redirect", out, PATH_MAX - 1);
+        length = path_in_upper(ovl, d, out);
+    if (length > 0)
+        length = (int)redirect_read(&ovl->layers[0], out, out);
     if (length < 0)
-        return (int)length;
+        return length;
     if (length > 0 && (out[0] == '/' || same_parent))
-        return (int)length;
-    if (same_parent && length <= 0) {
-        entry_name(ovl, d, out);
-        return at(ovl, d)->name_length;
-    }
-    lower_dirs(ovl, d, dirs);
-    char path[PATH_MAX];
-    int at_length = lower_dir_path(ovl, d, &dirs[0], path);
-    if (at_length < 0)
-        return at_length;
-    at_length = snprintf(out, PATH_MAX, "/%s", path);
-    return at_length >= PATH_MAX ? -ENAMETOOLONG : at_length;
+        return 0;
+    if (!same_parent)
+        return path_in_lowers(ovl, d, out);
+    entry_name(ovl, d, out);
+    return at(ovl, d)->name_length;
 }
 
 /* From here on the entry says itself where its lowers are, whatever name it has. */
@@ -185,10 +179,10 @@ static int redirect(struct overlay *ovl, uint32_t d, bool same_parent) {
     CLOSE_FD fd = open_upper_object(ovl, d);
     if (fd < 0)
         return fd;
-    int length = redirect_value(ovl, d, same_parent, fd, value);
+    int length = redirect_value(ovl, d, same_parent, value);
     if (length < 0)
         return length;
-    int error = private_set(ovl, fd, "redirect", value, (size_t)length);
+    int error = length ? private_set(ovl, fd, "redirect", value, (size_t)length) : 0;
     if (!error)
         error = pin_lowers(ovl, d);
     if (!error)

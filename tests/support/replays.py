@@ -25,7 +25,7 @@ def layers(world: World, trials: Sequence[Trial]) -> None:
     """Lays the trials out, each in its directory."""
     lowers = [world.add_lower(), world.add_lower()]
     for number, trial in enumerate(trials):
-        top, prefix = f"s{number}", prefix_of(trial)
+        top, prefix = f"s{number}", prefix_of(trial.user)
         for lower, makes in zip(lowers, trial.lowers, strict=True):
             (lower / top).mkdir()
             lay_out(lower / top, moved(makes, top), prefix)

@@ -155,6 +155,83 @@ def sequences(draw: st.DrawFn, steps: st.SearchStrategy[Step], longest: int = 20
     return Trial(lowers, upper, tuple(draw(st.lists(steps, min_size=1, max_size=longest))), user)
 
 
+@dataclass(frozen=True)
+class Round:
+    """One run on a stack: what its upper holds before, calls, and whose upper is the next lower, kernel or view."""
+
+    made: Layer
+    steps: tuple[Step, ...]
+    kept: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A lowest layer, and runs of which each goes on from all before."""
+
+    lowest: Layer
+    rounds: tuple[Round, ...]
+
+    def __str__(self) -> str:
+        lines = [f"lowest: {make}" for make in self.lowest]
+        for number, each in enumerate(self.rounds):
+            lines += [f"round {number}, before: {make}" for make in each.made]
+            lines += [f"round {number}: {step.line()}" for step in each.steps]
+            lines.append(f"round {number}: the upper of the {each.kept} is kept")
+        return "\n".join(lines)
+
+
+#: Three levels of directories, each with a file that tells which one it is.
+_LOWEST = [Make("dir", path, mode=0o755) for path in ("a/b/c", "b/c/a", "c/a/b", "a/a", "b/b")]
+_LOWEST += [Make("file", f"{make.path}/f", make.path) for make in _LOWEST]
+_OTHERS = st.one_of(_step("unlink", PATHS.map(lambda p: p + "/f")), _step("rmdir", PATHS),
+                    _step("write", PATHS.map(lambda p: p + "/f"), st.just("wc"), VALUES),
+                    _step("chmod", PATHS, MODES), _step("link", PATHS.map(lambda p: p + "/f"), PATHS))
+
+
+class _Directories:
+    """The directories that a stack shows, as far as the calls succeed: so that most of them do."""
+
+    def __init__(self) -> None:
+        self.paths = {"/".join(parts[:n + 1]) for make in _LOWEST if make.kind == "dir"
+                      for parts in [make.path.split("/")] for n in range(len(parts))}
+
+    def _move(self, old: str, new: str) -> None:
+        below = [path for path in self.paths if f"{path}/".startswith(f"{old}/")]
+        self.paths = self.paths.difference(below) | {new + path[len(old):] for path in below}
+
+    def step(self, draw: st.DrawFn) -> Step:
+        """A rename, mostly; else a directory where there was one, or something else."""
+        if not self.paths or draw(st.integers(0, 5)) == 0:
+            return draw(_OTHERS)
+        old = draw(st.sampled_from(sorted(self.paths)))
+        name = draw(st.sampled_from(NAMES + "de"))
+        if draw(st.integers(0, 5)) == 0:
+            self.paths.add(f"{old}/{name}")
+            return Step("mkdir", (f"{old}/{name}", 0o755))
+        parent = draw(st.sampled_from([os.path.dirname(old), os.path.dirname(old), "", *sorted(self.paths)]))
+        new = os.path.join(parent, name)
+        if new not in self.paths:
+            self._move(old, new)
+            return Step("rename", (old, new, 0))
+        if not f"{new}/".startswith(f"{old}/") and not f"{old}/".startswith(f"{new}/"):
+            self._move(old, "/")
+            self._move(new, old)
+            self._move("/", new)
+        return Step("rename", (old, new, 2))
+
+
+@st.composite
+def stacks(draw: st.DrawFn, fewest: int = 2, most: int = 12) -> Stack:
+    """Stacks of so many layers, the upper of the last round among them."""
+    directories = _Directories()
+    rounds = []
+    for _ in range(draw(st.integers(fewest, most)) - 1):
+        made = draw(_layers(True, False, 4)) if draw(st.integers(0, 7)) == 0 else ()
+        steps = tuple(directories.step(draw) for _ in range(draw(st.integers(0, 6))))
+        rounds.append(Round(made, steps, draw(st.sampled_from(["kernel", "view"]))))
+    return Stack((*_LOWEST, *draw(_layers(False, False, 4))), tuple(rounds))
+
+
 # ---- laying out
 
 
@@ -275,12 +352,12 @@ def _shell(layer: str, make: Make, prefix: str) -> str:
 
 def script(sequence: Trial) -> str:
     """A shell script, for root, that lays the layers out and runs the calls on the kernel's overlayfs and here."""
-    prefix = prefix_of(sequence)
+    prefix = prefix_of(sequence.user)
     lowers = [f"lower{i}" for i in range(len(sequence.lowers))]
     layers = [*zip(lowers, sequence.lowers, strict=True), ("upper", sequence.upper)]
     making = [_shell(name, make, prefix) for name, makes in layers for make in _made(makes, prefix)]
     options = ["-o", "userxattr", "-o", "redirect_dir=off"] if sequence.user else []
-    kernel = f"lowerdir={':'.join(lowers)},upperdir=kupper,workdir=kwork,{kernel_options(sequence)}"
+    kernel = f"lowerdir={':'.join(lowers)},upperdir=kupper,workdir=kwork,{kernel_options(sequence.user)}"
     return "\n".join([
         "#!/bin/sh",
         "# From the top of the source tree: sh SCRIPT",
@@ -300,13 +377,13 @@ def script(sequence: Trial) -> str:
     ])
 
 
-def kernel_options(sequence: Trial) -> str:
+def kernel_options(user: bool) -> str:
     """The mount options beside the directories."""
-    return "userxattr,index=on,xino=on" if sequence.user else "index=on,redirect_dir=on,xino=on,metacopy=off"
+    return "userxattr,index=on,xino=on" if user else "index=on,redirect_dir=on,xino=on,metacopy=off"
 
 
-def prefix_of(sequence: Trial) -> str:
-    return "user.overlay." if sequence.user else "trusted.overlay."
+def prefix_of(user: bool) -> str:
+    return "user.overlay." if user else "trusted.overlay."
 
 
 
