@@ -33,6 +33,15 @@ void tasks_leave(struct task *task) {
     pthread_mutex_unlock(&task->session->lock);
 }
 
+bool task_in_run(struct session *session, pid_t pid) {
+    bool found = false;
+    pthread_mutex_lock(&session->lock);
+    for (const struct task *task = session->tasks; task && !found; task = task->next)
+        found = __atomic_load_n(&task->tid, __ATOMIC_RELAXED) == pid || task->tgid == pid;
+    pthread_mutex_unlock(&session->lock);
+    return found;
+}
+
 /* The attributes, as the view shows them, of what a task executes. */
 static int executed_by(struct session *session, const struct task *task, struct statx *stx) {
     char link[PROC_LINK], real[PATH_MAX];

@@ -157,12 +157,16 @@ int task_descriptor(struct call *call, int fd);
 struct identity *identity_new(void);
 void identity_free(struct identity *identity);
 bool identity_privileged(const struct session *session);
+/* Are all ids of a process the real ones of the task, whose credentials are known? */
+bool task_same_ids(const struct task *task, pid_t pid);
 
 /* ---- busy.c ---- */
 void tasks_enter(struct session *session, struct task *task);
 void tasks_leave(struct task *task);
 /* arg: the session. -ETXTBSY when a task executes the file that the view shows with this identity, else 0. */
 int busy_executed(void *arg, const struct statx *file);
+/* Has a thread with this id, or one of this process, called? */
+bool task_in_run(struct session *session, pid_t pid);
 
 /* ---- nest.c: views within the view of the run ---- */
 /* Chooses the view that the task is in; false: the verdict is there. */

@@ -1,4 +1,4 @@
-/* members.c - a mark on processes that their children inherit: the resource limit RLIMIT_LOCKS.
+/* members.c - a mark on processes that their children inherit: the hard resource limit RLIMIT_LOCKS.
  *
  * Nobody is told of forks by the notify trap, and who has lost his parent cannot be told by his ancestors.  But the kernel
  * copies resource limits at each fork (copy_signal, kernel/fork.c), keeps them over execve(2), and this one has had no meaning
@@ -18,31 +18,22 @@
 
 #include "../trap/proc.h"
 #include "internal.h"
+#include "limits.h"
 #include "members.h"
 
 #define TEXT 2048   /* bytes of /proc/PID/limits and of /proc/PID/stat that matter */
 
-/* prlimit(2) asks for CAP_SYS_RESOURCE where the ids differ; this file does not. */
-static uint64_t read_mark(pid_t pid) {
-    static const char name[] = "\nMax file locks";
-    char text[TEXT];
-    const char *at = proc_read(pid, "limits", text, sizeof text) ? strstr(text, name) : NULL;
-    if (!at)
-        return MARK_UNKNOWN;
-    at += sizeof name - 1;
-    at += strspn(at, " ");
-    return *at == 'u' ? MARK_NONE : strtoull(at, NULL, 10);
-}
-
 uint64_t mark_of(pid_t pid) {
     struct rlimit limit;
-    if (prlimit(pid, RLIMIT_LOCKS, NULL, &limit) == 0)
-        return limit.rlim_cur == RLIM_INFINITY ? MARK_NONE : limit.rlim_cur;
-    return errno == EPERM ? read_mark(pid) : MARK_UNKNOWN;
+    return limit_get(pid, RLIMIT_LOCKS, &limit) < 0 ? MARK_UNKNOWN : limit.rlim_max;
 }
 
 int mark_set(pid_t pid, uint64_t mark) {
-    const struct rlimit limit = {.rlim_cur = mark, .rlim_max = mark};
+    struct rlimit limit;
+    int rc = limit_get(pid, RLIMIT_LOCKS, &limit);
+    if (rc < 0)
+        return rc;
+    limit = limits_marked(&limit, mark);
     return prlimit(pid, RLIMIT_LOCKS, &limit, NULL) < 0 ? -errno : 0;
 }
 

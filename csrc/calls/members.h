@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define MARK_NONE UINT64_MAX
+#define MARK_NONE UINT64_MAX     /* RLIM_INFINITY */
 #define MARK_UNKNOWN 0u
 
 /* The mark of a process, by the id of it or of one of its threads; MARK_UNKNOWN: it is gone, or not to be looked at. */

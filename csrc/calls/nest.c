@@ -464,21 +464,3 @@ void do_nest(struct call *call) {
         result = -EFAULT;
     answer(call, result);
 }
-
-/* ---- the mark ---- */
-
-static bool is_mark(const struct call *call, unsigned arg) {
-    return (uint32_t)call->arg[arg] == RLIMIT_LOCKS;
-}
-
-/* getrlimit, setrlimit, prlimit64 of the limit that is the mark: setting it has no effect in any case, and it shows as
- * nobody changes it. */
-void do_rlimit(struct call *call) {
-    static const struct rlimit unlimited = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-    uint64_t old = call->row->detail == RLIMIT_OLD_IN_3 ? call->arg[3]
-                   : call->row->detail == RLIMIT_GET    ? call->arg[1]
-                                                        : 0;
-    if (!is_mark(call, call->row->filter_arg))
-        return;
-    answer_bytes(call, old, &unlimited, old ? sizeof unlimited : 0, 0);
-}

@@ -51,7 +51,7 @@ static const uint32_t file_requests[] = {
     0,
 };
 static const uint32_t process_options[] = {PR_SET_DUMPABLE, PR_SET_SECCOMP, NEST_PRCTL, 0};
-static const uint32_t limit_of_locks[] = {RLIMIT_LOCKS, 0};
+static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, 0};
 static const uint32_t bpf_path_commands[] = {BPF_OBJ_PIN, BPF_OBJ_GET, 0};
 
 #define NOFOLLOW AT_SYMLINK_NOFOLLOW
@@ -202,9 +202,9 @@ const struct call_row call_table[] = {
     ROW(capset, do_set_credentials, NOTHING),
 
     ROW(prctl, do_prctl, NOTHING, IF_IN(0, process_options)),
-    ROW(getrlimit, do_rlimit, NOTHING, IF_IN(0, limit_of_locks), .detail = RLIMIT_GET),
-    ROW(setrlimit, do_rlimit, NOTHING, IF_IN(0, limit_of_locks)),
-    ROW(prlimit64, do_rlimit, NOTHING, IF_IN(1, limit_of_locks), .detail = RLIMIT_OLD_IN_3),
+    ROW(getrlimit, do_rlimit, NOTHING, IF_IN(0, held_limits), .detail = RLIMIT_GET),
+    ROW(setrlimit, do_rlimit, NOTHING, IF_IN(0, held_limits)),
+    ROW(prlimit64, do_rlimit, NOTHING, IF_IN(1, held_limits), .detail = RLIMIT_OLD_IN_3),
 
     /* what would leave the view */
     ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)),

@@ -146,6 +146,19 @@ static bool is_own(const struct session *session, const struct status *status) {
            (own->ngroups == 0 || memcmp(status->groups, own->groups, own->ngroups * sizeof *own->groups) == 0);
 }
 
+bool task_same_ids(const struct task *task, pid_t pid) {
+    struct status status;
+    char path[PROC_LINK];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    if (read_status(path, &status) < 0)
+        return false;
+    free(status.groups);
+    bool same = true;
+    for (int i = 0; i < 3; i++)   /* that of the file system does not count */
+        same = same && status.uid[i] == task->uid && status.gid[i] == task->gid;
+    return same;
+}
+
 static int load(struct call *call) {
     struct task *task = call->task;
     struct session *session = call->session;

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../calls/limits.h"
 #include "landlock.h"
 #include "nested.h"
 #include "start.h"
@@ -88,6 +89,8 @@ static _Noreturn void give_up(int fd, int stage, int error) {
 /* From here on all calls are trapped.  Stage NONE carries the listener.  0, or -errno. */
 static int be_trapped(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
     int error = gain_right();
+    if (!error)
+        error = limits_hold();
     if (error)
         return error;
     if (run->landlock >= 0)

@@ -81,6 +81,12 @@ DIFFERENCES = (
         "the kernel restarts the other calls, and these not",
     ),
     Difference(
+        "A core of a program that crashes (core(5)), by a file name or a program in kernel.core_pattern",
+        "is written",
+        "is not. RLIMIT_CORE is what the program has set, but in /proc/PID/limits",
+        "the kernel writes it by itself: into the lower, over what is there, or to a program of the host's",
+    ),
+    Difference(
         "Leases and F_SETOWN of a descriptor opened for reading before the file was copied up",
         "stay",
         "are gone",
