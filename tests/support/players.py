@@ -203,7 +203,8 @@ class ViewPlayer:
         self.view.chmod(self.at(path), mode)
 
     def chown(self, path: str, uid: int, gid: int) -> None:
-        self.view.chown(Path(self.at(path)), uid, gid)
+        ids = uid & 0xFFFFFFFF, gid & 0xFFFFFFFF   # not by View.chown: a Path drops the slash at the end
+        check(lib.pto_chown(self.view.handle, os.fsencode(self.at(path)), 0, *ids))
 
     def utimes(self, path: str, seconds: int) -> None:
         check(lib.pto_utimens(self.view.handle, os.fsencode(self.at(path)), 0, seconds, 0, seconds, 0))
