@@ -51,6 +51,8 @@ static void make_new(void) {
     (void)say("mknod link", SYS(mknod, "node-link", S_IFLNK | 0666, 0));
     (void)say("mknod chr", SYS(mknod, "node-chr", S_IFCHR | 0600, makedev(1, 3)));
     show("node-chr", "node-chr");
+    (void)say("mknod large numbers", SYS(mknod, "node-large", S_IFCHR | 0600, makedev(0xabc, 0xfedcb)));
+    show("node-large", "node-large");
     (void)say("mknod reg/", SYS(mknod, "node-slash/", S_IFREG | 0666, 0));
     (void)say("symlink new", SYS(symlink, "file", "sym"));
     show("sym", "sym");

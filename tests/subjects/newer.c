@@ -56,6 +56,29 @@ static void resolve(void) {
     (void)say("openat2 longer, not zero", SYS(openat2, base, "file", large, sizeof large));
 }
 
+/* A child sees the flags that clone was called with where it has left them, whatever was done to the call.  (On other machines
+ * the result stands there.) */
+static void flags_seen(unsigned long flags) {
+#ifdef __x86_64__
+    unsigned long seen = flags;
+    long pid;
+    register unsigned long no_tid __asm__("r10") = 0, no_tls __asm__("r8") = 0;
+    (void)fflush(stdout);
+    __asm__ volatile("syscall"
+                     : "=a"(pid), "+D"(seen)
+                     : "0"((long)__NR_clone), "S"(0UL), "d"(0UL), "r"(no_tid), "r"(no_tls)
+                     : "rcx", "r11", "memory");
+    if (pid == 0)
+        _exit(seen == flags ? 0 : 1);
+    int status = 0;
+    (void)waitpid((pid_t)pid, &status, 0);
+    say_status(text("flags seen by child %lx", flags), status);
+    (void)say(text("flags seen by parent %lx", flags), seen == flags);
+#else
+    (void)flags;
+#endif
+}
+
 /* Children in every way: what they make is in the view as well. */
 static void children(void) {
     static const unsigned long flags[] = {0, CLONE_UNTRACED, CLONE_PARENT, CLONE_FS, CLONE_FILES, CLONE_VFORK};
@@ -94,5 +117,7 @@ int main(int argc, char **argv) {
     (void)subject_start(argc, argv);
     resolve();
     children();
+    flags_seen(CLONE_UNTRACED | SIGCHLD);
+    flags_seen(CLONE_UNTRACED | CLONE_FS | SIGCHLD);
     return 0;
 }
