@@ -23,6 +23,8 @@ TOP = Path(__file__).resolve().parent.parent.parent
 VENV = TOP / ".venv"
 COPIED = ("csrc", "ptoverlay", "tests", "tools", "share", "docs", "setup.py", "setup.cfg", "pyproject.toml",
           "README.rst", "CHANGES.rst", "LICENSE", "MANIFEST.in")
+#: Of each run of pytest: enough of what is random.
+ARGUMENTS = ("--sequences", "200")
 #: $1: what stays writable; then the command.
 CONFINE = r"""
 mount --make-rprivate / && mount --bind "$1" "$1" || exit 125
@@ -32,6 +34,8 @@ while read -r _ _ _ _ at _; do
     *) mount -o remount,bind,ro "$(printf %b "$at")" 2>/dev/null ;;
     esac
 done </proc/self/mountinfo
+mount -t overlay -o "lowerdir=/dev,upperdir=$1/dev,workdir=$1/dev-work" overlay /dev || exit 125
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts /dev/pts || exit 125
 for at in /tmp /dev/shm /run; do mount -t tmpfs -o mode=1777 none $at || exit 125; done
 shift
 "$@"   # not exec: the first process of the namespace is one that waits for orphans
@@ -71,7 +75,7 @@ class Scratch:
                                 ignore=shutil.ignore_patterns("*.so", "__pycache__"))
             else:
                 shutil.copy(source, self.top / name)
-        for name in ("objects", "tmp"):
+        for name in ("objects", "tmp", "dev", "dev-work"):
             (self.top / name).mkdir()
 
     def _make_environment(self) -> None:
@@ -124,7 +128,7 @@ class Scratch:
     def pytest(self, arguments: Sequence[str], timeout: float, env: dict[str, str] | None = None) -> int | None:
         """Its status; None: it did not end."""
         command = [str(self.top / ".venv/bin/python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
-                   *arguments]
+                   *ARGUMENTS, *arguments]
         if os.geteuid() == 0:
             command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "/bin/sh", "-c",
                        CONFINE, "sh", str(self.top), *command]
