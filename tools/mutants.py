@@ -9,6 +9,7 @@ import argparse
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -160,8 +161,11 @@ def try_all(found: Sequence[Mutation], coverage: Coverage, options: argparse.Nam
         tell(outcome, options.verbose)
         return outcome
 
-    with ThreadPoolExecutor(options.jobs) as pool:
+    pool = ThreadPoolExecutor(options.jobs)
+    try:
         return list(pool.map(one, found))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def run(options: argparse.Namespace, room: Path) -> int:
@@ -190,6 +194,7 @@ def run(options: argparse.Namespace, room: Path) -> int:
 
 def main() -> int:
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     room = Path(tempfile.mkdtemp(prefix="ptoverlay-mutants-", dir="/var/tmp"))
     room.chmod(0o755)
     try:

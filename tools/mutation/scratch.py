@@ -129,9 +129,9 @@ class Scratch:
         """Its status; None: it did not end."""
         command = [str(self.top / ".venv/bin/python"), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
                    *ARGUMENTS, *arguments]
-        if os.geteuid() == 0:
-            command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "/bin/sh", "-c",
-                       CONFINE, "sh", str(self.top), *command]
+        if os.geteuid() == 0:   # all ends with us
+            command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--mount-proc",
+                       "--kill-child", "/bin/sh", "-c", CONFINE, "sh", str(self.top), *command]
         environment = {**os.environ, **(env or {}), "TMPDIR": str(self.top / "tmp"), "HOME": str(self.top / "tmp"),
                        "PYTHONDONTWRITEBYTECODE": "1", "CI": ""}
         with (self.top / "output").open("wb") as out:
