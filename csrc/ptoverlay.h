@@ -127,8 +127,12 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
 /* run, here and below: the view or the pto_nested that is being run.
  * From another thread or a signal handler: send this signal to CMD. */
 int pto_signal(const void *run, int signal);
-/* From another thread: 1 when CMD has ended and what it has started is still waited for, else 0. */
-int pto_left_running(const void *run);
+/* From another thread: milliseconds since CMD has ended, while what it has started is waited for; else -1. */
+int64_t pto_ended(const void *run);
+/* From another thread, when CMD has ended: how many processes of the run are still there; `found` gets the ids of the first. */
+int pto_left(const void *run, int *found, int room);
+/* SIGKILL to these: how many there were.  To be called again, since they may have started others meanwhile, until it is over. */
+int pto_end(const void *run);
 /* From another thread while pto_run lasts: 1 when CMD has become the command (execve(2) has succeeded), 0 when it has not, or will
  * not.  Where the kernel does not tell (pidfd_getfd(2)), 1 as soon as there is a CMD. */
 int pto_began(const void *run);

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     After = Callable[[list[tuple[Overlay, str | None, str | None]], Any], None]
 
 _MESSAGE_SIZE = 1024
+_JUST_NOW = 200  # milliseconds
+_NAMED = 3  # processes that a message names
+_LONGEST = 60  # characters of a command line in it
 #: Of the kernel's own making: never an overlay's business, whatever covers "/".  What root does to all of "/" (rm -r,
 #: chown -R) must not take the host's devices away, so names and attributes stay, but where programs make names.
 _ALWAYS_DIRECT = ("/proc", "/sys", "/dev")
@@ -159,8 +162,7 @@ def run(request: Request, after: After | None = None, beginning: Beginning | Non
         result: Any = ffi.new("struct pto_result *")
         trace = _start_trace(request)
         told = request.verbose >= 0 and _at_terminal()
-        signals.forward(lambda number: lib.pto_signal(view.handle, number) == 0,
-                        (lambda: _tell_left_running(view, request)) if told else None)
+        signals.forward(_Left(view, request), look=told)
         if beginning is not None:
             beginning.watch(lambda: lib.pto_began(view.handle) == 1)
         try:
@@ -198,12 +200,52 @@ def _run(view: View, request: Request, trace: Trace | None, result: Any) -> int:
     return view.run(command, result)
 
 
-def _tell_left_running(view: View, request: Request) -> bool:
-    """Tells who sits at the terminal why there is no prompt; True while there is nothing to tell."""
-    if not lib.pto_left_running(view.handle):
-        return True
-    errors.report(f"{request.argv[0]}: ended; what it left running is waited for (--kill-on-exit ends it)")
-    return False
+class _Left:
+    """CMD and what it leaves running, for `Signals`."""
+
+    __slots__ = ("_name", "_view")
+
+    def __init__(self, view: View, request: Request) -> None:
+        self._view = view
+        self._name = request.argv[0]
+
+    def send(self, number: int) -> bool:
+        """To CMD; False when there is none (yet) that could take it."""
+        return lib.pto_signal(self._view.handle, number) == 0
+
+    def over(self) -> bool:
+        """Whether CMD has ended, and not just now: what came with the signal that ended it was for CMD."""
+        return lib.pto_ended(self._view.handle) > _JUST_NOW
+
+    def end(self) -> None:
+        """Ends what is left of the run."""
+        lib.pto_end(self._view.handle)
+
+    def tell(self) -> bool:
+        """Tells who sits at the terminal why there is no prompt; True while there is nothing to tell."""
+        if not self.over():
+            return True
+        found = ffi.new("int[]", _NAMED)
+        count = lib.pto_left(self._view.handle, found, _NAMED)
+        if not count:
+            return True
+        names = [_name_of(pid) for pid in found[0:min(count, _NAMED)]]
+        names += [f"{count - _NAMED} more"] * (count > _NAMED)
+        shown = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+        errors.report(f"{self._name}: ended; {shown} {'is' if count == 1 else 'are'} still running (Ctrl-C ends "
+                      f"{'it' if count == 1 else 'them'}, --kill-on-exit does so at once)")
+        return False
+
+
+def _name_of(pid: int) -> str:
+    """A process as a user knows it: its command line, or what is left of it in a line, and its id."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = os.fsdecode(file.read(4096)).split("\0")
+    except OSError:
+        words = []
+    text = " ".join(words).strip()
+    return f"{text if len(text) <= _LONGEST else text[:_LONGEST - 1] + '…'} ({pid})".lstrip()
 
 
 def _environment() -> list[tuple[bytes, bytes]]:

@@ -19,7 +19,16 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Protocol
+
+    class Running(Protocol):
+        """Who gets the signals.  send: to CMD, False when there is none (yet) that could take it; over: whether CMD has
+        ended, and something else is still running; end: ends that; tell: says so, True: nothing to say yet."""
+
+        def send(self, number: int) -> bool: ...
+        def over(self) -> bool: ...
+        def end(self) -> None: ...
+        def tell(self) -> bool: ...
 
 # Signals that tell of a fault of our own, or that are harmless: they keep their meaning.
 _LEFT_ALONE = {
@@ -30,7 +39,8 @@ _OF_TERMINAL = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, si
 _SI_KERNEL = 0x80
 _DONE = signal.SIGRTMIN  # we send it to ourselves to end the waiting
 _RETRY = 0.01  # seconds
-_LOOK = 1.0  # seconds
+_LOOK = 0.2  # seconds
+_ENDING = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
 
 
 class Signals:
@@ -49,34 +59,44 @@ class Signals:
         self._running = _thread.allocate_lock()
         return self
 
-    def forward(self, send: Callable[[int], bool], look: Callable[[], bool] | None = None) -> None:
-        """Starts handing signals on; send returns False when there is no CMD (yet) that could take it.  look: called
-        about every second, on the same thread, for as long as it returns True."""
+    def forward(self, running: Running, *, look: bool) -> None:
+        """Starts handing signals on.  look: `tell` is called every now and then, on the same thread, for as long as it
+        returns True."""
         self._running.acquire()
-        _thread.start_new_thread(self._forward, (send, look))
+        _thread.start_new_thread(self._forward, (running, look))
 
     def stop(self) -> None:
-        """Ends the handing on: `send` and `look` are not called any more."""
+        """Ends the handing on: nothing of `Running` is called any more."""
         if self._running.locked():
             self._done = True
             os.kill(os.getpid(), _DONE)
             self._running.acquire()
             self._running.release()
 
-    def _forward(self, send: Callable[[int], bool], look: Callable[[], bool] | None) -> None:
+    def _forward(self, running: Running, look: bool) -> None:
+        ending = False
         try:
             while not self._done:
-                info = signal.sigtimedwait(self._blocked, _LOOK) if look else signal.sigwaitinfo(self._blocked)
+                pause = _RETRY if ending else _LOOK if look else None
+                info = signal.sigwaitinfo(self._blocked) if pause is None else signal.sigtimedwait(self._blocked, pause)
                 if info is None:
-                    look = look if look and look() else None
+                    look = look and not ending and running.tell()
+                elif info.si_signo in _ENDING and running.over():
+                    ending = True
                 elif info.si_signo != _DONE and (info.si_signo not in _OF_TERMINAL or info.si_code != _SI_KERNEL):
-                    self._hand_on(info.si_signo, send)
+                    ending = self._hand_on(info.si_signo, running)
+                if ending:
+                    running.end()
         finally:
             self._running.release()
 
-    def _hand_on(self, number: int, send: Callable[[int], bool]) -> None:
-        while not send(number) and not self._done:
+    def _hand_on(self, number: int, running: Running) -> bool:
+        """True when nobody is there who could take it, and what is left is to end."""
+        while not running.send(number) and not self._done:
+            if running.over():
+                return number in _ENDING
             time.sleep(_RETRY)  # CMD is about to come
+        return False
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -192,3 +192,61 @@ void family_kill(const pid_t *ids, size_t n, bool orphans) {
     (void)each_process(set, kill_member);
     munmap(set, size);
 }
+
+/* ---- what is left of a run ---- */
+
+static bool put_traced(uint8_t *set, pid_t pid) {
+    char text[8192], path[48];
+    if (has(set, pid) || !proc_read(pid, "status", text, sizeof text))
+        return false;
+    unsigned tracer = (unsigned)proc_field(text, "\nTracerPid:\t", 10);
+    strcpy(proc_number(stpcpy(path, "/proc/self/task/"), tracer), "/comm");
+    return tracer && access(path, F_OK) == 0 && put(set, pid);
+}
+
+/* Whoever has more filters than we do and a child or a parent in the run is in it too. */
+static bool put_relative(uint8_t *set, pid_t pid) {
+    long parent = 0, none = 0;
+    if (!has(set, pid))
+        return put_child(set, pid);
+    (void)count_filters(pid, &parent);
+    return parent > 0 && !has(set, parent) && count_filters((pid_t)parent, &none) > count_filters(getpid(), &none) &&
+           put(set, parent);
+}
+
+/* One that has made no call, and whose parent is gone: an orphan of our session, under more filters than we have. */
+static bool put_orphan_of_session(uint8_t *set, pid_t pid) {
+    long parent = 0, none = 0;
+    pid_t session = getsid(0);
+    return !has(set, pid) && getsid(pid) == session && count_filters(pid, &parent) > count_filters(getpid(), &none) &&
+           parent > 0 && (parent == 1 || getsid((pid_t)parent) != session) && put(set, pid);
+}
+
+static bool is_alive(pid_t pid) {
+    char state = family_state(pid);
+    return state && state != 'Z' && state != 'X';
+}
+
+size_t family_left(const pid_t *ids, size_t n, pid_t *found, size_t room) {
+    size_t count = 0;
+    uint8_t *set = mmap(NULL, PID_LIMIT / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (set == MAP_FAILED)
+        return 0;
+    if (ids) {
+        put_tracees(set, ids, n);
+        (void)each_process(set, put_orphan_of_session);
+        while (each_process(set, put_relative))
+            continue;
+    } else {
+        (void)each_process(set, put_traced);
+    }
+    for (pid_t pid = 1; pid < (pid_t)PID_LIMIT; pid += set[pid / 8] ? 1 : 8 - pid % 8) {
+        if (!has(set, pid) || !is_alive(pid))
+            continue;
+        if (count < room)
+            found[count] = pid;
+        count++;
+    }
+    munmap(set, PID_LIMIT / 8);
+    return count;
+}

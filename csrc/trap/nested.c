@@ -187,6 +187,14 @@ static void wait_for_end(pid_t pid) {
     close(pidfd);
 }
 
+long nested_member(uint32_t nested) {
+    return ask_about(NEST_MEMBER, nested);
+}
+
+void nested_kill(uint32_t nested) {
+    (void)ask_about(NEST_KILL, nested);
+}
+
 static void wait_for_members(const struct run *run, bool killing) {
     for (;;) {
         if (killing)
@@ -214,6 +222,7 @@ int nested_run(struct run *run) {
     int waited = wait_for_cmd(start.pid, &run->result->status);
     if (!err && waited)
         err = run_fail(run, PTO_STAGE_SETUP, -waited, "wait", NULL);
+    run_cmd_ended(run, NULL, 0);
     wait_for_members(run, err || (run->command->flags & PTO_KILL_ON_EXIT));
     if (!err)
         err = start_outcome(run, &start);

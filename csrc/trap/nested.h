@@ -11,6 +11,9 @@
 int nested_enter(const struct run *run);
 /* As ptrace_run(), for a run whose `nested` is set. */
 int nested_run(struct run *run);
+/* A process in this nest, 0: none is left, or -errno; SIGKILL to all of them. */
+long nested_member(uint32_t nested);
+void nested_kill(uint32_t nested);
 uint32_t nested_id(const pto_nested *nested);
 
 #endif

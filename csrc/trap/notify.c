@@ -132,6 +132,7 @@ void notify_reaped(struct notify_trap *trap, pid_t tid, int status) {
     if (tid != trap->start.pid)
         return;
     trap->run->result->status = status;
+    run_cmd_ended(trap->run, trap->callers.roster->ids, ROSTER_SLOTS);
     __atomic_store_n(&trap->cmd_reaped, true, __ATOMIC_RELEASE);
 }
 
@@ -218,6 +219,7 @@ static void give_up(struct notify_trap *trap) {
 }
 
 static void clear(struct notify_trap *trap) {
+    run_forget_left(trap->run);
     if (trap->has_crew)
         crew_stop(&trap->crew);
     tend_clear(&trap->tender);

@@ -123,6 +123,7 @@ static void at_death(struct ptrace_trap *trap, struct tracee *tracee, pid_t tid,
     if (tid == trap->cmd) {
         trap->run->result->status = status;
         trap->cmd_ended = true;
+        run_cmd_ended(trap->run, NULL, 0);
         if (trap->run->command->flags & PTO_KILL_ON_EXIT)
             end_all(trap);
     }

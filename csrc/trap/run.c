@@ -1,4 +1,4 @@
-/* run.c - pto_run, pto_signal, pto_began and pto_left_running.
+/* run.c - pto_run, and what other threads ask of it: pto_signal, pto_began, pto_ended, pto_left, pto_end.
  *
  * Rules: a run lives on a thread of its own, because ptrace belongs to a thread and because only children of
  * that thread may be waited for: the process around us has children of its own.  That thread takes no signals but SIGCHLD.
@@ -24,12 +24,13 @@
 #include <unistd.h>
 
 #include "arch.h"
+#include "family.h"
 #include "landlock.h"
 #include "nested.h"
 #include "run.h"
 #include "start.h"
 
-/* A run as pto_signal and pto_began find it.  pto_signal may be called from a signal handler, so it takes no lock: it
+/* A run as pto_signal and the others find it.  pto_signal may be called from a signal handler, so it takes no lock: it
  * counts itself among the users and the run's end waits until there are none. */
 struct run_slot {
     _Atomic(const void *) owner;  /* the view or the nested run; NULL: free */
@@ -37,6 +38,11 @@ struct run_slot {
     atomic_uint users;
     atomic_uint_fast64_t pending; /* signals to be sent, 1 << (signal - 1) */
     atomic_bool over;             /* the report may have been read */
+    atomic_uint_fast64_t
+        ended;   /* when CMD was waited for (run_clock), while what it left may be asked for; 0: not so */
+    const pid_t *ids;             /* of what it left, NULL: it is traced */
+    size_t n_ids;
+    uint32_t nested;              /* … or is in this nest */
     int report;                   /* where CMD tells that it cannot become the command */
     int report_in_cmd;            /* the other end, among CMD's descriptors: its execve closes it */
 };
@@ -79,6 +85,7 @@ static void slot_forget_cmd(struct run_slot *slot) {
 }
 
 static void slot_release(struct run_slot *slot) {
+    atomic_store(&slot->ended, 0);
     slot_forget_cmd(slot);
     atomic_store(&slot->over, false);
     atomic_store(&slot->pending, 0);
@@ -111,15 +118,47 @@ int pto_signal(const void *owner, int signal) {
     return err;
 }
 
-/* A process that was waited for has no pidfd to signal (pidfd_send_signal(2), ESRCH). */
-int pto_left_running(const void *owner) {
+int64_t pto_ended(const void *owner) {
+    struct run_slot *slot = slot_enter(owner);
+    if (!slot)
+        return -1;
+    uint64_t ended = atomic_load(&slot->ended);
+    slot_leave(slot);
+    return ended ? (int64_t)((run_clock() - ended) / 1000000u) : -1;
+}
+
+static size_t find_left(const struct run_slot *slot, pid_t *found, size_t room) {
+    if (!slot->nested)
+        return family_left(slot->ids, slot->n_ids, found, room);
+    long member = nested_member(slot->nested);
+    if (member > 0 && room)
+        found[0] = (pid_t)member;
+    return member > 0;
+}
+
+int pto_left(const void *owner, int *found, int room) {
     struct run_slot *slot = slot_enter(owner);
     if (!slot)
         return 0;
-    int pidfd = atomic_load(&slot->pidfd);
-    bool left = pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0 && errno == ESRCH;
+    size_t left = atomic_load(&slot->ended) ? find_left(slot, found, (size_t)room) : 0;
     slot_leave(slot);
-    return left;
+    return (int)left;
+}
+
+#define AT_ONCE 256 /* processes that are killed before it is looked again */
+
+int pto_end(const void *owner) {
+    pid_t found[AT_ONCE];
+    struct run_slot *slot = slot_enter(owner);
+    if (!slot)
+        return 0;
+    size_t left = atomic_load(&slot->ended) ? find_left(slot, found, AT_ONCE) : 0;
+    if (left && slot->nested)
+        nested_kill(slot->nested);
+    for (size_t i = 0; !slot->nested && i < left && i < AT_ONCE; i++)
+        (void)kill(found[i], SIGKILL);
+    slot_leave(slot);
+    return (int)left;
 }
 
 static bool same_pipe(int one, int other) {
@@ -165,6 +204,20 @@ int run_announce(struct run *run, const struct start *start) {
     atomic_store(&slot->pidfd, pidfd);
     (void)slot_deliver(slot, pidfd);   /* a CMD that is gone already has no use for them */
     return 0;
+}
+
+void run_cmd_ended(struct run *run, const pid_t *ids, size_t n) {
+    struct run_slot *slot = run->slot;
+    slot->ids = ids;
+    slot->n_ids = n;
+    slot->nested = run->nested;
+    atomic_store(&slot->ended, run_clock());
+}
+
+void run_forget_left(struct run *run) {
+    atomic_store(&run->slot->ended, 0);
+    while (atomic_load(&run->slot->users))
+        sched_yield();
 }
 
 void run_over(struct run *run) {

@@ -37,6 +37,10 @@ int notify_run(struct run *run);
 
 /* pto_signal and pto_began reach CMD from run_announce on (0, or -errno); signals sent before that are delivered then. */
 int run_announce(struct run *run, const struct start *start);
+/* CMD has been waited for: pto_left tells what is left, which the notify trap knows by these ids (ptrace: NULL, by who traces
+ * them).  Before they are no more: run_forget_left. */
+void run_cmd_ended(struct run *run, const pid_t *ids, size_t n);
+void run_forget_left(struct run *run);
 /* What CMD may have reported is about to be read. */
 void run_over(struct run *run);
 
