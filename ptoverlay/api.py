@@ -417,8 +417,8 @@ class Overlay:
     def changes(self, paths: Sequence[str] = (), *, content: bool = True) -> list[Change]:
         """What the layer changes, sorted by path; also while a command is running.
 
-        paths: only what is there and below, with wildcards as `ptoverlay diff` has them (Failure for one that names
-        nothing); content: compare bytes; without it a file of the same size and time counts as the same.
+        paths: only what is there and below, with wildcards as `ptoverlay diff` has them; content: compare bytes;
+        without it a file of the same size and time counts as the same.
         """
         sandbox = self._opened()
         with _told(), sandbox.view() as view, sandbox.base() as base:
@@ -530,7 +530,7 @@ class Overlay:
         ['/usr/made']
         """
         with self._lock, _told():
-            return importing.fill(self._idle(), os.fspath(archive))
+            return importing.fill(self._idle(), importing.sources_of(os.fspath(archive), None))
 
     def fsck(self, *, repair: bool = False) -> list[Problem]:
         """What the kernel's overlayfs would refuse or misread in the layer; repair: put right what can be.

@@ -28,7 +28,6 @@ from enum import StrEnum
 from typing import Any
 
 from ptoverlay import errors
-from ptoverlay.errors import Failure
 from ptoverlay.view import Stat, View
 
 
@@ -270,15 +269,22 @@ class _Walk:
             return
         if not new.is_link and stat.S_IMODE(new.mode) != stat.S_IMODE(old.mode):
             yield "mode"
-        if new.uid != old.uid:
-            yield "owner"
-        if new.gid != old.gid:
-            yield "group"
+        if not self.lost_owner(new):
+            if new.uid != old.uid:
+                yield "owner"
+            if new.gid != old.gid:
+                yield "group"
         if new.mtime != old.mtime and (self.directory_times or not new.is_dir):
             yield "mtime"
         now, before = self.view.xattrs(path), self.base.xattrs(old_path)
         yield from (f"xattr {name}" for name in sorted(now.keys() | before.keys())
                     if now.get(name) != before.get(name) and not name.startswith(_NOT_ITS_OWN))
+
+    @staticmethod
+    def lost_owner(new: Stat) -> bool:
+        """Whether an ordinary user's layer has no place for another's owner of this: symlinks and devices hold no
+        attribute of his."""
+        return not new.is_file and not new.is_dir and os.geteuid() != 0 and new.uid == os.geteuid()
 
     # ---- renames ----
 
@@ -392,7 +398,7 @@ def _like(status: Stat) -> tuple[int, int, int]:
 
 
 def select(found: Sequence[Change], patterns: Sequence[str], mount: str) -> list[Change]:
-    """The changes that the patterns name; Failure for a pattern that names none.
+    """The changes that the patterns name, each once; where nothing has changed there is none, and that is no trouble.
 
     A pattern is a path with everything below it, or has wildcards as in fnmatch(3), where * also takes slashes; without
     a slash it is compared with the last component.  Relative ones begin in the current directory if it is in the view,
@@ -401,17 +407,31 @@ def select(found: Sequence[Change], patterns: Sequence[str], mount: str) -> list
     chosen: set[str] = set()
     for pattern in patterns:
         match = matcher(pattern, mount)
-        paths = [change.path for change in found
-                 if match(change.path) or (change.old_path is not None and match(change.old_path))]
-        if not paths:
-            raise Failure(pattern, "no change is there", "ptoverlay diff shows them")
-        chosen.update(paths)
+        chosen.update(change.path for change in found
+                      if match(change.path) or (change.old_path is not None and match(change.old_path)))
     return [change for change in found if change.path in chosen]
+
+
+def nowhere(patterns: Sequence[str], mount: str, *views: View) -> list[str]:
+    """Those of the patterns that are paths at which none of the views has anything: slips of who gave them."""
+    return [pattern for pattern in patterns
+            if not _has_wildcards(pattern) and not any(_is_there(view, absolute(pattern, mount)) for view in views)]
+
+
+def _is_there(view: View, path: str) -> bool:
+    try:
+        return view.find(path) is not None
+    except OSError:
+        return True  # or it cannot be told
+
+
+def _has_wildcards(pattern: str) -> bool:
+    return any(c in pattern for c in "*?[")
 
 
 def matcher(pattern: str, mount: str) -> Callable[[str], bool]:
     """Whether a path of the view is meant by a pattern (see `select`)."""
-    if not any(c in pattern for c in "*?[") or os.path.lexists(pattern):
+    if not _has_wildcards(pattern) or os.path.lexists(pattern):
         return _below(absolute(pattern, mount))
     if "/" not in pattern:
         return lambda path: fnmatch.fnmatchcase(path.rpartition("/")[2], pattern)

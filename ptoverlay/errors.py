@@ -78,6 +78,8 @@ def from_core(message: str, number: int) -> Failure:
     return Failure(what, why, remedy if what.startswith("~") else _SETUP_REMEDIES.get(number, ""))
 
 
+_QUOTED = {"\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r", '"': '"', "\\": "\\"}
+_MISTAKABLE = ("  ", " -> ", " => ", " | ")  # what stands between a name and something else
 _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 
 
@@ -134,6 +136,20 @@ def _escape(character: str) -> str:
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) & 0xff:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+def named(name: str) -> str:
+    """A name as git shows it: in the quotes of C where it has a quote, a backslash or a character that cannot be shown,
+    and where it could be taken for more than a name or for less."""
+    if name.isprintable() and name.strip() == name != "" and not any(c in name for c in ('"', "\\", *_MISTAKABLE)):
+        return name
+    return '"' + "".join(c if c.isprintable() and c not in _QUOTED else _quoted(c) for c in name) + '"'
+
+
+def _quoted(character: str) -> str:
+    if character in _QUOTED:
+        return "\\" + _QUOTED[character]
+    return "".join(f"\\{byte:03o}" for byte in os.fsencode(character))
 
 
 def report(text: str) -> None:

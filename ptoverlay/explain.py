@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptoverlay.changes import TYPE_NAMES
+from ptoverlay.errors import named
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.view import Entry, Stat, View
 
@@ -46,9 +47,10 @@ class Explanation:
     def text(self) -> str:
         """Several lines, without a newline at the end."""
         shows = self.type or "nothing is there"
-        lines = [f"{self.path}: {self.why}: {_WHY[self.why].format(by=self.by, lower=self.lower)}", f"  shows  {shows}"]
-        lines += [f"  upper  {self.upper_path}"] * bool(self.upper_path)
-        lines += [f"  lower  {self.lower_path}"] * bool(self.lower_path)
+        why = _WHY[self.why].format(by=named(self.by), lower=named(self.lower))
+        lines = [f"{named(self.path)}: {self.why}: {why}", f"  shows  {shows}"]
+        lines += [f"  upper  {named(self.upper_path)}"] * bool(self.upper_path)
+        lines += [f"  lower  {named(self.lower_path)}"] * bool(self.lower_path)
         lines += [f"  note   {detail}" for detail in self.details]
         return "\n".join(lines)
 

@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from dataclasses import asdict, dataclass, field, fields
@@ -88,33 +89,52 @@ class Statistics:
                         for call in self.calls}
         return out
 
-    def table(self) -> str:
-        """The text: one row a call, then the run's totals."""
-        lines = [_line("call", ["calls", *VERDICTS], "ms", "us/call")]
-        lines += [_row(call) for call in self.calls]
-        lines += [
-            _row(self.totals), "",
-            f"{self.copy_ups} copy-ups of {self.copied_bytes} bytes, {self.whiteouts} whiteouts, "
-            f"{self.refused} calls refused",
-            f"{self.repointed} open descriptors replaced at copy-ups, {self.left_lower} left with the lower file",
-            f"{self.processes} processes over the {self.trap} trap; peak memory: the largest {self.memory} KiB, "
-            f"the supervisor {self.supervisor_memory} KiB"]
-        return "\n".join(lines) + "\n"
+    def table(self, width: int | None = None) -> str:
+        """The text: one row a call, then the run's totals.  width: columns of the terminal; the verdicts are left out
+        where they do not fit."""
+        rows = [["call", "calls", *VERDICTS, "ms", "us/call"], *map(_row, (*self.calls, self.totals))]
+        if width is not None and max(map(len, lines := _aligned(rows))) > width:
+            rows = [[row[0], row[1], *row[-2:]] for row in rows]
+        lines = [*_aligned(rows), ""]
+        told = [
+            f"{_count(self.copy_ups, 'copy-up')} of {_count(self.copied_bytes, 'byte')}, "
+            f"{_count(self.whiteouts, 'whiteout')}, {_count(self.refused, 'call')} refused",
+            f"{_count(self.repointed, 'open descriptor')} replaced at copy-ups, {self.left_lower} left with the lower "
+            "file",
+            f"{_count(self.processes, 'process')} over the {self.trap} trap; peak memory: the largest {self.memory} "
+            f"KiB, the supervisor {self.supervisor_memory} KiB"]
+        return "\n".join([*lines, *(_wrapped(text, width) for text in told)]) + "\n"
 
 
-def _row(call: Call) -> str:
+def _count(number: int, what: str) -> str:
+    return f"{number} {what if number == 1 else what + 'es' if what.endswith('s') else what + 's'}"
+
+
+def _wrapped(text: str, width: int | None) -> str:
+    if width is None or len(text) <= width:
+        return text
+    from textwrap import fill
+
+    return fill(text, max(width, 20), subsequent_indent="  ")
+
+
+def _row(call: Call) -> list[str]:
     each = call.nanoseconds / call.total / 1e3 if call.total else 0.0
-    return _line(call.name, [str(call.total), *map(str, call.counts)], f"{call.nanoseconds / 1e6:.1f}", f"{each:.1f}")
+    return [call.name, str(call.total), *map(str, call.counts), f"{call.nanoseconds / 1e6:.1f}", f"{each:.1f}"]
 
 
-def _line(name: str, counts: list[str], milliseconds: str, each: str) -> str:
-    return f"{name:<20}" + "".join(f"{count:>11}" for count in counts) + f"{milliseconds:>11}{each:>9}"
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """The first cells to the left, the numbers to the right."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return ["  ".join(cell.rjust(width) if i else cell.ljust(width)
+                      for i, (cell, width) in enumerate(zip(row, widths, strict=True))) for row in rows]
 
 
 def print_table(result: Any) -> None:
     """Writes the table for a struct pto_result to standard error."""
     try:
-        sys.stderr.write(Statistics.of(result).table())
+        width = os.get_terminal_size(2).columns if os.isatty(2) else None
+        sys.stderr.write(Statistics.of(result).table(width))
         sys.stderr.flush()
     except (OSError, AttributeError):
         pass  # standard error is closed: nobody is reading

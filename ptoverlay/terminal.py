@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 
+from ptoverlay.errors import named
 from ptoverlay.errors import one_line as shown
 
-__all__ = ["Painter", "ago", "columns", "human", "shown", "write"]
+__all__ = ["Painter", "ago", "columns", "count", "cut", "human", "named", "shown", "sizes", "width", "write"]
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "cyan": "36", "bold": "1", "dim": "2"}
 _UNITS = ("B", "K", "M", "G", "T", "P")
@@ -43,6 +45,27 @@ class Painter:
             return line
         text = line.rstrip(b"\n")
         return b"\x1b[%sm%s\x1b[0m%s" % (_COLOURS[colour].encode(), text, line[len(text):])
+
+
+def width() -> int | None:
+    """Columns of the terminal that standard output is, None when it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def cut(text: str, width: int | None) -> str:
+    """The text, or as much of it as fits."""
+    return text if width is None or len(text) <= width else text[:max(width - 1, 0)] + "…"
+
+
+def count(number: int, what: str) -> str:
+    """A number of things, by the word for one of them."""
+    return f"{number} {what if number == 1 else what[:-1] + 'ies' if what.endswith('y') else what + 's'}"
+
+
+def sizes(old: int, new: int) -> str:
+    """From one size in bytes to another: exact where the rounded ones are the same."""
+    before, after = human(old), human(new)
+    return f"{before} -> {after}" if before != after else f"{old} -> {new} bytes"
 
 
 def write(text: str) -> None:

@@ -136,6 +136,9 @@ _ptoverlay() {
         import:-u|import:--upper|import:-l|import:--lower|import:-w|import:--work|import:-m|import:--mount)
             mapfile -t COMPREPLY < <(compgen -d -- "$cur")
             return ;;
+        import:--tag)
+            mapfile -t COMPREPLY < <(:)
+            return ;;
         fsck:--name)
             mapfile -t COMPREPLY < <(_ptoverlay_names)
             return ;;
@@ -162,7 +165,7 @@ _ptoverlay() {
         commit) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr -i --interactive -n --dry-run -f --force -v --verbose --json --color' ;;
         try) options='-h --help --then -l --lower -u --upper -w --work -m --mount -o --overlay --direct --read-only --hide --name -C --chdir --trap --kill-on-exit --strict --trace --stats --report -v --verbose -q --quiet --version -h --help' ;;
         export) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr -o --output --oci-layout --tag --format --compress --reproducible --json' ;;
-        import) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr' ;;
+        import) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr --tag' ;;
         fsck) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr --repair --json' ;;
         --check) options='-h --help -u --upper --json --color' ;;
     esac

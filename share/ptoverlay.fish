@@ -160,6 +160,7 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from import' -s l -l lower -r -
 complete -c ptoverlay -n '__fish_seen_subcommand_from import' -s w -l work -r -a '(__fish_complete_directories)' -d 'the work directory (default: .NAME.work beside the upper)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from import' -s m -l mount -r -a '(__fish_complete_directories)' -d 'where the view appears (default: the topmost lower)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from import' -l userxattr -d 'read user.overlay.* attributes, as root too'
+complete -c ptoverlay -n '__fish_seen_subcommand_from import' -l tag -x -d 'of the image in a layout (default: the only one, or latest)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from import' -a '(__ptoverlay_names)' -d sandbox
 complete -c ptoverlay -n '__fish_seen_subcommand_from fsck' -s h -l help -d 'show this help message and exit'
 complete -c ptoverlay -n '__fish_seen_subcommand_from fsck' -l name -x -a '(__ptoverlay_names)' -d 'a named sandbox'

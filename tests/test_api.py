@@ -183,8 +183,7 @@ def test_wrong_arguments(box: Overlay, lower: Path) -> None:
         Overlay(lower).run(["true"])
     with pytest.raises(Failure, match="no such directory"):
         Overlay(lower / "none").open()
-    with pytest.raises(Failure, match="no change is there"):
-        box.changes(["nothing"])
+    assert box.changes(["nothing"]) == []
     with pytest.raises(Failure, match="directories are given by"):
         Overlay(mount_options="upperdir=/x")
 

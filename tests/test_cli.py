@@ -387,7 +387,7 @@ def test_stats(run: Run) -> None:
         assert int(row[0]) == sum(map(int, row[1:5]))
     assert rows["mkdir"][2] == "1"
     assert int(rows["total"][0]) == sum(int(row[0]) for name, row in rows.items() if name != "total")
-    assert lines[lines.index("") + 1].startswith("1 copy-ups of 5 bytes, 1 whiteouts, ")
+    assert lines[lines.index("") + 1].startswith("1 copy-up of 5 bytes, 1 whiteout, ")
 
 
 def test_verbose_and_quiet(run: Run) -> None:

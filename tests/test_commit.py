@@ -290,12 +290,18 @@ def test_chosen_paths(make_world: MakeWorld, words: list[str], committed: list[s
     leaves_nothing(world)
 
 
-def test_a_pattern_that_names_nothing(make_world: MakeWorld) -> None:
+def test_a_path_without_a_change(make_world: MakeWorld) -> None:
+    """The others are committed."""
     world = commit_world(make_world, USER)
-    Tool(world).script("echo more >>a")
-    done = Tool(world).run("commit", "nothing")
-    assert done.status == 125
-    assert len(done.err.splitlines()) == 1
+    tool = Tool(world)
+    tool.script("echo more >>a; echo more >>d/x")
+    assert tool.check("commit", "-v", "hard", "nothing-*") == ""
+    done = tool.run("commit", "-v", "hard", "a", "slip")
+    world.freeze()
+    assert (done.status, done.out.count("\n"), done.out.split()[:1]) == (0, 1, ["modified"])
+    assert done.err == "ptoverlay: slip: nothing is there, and nothing was\n"
+    assert world.raw_snapshot(world.lowers[0])["a"].content == world.box().snapshot()["a"].content
+    assert (world.upper / "d/x").exists()
 
 
 def test_asks_for_each_change_on_a_terminal(make_world: MakeWorld) -> None:

@@ -87,8 +87,9 @@ def test_a_small_change_says_what_differs(tool: Tool) -> None:
     assert (found["meta"]["metadata"], found["meta"]["content"]) == (["mode"], False)
     assert found["plain"]["metadata"] == ["xattr user.x"]
     assert found["long"]["size"] == found["long"]["old_size"] + 4
+    old = found["long"]["old_size"]
     assert tool("diff", "one").out.splitlines()[1:3] == [
-        f"modified  {tool.lower}/long  (3.8K -> 3.8K)", f"metadata  {tool.lower}/meta  (mode 0644 -> 0600)"]
+        f"modified  {tool.lower}/long  ({old} -> {old + 4} bytes)", f"metadata  {tool.lower}/meta  (mode 0644 -> 0600)"]
 
 
 @pytest.mark.root_only
@@ -219,7 +220,11 @@ def test_paths(tool: Tool) -> None:
     assert of("moved") == ["moved-now", "moved-now/one"]
     assert of("swap*", f"{tool.lower}/plain") == ["plain", "swapped1", "swapped2"]
     assert of("dir/*/y", "dir/x") == ["dir/sub/y", "dir/x"]
-    assert "no change is there" in tool.fails("diff", "one", "same")
+    assert of("same", "moved", "dir/nothing-like*") == ["moved-now", "moved-now/one"]
+    assert tool.ok("diff", "one", "same") == ""
+    done = tool("diff", "one", "slip", "new/er/file")
+    assert (done.status, done.out.count("\n")) == (1, 1)
+    assert done.err == "ptoverlay: slip: nothing is there, and nothing was\n"
 
 
 # ---- as a person reads it ----
@@ -247,7 +252,7 @@ def test_stat(tool: Tool) -> None:
     lines = tool.ok("diff", "--stat", "one", status=1).replace(f"{tool.lower}/", "").splitlines()
     assert [" ".join(line.split()) for line in lines] == [
         "binary | Bin 5000 -> 5001 bytes", "long | 10 ----------", "new | 1 +", "plain | 0", "same => same-now | 0",
-        "5 changed, 1 insertions(+), 10 deletions(-)"]
+        "5 files changed, 1 insertion(+), 10 deletions(-)"]
 
 
 # ---- patches ----

@@ -367,11 +367,15 @@ def test_discard_of_metadata_of_a_directory(tool: Tool) -> None:
     assert tool.ok("diff", "one") == ""
 
 
-def test_discard_that_names_nothing(tool: Tool) -> None:
-    tool.box("one", "echo n >new")
-    assert tool.fails("discard", "one", tool.lower / "a", tool.lower / "new").endswith(
-        "lower/a: no change is there (ptoverlay diff shows them)")
-    assert len(tool.json("diff", "one", status=1)) == 1
+def test_discard_of_what_has_not_changed(tool: Tool) -> None:
+    tool.box("one", "echo n >new; echo n >other")
+    assert tool.ok("discard", "one", tool.lower / "a") == ""
+    assert len(tool.json("diff", "one", status=1)) == 2
+    tool.ok("discard", "one", tool.lower / "a", tool.lower / "new")
+    assert [change["path"] for change in tool.json("diff", "one", status=1)] == [f"{tool.lower}/other"]
+    done = tool("discard", "one", tool.lower / "slip", tool.lower / "other")
+    assert (done.status, done.err) == (0, f"ptoverlay: {tool.lower}/slip: nothing is there, and nothing was\n")
+    assert tool.ok("diff", "one") == ""
 
 
 def test_discard_over_directories_in_use(tool: Tool) -> None:

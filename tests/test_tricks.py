@@ -109,7 +109,7 @@ def test_directory_above_the_mount_point_is_not_renamed(world: World) -> None:
     rename = f"import os, sys\ntry: os.rename({str(above)!r}, {str(beside)!r})\nexcept OSError as e: sys.exit(e.errno)"
     found = world.box("--stats").run(["/usr/bin/python3", "-c", rename], env=world.env)
     assert found.status == errno.EBUSY, found.err
-    assert " 1 calls refused" in found.err
+    assert " 1 call refused" in found.err
     assert (world.mount.exists(), beside.exists()) == (True, False)
 
 

@@ -21,12 +21,12 @@ from functools import partial
 
 from ptoverlay import errors, sandbox
 from ptoverlay.changes import Change
-from ptoverlay.commands.diff import line
+from ptoverlay.commands.diff import line, show_nowhere
 from ptoverlay.commit import Outcome, commit
 from ptoverlay.errors import Failure
 from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox
-from ptoverlay.terminal import Painter, write
+from ptoverlay.terminal import Painter, named, write
 
 _HELP = "y: commit this one; n: leave it; a: this one and all that follow; q: neither this one nor those that follow"
 
@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         write(json.dumps(as_json(outcome), indent=1) + "\n")
     elif options.verbose or options.dry_run:
         write("".join(f"{line(change, None, paint)}\n" for change in outcome.done))
+    show_nowhere(outcome.nowhere)
     show_refused(outcome)
     return 1 if outcome.refused else 0
 
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 def show_refused(outcome: Outcome) -> None:
     """One line on standard error for each."""
     for path, why in outcome.refused.items():
-        errors.report(f"{path}: not committed: {why}")
+        errors.report(f"{named(path)}: not committed: {why}")
 
 
 def as_json(outcome: Outcome) -> dict[str, object]:

@@ -18,17 +18,18 @@ import stat
 import sys
 from collections.abc import Sequence
 
-from ptoverlay import sandbox
-from ptoverlay.changes import TYPE_NAMES, Change, Kind, changes, select
+from ptoverlay import errors, sandbox
+from ptoverlay.changes import TYPE_NAMES, Change, Kind, changes, nowhere, select
 from ptoverlay.patch import Patch, patches
 from ptoverlay.sandbox import Sandbox
-from ptoverlay.terminal import Painter, human, shown, write
+from ptoverlay.terminal import Painter, count, human, named, sizes, width, write
 from ptoverlay.view import View
 
 _COLOURS = {Kind.ADDED: "green", Kind.MODIFIED: "yellow", Kind.REMOVED: "red", Kind.RENAMED: "cyan",
             Kind.METADATA: "dim"}
 _PATCH_COLOURS = {b"+": "green", b"-": "red", b"@": "cyan"}  # by the first byte of a line below the head of a file
 _GRAPH = 40  # characters of the longest bar of --stat
+_SMALLEST = 10  # characters that a name, and the longest bar, have at least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     with box.view() as view, box.base() as base:
         found = changes(view, base, box.mount, expand=options.patch or options.stat)
         if options.words:
+            show_nowhere(nowhere(options.words, box.mount, view, base))
             found = select(found, options.words, box.mount)
         if options.json:
             write(json.dumps([change.as_json() for change in found], indent=1) + "\n")
@@ -59,12 +61,18 @@ def run(options: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
+def show_nowhere(paths: Sequence[str]) -> None:
+    """One line on standard error for each of the given paths at which nothing is or was."""
+    for path in paths:
+        errors.report(f"{named(path)}: nothing is there, and nothing was")
+
+
 def line(change: Change, view: View | None, paint: Painter) -> str:
     """One change in one line; without a view, not where a symlink leads."""
     kind = paint(_COLOURS[change.kind], f"{change.kind:<9}")
-    name = shown(change.path) + "/" * (change.type == stat.S_IFDIR and change.path != "/")
+    name = named(change.path + "/" * (change.type == stat.S_IFDIR and change.path != "/"))
     if change.kind is Kind.RENAMED and change.old_path is not None:
-        name = f"{shown(change.old_path)} -> {name}"
+        name = f"{named(change.old_path)} -> {name}"
     notes = list(_notes(change, view))
     return f"{kind} {name}" + (paint("dim", f"  ({', '.join(notes)})") if notes else "")
 
@@ -72,11 +80,11 @@ def line(change: Change, view: View | None, paint: Painter) -> str:
 def _notes(change: Change, view: View | None) -> list[str]:
     notes = []
     if change.kind is Kind.REMOVED and change.entries:
-        notes.append(f"{change.entries} {'entry' if change.entries == 1 else 'entries'}, {human(change.bytes)}")
+        notes.append(f"{count(change.entries, 'entry')}, {human(change.bytes)}")
     if view is not None and change.new is not None and change.new.is_link:
-        notes.append(f"-> {shown(view.readlink(change.path))}")
+        notes.append(f"-> {named(view.readlink(change.path))}")
     if change.link_to is not None:
-        notes.append(f"hard link of {shown(change.link_to)}")
+        notes.append(f"hard link of {named(change.link_to)}")
     if change.new is not None and change.old is not None:
         notes += _differences(change)
         if change.content and not change.new.is_dir and change.new.nlink > 1:
@@ -92,7 +100,7 @@ def _differences(change: Change) -> list[str]:
     if change.type_changed:
         notes.append(f"{TYPE_NAMES.get(old.type)} -> {TYPE_NAMES.get(new.type)}")
     elif change.content and new.is_file and new.size != old.size:
-        notes.append(f"{human(old.size)} -> {human(new.size)}")
+        notes.append(sizes(old.size, new.size))
     elif change.content and change.kind is Kind.RENAMED:
         notes.append("modified")
     values = {"mode": (f"{stat.S_IMODE(old.mode):04o}", f"{stat.S_IMODE(new.mode):04o}"),
@@ -128,15 +136,18 @@ def show_stat(found: Sequence[Patch], paint: Painter) -> None:
         if patch.change.type == stat.S_IFDIR or (patch.change.metadata == ("mtime",) and not patch.change.content):
             continue
         plus, minus = patch.counts()
-        name = shown(patch.change.path)
+        name = named(patch.change.path)
         if patch.change.new is not None and patch.change.old_path not in (None, patch.change.path):
-            name = f"{shown(patch.change.old_path or '')} => {name}"
+            name = f"{named(patch.change.old_path or '')} => {name}"
         rows.append((name, plus, minus, patch))
     if not rows:
         return
-    width = max(len(row[0]) for row in rows)
     digits = max(len(str(row[1] + row[2])) for row in rows)
-    bar = min(_GRAPH, max(shutil.get_terminal_size().columns - width - digits - 6, 10))
+    columns = shutil.get_terminal_size().columns
+    names = max(len(row[0]) for row in rows)
+    if width() is not None:
+        names = max(min(names, columns - digits - _SMALLEST - 6), _SMALLEST)
+    bar = min(_GRAPH, max(columns - names - digits - 6, _SMALLEST))
     most = max(max(row[1] + row[2] for row in rows), bar)
     for name, plus, minus, patch in rows:
         if patch.binary:
@@ -144,9 +155,24 @@ def show_stat(found: Sequence[Patch], paint: Painter) -> None:
         else:
             text = f"{plus + minus:>{digits}} " + paint("green", "+" * _scaled(plus, most, bar)) + paint(
                 "red", "-" * _scaled(minus, most, bar))
-        write(f" {name:<{width}} | {text.rstrip()}\n")
-    total_plus, total_minus = sum(row[1] for row in rows), sum(row[2] for row in rows)
-    write(f" {len(rows)} changed, {total_plus} insertions(+), {total_minus} deletions(-)\n")
+        write(f" {_end_of(name, names):<{names}} | {text.rstrip()}\n")
+    write(f" {_total(rows)}\n")
+
+
+def _total(rows: Sequence[tuple[str, int, int, Patch]]) -> str:
+    """As git has it."""
+    plus, minus = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    words = [f"{count(len(rows), 'file')} changed"]
+    if plus or not minus:
+        words.append(f"{count(plus, 'insertion')}(+)")
+    if minus or not plus:
+        words.append(f"{count(minus, 'deletion')}(-)")
+    return ", ".join(words)
+
+
+def _end_of(name: str, width: int) -> str:
+    """The name, or what fits of its end."""
+    return name if len(name) <= width else f"…{name[-(width - 1):]}"
 
 
 def _scaled(count: int, most: int, bar: int) -> int:

@@ -13,8 +13,8 @@ import argparse
 import os
 
 from ptoverlay import sandbox
-from ptoverlay.changes import changes, select
-from ptoverlay.commands.diff import line
+from ptoverlay.changes import changes, nowhere, select
+from ptoverlay.commands.diff import line, show_nowhere
 from ptoverlay.discard import discard, discard_all
 from ptoverlay.errors import Failure
 from ptoverlay.sandbox import Sandbox
@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
         if os.path.exists(os.path.join(box.work, "commit", "journal")):
             raise Failure(str(box), "a commit of it was interrupted", "ptoverlay commit finishes it")
         found = changes(view, base, box.mount)
+        show_nowhere(nowhere(options.words, box.mount, view, base))
         chosen = select(found, options.words, box.mount) if options.words else found
         lines = [line(change, view, Painter("never")) + "\n" for change in chosen]
         if not options.dry_run:

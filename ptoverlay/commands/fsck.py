@@ -19,7 +19,7 @@ from contextlib import nullcontext
 from ptoverlay import sandbox
 from ptoverlay.errors import Failure
 from ptoverlay.fsck import Problem, check
-from ptoverlay.terminal import shown, write
+from ptoverlay.terminal import named, shown, write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
 def line(problem: Problem) -> str:
     """One problem in one line."""
     end = " (repaired)" if problem.repaired else "" if problem.repair is not None else " (cannot be repaired)"
-    return f"{shown(problem.path) or '.'}: {shown(problem.what)}{end}"
+    return f"{named(problem.path or '.')}: {shown(problem.what)}{end}"
 
 
 def as_json(problem: Problem) -> dict[str, object]:

@@ -1,9 +1,11 @@
 """Make a sandbox of a layer that is in a tar archive: one that export wrote, or a layer of an image.
 
-FILE may be compressed with gzip or zstd; - is standard input. NAME must be new; --lower and --mount say where the new
-sandbox lies (default: /). With --upper the layer is put into that directory, which must be empty or missing.
+FILE may be compressed with gzip or zstd; - is standard input. An image layout (a directory, as export --oci-layout
+makes it) becomes one layer that holds what all layers of its image hold together. NAME must be new; --lower and --mount
+say where the new sandbox lies (default: /). With --upper the layer is put into that directory, which must be empty or
+missing.
 
-An ordinary user cannot give files to others: they become his own, and a line says how many.
+An ordinary user cannot give files to others: the layer keeps whose they are, and a line says of how many it cannot.
 
 Exit status: 0; 125 trouble, and then there is no such sandbox.
 
@@ -19,11 +21,12 @@ from functools import partial
 from ptoverlay import errors, options, sandbox
 from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox
-from ptoverlay.ship.importing import fill
+from ptoverlay.ship.importing import fill, sources_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    sandbox.add_arguments(parser, "FILE", "the archive; - is standard input")
+    sandbox.add_arguments(parser, "FILE", "the archive, or an image layout; - is standard input")
+    parser.add_argument("--tag", help="of the image in a layout (default: the only one, or latest)")
 
 
 def run(given: argparse.Namespace) -> int:
@@ -33,7 +36,7 @@ def run(given: argparse.Namespace) -> int:
         if len(given.words) != 1:
             raise errors.usage("import", "one FILE is meant", prog=given.prog)
         with box.lock():
-            outcome = fill(box, given.words[0], partial(bar, "import"))
+            outcome = fill(box, sources_of(given.words[0], given.tag), partial(bar, "import"))
     except BaseException as error:
         if box.directory is not None:
             box.remove()

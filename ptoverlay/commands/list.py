@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,12 @@ from ptoverlay import errors
 from ptoverlay.changes import changes
 from ptoverlay.errors import Failure
 from ptoverlay.sandbox import Sandbox, size_of
-from ptoverlay.terminal import ago, columns, human, shown, write
+from ptoverlay.terminal import ago, columns, cut, human, named, shown, width, write
 
 if TYPE_CHECKING:
     from ptoverlay.processes import Running
 
+_HEADS = ["NAME", "LOWER", "SIZE", "CHANGES", "LAST COMMAND", "", "STATE"]
 _LONGEST = 40  # characters of a command
 
 
@@ -37,10 +39,23 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write(json.dumps(rows, indent=1) + "\n")
     elif rows:
-        heads = [["NAME", "LOWER", "SIZE", "CHANGES", "LAST COMMAND", "", "STATE"]]
-        for text in columns(heads + [_cells(row) for row in rows], right=frozenset((2, 3))):
-            write(text + "\n")
+        cells = [_cells(row) for row in rows]
+        lines = columns([_HEADS, *cells], right=frozenset((2, 3)))
+        limit = width()
+        if limit is not None and max(map(len, lines)) > limit:
+            lines = [cut(text, limit) for each in cells for text in _block(each)]
+        write("".join(text + "\n" for text in lines))
     return 0
+
+
+def _block(cells: list[str]) -> Iterator[str]:
+    """A sandbox where the terminal is too narrow for a table."""
+    name, lower, size, changes, command, when, state = cells
+    yield f"{name}  {state}"
+    yield f"  on {lower}"
+    yield f"  {size}, {changes} change{'s' * (changes != '1')}"
+    if when:
+        yield f"  {when}: {command}"
 
 
 def describe(box: Sandbox) -> dict[str, Any]:
@@ -76,15 +91,13 @@ def _count(box: Sandbox) -> int | None:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    lower = f"sandbox {row['parent']}" if row["parent"] else ":".join(row["lower"])
+    lower = f"sandbox {row['parent']}" if row["parent"] else ":".join(map(named, row["lower"]))
     last = row["last_run"]
-    command = shown(shlex.join(last["argv"])) if last else "-"
-    if len(command) > _LONGEST:
-        command = command[:_LONGEST - 1] + "…"
+    command = cut(shown(shlex.join(last["argv"])), _LONGEST) if last else "-"
     when = f"{ago(last['ended'] or last['started'])} ago" if last else ""
     state = _running(row["processes"]) if row["running"] else _status(last) if last else "never ran"
     count = "?" if row["changes"] is None else str(row["changes"])
-    return [row["name"], shown(lower), human(row["size"]), count, command, when, state]
+    return [row["name"], lower, human(row["size"]), count, command, when, state]
 
 
 def _running(processes: list[dict[str, Any]]) -> str:

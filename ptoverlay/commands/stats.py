@@ -21,7 +21,7 @@ from ptoverlay.changes import Change, Kind, changes
 from ptoverlay.errors import Failure
 from ptoverlay.sandbox import Sandbox, size_of
 from ptoverlay.stats import Statistics
-from ptoverlay.terminal import ago, human, shown, write
+from ptoverlay.terminal import ago, human, shown, width, write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,5 +85,5 @@ def _text(box: Sandbox, layer: dict[str, int], found: list[Change], statistics: 
         lines += ["", f"last run, {ago(last.started)} ago: {shown(shlex.join(last.argv))}"]
     if statistics is not None:
         lines += [f"{statistics.seconds:.2f} s, of which {statistics.totals.nanoseconds / 1e9:.2f} s in trapped calls "
-                  f"and {statistics.cpu_seconds:.2f} s on a processor", "", statistics.table().rstrip("\n")]
+                  f"and {statistics.cpu_seconds:.2f} s on a processor", "", statistics.table(width()).rstrip("\n")]
     return "\n".join(lines) + "\n"

@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from ptoverlay import errors, private
-from ptoverlay.changes import Change, Kind, changes, select
+from ptoverlay.changes import Change, Kind, changes, nowhere, select
 from ptoverlay.commit import choice, kernel
 from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
 from ptoverlay.commit.layout import Layout
@@ -44,11 +44,12 @@ _SYNC_ALL = 64
 @dataclass
 class Outcome:
     """What became of the changes.  refused: path of the view → reason; finished: whether an earlier commit that did not
-    end was brought to its end first."""
+    end was brought to its end first; nowhere: paths that were asked for, but at which nothing is or was."""
 
     done: list[Change] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     finished: bool = False
+    nowhere: list[str] = field(default_factory=list)
 
 
 def pending(work: str) -> bool:
@@ -79,6 +80,7 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
         with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:
             layout = Layout(sandbox, view, base, tree, journal.prefix, _find_changes(sandbox, view, base))
             layout.look()
+            outcome.nowhere = nowhere(paths, sandbox.mount, view, base)
             _choose(layout, paths, ask)
             outcome.refused.update(choice.refuse(layout, force=force))
             outcome.done = list(layout.chosen.values())

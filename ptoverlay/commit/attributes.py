@@ -47,8 +47,8 @@ def _apply(path: str, link: bool, wanted: Attributes, any_owner: bool) -> None:
     if (now.st_uid, now.st_gid) != (wanted.uid, wanted.gid):
         try:
             os.chown(path, wanted.uid, wanted.gid, follow_symlinks=follow)
-        except PermissionError:
-            if not any_owner:
+        except OSError as error:
+            if not any_owner or error.errno not in (errno.EPERM, errno.EINVAL):  # EINVAL: not of this user namespace
                 raise
     if wanted.xattrs is not None:
         _xattrs(path, {name: bytes.fromhex(value) for name, value in wanted.xattrs.items()}, follow)

@@ -1,4 +1,4 @@
-"""A tar archive becomes a layer: of either format of `export`, and of others who make layers of images.
+"""Tar archives become a layer: of either format of `export`, and of others who make layers of images.
 
 .wh.NAME and character devices 0/0 become whiteouts, .wh..wh..opq and overlay attributes become marks under the prefix
 that the core uses here.
@@ -15,21 +15,23 @@ import errno
 import os
 import stat
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import IO
+from functools import partial
+from typing import IO, Any
 
 from ptoverlay import private
 from ptoverlay.commit import attributes
 from ptoverlay.commit.journal import Attributes
-from ptoverlay.commit.tree import Tree, join, split
+from ptoverlay.commit.tree import Tree, below, join, split
 from ptoverlay.errors import Failure
 from ptoverlay.layers import copy_attributes
 from ptoverlay.options import USERXATTR
 from ptoverlay.progress import Advance, Progress, silent
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Sandbox
-from ptoverlay.ship import tar
+from ptoverlay.ship import layout, tar
 from ptoverlay.ship.export import MARKS, OPAQUE, WHITEOUT
 from ptoverlay.ship.output import decompressed
 
@@ -42,28 +44,50 @@ _METACOPY = "metacopy"
 @dataclass
 class Imported:
     """What was read from an archive.  entries: how many it has; owners: how many of them lost their owner, which this
-    user cannot give; devices: names of those that were left out, since this user cannot make them."""
+    user can neither give nor keep beside them; devices: names of those that were left out, since this user cannot make
+    them."""
 
     entries: int = 0
     owners: int = 0
     devices: list[str] = field(default_factory=list)
 
 
-def fill(sandbox: Sandbox, name: str, progress: Progress = silent) -> Imported:
-    """Fills the upper of a sandbox, which has to be empty or missing, from the archive `name`, compressed or not, "-":
-    standard input.  Failure, or OSError: the upper is empty, or missing, as it was."""
+@dataclass(frozen=True)
+class Source:
+    """An archive, compressed or not.  name: as messages have it; size: in bytes, as it is stored."""
+
+    name: str
+    size: int
+    open: Callable[[], AbstractContextManager[Any]]
+
+
+def sources_of(name: str, tag: str | None) -> list[Source]:
+    """The archive `name`, "-": standard input; of an image layout the layers of an image, the lowest first."""
+    if name == "-":
+        return [Source("standard input", os.fstat(0).st_size, lambda: nullcontext(sys.stdin.buffer))]
+    if not layout.is_layout(name):
+        return [Source(name, os.stat(name).st_size, lambda: open(name, "rb"))]
+    return [Source(str(blob), blob.stat().st_size, partial(layout.opened, blob)) for blob in layout.layers(name, tag)]
+
+
+def fill(sandbox: Sandbox, sources: Sequence[Source], progress: Progress = silent) -> Imported:
+    """Fills the upper of a sandbox, which has to be empty or missing, from archives, the lowest first.  Failure, or
+    OSError: the upper is empty, or missing, as it was."""
     there = os.path.isdir(sandbox.upper)
     if there and os.listdir(sandbox.upper):
         raise Failure(sandbox.upper, "there is something in it", "give an empty or a new layer")
     if not there:
         os.makedirs(sandbox.upper)
         copy_attributes(sandbox.lowers[0], sandbox.upper)
-    shown = "standard input" if name == "-" else name
     prefix = private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
     try:
-        with (nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as source,
-              progress(os.fstat(source.fileno()).st_size) as advance, decompressed(source, shown) as stream):
-            return read(stream, shown, sandbox.upper, prefix, advance)
+        with progress(sum(source.size for source in sources)) as advance, Tree(sandbox.upper) as tree:
+            reader = _Reader(tree, prefix, advance)
+            for source in sources:
+                with source.open() as file, decompressed(file, source.name) as stream:
+                    reader.layer(stream, source.name)
+            reader.finish()
+            return reader.outcome
     except BaseException:
         if there:
             _empty(sandbox.upper)
@@ -79,30 +103,38 @@ def _empty(upper: str) -> None:
             tree.remove(name)
 
 
-def read(source: IO[bytes], name: str, upper: str, prefix: str, advance: Advance) -> Imported:
-    """Fills the empty upper from the (decompressed) archive.  Failure when it is none."""
-    with Tree(upper) as tree:
-        reader = _Reader(tree, prefix, name, advance)
-        try:
-            archive = tar.Reader(source)
-            for entry in archive:
-                reader.entry(archive, entry)
-        except tar.Broken as error:
-            raise Failure(name, f"not a tar archive: {error}") from error
-        reader.finish()
-        return reader.outcome
-
-
 class _Reader:
-    def __init__(self, tree: Tree, prefix: str, name: str, advance: Advance) -> None:
+    """Makes what layers say, one after the other: what a layer hides is what those before it have made, and what the
+    lowers have; what it has itself it does not hide, whichever comes first.
+
+    name: of the archive that is being read; made: what the layer has so far; cleared: its directories that hide what
+    was in them before.
+    """
+
+    def __init__(self, tree: Tree, prefix: str, advance: Advance) -> None:
         self.tree = tree
         self.prefix = prefix
-        self.name = name
+        self.name = ""
         self.advance = advance
         self.outcome = Imported()
         self._directories: dict[str, Attributes] = {}
         self._marks: dict[str, dict[str, bytes]] = {}
+        self._made: set[str] = set()
+        self._cleared: set[str] = set()
         self._parent: str | None = None  # the directory that is known to be there
+
+    def layer(self, source: IO[bytes], name: str) -> None:
+        """Reads one (decompressed) archive; Failure when it is none."""
+        self.name = name
+        self._made, self._cleared = set(), set()
+        try:
+            archive = tar.Reader(source)
+            for entry in archive:
+                self.entry(archive, entry)
+        except tar.Broken as error:
+            raise Failure(name, f"not a tar archive: {error}") from error
+        for directory in sorted(self._cleared):
+            self.clear(directory)
 
     # ---- entries
 
@@ -112,13 +144,25 @@ class _Reader:
         parent, base = split(path)
         self.make_parents(parent)
         if base == OPAQUE:
-            self._marks.setdefault(parent, {})["opaque"] = b"y"
+            self.hide_lowers(parent)
         elif base.startswith(WHITEOUT):
             self.whiteout(join(parent, base.removeprefix(WHITEOUT)), entry)
         elif entry.type == tar.CHARACTER and entry.device == (0, 0):
             self.whiteout(path, entry)
         else:
             self.object(archive, entry, path)
+            self._made.add(path)
+
+    def hide_lowers(self, directory: str) -> None:
+        self._marks.setdefault(directory, {})["opaque"] = b"y"
+        self._cleared.add(directory)
+
+    def clear(self, directory: str) -> None:
+        """Removes what layers before this one have made in a directory."""
+        if self.is_directory(directory):
+            for path, _ in self.tree.walk(directory):
+                if path != directory and path not in self._made:
+                    self.remove(path)
 
     def path(self, name: str) -> str:
         parts = [part for part in name.split("/") if part not in ("", ".")]
@@ -134,22 +178,38 @@ class _Reader:
         for i in range(1, len(parts) + 1):
             path = "/".join(parts[:i])
             status = self.tree.lstat(path)
-            if status is None:
-                fd, name = self.tree.at(path)
-                os.mkdir(name, 0o755, dir_fd=fd)
-            elif not stat.S_ISDIR(status.st_mode):
-                raise Failure(self.name, f"an entry lies below {path}, which is no directory")
+            if status is None or not stat.S_ISDIR(status.st_mode):
+                if path in self._made:
+                    raise Failure(self.name, f"an entry lies below {path}, which is no directory")
+                self.make_directory(path, 0o755, replaces=status is not None)
+            self._made.add(path)
         self._parent = parent
+
+    def make_directory(self, path: str, mode: int, *, replaces: bool) -> None:
+        """replaces: something else, a whiteout or what a layer before has, which has hidden what the lowers have."""
+        if replaces:
+            self.remove(path)
+            self.hide_lowers(path)
+        fd, name = self.tree.at(path)
+        os.mkdir(name, mode, dir_fd=fd)
 
     def remove(self, path: str) -> None:
         """What an entry of the same name has made before."""
         self._parent = None
+        if self.is_directory(path):
+            for known in (self._directories, self._marks):
+                for below_it in [other for other in known if below(other, path)]:
+                    del known[below_it]
         self.tree.remove(path)
 
     def whiteout(self, path: str, entry: tar.Entry) -> None:
         """Its time is now: from now on the host's changes are conflicts for a commit."""
         if not split(path)[1] or split(path)[1] in (".", ".."):
             raise Failure(self.name, f"an entry leads outside: {entry.name}")
+        if path in self._made:
+            if self.is_directory(path):
+                self.hide_lowers(path)
+            return
         self.remove(path)
         fd, name = self.tree.at(path)
         os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
@@ -168,14 +228,12 @@ class _Reader:
             return
         wanted, marks = self.attributes(entry)
         self.set_marks(path, marks)
-        attributes.apply(self.tree, path, wanted, any_owner=True)
+        self.give(path, wanted)
 
     def directory(self, entry: tar.Entry, path: str) -> None:
         status = self.tree.lstat(path)
         if status is None or not stat.S_ISDIR(status.st_mode):
-            self.remove(path)
-            fd, name = self.tree.at(path)
-            os.mkdir(name, 0o700, dir_fd=fd)
+            self.make_directory(path, 0o700, replaces=status is not None)
         self._directories[path], marks = self.attributes(entry)
         self._marks.setdefault(path, {}).update(marks)
 
@@ -215,9 +273,31 @@ class _Reader:
                 marks[mark] = value
             elif mark == _METACOPY:
                 raise Failure(self.name, f"{entry.name}: its data is not in the archive, but in a lower (metacopy)")
-        if os.geteuid() != 0 and (entry.uid, entry.gid) != (os.geteuid(), os.getegid()):
-            self.outcome.owners += 1
         return Attributes(entry.mode, entry.uid, entry.gid, entry.mtime, entry.mtime, xattrs), marks
+
+    def give(self, path: str, wanted: Attributes) -> None:
+        """Attributes, and where the owner is not this user's to give, a note of it, as the core makes one."""
+        attributes.apply(self.tree, path, wanted, any_owner=True)
+        status = self.tree.lstat(path)
+        if status is not None and (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid) and \
+                not self.keep(path, wanted, status.st_mode):
+            self.outcome.owners += 1
+
+    def keep(self, path: str, wanted: Attributes, mode: int) -> bool:
+        """Keeps owner and mode beside the object (kept_store() of csrc/view/xattrs.c); False where nothing can."""
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            return False
+        text = f"1:{wanted.uid}:{wanted.gid}:{stat.S_IFMT(mode) | wanted.mode:o}:0:0:0:0"
+        ours = stat.S_IRWXU if stat.S_ISDIR(mode) else stat.S_IRUSR | stat.S_IWUSR
+        with self.tree.handle(path) as handle:
+            os.chmod(handle, wanted.mode & 0o777 | ours)  # no set-id bit of ours for what is another's
+            try:
+                os.setxattr(handle, f"{self.prefix}{private.OWN}kept", text.encode())
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+                    raise
+                return False
+            return True
 
     def set_marks(self, path: str, marks: dict[str, bytes]) -> None:
         for name, value in marks.items():
@@ -235,7 +315,7 @@ class _Reader:
                 self.set_marks(path, marks)
         for path, wanted in sorted(self._directories.items(), reverse=True):
             if self.is_directory(path):
-                attributes.apply(self.tree, path, wanted, any_owner=True)
+                self.give(path, wanted)
         self.tree.sync("")
 
     def is_directory(self, path: str) -> bool:

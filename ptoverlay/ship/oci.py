@@ -25,8 +25,8 @@ from ptoverlay.ship.output import Digesting, compressed, replaced
 
 _MEDIA = "application/vnd.oci.image."
 _LAYER = {"none": f"{_MEDIA}layer.v1.tar", "gzip": f"{_MEDIA}layer.v1.tar+gzip", "zstd": f"{_MEDIA}layer.v1.tar+zstd"}
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
-_NAME = "org.opencontainers.image.ref.name"
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+NAME = "org.opencontainers.image.ref.name"
 _LAYOUT = {"imageLayoutVersion": "1.0.0"}
 
 
@@ -49,14 +49,14 @@ def write_layout(directory: str, tag: str, compression: str, layers: Sequence[La
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() if epoch is None else epoch))
     machine = os.uname().machine
     config = _blob(blobs, f"{_MEDIA}config.v1+json", {
-        "created": created, "architecture": _MACHINES.get(machine, machine), "os": "linux", "config": {},
+        "created": created, "architecture": MACHINES.get(machine, machine), "os": "linux", "config": {},
         "rootfs": {"type": "layers", "diff_ids": [diff_id for _, diff_id in written]},
         "history": [{"created": created, "created_by": layer.made_by} for layer in layers]})
     manifest = _blob(blobs, f"{_MEDIA}manifest.v1+json", {
         "schemaVersion": 2, "mediaType": f"{_MEDIA}manifest.v1+json", "config": config,
         "layers": [descriptor for descriptor, _ in written]})
-    kept = [entry for entry in index["manifests"] if entry.get("annotations", {}).get(_NAME) != tag]
-    index["manifests"] = [*kept, {**manifest, "annotations": {_NAME: tag}}]
+    kept = [entry for entry in index["manifests"] if entry.get("annotations", {}).get(NAME) != tag]
+    index["manifests"] = [*kept, {**manifest, "annotations": {NAME: tag}}]
     write_whole(top / "index.json", _json(index))
     return str(manifest["digest"])
 

@@ -10,6 +10,7 @@ import os
 import pty
 import select
 import subprocess
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,14 +90,15 @@ class Tool:
         return subprocess.Popen(self.words(*words), cwd=self.home, env=self.env, stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def on_terminal(self, *words: str | Path, typed: str = "",
+    def on_terminal(self, *words: str | Path, typed: str = "", columns: int = 0,
                     shows: Callable[[str], None] | None = None) -> tuple[int, str]:
         """Runs it on a pty of its own, with `typed` as what is typed: status, and all that the terminal showed.
-        shows: called with what it has shown up to now, each time there is more."""
+        columns: how wide the terminal is; shows: called with what it has shown up to now, each time there is more."""
         pid, fd = pty.fork()
         if pid == 0:
             try:
                 os.chdir(self.home)
+                termios.tcsetwinsize(0, (24, columns))
                 line = self.words(*words)
                 os.execvpe(line[0], line, self.env)
             finally:
