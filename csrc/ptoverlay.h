@@ -116,7 +116,7 @@ struct pto_result {
     int stage;                   /* PTO_STAGE_*: anything but NONE means CMD never ran */
     int error;                   /* errno that belongs to stage */
     int trap;                    /* PTO_TRAP_PTRACE, PTO_TRAP_NOTIFY or PTO_TRAP_OUTER: the one used */
-    int landlock; /* outside uppers and direct places the kernel forbids tracees to change names (1), and contents too (2) */
+    int landlock; /* the kernel forbids tracees to change names (1), and contents too (2), by themselves */
     char message[1024]; /* "what: why" when stage is not NONE */
     struct pto_stats stats;
 };

@@ -15,17 +15,19 @@
 #include <sys/time.h>
 #include <utime.h>
 
+#include "host.h"
 #include "internal.h"
 
 static void change(struct call *call, const struct location *loc, const struct attr_change *attr) {
-    answer(call, view_setattr(call->view, loc, attr, &call->task->cred));
+    answer(call,
+           host_held(call, 0) ? host_setattr(call, attr) : view_setattr(call->view, loc, attr, &call->task->cred));
 }
 
 void do_chmod(struct call *call) {
     struct location *loc = changing(call);
     if (!loc)
         return;
-    if (loc->type == S_IFLNK)
+    if (!host_held(call, 0) && loc->type == S_IFLNK)
         return answer(call, -EOPNOTSUPP);
     change(call, loc,
            &(struct attr_change){.valid = ATTR_MODE, .mode = (mode_t)call->arg[after_operand(call)] & 07777});
@@ -55,10 +57,8 @@ void do_truncate(struct call *call) {
     struct location *loc = settle_change(call, 0, rc, &target);
     if (!loc)
         return;
-    if (loc->type == S_IFDIR)
-        return answer(call, -EISDIR);
-    if (loc->type && loc->type != S_IFREG)
-        return answer(call, -EINVAL);
+    if (!host_held(call, 0) && loc->type && loc->type != S_IFREG)
+        return answer(call, loc->type == S_IFDIR ? -EISDIR : -EINVAL);
     change(call, loc, &(struct attr_change){.valid = ATTR_SIZE, .size = length});
 }
 
@@ -79,7 +79,8 @@ static void change_times(struct call *call, const struct timespec *times) {
     struct location *loc = changing(call);
     if (!loc)
         return;
-    if (loc->type && !(valid_nanoseconds(times[0].tv_nsec) && valid_nanoseconds(times[1].tv_nsec)))
+    if ((host_held(call, 0) || loc->type) &&
+        !(valid_nanoseconds(times[0].tv_nsec) && valid_nanoseconds(times[1].tv_nsec)))
         return answer(call, -EINVAL);
     if (times[0].tv_nsec != UTIME_OMIT)
         attr.valid |= ATTR_ATIME;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "host.h"
 #include "internal.h"
 
 #define NUMBERS 1024
@@ -62,6 +63,8 @@ static struct call_scratch *take_scratch(struct session *session) {
     scratch->generation = NULL;
     scratch->pending = NULL;
     scratch->plan.fd = -1;
+    scratch->link = NULL;
+    scratch->host[0] = scratch->host[1] = (struct host){.dir = -1, .object = -1};
     scratch->owned[0] = scratch->owned[1] = NULL;
     return scratch;
 }
@@ -88,6 +91,7 @@ static void reset(struct call *call) {
     call->again_length = 0;
     call->again_at = NULL;
     call->made = false;
+    call->alone = false;
     call->watch_exit = false;
     call->any_time = false;
     call->kill = false;
@@ -160,6 +164,8 @@ static void end(struct call *call) {
     if (scratch->short_name >= 0)
         programs_unshorten(call->session, scratch->short_name);
     view_open_drop(&scratch->plan);
+    host_drop(&scratch->host[0]);
+    host_drop(&scratch->host[1]);
     free(scratch->owned[0]);
     free(scratch->owned[1]);
     give_scratch(call->session, scratch);

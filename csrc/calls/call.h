@@ -94,6 +94,9 @@ struct call {
     size_t again_length;
     const struct location *again_at;
     bool made;                             /* OPEN: a new file, which call_open() has at hand */
+    bool alone;                            /* OPEN, SUBSTITUTE: it can change something; a tracee that makes it is
+                                            * alone with the memory and descriptors that tell what, until they were
+                                            * read */
     bool watch_exit;                       /* PASS: finish is to run at the exit all the same */
     bool any_time;                         /* watch_exit: the result does not matter (finish may be given 0) and it is
                                             * in time before the task's next trapped call: the notify trap, which sees no
@@ -126,6 +129,10 @@ void call_end(struct call *call);
 /* OPEN: opens it for the tracee.  A descriptor, close-on-exec, or -errno.  -ELOOP, as from the tracee's own open: names have
  * changed since call_begin, and the call is to be begun anew. */
 int call_open(const struct call *call);
+/* With `alone`, once no other task runs: the tracee's descriptor by which the object was found leads to it still. */
+bool call_leads_there(const struct call *call);
+/* OPEN: what is there now, unless it is made. 0, or -errno. */
+int call_open_stat(const struct call *call, struct stat *st);
 
 /* One row a system call.  How the seccomp filter meets it. */
 enum filter_kind {

@@ -3,8 +3,7 @@
  * Rules: a handler reads the tracee's memory and takes its credentials first, then enters the view (resolve() does
  * that), decides, and leaves the view before it writes to the tracee: nothing that another process can hold up
  * happens inside.  call_begin() leaves a view that a handler has not left.
- * A place that no overlay covers is the tracee's own business (host_verdict()); on one that an overlay covers
- * only reading is ever passed.
+ * Only reading is ever passed; what changes a place that no overlay covers the supervisor does for the tracee (host.h).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -124,7 +123,7 @@ void substitute_bytes(struct call *call, unsigned arg, const void *data, size_t 
 void substitute_string(struct call *call, unsigned arg, const char *string);
 /* Answers when the host's object, or with `makes` the name, must stay as it is: a read-only or fixed place. */
 bool host_keeps(struct call *call, const struct location *loc, bool makes);
-/* What an uncovered place gets: PASS, or the same call with its canonical path. */
+/* What a reading call of an uncovered place gets: PASS, or the same call with its canonical path. */
 void host_verdict(struct call *call, unsigned i, struct location *loc);
 /* The overlay place that a reading call asks about, the view entered; NULL: the verdict is there. */
 struct location *reading(struct call *call);
@@ -132,12 +131,11 @@ struct location *reading(struct call *call);
 struct location *settle_read(struct call *call, int error, const struct target *target);
 /* The f… calls take no O_PATH descriptor (AT_EMPTY_PATH does). True: the verdict is there. */
 bool refuse_path_descriptor(struct call *call);
-/* The overlay place that a call changes, the view entered; NULL: the verdict is there. */
+/* The place that a call changes, as settle_change(), the view entered; NULL: the verdict is there. */
 struct location *changing(struct call *call);
-/* Settles an uncovered or hidden place, an object without a name, and errors of the walk, for a change of target. */
+/* Settles a hidden place and errors of the walk, for a change of target.  What is returned has an overlay, or is on
+ * the host and held by us (host_held()), an object without a name too. */
 struct location *settle_change(struct call *call, unsigned i, int error, const struct target *target);
-/* The change of an object that has no name in the view: passed unless it belongs to a lower layer. */
-void change_unnamed(struct call *call, const char *link);
 /* PASS with call_finish() at the exit; afterwards *generation is raised, and *pending is up meanwhile. */
 void watch(struct call *call, uint64_t *generation, unsigned *pending);
 
@@ -159,6 +157,8 @@ void identity_free(struct identity *identity);
 bool identity_privileged(const struct session *session);
 /* Are all ids of a process the real ones of the task, whose credentials are known? */
 bool task_same_ids(const struct task *task, pid_t pid);
+/* The supervisor's own; the groups belong to the session.  False: they are not known. */
+bool identity_cred(const struct session *session, struct cred *cred);
 
 /* ---- busy.c ---- */
 void tasks_enter(struct session *session, struct task *task);
@@ -202,7 +202,8 @@ int programs_link(struct session *session, const char *name, const char *target,
 int programs_copy(struct session *session, const char *view_path, const char *real, const char *interpreter, char *out);
 /* View path of the program of which real is a copy; NULL: it is none. Valid as long as the session. */
 const char *programs_original(struct session *session, const char *real);
-/* A short name for a path that is too long for a socket address; out[SHORT_NAME]. Number to give to programs_unshorten. */
+/* A short name for a path that is too long for a socket address; out[SHORT_NAME]. Number to give to
+ * programs_unshorten. */
 #define SHORT_NAME 92
 int programs_shorten(struct session *session, const char *path, char out[SHORT_NAME]);
 void programs_unshorten(struct session *session, int number);
@@ -214,7 +215,8 @@ struct script {
     char argument[SCRIPT_LINE];     /* "" without one: has_argument tells */
     bool has_argument;
 };
-/* The first line of a script, from the first SCRIPT_LINE bytes of the file, padded with NULs.  0: no script. 1. -ENOEXEC. */
+/* The first line of a script, from the first SCRIPT_LINE bytes of the file, padded with NULs.  0: no script. 1.
+ * -ENOEXEC. */
 int script_parse(const char line[SCRIPT_LINE], struct script *script);
 /* PT_INTERP of an ELF file into out[PATH_MAX]: its length, 0 without one or when fd is no ELF file. */
 int elf_interpreter(int fd, char *out);
@@ -241,6 +243,13 @@ int socket_peer(struct call *call, uint64_t at, uint64_t length);
 /* Writes an address as the kernel does: cut to the tracee's buffer of `size` bytes, its true length beside. -EFAULT. */
 int socket_tell(struct call *call, uint64_t at, uint64_t length_at, int size, const struct address *address);
 
+/* ---- host.c ---- */
+struct host {               /* what is to be changed on the host */
+    int dir;                /* the directory of the name, -1: it was not found by one */
+    int object;             /* O_PATH, -1: the name is meant */
+    char name[NAME_MAX + sizeof "/."];
+};
+
 /* ---- what a call holds from call_begin to call_end ---- */
 struct call_scratch {
     struct call_scratch *next;
@@ -256,6 +265,9 @@ struct call_scratch {
     struct location loc[2];
     struct location start;
     struct location spare;      /* of magic_link() */
+    struct host host[2];
+    const char *link;           /* of /proc, by which the object to open was found; NULL: by its path … */
+    struct stat leads;          /* … and what it was */
     struct open_plan plan;
     struct open_how how;
     char real[PATH_MAX];

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "host.h"
 #include "internal.h"
 
 /* changing(), by a call that makes an object: the umask counts. */
@@ -23,7 +24,8 @@ void do_mkdir(struct call *call) {
     struct location *loc = making(call);
     if (!loc)
         return;
-    answer(call, view_mkdir(call->view, loc, (mode_t)call->arg[after_operand(call)] & 07777, &call->task->cred));
+    mode_t mode = (mode_t)call->arg[after_operand(call)] & 07777;
+    answer(call, host_held(call, 0) ? host_mkdir(call, mode) : view_mkdir(call->view, loc, mode, &call->task->cred));
 }
 
 /* include/linux/kdev_t.h, new_decode_dev() */
@@ -44,7 +46,9 @@ void do_mknod(struct call *call) {
     struct location *loc = making(call);
     if (!loc)
         return;
-    answer(call, view_mknod(call->view, loc, mode & (S_IFMT | 07777), dev, &call->task->cred));
+    mode &= S_IFMT | 07777;
+    answer(call, host_held(call, 0) ? host_mknod(call, mode, dev)
+                                    : view_mknod(call->view, loc, mode, dev, &call->task->cred));
 }
 
 void do_symlink(struct call *call) {
@@ -55,7 +59,8 @@ void do_symlink(struct call *call) {
     struct location *loc = making(call);
     if (!loc)
         return;
-    answer(call, view_symlink(call->view, target, loc, &call->task->cred));
+    answer(call,
+           host_held(call, 0) ? host_symlink(call, target) : view_symlink(call->view, target, loc, &call->task->cred));
 }
 
 /* The name may be the last of a lower object. */
@@ -76,6 +81,8 @@ void do_unlink(struct call *call) {
     struct location *loc = settle_change(call, 0, rc, &target);
     if (!loc)
         return;
+    if (host_held(call, 0))
+        return answer(call, host_unlink(call, directory));
     note_removal(call, loc);
     answer(call, directory ? view_rmdir(call->view, loc, &call->task->cred)
                            : view_unlink(call->view, loc, &call->task->cred));
@@ -109,11 +116,9 @@ static bool two_places(struct call *call, unsigned flags, struct target targets[
     return rc == 0;
 }
 
-/* Both on the host: as the tracee asked, or with the canonical path of each that needs it. */
-static void two_on_host(struct call *call, struct target targets[2]) {
-    for (unsigned i = 0; i < 2 && call->verdict != VERDICT_RETURN; i++)
-        if (!targets[i].by_fd)
-            host_verdict(call, i, targets[i].loc);
+/* Both on the host.  False: the verdict is there. */
+static bool hold_two(struct call *call, const struct target targets[2]) {
+    return settle_change(call, 0, 0, &targets[0]) && settle_change(call, 1, 0, &targets[1]);
 }
 
 void do_rename(struct call *call) {
@@ -127,7 +132,7 @@ void do_rename(struct call *call) {
             return refuse(call, EBUSY, "an overlay is mounted below the directory");
         if (host_keeps(call, from, false) || host_keeps(call, to, to->type == 0))
             return;
-        return two_on_host(call, targets);
+        return hold_two(call, targets) ? answer(call, host_rename(call, flags)) : (void)0;
     }
     /* "." and ".." are names in the directory before them; "/" is one in the root. */
     bool dots = from->last == LAST_DOT || from->last == LAST_DOTDOT || to->last == LAST_DOT || to->last == LAST_DOTDOT;
@@ -139,16 +144,16 @@ void do_rename(struct call *call) {
     answer(call, view_rename(call->view, from, to, flags, &call->task->cred));
 }
 
-/* The new name is for an object without one: of O_TMPFILE, of a deleted file. */
-static void link_unnamed(struct call *call, const char *link, struct target targets[2]) {
-    char *real = call->scratch->text;
+/* The new name is for an object without one: of O_TMPFILE, of a deleted file.  Never a second one for a lower file. */
+static void link_unnamed(struct call *call, const struct target targets[2], bool by_descriptor) {
+    char link[HOST_PATH], *real = call->scratch->text;
     struct location *was = &call->scratch->spare;
     const struct location *to = targets[1].loc;
-    if (!to->overlay)
-        return host_keeps(call, to, true) ? (void)0 : two_on_host(call, targets);
-    change_unnamed(call, link);   /* never a second name for a lower file */
-    if (call->verdict != VERDICT_PASS)
+    if (!settle_change(call, 0, 0, &targets[0]))
         return;
+    if (!to->overlay)
+        return settle_change(call, 1, 0, &targets[1]) ? answer(call, host_link(call, by_descriptor)) : (void)0;
+    host_object_path(call, 0, link);
     if (object_read(link, real) != OBJECT_DELETED || view_locate(call->view, real, was) < 0 ||
         was->overlay != to->overlay)
         return answer(call, -EXDEV);
@@ -157,7 +162,6 @@ static void link_unnamed(struct call *call, const char *link, struct target targ
 
 void do_link(struct call *call) {
     struct target targets[2];
-    char link[PROC_LINK];
     unsigned flags;
     int rc = walk_flags(call, &flags);
     if (rc < 0)
@@ -165,16 +169,13 @@ void do_link(struct call *call) {
     if (!two_places(call, flags, targets))
         return;
     const struct location *from = targets[0].loc, *to = targets[1].loc;
-    if (targets[0].by_fd && (targets[0].kind != OBJECT_NAMED || from->detached)) {
-        descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
-        return link_unnamed(call, link, targets);
-    }
-    if (!targets[0].by_fd && from->magic)
-        return link_unnamed(call, from->path, targets);
+    if (targets[0].by_fd ? targets[0].kind != OBJECT_NAMED || from->detached || (!from->overlay && !to->overlay)
+                         : from->magic)
+        return link_unnamed(call, targets, targets[0].by_fd);
     if (!to->overlay && (to->read_only || !from->overlay) && host_keeps(call, to, true))
         return;
     if (!from->overlay && !to->overlay)
-        return two_on_host(call, targets);
+        return hold_two(call, targets) ? answer(call, host_link(call, false)) : (void)0;
     if (from->type == 0)
         return answer(call, -ENOENT);
     if (to->type != 0)

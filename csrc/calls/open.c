@@ -1,8 +1,8 @@
 /* open.c - open, openat, creat, openat2.
  *
  * Rules: only an open that reads an untouched path is passed.  Everything else on an overlay place is prepared by the
- * view and opened by its real path, which holds no symlink; one that is put into it between the check and the open is not
- * followed.  open(2), openat2(2), fs/open.c build_open_flags().
+ * view and opened by its real path, which holds no symlink; one that is put into it between the check and the open is
+ * not followed.  open(2), openat2(2), fs/open.c build_open_flags().
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,6 +15,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "acting.h"
+#include "host.h"
 #include "internal.h"
 #include "scoped.h"
 
@@ -103,7 +105,7 @@ static void follow_none(struct call *call) {
     const struct open_plan *plan = &call->scratch->plan;
     struct open_how *how = &call->scratch->how;
     *how = (struct open_how){.flags = (uint64_t)(unsigned)plan->flags, .resolve = RESOLVE_NO_SYMLINKS};
-    if (plan->flags & O_ONLY_TMPFILE)
+    if (plan->flags & (O_CREAT | O_ONLY_TMPFILE))
         how->mode = plan->mode;
     call->new_nr = SYS_openat2;
     call->n_replacements = 2;   /* what is in front is the same */
@@ -111,17 +113,35 @@ static void follow_none(struct call *call) {
     substitute_value(call, 3, sizeof *how);
 }
 
-/* The same for what the view has prepared: a symlink that another task has put into its path since is not followed. */
+/* The same for what was prepared: a symlink that another task has put into its path since is not followed where
+ * something is changed.  Where nothing is, the flags stay in a register, which no other thread can change. */
 static void open_planned(struct call *call) {
     const struct open_plan *plan = &call->scratch->plan;
     open_real(call, plan->path, plan->flags, plan->mode);
-    if (has_openat2() && !task_filtered(call))
+    if (may_change(plan->flags) && call->scratch->host[0].object < 0 && has_openat2() && !task_filtered(call))
         follow_none(call);
     call->verdict = VERDICT_OPEN;
+    call->alone = may_change(plan->flags);
+}
+
+int call_open_stat(const struct call *call, struct stat *st) {
+    if (host_held(call, 0))
+        return host_stat(call, st);
+    return lstat(call->open_path, st) < 0 ? -errno : 0;
+}
+
+/* Who makes a file without a name is its owner. */
+static int open_tmpfile(const struct call *call) {
+    ACTING acting;
+    int rc = acting_begin(&acting, call, true);
+    return rc < 0 ? rc : view_open_plan(&call->scratch->plan, O_NOCTTY);
 }
 
 int call_open(const struct call *call) {
-    return view_open_plan(&call->scratch->plan, O_NOCTTY);
+    const struct open_plan *plan = &call->scratch->plan;
+    if (plan->fd < 0 && host_held(call, 0))
+        return host_open(call, plan->flags | O_NOCTTY, plan->mode);
+    return plan->flags & O_ONLY_TMPFILE ? open_tmpfile(call) : view_open_plan(&call->scratch->plan, O_NOCTTY);
 }
 
 static void open_overlay(struct call *call, const struct location *loc, const struct opening *opening) {
@@ -136,15 +156,40 @@ static void open_overlay(struct call *call, const struct location *loc, const st
         call->finish = opened;
 }
 
+/* /proc/PID/mem, /proc/PID/task/TID/mem: whoever writes there obeys no page protection, and a tracee that opens files
+ * itself has their paths in memory that nobody may write. */
+static bool is_memory(const struct location *loc) {
+    static const char proc[] = "/proc/", name[] = "/mem";
+    return loc->length > sizeof proc + sizeof name && strncmp(loc->path, proc, sizeof proc - 1) == 0 &&
+           strcmp(loc->path + loc->length - (sizeof name - 1), name) == 0;
+}
+
 /* The host's own places and read-only ones: devices and fifos are written as ever, sb_permission(), fs/namei.c.  Where
  * the kernel has something else to say (EEXIST, ENOTDIR, EISDIR) it does. */
 static bool kept_from_open(struct call *call, const struct location *loc, int flags) {
     bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
     if (flags & O_PATH || (loc->type && (flags & O_EXCL)))
         return false;
+    if (writes && !call->session->opens && is_memory(loc)) {
+        refuse(call, EACCES, "memory of tracees is written by ptrace(2) and process_vm_writev(2) alone");
+        return true;
+    }
     if (loc->type == 0 ? flags & O_CREAT : loc->type == S_IFDIR && (flags & O_ONLY_TMPFILE))
         return host_keeps(call, loc, loc->type == 0);
     return loc->read_only && writes && loc->type == S_IFREG && !(flags & O_DIRECTORY) && host_keeps(call, loc, false);
+}
+
+static void note_link(struct call *call, const struct location *loc, int fd) {
+    if (fstat(fd, &call->scratch->leads) == 0)
+        call->scratch->link = loc->path;
+}
+
+bool call_leads_there(const struct call *call) {
+    const struct call_scratch *scratch = call->scratch;
+    struct stat now;
+    if (!scratch || !scratch->link)
+        return true;
+    return stat(scratch->link, &now) == 0 && now.st_dev == scratch->leads.st_dev && now.st_ino == scratch->leads.st_ino;
 }
 
 /* What came from outside, opened by us: the number may lead elsewhere when the tracee opens it. */
@@ -157,30 +202,49 @@ static bool open_outside(struct call *call, const struct location *loc, const st
         return true;
     }
     open_real(call, loc->path, opening->flags & ~O_CREAT, 0);
-    if (call->session->opens) {
-        call->verdict = VERDICT_OPEN;
-        call->made = true;
+    note_link(call, loc, fd);
+    call->verdict = VERDICT_OPEN;
+    call->alone = true;
+    call->made = call->session->opens;
+    if (call->made)
         call->scratch->plan.fd = fd;
-    } else {
+    else
         close(fd);
-    }
     return true;
 }
 
+/* The tracee gets a descriptor of what is held, by the path where it was found. */
+static void open_held(struct call *call, const struct location *loc, const struct opening *opening) {
+    struct open_plan *plan = &call->scratch->plan;
+    memcpy(plan->path, loc->path, loc->length + 1);
+    plan->flags = opening->flags | (loc->magic ? 0 : O_NOFOLLOW);
+    plan->mode = opening->mode;
+    plan->fix_mode = false;
+    open_planned(call);
+}
+
+static void hold_and_open(struct call *call, const struct location *loc, const struct opening *opening) {
+    int flags = opening->flags;
+    if (loc->type == S_IFLNK && !loc->magic && !(flags & O_EXCL))
+        return answer(call, flags & O_DIRECTORY ? -ENOTDIR : -ELOOP);
+    int rc = loc->magic ? host_hold_link(call, 0, loc->path) : host_hold_name(call, 0, loc);
+    if (rc < 0)
+        return answer(call, rc);
+    if (loc->magic)
+        note_link(call, loc, call->scratch->host[0].object);
+    open_held(call, loc, opening);
+}
+
 static void open_host(struct call *call, struct location *loc, const struct opening *opening, bool as_asked) {
-    if (loc->magic && may_change(opening->flags)) {
-        if (open_outside(call, loc, opening))
-            return;
-        change_unnamed(call, loc->path);
-        if (call->verdict != VERDICT_PASS)
-            return;
-    } else if (kept_from_open(call, loc, opening->flags)) {
+    bool changes = may_change(opening->flags);
+    if (changes && (loc->magic ? open_outside(call, loc, opening) : kept_from_open(call, loc, opening->flags)))
         return;
-    }
-    if (!as_asked)
-        open_real(call, loc->path, opening->flags, opening->mode);
-    else
+    if (changes || !(as_asked || loc->magic || (opening->flags & O_PATH)))
+        hold_and_open(call, loc, opening);
+    else if (as_asked)
         host_verdict(call, 0, loc);
+    else
+        open_real(call, loc->path, opening->flags, opening->mode);
 }
 
 /* as_asked: the kernel may be given the call itself. */
@@ -204,7 +268,8 @@ static void open_passed(struct call *call, int error, int flags) {
         call->again = NULL;   /* its open may wait */
 }
 
-static void open_path(struct call *call, struct opening *opening) {
+/* as_asked: no other thread can change the flags that the kernel would find. */
+static void open_path(struct call *call, struct opening *opening, bool as_asked) {
     struct target target;
     struct location *loc = &call->scratch->loc[0];
     int rc = check_flags(opening);
@@ -216,13 +281,13 @@ static void open_path(struct call *call, struct opening *opening) {
         return;
     view_enter(call);
     rc = walk_given(call, 0, open_walk_flags(opening->flags), &target);
-    if (target.pass && !may_change(opening->flags))
+    if (target.pass && as_asked && !may_change(opening->flags))
         return open_passed(call, rc, opening->flags);
     if (rc < 0)
         return answer(call, rc);
     if (target.by_fd)   /* "." of a removed directory */
-        return may_change(opening->flags) ? answer(call, -ENOENT) : (void)0;
-    open_location(call, loc, opening, true);
+        return may_change(opening->flags) || !as_asked ? answer(call, -ENOENT) : (void)0;
+    open_location(call, loc, opening, as_asked);
 }
 
 void do_open(struct call *call) {
@@ -232,10 +297,10 @@ void do_open(struct call *call) {
         opening.flags = (int)call->arg[at] & O_KNOWN;
         opening.mode = (mode_t)call->arg[at + 1];
     }
-    open_path(call, &opening);
+    open_path(call, &opening, true);
 }
 
-/* ---- openat2 ---- */
+/* ---- openat2: what it is asked for lies in memory, so it is never passed ---- */
 
 #define RESOLVE_KNOWN                                                                                                  \
     (RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
@@ -277,7 +342,6 @@ static int check_how(const struct open_how *how) {
 
 static void open_scoped(struct call *call, struct opening *opening, uint64_t resolve) {
     struct location *loc = &call->scratch->loc[0];
-    bool pass = false;
     int rc = check_flags(opening);
     if (rc == 0)
         rc = fetch(call, 0);
@@ -288,9 +352,7 @@ static void open_scoped(struct call *call, struct opening *opening, uint64_t res
     if (opening->flags & (O_CREAT | O_ONLY_TMPFILE) && !task_cred_umask(call))
         return;
     view_enter(call);
-    rc = walk_scoped(call, resolve, open_walk_flags(opening->flags), &pass);
-    if (pass && !loc->hidden && !may_change(opening->flags))
-        return open_passed(call, rc, opening->flags);
+    rc = walk_scoped(call, resolve, open_walk_flags(opening->flags));
     if (rc < 0)
         return answer(call, rc);
     open_location(call, loc, opening, false);
@@ -307,5 +369,5 @@ void do_openat2(struct call *call) {
     if (how.resolve)
         open_scoped(call, &opening, how.resolve);
     else
-        open_path(call, &opening);
+        open_path(call, &opening, false);
 }

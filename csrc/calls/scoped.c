@@ -193,13 +193,12 @@ static int begin(struct scoped *scoped) {
     return device(scoped, &scoped->major, &scoped->minor);
 }
 
-int walk_scoped(struct call *call, uint64_t resolve, unsigned flags, bool *pass) {
+int walk_scoped(struct call *call, uint64_t resolve, unsigned flags) {
     struct location *loc = &call->scratch->loc[0];
     struct scoped scoped = {.call = call, .resolve = resolve, .flags = flags, .loc = loc};
     int rc = begin(&scoped);
     if (rc == 0)
         rc = walk_rest(&scoped);
-    *pass = scoped.pass;
     call->trace_path = loc->path;
     return rc;
 }

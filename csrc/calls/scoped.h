@@ -8,9 +8,8 @@
 #include "internal.h"
 
 /* Walks the path that fetch() and fetch_directory() have read as first operand, within what resolve allows, into the
- * scratch's first location; flags: WALK_FOLLOW, WALK_PARENT.  *pass: all steps were ones that the kernel would
- * take.  The view must be entered.  Beside view_walk()'s errors -EXDEV: the path leaves its scope or the file
- * system; -ELOOP: a symlink that is not allowed. */
-int walk_scoped(struct call *call, uint64_t resolve, unsigned flags, bool *pass);
+ * scratch's first location; flags: WALK_FOLLOW, WALK_PARENT.  The view must be entered.  Beside view_walk()'s errors
+ * -EXDEV: the path leaves its scope or the file system; -ELOOP: a symlink that is not allowed. */
+int walk_scoped(struct call *call, uint64_t resolve, unsigned flags);
 
 #endif

@@ -1,9 +1,9 @@
 /* socket.c - bind, connect, sendto with AF_UNIX paths, and the calls that tell such a name.
  *
- * Rules: only a path matters: unnamed and abstract sockets and all other families are passed at once.  A socket is bound
- * by the supervisor, so that nothing lies between the view's preparation and its end; it is connected to by the
- * tracee, whose credentials the peer sees.  A real path too long for an address goes through a short name.
- * unix(7), net/unix/af_unix.c.
+ * Rules: only a path matters: to connect, unnamed and abstract sockets and all other families are passed at once.  A
+ * socket is bound by the supervisor, whatever its address is: both may be others by the time that the kernel looks.
+ * It is connected to by the tracee, whose credentials the peer sees.  A real path too long for an address goes
+ * through a short name. unix(7), net/unix/af_unix.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,25 +14,34 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "host.h"
 #include "internal.h"
 
 #define PATH_SIZE sizeof((struct sockaddr_un *)0)->sun_path
+
+/* Whether what was read into the scratch's `asked` is an address with a path, which gets its length. */
+static bool has_path(struct call *call) {
+    struct address *asked = &call->scratch->asked;
+    if (asked->un.sun_family != AF_UNIX || !asked->un.sun_path[0])
+        return false;
+    size_t path = strnlen(asked->un.sun_path, PATH_SIZE);
+    asked->length = (socklen_t)(ADDRESS_PATH_AT + path + 1);
+    return true;
+}
+
+static bool may_have_path(int size) {
+    return size > (int)ADDRESS_PATH_AT && size <= (int)sizeof(struct sockaddr_un);
+}
 
 /* An address with a path, into the scratch's `asked`: 1; 0: another kind, which is the kernel's business; -EFAULT. */
 static int read_address(struct call *call, uint64_t at, uint64_t length) {
     struct address *asked = &call->scratch->asked;
     int size = (int)length;
-    if (size <= (int)ADDRESS_PATH_AT || size > (int)sizeof asked->un)
+    if (!may_have_path(size))
         return 0;
     memset(asked, 0, sizeof *asked);
     int rc = memory_read(call->task->tid, at, &asked->un, (size_t)size);
-    if (rc < 0)
-        return rc;
-    if (asked->un.sun_family != AF_UNIX || !asked->un.sun_path[0])
-        return 0;
-    size_t path = strnlen(asked->un.sun_path, PATH_SIZE);
-    asked->length = (socklen_t)(ADDRESS_PATH_AT + path + 1);
-    return 1;
+    return rc < 0 ? rc : has_path(call);
 }
 
 static int set_address(struct address *address, const char *path) {
@@ -164,16 +173,14 @@ static long tracee_bound(struct call *call, long result) {
     return rc < 0 ? rc : result;
 }
 
-static long host_bound(struct call *call, long result) {
-    if (result == 0)
-        (void)sockets_record(call->session, &call->scratch->address, &call->scratch->asked);
-    return result;
+/* pidfd_getfd(2) is refused here: the tracee binds it, to an address of ours. */
+static void bind_itself(struct call *call, finish_fn *finish) {
+    call->finish = finish;
+    call->alone = true;
+    use_address(call, 1);
 }
 
-static void bind_overlay(struct call *call) {
-    CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
-    if (fd == -EBADF)
-        return answer(call, fd);
+static void bind_overlay(struct call *call, int fd) {
     int rc = view_bind(call->view, &call->scratch->loc[0], &call->task->cred, call->scratch->real);
     if (rc == 0)
         rc = bindable_address(call, call->scratch->real);
@@ -181,33 +188,75 @@ static void bind_overlay(struct call *call) {
         return answer(call, rc == -EEXIST ? -EADDRINUSE : rc);
     if (fd >= 0)
         return answer(call, bind_real(call, fd));
-    /* pidfd_getfd(2) is refused here: then the tracee does it. */
-    call->finish = tracee_bound;
-    use_address(call, 1);
+    bind_itself(call, tracee_bound);
 }
 
-void do_bind(struct call *call) {
-    int rc = read_address(call, call->arg[1], call->arg[2]);
-    if (rc <= 0)
-        return rc < 0 ? answer(call, rc) : (void)0;
+static long host_bound(struct call *call, long result) {
+    if (result == 0)
+        (void)sockets_record(call->session, &call->scratch->address, &call->scratch->asked);
+    return result;
+}
+
+/* An address that the kernel follows symlinks in: no tracee makes one meanwhile, nor moves a directory. */
+static void bind_host(struct call *call, int fd) {
+    const struct address *address = &call->scratch->address;
+    struct location *loc = &call->scratch->loc[0];
+    if (loc->type == 0 && host_keeps(call, loc, true))
+        return;
+    HOST_NAMES_STAY;
+    int rc = host_hold_name(call, 0, loc);
+    if (rc == 0)
+        rc = bindable_address(call, loc->path);
+    if (rc < 0)
+        return answer(call, rc);
+    if (fd < 0)
+        return bind_itself(call, host_bound);
+    answer(call, host_bound(call, host_bind(call, fd, (const struct sockaddr *)&address->un, address->length)));
+}
+
+static void bind_path(struct call *call, int fd) {
     if (!task_cred_umask(call))
         return;
     view_enter(call);
     struct location *loc = &call->scratch->loc[0];
-    rc = walk_address(call, WALK_PARENT);
+    int rc = walk_address(call, WALK_PARENT);
     if (rc < 0)
         return answer(call, rc);
     if (loc->hidden)
         return answer(call, -EACCES);
     if (loc->overlay)
-        return bind_overlay(call);
-    if ((loc->type == 0 && host_keeps(call, loc, true)) || loc->pass)
-        return;
-    rc = bindable_address(call, loc->path);
+        bind_overlay(call, fd);
+    else
+        bind_host(call, fd);
+}
+
+static bool is_unix(int fd) {
+    int domain;
+    socklen_t size = sizeof domain;
+    return fd < 0 || (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX);
+}
+
+void do_bind(struct call *call) {
+    struct sockaddr_storage name;
+    int size = (int)call->arg[2];
+    CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
+    if (fd == -EBADF)
+        return answer(call, fd);
+    if (size < 0 || size > (int)sizeof name)
+        return answer(call, -EINVAL);
+    int rc = memory_read(call->task->tid, call->arg[1], &name, (size_t)size);
     if (rc < 0)
         return answer(call, rc);
-    call->finish = host_bound;
-    use_address(call, 1);
+    memset(&call->scratch->asked, 0, sizeof call->scratch->asked);
+    if (may_have_path(size))
+        memcpy(&call->scratch->asked.un, &name, (size_t)size);
+    if (may_have_path(size) && is_unix(fd) && has_path(call))
+        return bind_path(call, fd);
+    if (fd >= 0)
+        return answer(call, host_bind(call, fd, (const struct sockaddr *)&name, (socklen_t)size));
+    memcpy(call->scratch->text, &name, (size_t)size);
+    substitute_bytes(call, 1, call->scratch->text, (size_t)size);
+    call->alone = true;
 }
 
 /* ---- names that are told ---- */

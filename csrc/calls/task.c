@@ -126,6 +126,23 @@ void identity_free(struct identity *identity) {
     free(identity);
 }
 
+bool identity_cred(const struct session *session, struct cred *cred) {
+    const struct identity *identity = session->identity;
+    if (!identity || !identity->known)
+        return false;
+    const struct status *own = &identity->status;
+    *cred = (struct cred){
+        .own = true,
+        .fsuid = own->uid[3],
+        .fsgid = own->gid[3],
+        .caps = own->effective,
+        .umask = own->umask,
+        .ngroups = own->ngroups,
+        .groups = own->groups,
+    };
+    return true;
+}
+
 bool identity_privileged(const struct session *session) {
     const struct identity *identity = session->identity;
     if (!identity || !identity->known || identity->status.permitted)

@@ -1,7 +1,6 @@
 /* verdicts.c - the verdicts that handlers have in common.
  *
- * Rules: a call that changes something is passed only on a place that no overlay covers, or on an object without
- * a name that belongs to no lower layer; what cannot be told apart is refused.
+ * Rules: a call that changes something is never passed; what cannot be told apart is refused.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,6 +9,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "host.h"
 #include "internal.h"
 
 void view_enter(struct call *call) {
@@ -131,33 +131,6 @@ bool refuse_path_descriptor(struct call *call) {
     return true;
 }
 
-/* True when real is, or was, an object of the upper layer. */
-static bool in_upper(struct call *call, const char *real) {
-    struct location *loc = &call->scratch->spare;
-    if (!loc->upper)
-        return false;
-    return loc->detached ||
-           (view_real(call->view, loc, call->scratch->real) == 0 && strcmp(call->scratch->real, real) == 0);
-}
-
-void change_unnamed(struct call *call, const char *link) {
-    struct call_scratch *scratch = call->scratch;
-    struct stat object;
-    int kind = object_read(link, scratch->text);
-    if (kind < 0)
-        return answer(call, kind == -ENOENT ? -EBADF : kind);
-    if (kind == OBJECT_ANONYMOUS)
-        return;
-    if (stat(link, &object) < 0)
-        return answer(call, -errno);
-    if (kind == OBJECT_DELETED && object.st_nlink == 0)
-        return;
-    int rc = view_locate(call->view, scratch->text, &scratch->spare);
-    if (rc == 0 && (!scratch->spare.overlay || in_upper(call, scratch->text)))
-        return;
-    refuse(call, EROFS, "the file belongs to a lower layer and has no name any more");
-}
-
 /* The row's call makes the name that its operand gives. */
 static bool makes_name(const struct call *call, unsigned i) {
     handler_fn *handler = call->row->handler;
@@ -193,32 +166,43 @@ bool host_keeps(struct call *call, const struct location *loc, bool makes) {
     return true;
 }
 
-/* The object that /proc/PID/fd/N leads to. */
-static bool host_keeps_object(struct call *call, const char *link) {
-    struct location *loc = &call->scratch->spare;
-    return object_read(link, call->scratch->text) == OBJECT_NAMED &&
-           view_locate(call->view, call->scratch->text, loc) == 0 && host_keeps(call, loc, false);
+/* The name is meant, and not what it leads to. */
+static bool about_name(const struct call *call, unsigned i) {
+    handler_fn *handler = call->row->handler;
+    return makes_name(call, i) || handler == do_unlink || handler == do_rename || handler == do_link;
+}
+
+static int hold_place(struct call *call, unsigned i, const struct location *loc) {
+    if (loc->magic)
+        return host_hold_link(call, i, loc->path);
+    if (about_name(call, i))
+        return host_hold_name(call, i, loc);
+    return loc->type ? host_hold_object(call, i, loc) : -ENOENT;
 }
 
 struct location *settle_change(struct call *call, unsigned i, int error, const struct target *target) {
     char link[PROC_LINK];
     struct location *loc = target->loc;
+    bool unnamed = target->by_fd && (target->kind != OBJECT_NAMED || loc->detached || !loc->overlay);
+    if (error == 0 && !unnamed && loc->hidden)
+        error = makes_name(call, i) ? -EACCES : -ENOENT;
+    if (error < 0) {
+        answer(call, error);
+        return NULL;
+    }
+    if (!unnamed && loc->overlay)
+        return loc;
+    if (unnamed) {
+        descriptor_link(call->task->tid, call->scratch->given[i].fd, link);
+        error = host_hold_link(call, i, link);
+    } else if (loc->magic || !host_keeps(call, loc, makes_name(call, i))) {
+        error = hold_place(call, i, loc);
+    } else {
+        return NULL;
+    }
     if (error < 0)
         answer(call, error);
-    else if (target->by_fd && (target->kind != OBJECT_NAMED || loc->detached)) {
-        descriptor_link(call->task->tid, call->scratch->given[i].fd, link);
-        change_unnamed(call, link);
-    } else if (loc->hidden)
-        answer(call, makes_name(call, i) ? -EACCES : -ENOENT);
-    else if (!loc->overlay && loc->magic) {
-        change_unnamed(call, loc->path);
-        if (call->verdict == VERDICT_PASS && !host_keeps_object(call, loc->path))
-            host_verdict(call, i, loc);
-    } else if (loc->overlay)
-        return loc;
-    else if (!host_keeps(call, loc, makes_name(call, i)) && !target->by_fd)
-        host_verdict(call, i, loc);
-    return NULL;
+    return error < 0 ? NULL : loc;
 }
 
 struct location *changing(struct call *call) {

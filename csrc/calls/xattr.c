@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "host.h"
 #include "internal.h"
 
 /* Where the arguments behind path or descriptor are, and what they say. */
@@ -92,6 +93,8 @@ static void set(struct call *call, unsigned name_arg, const struct value *value)
     struct location *loc = changing(call);
     if (!loc)
         return;
+    if (host_held(call, 0))
+        return answer(call, host_setxattr(call, name, buffer, value->size, value->flags));
     answer(call, view_setxattr(call->view, loc, name, buffer, value->size, value->flags, &call->task->cred));
 }
 
@@ -103,7 +106,8 @@ static void remove_name(struct call *call, unsigned name_arg) {
     struct location *loc = changing(call);
     if (!loc)
         return;
-    answer(call, view_removexattr(call->view, loc, name, &call->task->cred));
+    answer(call, host_held(call, 0) ? host_removexattr(call, name)
+                                    : view_removexattr(call->view, loc, name, &call->task->cred));
 }
 
 void do_getxattr(struct call *call) {

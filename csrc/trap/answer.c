@@ -4,21 +4,20 @@
  * call again, served by another worker.  A notification may die at any time with its thread, so every look at the
  * tracee's memory is followed by the question whether the call is still waiting, and nothing is done for one that is
  * not; for calls that change nothing the answer itself is that question.  OPEN is done here and the descriptor handed
- * over; what means something to the one who opens it (a terminal), O_TMPFILE with its umask, and O_PATH, whose
- * descriptors the kernel does not hand over, the tracee opens itself.
+ * over, so that no other thread can make it another file's; but O_PATH, by whose descriptor nothing can be changed
+ * and which the kernel does not hand over, the tracee opens itself, and where we have no descriptor left what is only
+ * read.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/major.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "arch.h"
@@ -29,6 +28,7 @@
 #include "renewals.h"
 #include "repeat.h"
 #include "stay.h"
+#include "terminal.h"
 
 static void send_response(struct worker *worker, long value, uint32_t flags) {
     memset(worker->response, 0, worker->trap->crew.sizes.seccomp_notif_resp);
@@ -78,37 +78,31 @@ static void return_value(struct worker *worker, struct caller *caller, long valu
 /* ---- OPEN ---- */
 
 #define O_ONLY_TMPFILE (O_TMPFILE & ~O_DIRECTORY)
-#define UNIX98_PTY_MAJOR_COUNT 8
 #define AGAIN_MAX 100       /* names that change all the time */
 
 static void begin(struct worker *worker, struct caller *caller);
 
-/* It may become the controlling one of the tracee's session, and /dev/tty is its session's; not where Landlock lets the tracee open
- * those of direct places only. */
-static bool is_terminal(const struct stat *st) {
-    unsigned number = S_ISCHR(st->st_mode) ? major(st->st_rdev) : 0;
-    return number == TTY_MAJOR || number == TTYAUX_MAJOR ||
-           (number >= UNIX98_PTY_SLAVE_MAJOR && number < UNIX98_PTY_SLAVE_MAJOR + UNIX98_PTY_MAJOR_COUNT);
-}
-
 /* A descriptor of ours, or -errno; -EOPNOTSUPP: the tracee is to open it; -EINTR: of opening_wait. */
-static int open_for(struct worker *worker, struct caller *caller) {
+static int open_for(struct worker *worker, struct caller *caller, struct stat *st) {
     const struct call *call = &caller->call;
-    struct stat st;
-    if (call->open_flags & (O_ONLY_TMPFILE | O_PATH))
+    *st = (struct stat){.st_mode = 0};
+    if (call->open_flags & O_PATH)
         return -EOPNOTSUPP;
-    if (call->made)
+    if (call->made || (call->open_flags & O_ONLY_TMPFILE))
         return call_open(call);
-    if (lstat(call->open_path, &st) < 0)
-        return -errno;
-    if (is_terminal(&st) && worker->trap->run->landlock < 0)
-        return -EOPNOTSUPP;
-    int fd = S_ISREG(st.st_mode) || S_ISDIR(st.st_mode) ? call_open(call) : opening_wait(worker, caller);
-    return fd == -EMFILE || fd == -ENFILE ? -EOPNOTSUPP : fd;
+    int error = call_open_stat(call, st);
+    if (error && !(error == -ENOENT && (call->open_flags & O_CREAT)))
+        return error;
+    if (terminal_is_own(st))
+        return terminal_open_own(caller->task.tid, call);
+    bool waits = !error && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode);
+    int fd = waits ? opening_wait(worker, caller) : call_open(call);
+    return (fd == -EMFILE || fd == -ENFILE) && !call->alone ? -EOPNOTSUPP : fd;
 }
 
-/* Gives the tracee our descriptor: its number there, or -errno.  The answer is another step (not SECCOMP_ADDFD_FLAG_SEND): ours is
- * closed before the tracee runs on, else it would hold up an unlock, the end of a fifo, or an execve (ETXTBSY) for a moment. */
+/* Gives the tracee our descriptor: its number there, or -errno.  The answer is another step (not
+ * SECCOMP_ADDFD_FLAG_SEND): ours is closed before the tracee runs on, else it would hold up an unlock, the end of a
+ * fifo, or an execve (ETXTBSY) for a moment. */
 static long hand_over(struct worker *worker, int fd, int open_flags) {
     struct seccomp_notif_addfd addfd = {
         .id = worker->request->id,
@@ -126,7 +120,8 @@ static long hand_over(struct worker *worker, int fd, int open_flags) {
 
 static void open_verdict(struct worker *worker, struct caller *caller) {
     struct call *call = &caller->call;
-    int fd = open_for(worker, caller);
+    struct stat st;
+    int fd = open_for(worker, caller, &st);
     switch (fd) {
     case -EOPNOTSUPP:
         attach_run(worker, caller);
@@ -146,7 +141,12 @@ static void open_verdict(struct worker *worker, struct caller *caller) {
         result = hand_over(worker, fd, call->open_flags);
     if (fd >= 0)
         close(fd);
-    return_value(worker, caller, result);
+    if (result >= 0 && terminal_becomes_own(caller->task.tid, &st, call->open_flags)) {
+        terminal_take(call, (int)result);
+        attach_run(worker, caller);
+    } else {
+        return_value(worker, caller, result);
+    }
 }
 
 /* ---- the others ---- */

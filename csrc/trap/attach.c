@@ -106,7 +106,7 @@ static void fail_call(struct attachment *at, long error) {
 static void send_call(struct attachment *at) {
     const struct call *call = &at->caller->call;
     struct registers regs = at->regs;
-    int err = inject_arguments(call, at->tid, at->area + AREA_HEADER, &regs);
+    int err = inject_arguments(call, at->tid, at->area + AREA_HEADER, false, &regs);
     if (err)
         fail_call(at, err);
     else
@@ -130,7 +130,7 @@ static void at_first_stop(struct attachment *at) {
         return;
     }
     struct registers regs = at->regs;
-    inject_mmap(&regs, need);
+    inject_mmap(&regs, need, false);
     send_to_call(at, &regs, __NR_mmap, PHASE_MAP_ENTRY);
 }
 

@@ -11,7 +11,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 
+#include "family.h"
 #include "inject.h"
 #include "memory.h"
 
@@ -35,7 +37,21 @@ size_t inject_size(const struct call *call) {
     return size;
 }
 
-static int place(pid_t tid, const struct replacement *replacement, uint64_t address) {
+/* Into memory that nobody may write: by the words of ptrace(2), which obey no page protection. */
+static int poke(pid_t tid, uint64_t address, const void *data, size_t size) {
+    for (size_t done = 0; done < size; done += sizeof(long)) {
+        long word = 0;
+        size_t part = size - done < sizeof word ? size - done : sizeof word;
+        memcpy(&word, (const char *)data + done, part);
+        if (ptrace(PTRACE_POKEDATA, tid, (void *)(uintptr_t)(address + done), word) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int place(pid_t tid, const struct replacement *replacement, uint64_t address, bool read_only) {
+    if (read_only)   /* a path, or what openat2(2) takes: it holds no pointers */
+        return poke(tid, address, replacement->data, replacement->size);
     int err = memory_write(tid, address, replacement->data, replacement->size);
     for (size_t i = 0; !err && i < replacement->n_relocations; i++) {
         uint32_t offset = replacement->relocations[i];
@@ -47,14 +63,14 @@ static int place(pid_t tid, const struct replacement *replacement, uint64_t addr
     return err;
 }
 
-int inject_arguments(const struct call *call, pid_t tid, uint64_t address, struct registers *regs) {
+int inject_arguments(const struct call *call, pid_t tid, uint64_t address, bool read_only, struct registers *regs) {
     for (size_t i = 0; i < call->n_replacements; i++) {
         const struct replacement *replacement = &call->replacements[i];
         if (!replacement->bytes) {
             registers_set_arg(regs, replacement->arg, replacement->value);
             continue;
         }
-        int err = place(tid, replacement, address);
+        int err = place(tid, replacement, address, read_only);
         if (err)
             return err;
         registers_set_arg(regs, replacement->arg, address);
@@ -72,9 +88,14 @@ size_t inject_area_size(size_t need) {
     return (size + AREA_ROUND - 1) & ~(size_t)(AREA_ROUND - 1);
 }
 
-void inject_mmap(struct registers *regs, size_t need) {
+void inject_mmap(struct registers *regs, size_t need, bool read_only) {
     const uint64_t args[6] = {
-        0, inject_area_size(need), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0,
+        0,
+        inject_area_size(need),
+        read_only ? PROT_READ : PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS,
+        (uint64_t)-1,
+        0,
     };
     for (unsigned i = 0; i < 6; i++)
         registers_set_arg(regs, i, args[i]);
@@ -94,6 +115,15 @@ int inject_block(pid_t tid, uint64_t *own) {
 
 void inject_unblock(pid_t tid, uint64_t own) {
     (void)ptrace(PTRACE_SETSIGMASK, tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, &own);
+}
+
+bool inject_restart(pid_t tid, struct registers *regs, int *nr, uint64_t mask) {
+    if (!ARCH_CAN_RESTART || *nr < 0 || *nr == __NR_close || registers_result(regs) != -EINTR ||
+        (family_pending(tid) & ~mask))
+        return false;
+    registers_rewind(regs, *nr);
+    *nr = -1;
+    return true;
 }
 
 bool inject_will_restart(long result) {

@@ -16,19 +16,26 @@
 /* Bytes that the replacements of a call take in the tracee's memory; 0: none is placed there. */
 size_t inject_size(const struct call *call);
 /* Places the bytes at address, which has inject_size() bytes, and the arguments in regs.  0, or -errno. */
-int inject_arguments(const struct call *call, pid_t tid, uint64_t address, struct registers *regs);
+/* read_only: the area is one that nobody may write, and the caller traces the task. */
+int inject_arguments(const struct call *call, pid_t tid, uint64_t address, bool read_only, struct registers *regs);
 /* The number of the call to run instead of the tracee's. */
 int inject_number(const struct call *call);
 
 /* Size of an area to map for a call that needs this much. */
 size_t inject_area_size(size_t need);
 /* Arguments of the mmap that makes such an area. */
-void inject_mmap(struct registers *regs, size_t need);
+void inject_mmap(struct registers *regs, size_t need, bool read_only);
 bool inject_mmap_failed(long result);
 
 /* No handler of the tracee runs until inject_unblock gives it back its own signal mask.  0, or -errno. */
 int inject_block(pid_t tid, uint64_t *own);
 void inject_unblock(pid_t tid, uint64_t own);
+
+/* In a PTRACE_EVENT_STOP that was asked for, with the number of the call that it is in (-1: none) and its signal
+ * mask.  Some calls the kernel does not restart: epoll_wait, semop, sigtimedwait, those with SO_RCVTIMEO (signal(7)).
+ * If no handler is about to run, EINTR is our doing, and registers and number become those of the call made again (a
+ * timeout begins anew): true.  close(2) has closed. */
+bool inject_restart(pid_t tid, struct registers *regs, int *nr, uint64_t mask);
 
 /* A signal has interrupted the call and the kernel may restart it (ERESTART*). */
 bool inject_will_restart(long result);

@@ -1,13 +1,15 @@
-/* landlock.c - the kernel's own guard behind the trap: where the tracees can change something by themselves.
+/* landlock.c - the kernel's own guard behind the trap: what tracees could change by themselves.
  *
- * All that is made, renamed, removed or truncated is the supervisor's to do, but for direct places.  So the tracees are
- * forbidden that anywhere else (landlock(7)), and a call that raced or slipped past changes no name on the host.
- * Opening a file for writing is forbidden too where the supervisor opens fifos and devices of the lowers for the tracee;
- * else it cannot be: they are used in place, and rules cannot be added when one turns up.  Files that were open for
- * writing before may be opened again (/dev/stdout).  Landlock does not know chmod, chown, times and attributes.
+ * Changes are the supervisor's to make, in an overlay and out of it.  So the tracees are forbidden to make them
+ * anywhere (landlock(7)), and a call that raced or slipped past changes nothing.  By the trap that opens files for
+ * them that covers all that Landlock knows: nothing is opened for writing, made, renamed, removed or truncated.  By
+ * the other one, whose tracees open and make regular files themselves, it covers names but those of regular files;
+ * and where an overlay covers the whole file system these too, and truncation, but in the upper, the work directory
+ * and direct places.
  *
- * Rules: only where an overlay covers the whole file system, since Landlock can allow below a directory but not forbid below one that
- * it allows; a kernel without it, or one that refuses, is no error.
+ * Rules: Landlock can allow below a directory but not forbid below one that it allows, so a place is allowed only
+ * where the kernel must let a tracee through. It does not know chmod, chown, times and attributes.  A kernel without
+ * it, or one that refuses, is no error.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -32,13 +34,14 @@
 #define LANDLOCK_ACCESS_FS_TRUNCATE (1ull << 14)
 #endif
 
-#define OF_DATA LANDLOCK_ACCESS_FS_WRITE_FILE
 #define OF_FILES (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE)
 #define OF_NAMES                                                                                                       \
     (LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |                   \
      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |                        \
      LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM |                      \
      LANDLOCK_ACCESS_FS_REFER)
+#define OF_MAKING                                                                                                      \
+    (LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_TRUNCATE) /* files, by those who open them themselves */
 #define WITH_TRUNCATE 3 /* the ABI that has all of them; older ones would forbid moves between directories for good */
 
 static int create(uint64_t handled) {
@@ -47,28 +50,30 @@ static int create(uint64_t handled) {
     return fd < 0 ? -errno : fd;
 }
 
-static int allow(int ruleset, uint64_t handled, const char *path, bool names) {
+static int allow(int ruleset, uint64_t access, const char *path) {
     struct stat st;
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return -errno;
     int err = fstat(fd, &st) < 0 ? -errno : 0;
     struct landlock_path_beneath_attr attr = {
-        .allowed_access = handled & (S_ISDIR(st.st_mode) && names ? OF_FILES | OF_NAMES : OF_FILES),
+        .allowed_access = S_ISDIR(st.st_mode) ? access : access & OF_FILES,
         .parent_fd = fd,
     };
-    if (!err && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0)
+    if (!err && attr.allowed_access &&
+        syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0)
         err = -errno;
     close(fd);
     return err;
 }
 
-static int allow_places(int ruleset, uint64_t handled, pto_view *view) {
+/* names: a place where none may be made is left to be truncated in. */
+static int allow_places(int ruleset, uint64_t access, pto_view *view) {
     const char *path;
     bool names;
     int err = 0;
     for (size_t i = 0; !err && (path = view_writable(view, i, &names)); i++)
-        err = allow(ruleset, handled, path, names);
+        err = allow(ruleset, names ? access : access & OF_FILES, path);
     return err;
 }
 
@@ -79,7 +84,7 @@ static bool is_inherited_for_writing(int fd) {
 }
 
 /* Those that the kernel would never ask about (pipes, sockets) take no rule. */
-static void allow_inherited(int ruleset, uint64_t handled) {
+static void allow_inherited(int ruleset, uint64_t access) {
     DIR *dir = opendir("/proc/self/fd");
     if (!dir)
         return;
@@ -88,7 +93,7 @@ static void allow_inherited(int ruleset, uint64_t handled) {
         if (entry->d_name[0] == '.' || !is_inherited_for_writing((int)strtol(entry->d_name, NULL, 10)))
             continue;
         snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
-        (void)allow(ruleset, handled, path, false);
+        (void)allow(ruleset, access & OF_FILES, path);
     }
     closedir(dir);
 }
@@ -98,19 +103,42 @@ int landlock_abi(void) {
     return abi < 0 ? 0 : (int)abi;
 }
 
-int landlock_open(pto_view *view, bool data) {
-    uint64_t handled = (OF_FILES | OF_NAMES) & ~(data ? 0 : OF_DATA);
-    if (!view_covers_all(view) || landlock_abi() < WITH_TRUNCATE)
+/* Where it cannot be had, a socket is bound by the tracee itself. */
+static bool has_pidfd_getfd(void) {
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    int copy = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, pidfd, 0);
+    if (copy >= 0)
+        close(copy);
+    if (pidfd >= 0)
+        close(pidfd);
+    return copy >= 0;
+}
+
+/* What is forbidden; *allowed: of that, what is let through in the places of the view. */
+static uint64_t handled(const pto_view *view, bool opens, uint64_t *allowed) {
+    uint64_t access = opens ? OF_FILES | OF_NAMES : OF_NAMES | LANDLOCK_ACCESS_FS_TRUNCATE;
+    bool all = view_covers_all(view), socket = !has_pidfd_getfd();
+    *allowed = opens || !all ? 0 : OF_MAKING;
+    if (socket && all)
+        *allowed |= LANDLOCK_ACCESS_FS_MAKE_SOCK;
+    if (socket && !all)
+        access &= ~LANDLOCK_ACCESS_FS_MAKE_SOCK;
+    return opens || all ? access : access & ~OF_MAKING;
+}
+
+int landlock_open(pto_view *view, bool opens) {
+    uint64_t allowed, access = handled(view, opens, &allowed);
+    if (landlock_abi() < WITH_TRUNCATE)
         return -ENOSYS;
-    int ruleset = create(handled);
+    int ruleset = create(access);
     if (ruleset < 0)
         return ruleset;
-    int err = allow_places(ruleset, handled, view);
+    int err = allowed ? allow_places(ruleset, allowed, view) : 0;
     if (err) {
         close(ruleset);
         return err;
     }
-    allow_inherited(ruleset, handled);
+    allow_inherited(ruleset, allowed);
     return ruleset;
 }
 

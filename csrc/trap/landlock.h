@@ -9,9 +9,10 @@
 
 /* The ABI of this kernel, 0: none. */
 int landlock_abi(void);
-/* A ruleset that lets tracees change names, and with `data` contents, only where the view says; for landlock_enter.  -errno: no guard can be had (-ENOSYS: not
- * on this kernel, or not for a view that leaves part of the host uncovered). */
-int landlock_open(pto_view *view, bool data);
+/* A ruleset that forbids tracees what the supervisor does for them; for landlock_enter.  opens: the trap opens files
+ * for them, else they open and make regular files themselves.  -errno: no guard can be had (-ENOSYS: not on this
+ * kernel). */
+int landlock_open(pto_view *view, bool opens);
 /* Restricts the calling thread for good; async-signal-safe.  Needs no_new_privs or CAP_SYS_ADMIN. */
 int landlock_enter(int ruleset);
 

@@ -28,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "memory.h"
 #include "ptrace.h"
 
@@ -199,6 +200,7 @@ static void at_fork(struct ptrace_trap *trap, struct tracee *parent, int event) 
 static void at_stop(struct ptrace_trap *trap, struct tracee *tracee, int signal) {
     if (tracee->task.tid == trap->cmd)
         trap->cmd_stop = is_stopping_signal(signal) && signal != SIGSTOP ? signal : 0;
+    alone_stopped(tracee);
     if (tracee->state == TRACEE_HELD)
         tracee->first_signal = signal;
     else if (tracee->state == TRACEE_ANNOUNCED)

@@ -104,7 +104,7 @@ static bool prepare_map(struct renewer *renewer, pid_t tid, struct injected *cal
     if (renewer->at > 0)
         return false;
     struct registers regs = renewer->own;
-    inject_mmap(&regs, sizeof(struct exchange));
+    inject_mmap(&regs, sizeof(struct exchange), false);
     call->nr = __NR_mmap;
     for (unsigned i = 0; i < 6; i++)
         call->arg[i] = registers_arg(&regs, i);
@@ -289,16 +289,6 @@ static bool may_inject(struct renewer *renewer, pid_t tid) {
     return renewer->instruction && !family_filtered(tid);
 }
 
-/* Some calls the kernel does not restart: epoll_wait, semop, sigtimedwait, those with SO_RCVTIMEO (signal(7)).  No handler
- * is about to run, so EINTR is our doing, and they are made again (a timeout begins anew).  close(2) has closed. */
-static void restart(struct renewer *renewer, pid_t tid) {
-    if (!ARCH_CAN_RESTART || renewer->own_nr < 0 || renewer->own_nr == __NR_close ||
-        registers_result(&renewer->own) != -EINTR || (family_pending(tid) & ~renewer->signal_mask))
-        return;
-    registers_rewind(&renewer->own, renewer->own_nr);
-    renewer->own_nr = -1;
-}
-
 static void end(struct renewer *renewer, pid_t tid) {
     (void)registers_write(tid, &renewer->own, renewer->own_nr);
     inject_unblock(tid, renewer->signal_mask);
@@ -329,7 +319,7 @@ static void begin(struct renewer *renewer, pid_t tid) {
         return;
     }
     renewer->own_nr = arch_call_number(tid, &renewer->own);
-    restart(renewer, tid);
+    (void)inject_restart(tid, &renewer->own, &renewer->own_nr, renewer->signal_mask);
     stale_renew(renewer->stale, tid, &renewer->renewal);
     if (renewer->renewal.n_replaced == 0 || !may_inject(renewer, tid)) {
         end(renewer, tid);

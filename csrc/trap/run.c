@@ -278,10 +278,10 @@ static int choose_trap(int wanted) {
 
 static int run_by(struct run *run, int trap) {
     memset(run->result, 0, sizeof *run->result);
-    bool contents = trap == PTO_TRAP_NOTIFY;   /* which opens all that CMD may not */
-    run->landlock = landlock_open(run->view, contents);
-    run->session.opens = contents;
-    run->result->landlock = run->landlock < 0 ? 0 : contents ? 2 : 1;
+    bool opens = trap == PTO_TRAP_NOTIFY;
+    run->landlock = landlock_open(run->view, opens);
+    run->session.opens = opens;
+    run->result->landlock = run->landlock < 0 ? 0 : opens ? 2 : 1;
     run->result->trap = trap;
     int err = trap == PTO_TRAP_NOTIFY ? notify_run(run) : ptrace_run(run);
     if (run->landlock >= 0)

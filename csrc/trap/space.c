@@ -22,11 +22,12 @@ struct space *space_share(struct space *space) {
     return space;
 }
 
-struct area *space_add(struct space *space, uint64_t address, size_t size) {
+struct area *space_add(struct space *space, uint64_t address, size_t size, bool read_only) {
     struct area *area = malloc(sizeof *area);
     if (!area)
         return NULL;
-    *area = (struct area){.next = space->areas, .address = address, .size = size, .taken = true};
+    *area =
+        (struct area){.next = space->areas, .address = address, .size = size, .read_only = read_only, .taken = true};
     space->areas = area;
     return area;
 }
@@ -36,7 +37,7 @@ struct space *space_copy(const struct space *space) {
     if (!copy)
         return NULL;
     for (const struct area *area = space->areas; area; area = area->next) {
-        struct area *same = space_add(copy, area->address, area->size);
+        struct area *same = space_add(copy, area->address, area->size, area->read_only);
         if (!same) {
             space_drop(copy);
             return NULL;
@@ -57,9 +58,9 @@ void space_drop(struct space *space) {
     free(space);
 }
 
-struct area *space_take(struct space *space, size_t size) {
+struct area *space_take(struct space *space, size_t size, bool read_only) {
     for (struct area *area = space->areas; area; area = area->next) {
-        if (area->taken || area->size < size)
+        if (area->taken || area->read_only != read_only || area->size < size)
             continue;
         area->taken = true;
         return area;

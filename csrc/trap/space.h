@@ -18,6 +18,7 @@ struct area {
     struct area *next;
     uint64_t address;
     size_t size;
+    bool read_only;     /* to all but the supervisor */
     bool taken;
 };
 
@@ -33,9 +34,9 @@ struct space *space_copy(const struct space *space);    /* fork: the same areas,
 void space_drop(struct space *space);                   /* one user less; NULL is fine */
 
 /* A free area of at least size bytes, now taken; NULL: one must be mapped. */
-struct area *space_take(struct space *space, size_t size);
+struct area *space_take(struct space *space, size_t size, bool read_only);
 /* Adds a mapped area, taken; NULL: no memory. */
-struct area *space_add(struct space *space, uint64_t address, size_t size);
+struct area *space_add(struct space *space, uint64_t address, size_t size, bool read_only);
 void area_release(struct area *area);                   /* NULL is fine */
 
 #endif

@@ -38,6 +38,8 @@ struct tracee {
     bool untraced;                /* CALL: CLONE_UNTRACED was taken out of clone's flags */
     bool has_regs;                /* HELD, ANNOUNCED: argument 0 is to be put back from regs */
     bool opens;                   /* was let open a file, and has not stopped since */
+    bool alone;                   /* CALL: see alone.h, until it is resumed */
+    bool interrupted;             /* was asked to stop for another's call, see alone.h */
     bool rewound;                 /* WAITING: is at its system call instruction again, and not at its seccomp stop */
     bool late;                    /* has a renewer, for which nobody waits */
     int first_signal;             /* HELD: what the first stop said; WAITING and rewound: the last one */

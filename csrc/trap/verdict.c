@@ -23,6 +23,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
+#include "alone.h"
 #include "inject.h"
 #include "ptrace.h"
 
@@ -74,7 +75,9 @@ static void kill_tracee(struct ptrace_trap *trap, struct tracee *tracee) {
 
 static void run_substituted(struct ptrace_trap *trap, struct tracee *tracee) {
     struct registers regs = tracee->regs;
-    int err = inject_arguments(&tracee->call, tracee->task.tid, tracee->area ? tracee->area->address : 0, &regs);
+    const struct area *area = tracee->area;
+    int err =
+        inject_arguments(&tracee->call, tracee->task.tid, area ? area->address : 0, area && area->read_only, &regs);
     if (err) {
         give_up(trap, tracee, err);
         return;
@@ -84,10 +87,19 @@ static void run_substituted(struct ptrace_trap *trap, struct tracee *tracee) {
     (void)registers_write(tracee->task.tid, &regs, inject_number(&tracee->call));
 }
 
+/* No other task has a say in it from here on: what was decided by a descriptor of the tracee's must still hold. */
+static void run_alone(struct ptrace_trap *trap, struct tracee *tracee) {
+    tracee->alone = alone_begin(trap, tracee);
+    if (call_leads_there(&tracee->call))
+        run_substituted(trap, tracee);
+    else
+        give_up(trap, tracee, -EBADF);
+}
+
 /* Instead of its call the tracee runs mmap; verdict_at_exit_stop goes on from there. */
 static void run_mmap(struct tracee *tracee, size_t need) {
     struct registers regs = tracee->regs;
-    inject_mmap(&regs, need);
+    inject_mmap(&regs, need, tracee->call.alone);
     tracee->state = TRACEE_MAPPING;
     (void)registers_write(tracee->task.tid, &regs, __NR_mmap);
 }
@@ -102,7 +114,8 @@ static void mapped(struct tracee *tracee) {
     if (inject_mmap_failed(address)) {
         tracee->map_error = (int)address;
     } else {
-        tracee->area = space_add(tracee->space, (uint64_t)address, inject_area_size(inject_size(&tracee->call)));
+        size_t size = inject_area_size(inject_size(&tracee->call));
+        tracee->area = space_add(tracee->space, (uint64_t)address, size, tracee->call.alone);
         if (!tracee->area)
             tracee->map_error = -ENOMEM;   /* the mapping is lost to the tracee, not to us */
     }
@@ -120,9 +133,11 @@ static void substitute(struct ptrace_trap *trap, struct tracee *tracee) {
         return;
     size_t need = inject_size(&tracee->call);
     if (need && !tracee->area)
-        tracee->area = space_take(tracee->space, need);
+        tracee->area = space_take(tracee->space, need, tracee->call.alone);
     if (need && !tracee->area)
         run_mmap(tracee, need);
+    else if (tracee->call.alone)
+        run_alone(trap, tracee);
     else
         run_substituted(trap, tracee);
 }
@@ -219,6 +234,13 @@ static void own_filter(struct ptrace_trap *trap, struct tracee *tracee, const st
     tracee_resume(tracee, 0);
 }
 
+static void resume_call(struct tracee *tracee) {
+    tracee_resume(tracee, 0);
+    if (tracee->alone)
+        alone_end(tracee);
+    tracee->alone = false;
+}
+
 void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
     struct __ptrace_syscall_info info;
     tracee->call_start = run_clock();
@@ -247,13 +269,13 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
     follow_stop(&trap->follow, tracee->task.tid);
     run_spent(trap->run, tracee->call.nr, run_clock() - tracee->call_start);
     if (tracee->state != TRACEE_WAITING && still_stopped_there(tracee))
-        tracee_resume(tracee, 0);
+        resume_call(tracee);
 }
 
 void verdict_go_on(struct ptrace_trap *trap, struct tracee *tracee) {
     carry_out(trap, tracee);
     if (still_stopped_there(tracee))
-        tracee_resume(tracee, 0);
+        resume_call(tracee);
 }
 
 /* Names have changed since the call was decided: the tracee makes it once more.  False: often enough. */

@@ -383,8 +383,6 @@ int kept_load(struct overlay *ovl, int fd, uint64_t upper_ino);
 /* upper.c: changing the upper */
 /* Opens what the path names without following any symlink, below the layer. */
 int open_beneath(int dirfd, const char *path, int flags);
-/* The same for an absolute real path; mode: of O_TMPFILE.  -ELOOP: it holds a symlink. */
-int open_exact(const char *path, int flags, mode_t mode);
 /* The topmost object of an entry, O_PATH and not following. */
 int open_upper_object(const struct overlay *ovl, uint32_t d);
 /* O_PATH turned into what chmod, utimensat, setxattr accept: "/proc/self/fd/N". */

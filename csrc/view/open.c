@@ -148,7 +148,7 @@ int view_open_done(pto_view *view, const struct open_plan *plan) {
     if (!plan->fix_mode)
         return 0;
     char name[FD_PATH];
-    CLOSE_FD fd = open_exact(plan->path, O_PATH | O_NOFOLLOW, 0);
+    CLOSE_FD fd = view_open_exact(plan->path, O_PATH | O_NOFOLLOW, 0);
     if (fd < 0)
         return fd;
     fd_path(fd, name);
@@ -164,5 +164,5 @@ void view_open_drop(struct open_plan *plan) {
 int view_open_plan(struct open_plan *plan, int more) {
     int fd = plan->fd;
     plan->fd = -1;
-    return fd >= 0 ? fd : open_exact(plan->path, plan->flags | more, plan->mode);
+    return fd >= 0 ? fd : view_open_exact(plan->path, plan->flags | more, plan->mode);
 }

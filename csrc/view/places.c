@@ -103,6 +103,11 @@ void places_cover(pto_view *view, const char *path, size_t length) {
     view->n_places = kept;
 }
 
+bool view_covers(const pto_view *view, const char *path) {
+    const struct place *place = place_of(view, path, place_length(path));
+    return place && place->overlay;
+}
+
 /* Keeps the longest paths first, and at equal length what treats a place otherwise before the overlay. */
 int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay) {
     struct place *places = realloc(view->places, (view->n_places + 1) * sizeof *places);

@@ -67,7 +67,7 @@ int open_beneath(int dirfd, const char *path, int flags) {
     return errno == ENOSYS || errno == EPERM || errno == EAGAIN ? open_by_steps(dirfd, path, flags, 0) : -errno;
 }
 
-int open_exact(const char *path, int flags, mode_t mode) {
+int view_open_exact(const char *path, int flags, mode_t mode) {
     struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = RESOLVE_NO_SYMLINKS};
     if ((flags & O_TMPFILE) == O_TMPFILE)
         how.mode = mode;

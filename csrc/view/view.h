@@ -97,6 +97,10 @@ int view_locate(pto_view *view, const char *real, struct location *loc);
 /* The real path of the object (upper, else topmost lower) into out[PATH_MAX]; host places: loc->path. */
 int view_real(pto_view *view, const struct location *loc, char *out);
 
+/* Opens an absolute real path without following any symlink, but for one at its end with O_PATH | O_NOFOLLOW; mode: of O_TMPFILE.
+ * A descriptor, close-on-exec, or -errno; -ELOOP: it holds one. */
+int view_open_exact(const char *path, int flags, mode_t mode);
+
 /* Attributes as the view shows them: identity that copy-up does not change, owner and mode kept for
  * ordinary users.  stx->stx_mask as statx(2) gives it.  Host places too. */
 struct statx;
@@ -218,6 +222,8 @@ ssize_t view_iterate(pto_view *view, const struct location *loc, uint64_t *pos, 
 /* True when getdents of this directory may be passed to the real one: nothing above it, nothing hidden in it. */
 bool view_dir_is_real(pto_view *view, const struct location *loc);
 
+/* True when an overlay is what the view shows at this path. */
+bool view_covers(const pto_view *view, const char *path);
 /* True when an overlay covers all but direct places. */
 bool view_covers_all(const pto_view *view);
 /* True when an overlay or another place lies somewhere below: it would lose its path were this one renamed. */

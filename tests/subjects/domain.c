@@ -1,6 +1,6 @@
 /* domain.c - the Landlock domain of a run, without a trap before it: what a call that slipped past could do.
  *
- * domain names|contents HOST UPPER WORK DIRECT: for a view over all of / it enters the domain and makes calls as they are.  HOST
+ * domain names|contents HOST UPPER WORK DIRECT COVERED: for a view over COVERED, / or HOST, it enters the domain and makes calls as they are.  HOST
  * holds file, fifo, dir and empty, a directory; standard output goes to a file that is there too.  Linked with the view and with landlock.c.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,9 +11,9 @@
 
 static pto_view *open_view(char **argv) {
     static char message[256];
-    const char *const root[] = {"/"};
+    const char *const root[] = {argv[6]};
     const struct pto_overlay overlay = {
-        .lowers = root, .n_lowers = 1, .upper = argv[3], .work = argv[4], .mount = "/", .flags = PTO_USERXATTR};
+        .lowers = root, .n_lowers = 1, .upper = argv[3], .work = argv[4], .mount = argv[6], .flags = PTO_USERXATTR};
     pto_view *view = pto_view_new();
     if (!view || pto_view_add_overlay(view, &overlay, message, sizeof message) < 0 ||
         pto_view_add_place(view, PTO_DIRECT, "/dev", message, sizeof message) < 0 ||
@@ -56,7 +56,7 @@ static void change_names(const char *where, const char *directory) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 6)
+    if (argc != 7)
         give_up("arguments");
     enter(argv);
     change_contents("host", argv[2]);

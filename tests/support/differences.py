@@ -267,6 +267,19 @@ DIFFERENCES = (
         "the registers are the debugger's; only the text of the path can be changed, in its place",
     ),
     Difference(
+        "ptrace(2), and what of /proc/PID needs its permission, of processes outside of the run, from Linux 6.2 on",
+        "as everywhere",
+        "EPERM, EACCES",
+        "programs run in a Landlock domain, which guards the host where the trap could be raced",
+    ),
+    Difference(
+        "Opening /proc/PID/mem for writing, with ``--trap ptrace``",
+        "as everywhere",
+        "EACCES, counted as refused; process_vm_writev(2) works",
+        "who writes there obeys no page protection, and what a tracee opens for writing is named in memory that nobody "
+        "may write",
+    ),
+    Difference(
         "ptrace(2) within the view, by the ``ptrace`` trap",
         "as everywhere",
         "a debugger cannot attach",

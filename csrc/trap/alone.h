@@ -1,0 +1,21 @@
+/* alone.h - a call that no other task may have a say in: the ptrace trap.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_ALONE_H
+#define PTOVERLAY_ALONE_H
+
+#include <stdbool.h>
+
+struct ptrace_trap;
+struct tracee;
+
+/* The tracee is in its seccomp stop.  From here on until it is resumed, and alone_end() has returned, no task runs
+ * that shares its memory or its descriptors.  False: none does. */
+bool alone_begin(struct ptrace_trap *trap, struct tracee *tracee);
+/* After the tracee was resumed: returns when the kernel has read the call's arguments. */
+void alone_end(const struct tracee *tracee);
+/* At a PTRACE_EVENT_STOP that alone_begin() may have asked for: a call that it has interrupted is made again. */
+void alone_stopped(struct tracee *tracee);
+
+#endif
