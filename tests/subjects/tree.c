@@ -1,8 +1,8 @@
 /* tree.c - prints every entry of a tree, one line each, for tests/support/snapshot.py to compare.
  *
  * Fields, separated by tabs: path, type, mode, uid, gid, nlink, size, mtime, ctime, rdev, hash of the
- * contents (FNV-1a, 64 bits), blocks, link group, symlink target, then name=value of each xattr.  Bytes that
- * are not plain are escaped as \xNN.  The link group is the path that was met first with the same inode,
+ * contents (FNV-1a, 64 bits), blocks, inode flags, generation, link group, symlink target, then name=value of each
+ * xattr.  Bytes that are not plain are escaped as \xNN.  The link group is the path that was met first with the same inode,
  * and "-" for a file with one name.  What cannot be read shows as !ERRNO.
  *
  * Each directory is read sorted, and without staying open: a tree may be deep.
@@ -11,6 +11,8 @@
  */
 #include "subject.h"
 
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
@@ -49,6 +51,21 @@ static void contents(const char *path) {
     else
         printf("%016llx", (unsigned long long)hash);
     (void)close(fd);
+}
+
+/* What ioctl(2) alone tells: flags and generation; "-" where a file system has none. */
+static void of_the_inode(const char *path) {
+    static const unsigned long requests[] = {FS_IOC_GETFLAGS, FS_IOC_GETVERSION};
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        long value = 0;
+        if (fd < 0 || ioctl(fd, requests[i], &value) != 0)
+            printf("\t-");
+        else
+            printf("\t%08x", (unsigned)value);
+    }
+    if (fd >= 0)
+        (void)close(fd);
 }
 
 static void link_group(const char *shown, const struct stat *st) {
@@ -112,7 +129,12 @@ static void entry(const char *path, const char *shown, struct stat *st) {
         contents(path);
     else
         printf("-");
-    printf("\t%lld\t", (long long)st->st_blocks);
+    printf("\t%lld", (long long)st->st_blocks);
+    if (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode))
+        of_the_inode(path);
+    else
+        printf("\t-\t-");
+    printf("\t");
     link_group(shown, st);
     printf("\t");
     char target[PATH_MAX];

@@ -16,7 +16,7 @@ RECENT = 1_500_000_000
 #: What must be the same in a tree that a program made twice: on a plain copy and over a view.
 TREE = ("type", "mode", "uid", "gid", "size", "mtime", "rdev", "content", "group", "target", "xattrs")
 #: What must be the same in a tree that nobody touched.
-UNTOUCHED = (*TREE, "nlink", "ctime", "blocks")
+UNTOUCHED = (*TREE, "nlink", "ctime", "blocks", "flags", "generation")
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Entry:
     rdev: str = ""
     content: str = ""
     blocks: str = ""
+    flags: str = ""
+    generation: str = ""
     group: str = ""
     target: str = ""
     xattrs: tuple[str, ...] = ()
