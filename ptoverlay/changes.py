@@ -28,6 +28,7 @@ from enum import StrEnum
 from typing import Any
 
 from ptoverlay import errors
+from ptoverlay.progress import OBJECT, Advance
 from ptoverlay.view import Stat, View
 
 
@@ -117,16 +118,16 @@ class Change:
 
 
 def changes(view: View, base: View, mount: str, *, content: bool = True, directory_times: bool = False,
-            expand: bool = False) -> list[Change]:
+            expand: bool = False, advance: Advance = lambda _: None) -> list[Change]:
     """The changes that the upper of `view` makes to `base`, sorted by path, directories before what is in them.
 
     A directory that this user may not read is told in a line on standard error and counts as empty.
 
     content: compare bytes; without it a file of the same size and time counts as the same (fast); directory_times: a
     directory of another mtime counts as changed; expand: also one change, implied, for each object below a removed
-    directory.
+    directory; advance: told of each object (progress.py).
     """
-    walk = _Walk(view, base, content, directory_times)
+    walk = _Walk(view, base, content, directory_times, advance)
     walk.directory(mount, mount, full=False)
     walk.root(mount)
     walk.resolve()
@@ -145,6 +146,7 @@ class _Walk:
     base: View
     content: bool
     directory_times: bool
+    advance: Advance
     found: list[Change] = field(default_factory=list)
     removed: dict[str, tuple[str, Stat]] = field(default_factory=dict)
     added: list[tuple[str, Stat]] = field(default_factory=list)
@@ -183,6 +185,7 @@ class _Walk:
             return ()
 
     def visit(self, path: str, old_path: str | None, full: bool) -> None:
+        self.advance(OBJECT)
         new = self.view.find(path)
         if new is not None and new.is_file and not new.size and path.endswith(_OPAQUE_MARK):
             return

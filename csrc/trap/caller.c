@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,14 +28,23 @@
 #define PIDFD_THREAD O_EXCL         /* Linux 6.9 */
 #endif
 #define MEMORIES_MAX 256u           /* descriptors that may be spent on it */
+#define FEW_FILES 256u
 #define CALLS_OF_MANY 8u            /* most programs make no more, and do not repeat them */
 #define CREDIT_MOST 64
 #define PAUSE 64
 #define HOLD_NS 20000000u           /* after which a held call is looked at */
 
+static void limit_descriptors(struct callers *callers) {
+    struct rlimit files;
+    rlim_t all = getrlimit(RLIMIT_NOFILE, &files) < 0 ? FEW_FILES : files.rlim_cur;
+    callers->most_pidfds = all / 4 < ROSTER_SLOTS ? (unsigned)(all / 4) : ROSTER_SLOTS;
+    callers->most_memories = all / 8 < MEMORIES_MAX ? (unsigned)(all / 8) : MEMORIES_MAX;
+}
+
 int callers_init(struct callers *callers, struct run *run) {
     memset(callers, 0, sizeof *callers);
     callers->run = run;
+    limit_descriptors(callers);
     callers->roster = mmap(NULL, sizeof *callers->roster, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (callers->roster == MAP_FAILED)
         return -errno;
@@ -96,6 +106,14 @@ static void roster_leave(struct callers *callers, struct caller *caller) {
 
 /* ---- entries ---- */
 
+static void close_pidfd(struct callers *callers, struct caller *caller) {
+    if (caller->pidfd >= 0) {
+        close(caller->pidfd);
+        callers->pidfds--;
+    }
+    caller->pidfd = -1;
+}
+
 /* A pidfd of a process's leader can be had everywhere; one that can is a new process. */
 static void identify(struct callers *callers, struct caller *caller) {
     caller->pidfd = (int)syscall(SYS_pidfd_open, caller->task.tid, 0);
@@ -103,7 +121,12 @@ static void identify(struct callers *callers, struct caller *caller) {
         callers->run->result->stats.processes++;
     else
         caller->pidfd = (int)syscall(SYS_pidfd_open, caller->task.tid, PIDFD_THREAD);
-    if (caller->pidfd >= 0)
+    if (caller->pidfd < 0)
+        return;
+    callers->pidfds++;
+    if (callers->pidfds > callers->most_pidfds)
+        close_pidfd(callers, caller);
+    else
         caller->slot = roster_enter(callers, caller->task.tid);
 }
 
@@ -153,8 +176,7 @@ static void remove_caller(struct callers *callers, struct caller *caller) {
     roster_leave(callers, caller);
     callers->count--;
     close_memory(callers, caller);
-    if (caller->pidfd >= 0)
-        close(caller->pidfd);
+    close_pidfd(callers, caller);
     task_clear(&caller->task);
     free(caller);
 }
@@ -206,8 +228,7 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
     if (tid != caller->task.tid) {
         unlink_caller(callers, caller);
         roster_leave(callers, caller);
-        if (caller->pidfd >= 0)
-            close(caller->pidfd);
+        close_pidfd(callers, caller);
         caller->task.tid = tid;
         identify(callers, caller);
         link_caller(callers, caller);
@@ -243,7 +264,7 @@ void callers_note_pass(struct callers *callers, struct caller *caller) {
     if (++caller->passed != CALLS_OF_MANY || caller->pidfd < 0)
         return;
     pthread_mutex_lock(&callers->lock);
-    if (callers->memories < MEMORIES_MAX) {
+    if (callers->memories < callers->most_memories) {
         caller->memory = proc_open(caller->task.tid, "mem"); /* -1: its calls are all begun */
         callers->memories += caller->memory >= 0;
     }

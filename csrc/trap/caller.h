@@ -49,7 +49,9 @@ struct callers {
     struct caller *buckets[CALLER_BUCKETS];
     size_t count;
     struct roster *roster;
-    unsigned memories;        /* open ones */
+    unsigned pidfds,
+        most_pidfds; /* descriptors of ours that are spent on them, and may be: what is over is for the calls */
+    unsigned memories, most_memories;
     int next_slot;            /* where the search for a free slot starts */
     struct run *run;
     pid_t cmd;                /* is waited for elsewhere */

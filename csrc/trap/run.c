@@ -47,6 +47,7 @@ struct run_slot {
     int report_in_cmd;            /* the other end, among CMD's descriptors: its execve closes it */
 };
 #define RUNS 256
+#define FILES 65536u    /* descriptors: as many as a run can use */
 static struct run_slot slots[RUNS] = {[0 ... RUNS - 1] = {.pidfd = -1}};
 
 static struct run_slot *slot_claim(const void *owner) {
@@ -300,6 +301,17 @@ static void *run_thread(void *arg) {
     return (void *)(intptr_t)err;
 }
 
+/* Each thread of a tracee may cost us descriptors, and EMFILE of ours would be an error of its calls. */
+static void raise_files(struct run *run) {
+    if (getrlimit(RLIMIT_NOFILE, &run->files) < 0)
+        run->files = (struct rlimit){.rlim_cur = FILES, .rlim_max = FILES};
+    rlim_t most = run->files.rlim_max < FILES ? FILES : run->files.rlim_max;
+    const struct rlimit all = {.rlim_cur = most, .rlim_max = most},
+                        allowed = {.rlim_cur = run->files.rlim_max, .rlim_max = run->files.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &all) < 0)   /* a hard limit is raised with CAP_SYS_RESOURCE only */
+        (void)setrlimit(RLIMIT_NOFILE, &allowed);
+}
+
 /* Joins the run's thread; signals are for the other threads of the process.  Not so SIGCHLD: every stop of a
  * tracee sends it, and the kernel drops an ignored signal at once only where it is not blocked; else it would wake
  * another thread for each (sig_ignored, kernel/signal.c). */
@@ -310,13 +322,16 @@ static int run_on_thread(struct run *run) {
     int err = pthread_sigmask(SIG_SETMASK, &most, &before);
     if (err)
         return -err;
+    raise_files(run);
     pthread_t thread;
     err = pthread_create(&thread, NULL, run_thread, run);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    void *result = NULL;
+    int joined = err ? 0 : pthread_join(thread, &result);
+    (void)setrlimit(RLIMIT_NOFILE, &run->files);
     if (err)
         return run_fail(run, PTO_STAGE_SETUP, err, "thread", NULL);
-    void *result;
-    err = pthread_join(thread, &result);
+    err = joined;
     return err ? -err : (int)(intptr_t)result;
 }
 

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -24,6 +25,7 @@ struct run {
     struct run_slot *slot;      /* where pto_signal finds CMD */
     bool foreign_noted;         /* the warning about 32-bit calls was given */
     uint32_t nested; /* the nest, in a run inside a run, which has no view and session of its own; else 0 */
+    struct rlimit files; /* RLIMIT_NOFILE as it was: CMD's own; ours is raised as far as it can be */
     int landlock; /* ruleset that CMD enters, -1: none */
     int trace_fd; /* -1: no trace, or nobody reads it any more */
     pthread_mutex_t trace_lock; /* one record is written as a whole */

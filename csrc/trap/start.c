@@ -103,6 +103,7 @@ static int be_trapped(const struct run *run, const struct filter *filter, unsign
 
 static _Noreturn void child(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
     const struct pto_command *command = run->command;
+    (void)setrlimit(RLIMIT_NOFILE, &run->files);   /* not above what it is now, so that it cannot fail */
     int error = run->nested ? nested_enter(run) : be_trapped(run, filter, flags, fd);
     if (error)
         give_up(fd, PTO_STAGE_SETUP, -error);

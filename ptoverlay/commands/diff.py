@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from ptoverlay import errors, sandbox
 from ptoverlay.changes import TYPE_NAMES, Change, Kind, changes, nowhere, select
 from ptoverlay.patch import Patch, patches
+from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.terminal import Painter, count, human, named, sizes, width, write
 from ptoverlay.view import View
@@ -45,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     box = Sandbox.open(options)
     paint = Painter(options.color)
     with box.view() as view, box.base() as base:
-        found = changes(view, base, box.mount, expand=options.patch or options.stat)
+        with bar("diff", 0) as advance:
+            found = changes(view, base, box.mount, expand=options.patch or options.stat, advance=advance)
         if options.words:
             show_nowhere(nowhere(options.words, box.mount, view, base))
             found = select(found, options.words, box.mount)

@@ -17,6 +17,7 @@ from ptoverlay.changes import changes, nowhere, select
 from ptoverlay.commands.diff import line, show_nowhere
 from ptoverlay.discard import discard, discard_all
 from ptoverlay.errors import Failure
+from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.terminal import Painter, write
 
@@ -34,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
     with box.change(), box.view(writable=True) as view, box.base() as base:
         if os.path.exists(os.path.join(box.work, "commit", "journal")):
             raise Failure(str(box), "a commit of it was interrupted", "ptoverlay commit finishes it")
-        found = changes(view, base, box.mount)
+        with bar("discard", 0) as advance:
+            found = changes(view, base, box.mount, advance=advance)
         show_nowhere(nowhere(options.words, box.mount, view, base))
         chosen = select(found, options.words, box.mount) if options.words else found
         lines = [line(change, view, Painter("never")) + "\n" for change in chosen]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ptoverlay import errors
 from ptoverlay.changes import changes
 from ptoverlay.errors import Failure
+from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox, size_of
 from ptoverlay.terminal import ago, columns, cut, human, named, shown, width, write
 
@@ -83,8 +84,8 @@ def below(pid: int) -> list[Running]:
 
 def _count(box: Sandbox) -> int | None:
     try:
-        with box.view() as view, box.base() as base:
-            return len(changes(view, base, box.mount, content=False))
+        with box.view() as view, box.base() as base, bar(f"list: {box.name}", 0) as advance:
+            return len(changes(view, base, box.mount, content=False, advance=advance))
     except (Failure, OSError) as error:
         errors.report(str(error) if isinstance(error, Failure) else f"{box}: {error.strerror}")
         return None

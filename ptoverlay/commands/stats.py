@@ -19,6 +19,7 @@ from dataclasses import asdict
 from ptoverlay import errors, sandbox
 from ptoverlay.changes import Change, Kind, changes
 from ptoverlay.errors import Failure
+from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox, size_of
 from ptoverlay.stats import Statistics
 from ptoverlay.terminal import ago, human, shown, width, write
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
         write_report(box, statistics, options.report)
         return 0
     with box.view() as view, box.base() as base:
-        found = changes(view, base, box.mount)
+        with bar("stats", 0) as advance:
+            found = changes(view, base, box.mount, advance=advance)
         entries, _ = view.index_size()
     layer = {"entries": entries, "size_on_disk": size_of(box.upper), "bytes": sum(change.size for change in found),
              **{str(kind): sum(change.kind is kind for change in found) for kind in Kind}}

@@ -24,21 +24,19 @@ from dataclasses import dataclass, field
 
 from ptoverlay import errors, private
 from ptoverlay.changes import Change, Kind, changes, nowhere, select
-from ptoverlay.commit import choice, kernel
+from ptoverlay.commit import choice
 from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
 from ptoverlay.commit.layout import Layout
-from ptoverlay.commit.placing import Placing, empty_upper
+from ptoverlay.commit.placing import SYNC_ALL, Placing, empty_upper, set_directory_time
 from ptoverlay.commit.plan import Plan
+from ptoverlay.commit.sharing import Shareable
 from ptoverlay.commit.staging import Stager
 from ptoverlay.commit.tree import Tree, split
 from ptoverlay.errors import Failure
 from ptoverlay.options import USERXATTR
-from ptoverlay.progress import Progress, silent
+from ptoverlay.progress import OBJECT, Advance, Progress, silent
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.view import View
-
-#: More files than this are synced together with all of their file system, fewer one by one.
-_SYNC_ALL = 64
 
 
 @dataclass
@@ -78,7 +76,9 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
         journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=private.prefix(
             userxattr=bool(sandbox.flags & USERXATTR)))
         with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:
-            layout = Layout(sandbox, view, base, tree, journal.prefix, _find_changes(sandbox, view, base))
+            with progress(0) as advance:
+                found = _find_changes(sandbox, view, base, advance)
+            layout = Layout(sandbox, view, base, tree, journal.prefix, found)
             layout.look()
             outcome.nowhere = nowhere(paths, sandbox.mount, view, base)
             _choose(layout, paths, ask)
@@ -114,10 +114,10 @@ def _told(sandbox: Sandbox) -> Iterator[None]:
         raise errors.from_os_error(f"{sandbox}: commit: {name}".removesuffix(": "), error) from error
 
 
-def _find_changes(sandbox: Sandbox, view: View, base: View) -> dict[str, Change]:
-    found = changes(view, base, sandbox.mount)
+def _find_changes(sandbox: Sandbox, view: View, base: View, advance: Advance) -> dict[str, Change]:
+    found = changes(view, base, sandbox.mount, advance=advance)
     if _join_other_names(sandbox, view, base, found):
-        found = changes(view, base, sandbox.mount)
+        found = changes(view, base, sandbox.mount, advance=advance)
     by_path = {change.path: change for change in found}
     root = by_path.get(sandbox.mount)
     if root is not None and {"owner", "group"} & {*root.metadata}:
@@ -170,55 +170,57 @@ def _carry_out(layout: Layout, journal: Journal, outcome: Outcome, progress: Pro
     plan.make()
     if not journal.steps and not journal.drops:
         return
-    try:
-        journal.save(sandbox.work)
-        _stage(layout, plan, progress)
-        journal.phase = PLACING
-        journal.save(sandbox.work)
-    except BaseException:
-        journal.phase = STAGING
-        _take_back(journal, tree, sandbox.work)
-        raise
-    outcome.refused.update(_place_and_finish(sandbox, journal, tree))
+    objects = len(layout.chosen) + len(journal.steps) + len(journal.drops)
+    size = sum(change.size for change in layout.chosen.values() if change.content)
+    with progress(objects * OBJECT + size) as advance:
+        _remember_times(journal, tree)
+        try:
+            journal.save(sandbox.work)
+            _stage(layout, plan, advance)
+            journal.phase = PLACING
+            journal.save(sandbox.work)
+        except BaseException:
+            journal.phase = STAGING
+            _take_back(journal, tree, sandbox.work)
+            raise
+        outcome.refused.update(_place_and_finish(sandbox, journal, tree, advance))
     outcome.done = [change for change in outcome.done if change.path not in outcome.refused]
 
 
-def _stage(layout: Layout, plan: Plan, progress: Progress) -> None:
+def _remember_times(journal: Journal, tree: Tree) -> None:
+    """Of directories in which something is about to be staged, for when it is taken back."""
+    for path in {split(step.staged)[0] for step in journal.steps if step.staged}:
+        status = tree.lstat(path)
+        if status is not None:
+            journal.staged_in[path] = status.st_mtime_ns
+
+
+def _stage(layout: Layout, plan: Plan, advance: Advance) -> None:
     """Makes every new object under its temporary name."""
-    total = sum(change.size for change in layout.chosen.values() if change.content)
     files = sum(1 for change in layout.chosen.values() if change.content)
     mark = f"{plan.journal.prefix}opaque" if layout.layer else ""
-    with progress(total) as advance:
-        stager = Stager(layout.view, layout.tree, layout.wanted, advance=advance, sync=files <= _SYNC_ALL,
-                        opaque=lambda path: "" if path in layout.skeleton else mark, whiteouts=plan.whiteouts,
-                        any_owner=plan.journal.any_owner, whole=lambda path: layout.roots.get(path, False))
-        stager.linked.update(layout.linked())
-        for step, path in plan.staged:
-            if path:
-                stager.stage(path, step.staged)
-            else:
-                stager.whiteout(step.staged)
-            step.made = layout.tree.identity(step.staged)
-    _sync_staged(layout.tree, plan, files > _SYNC_ALL)
+    stager = Stager(layout.view, layout.tree, layout.wanted, advance=advance, sync=files <= SYNC_ALL,
+                    opaque=lambda path: "" if path in layout.skeleton else mark, whiteouts=plan.whiteouts,
+                    any_owner=plan.journal.any_owner, whole=lambda path: layout.roots.get(path, False),
+                    shareable=Shareable(layout))
+    stager.linked.update(layout.linked())
+    for step, path in plan.staged:
+        if path:
+            stager.stage(path, step.staged)
+        else:
+            stager.whiteout(step.staged)
+        step.made = layout.tree.identity(step.staged)
+    plan.journal.shared = [(layout.relative(path), ino) for path, ino in stager.shared]
+    _sync_staged(layout.tree, plan, files > SYNC_ALL)
 
 
 def _sync_staged(tree: Tree, plan: Plan, everything: bool) -> None:
-    done = set()
-    for directory in {split(step.staged)[0] for step, _ in plan.staged}:
-        if not everything:
-            tree.sync(directory)
-            continue
-        fd = tree.directory(directory)
-        try:
-            readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
-            try:
-                if (device := os.fstat(readable).st_dev) not in done:
-                    kernel.syncfs(readable)
-                    done.add(device)
-            finally:
-                os.close(readable)
-        finally:
-            os.close(fd)
+    directories = {split(step.staged)[0] for step, _ in plan.staged}
+    if everything or len(directories) > SYNC_ALL:
+        tree.sync_all(directories)
+        return
+    for directory in directories:
+        tree.sync(directory)
 
 
 def _take_back(journal: Journal, tree: Tree, work: str) -> None:
@@ -226,6 +228,8 @@ def _take_back(journal: Journal, tree: Tree, work: str) -> None:
     for step in journal.steps:
         if step.staged:
             tree.remove(step.staged)
+    for path, mtime in journal.staged_in.items():
+        set_directory_time(tree, path, mtime)
     if pending(work):
         Journal.remove(work)
 
@@ -245,14 +249,16 @@ def _finish(sandbox: Sandbox, tree: Tree) -> dict[str, str]:
         return _place_and_finish(sandbox, journal, tree)
 
 
-def _place_and_finish(sandbox: Sandbox, journal: Journal, tree: Tree) -> dict[str, str]:
-    placing = Placing(journal, tree)
+def _place_and_finish(sandbox: Sandbox, journal: Journal, tree: Tree,
+                      advance: Advance = lambda _: None) -> dict[str, str]:
+    placing = Placing(journal, tree, advance)
     if journal.phase == PLACING:
         placing.place()
         placing.sync()
         journal.phase = PLACED
         journal.save(sandbox.work)
     placing.clean()
+    placing.own()
     placing.set_attributes()
     placing.sync()
     with Tree(sandbox.upper) as upper:

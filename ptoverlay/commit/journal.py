@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ REMOVE = "remove"  # what is at `path` goes away
 ATTRIBUTES = "attributes"  # what is at `path` gets other attributes
 
 Identity = list[int]  # [st_dev, st_ino]
+Shared = tuple[str, int]  # path, st_ino
 
 
 @dataclass
@@ -82,7 +83,9 @@ class Drop:
 
 @dataclass
 class Journal:
-    """What one commit does.  times: modification times that directories get at the end; left_out: paths of steps that
+    """What one commit does.  staged_in: directories in which new objects are made, with their mtimes before;
+    shared: files that are the upper's own, with one more name: [path, st_ino]; their private attributes go at the end;
+    times: modification times that directories get at the end; left_out: paths of steps that
     found something unexpected; removed_links: identities of files with more names of which one goes;
     prefix: of the overlay's own attributes; any_owner: owners that cannot be given are let be."""
 
@@ -91,6 +94,8 @@ class Journal:
     phase: str = STAGING
     steps: list[Step] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
+    staged_in: dict[str, int] = field(default_factory=dict)
+    shared: list[Shared] = field(default_factory=list)
     times: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     removed_links: list[Identity] = field(default_factory=list)
@@ -107,7 +112,7 @@ class Journal:
         """Replaces the journal; it is on the disk when this returns."""
         path = self.path(work)
         path.parent.mkdir(0o700, exist_ok=True)
-        write_whole(path, json.dumps(asdict(self)).encode("utf-8", "surrogateescape"))
+        write_whole(path, json.dumps(vars(self), default=vars).encode("utf-8", "surrogateescape"))
         _sync(path.parent)
 
     @classmethod
@@ -117,6 +122,7 @@ class Journal:
         try:
             data = json.loads(path.read_bytes().decode("utf-8", "surrogateescape"))
             data["steps"] = [_step(step) for step in data["steps"]]
+            data["shared"] = [(str(shared), int(ino)) for shared, ino in data.get("shared", [])]
             data["drops"] = [Drop(**drop) for drop in data["drops"]]
             return cls(**data)
         except (FileNotFoundError, NotADirectoryError):

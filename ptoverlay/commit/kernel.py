@@ -1,4 +1,5 @@
-"""System calls that the os module lacks: renameat2(2), syncfs(2), the birth time of statx(2), and the clone of a file.
+"""System calls that the os module lacks: renameat2(2), syncfs(2), the birth time of statx(2), the clone of a file, and
+who else has it open.
 
 Rules: only wrappers; each raises OSError with the kernel's errno.
 
@@ -11,6 +12,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import signal
 import struct
 
 RENAME_NOREPLACE = 1
@@ -21,6 +23,7 @@ _AT_SYMLINK_NOFOLLOW = 0x100
 _STATX_BTIME = 0x800
 _STATX_SIZE = 256
 _MASK_AT, _BTIME_AT = 0, 80  # offsets in struct statx, linux/stat.h
+_F_SETSIG = 10  # asm-generic/fcntl.h
 _FICLONE = 0x40049409  # linux/fs.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,6 +54,18 @@ def birth_time(path: str) -> int | None:
         return None
     seconds, nanoseconds = struct.unpack_from("=qI", buffer, _BTIME_AT)
     return int(seconds) * 10**9 + int(nanoseconds)
+
+
+def is_written(fd: int) -> bool:
+    """Whether somebody may have the file open for writing, or mapped so: then no lease for reading is given (fcntl(2)).
+    fd: opened for reading."""
+    try:
+        fcntl.fcntl(fd, _F_SETSIG, signal.SIGWINCH)  # who opens it now breaks the lease, and SIGIO would end us
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return True
+    return False
 
 
 def clone(source: int, target: int) -> bool:

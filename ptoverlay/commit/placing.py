@@ -13,23 +13,28 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 
 from ptoverlay import errors
 from ptoverlay.commit import attributes, kernel
 from ptoverlay.commit.conflicts import signature
 from ptoverlay.commit.journal import ATTRIBUTES, PUT, REMOVE, TAKE, Drop, Journal, Step
 from ptoverlay.commit.tree import Tree, below, split
+from ptoverlay.progress import OBJECT, Advance
 
 _CHANGED = "changed on the host meanwhile"
 _ASIDE = ".old"  # for file systems that cannot exchange two names
+#: More files or directories than this are synced together with all of their file system, fewer one by one.
+SYNC_ALL = 64
 
 
 class Placing:
     """The steps of one journal on one tree."""
 
-    def __init__(self, journal: Journal, tree: Tree) -> None:
+    def __init__(self, journal: Journal, tree: Tree, advance: Advance = lambda _: None) -> None:
+        self.advance = advance
         self.journal = journal
         self.tree = tree
         self._ends = {tuple(step.made): step.path for step in journal.steps if step.kind == PUT and step.made}
@@ -40,6 +45,7 @@ class Placing:
     def place(self) -> None:
         """Carries out all steps but those that wait for the end."""
         for step in self.journal.steps:
+            self.advance(OBJECT)
             if step.kind == ATTRIBUTES or self.left_out(self._end(step)):
                 continue
             try:
@@ -69,10 +75,11 @@ class Placing:
 
     def put(self, step: Step) -> None:
         tree = self.tree
-        if tree.identity(step.path) == step.made:
+        there = tree.lstat(step.path)
+        if there is not None and [there.st_dev, there.st_ino] == step.made:
             return
         if tree.identity(step.temporary) != step.made or tree.lstat(split(step.path)[0]) is None or \
-                signature(tree, step.path, lambda _: False) != step.found:
+                (None if there is None else signature(tree, step.path, lambda _: False)) != step.found:
             self.leave_out(step.path)
         else:
             self.replace(step.temporary, step.path)
@@ -127,6 +134,17 @@ class Placing:
                 except OSError as error:
                     errors.report(f"{self.tree.root}/{name}: what was replaced, not removed: {error.strerror}")
 
+    def own(self) -> None:
+        """Takes the upper's private attributes from what was shared with it and is the lower's now."""
+        for path, ino in self.journal.shared:
+            status = self.tree.lstat(path)
+            if status is None or status.st_ino != ino or self.left_out(path):
+                continue
+            real = self.tree.real(path)
+            for name in os.listxattr(real, follow_symlinks=False):
+                if name.startswith(self.journal.prefix):
+                    os.removexattr(real, name, follow_symlinks=False)
+
     def go_back(self, taken: Step) -> None:
         try:
             self.tree.rename(taken.temporary, taken.path, kernel.RENAME_NOREPLACE)
@@ -145,24 +163,31 @@ class Placing:
             except OSError as error:
                 self.leave_out(step.path, error.strerror or str(error))
         for path, mtime in sorted(self.journal.times.items(), reverse=True):
-            status = self.tree.lstat(path)
-            if status is not None and stat.S_ISDIR(status.st_mode) and not self.left_out(path):
-                with self.tree.handle(path) as handle:
-                    _set_time(handle, status.st_atime_ns, mtime)
+            if not self.left_out(path):
+                set_directory_time(self.tree, path, mtime)
 
     def sync(self) -> None:
         """Every name that has changed is on the disk when this returns."""
-        for path in {split(name)[0] for step in self.journal.steps for name in (step.path, step.temporary) if name}:
-            status = self.tree.lstat(path)
-            if status is not None and stat.S_ISDIR(status.st_mode):
-                self.tree.sync(path)
+        changed = {split(name)[0] for step in self.journal.steps for name in (step.path, step.temporary) if name}
+        found = [path for path in changed if (status := self.tree.lstat(path)) is not None and
+                 stat.S_ISDIR(status.st_mode)]
+        if len(found) > SYNC_ALL or len(self.journal.shared) > SYNC_ALL:
+            self.tree.sync_all(found)
+            return
+        for path in found:
+            self.tree.sync(path)
 
 
-def _set_time(path: str, atime: int, mtime: int) -> None:
-    try:
-        os.utime(path, ns=(atime, mtime))
-    except PermissionError:
-        pass  # another's directory, in which this user may make names: its time is now, as after any change
+def set_directory_time(tree: Tree, path: str, mtime: int) -> None:
+    """Unless it is another's, in which this user may make names: its time is now, as after any change."""
+    status = tree.lstat(path)
+    if status is None or not stat.S_ISDIR(status.st_mode):
+        return
+    with tree.handle(path) as handle:
+        try:
+            os.utime(handle, ns=(status.st_atime_ns, mtime))
+        except PermissionError:
+            pass
 
 
 # ---- the upper
@@ -170,29 +195,51 @@ def _set_time(path: str, atime: int, mtime: int) -> None:
 
 def empty_upper(placing: Placing, upper: Tree, work: str) -> None:
     """Takes what was committed out of the upper."""
-    journal = placing.journal
-    gone = set()
-    for drop in journal.drops:
-        if placing.left_out(drop.path):
-            continue
-        status = upper.lstat(drop.path)
-        if status is None or status.st_ino != drop.found[0]:
-            continue
-        if drop.directory:
-            _drop_directory(upper, drop, journal.prefix)
-        elif [status.st_ino, status.st_size, status.st_mtime_ns] == drop.found:
-            gone.add(status.st_ino)
-            _remove_name(upper, drop.path, directory=False)
-    _forget_links(journal, work, gone)
+    gone: set[int] = set()
+    for parent, drops in groupby(placing.journal.drops, lambda drop: split(drop.path)[0]):
+        due = [drop for drop in drops if not placing.left_out(drop.path) and _is_found(upper, drop)]
+        if due:
+            _empty_directory(upper, parent, due, placing.journal.prefix, gone, placing.advance)
+    _forget_links(placing.journal, work, gone)
+
+
+def _is_found(upper: Tree, drop: Drop) -> bool:
+    """Whether the entry is still what it was."""
+    status = upper.lstat(drop.path)
+    if status is None or status.st_ino != drop.found[0]:
+        return False
+    return drop.directory or [status.st_ino, status.st_size, status.st_mtime_ns] == drop.found
+
+
+def _empty_directory(upper: Tree, path: str, drops: Sequence[Drop], prefix: str, gone: set[int],
+                     advance: Advance) -> None:
+    """Removes names; the times of the directory they are in stay, and its mode does not matter."""
+    with upper.handle(path) as parent:
+        before = os.stat(parent)
+        try:
+            for drop in drops:
+                advance(OBJECT)
+                name = os.path.join(parent, split(drop.path)[1])
+                if drop.directory:
+                    _drop_directory(upper, drop, prefix)
+                    _remove_if_empty(parent, name)
+                else:
+                    gone.add(drop.found[0])
+                    _with_permission(parent, partial(os.unlink, name))
+        finally:
+            os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _drop_directory(upper: Tree, drop: Drop, prefix: str) -> None:
-    """Removes it if it is empty, else it merges with what the lower has under its name."""
+    """Where it stays it merges with what the lower has under its name."""
     with upper.handle(drop.path) as handle:
         for name in ("redirect", "opaque"):
             _with_permission(handle, partial(_remove_mark, handle, prefix + name))
+
+
+def _remove_if_empty(parent: str, path: str) -> None:
     try:
-        _remove_name(upper, drop.path, directory=True)
+        _with_permission(parent, partial(os.rmdir, path))
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
@@ -205,15 +252,6 @@ def _remove_mark(handle: str, name: str) -> None:
     except OSError as error:
         if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
             raise
-
-
-def _remove_name(upper: Tree, path: str, *, directory: bool) -> None:
-    """Removes a name; the times of the directory it is in stay, and its mode does not matter."""
-    with upper.handle(split(path)[0]) as parent:
-        before = os.stat(parent)
-        name = os.path.join(parent, split(path)[1])
-        _with_permission(parent, partial(os.rmdir if directory else os.unlink, name))
-        os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _with_permission(directory: str, action: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 from ptoverlay.commit import attributes, kernel
 from ptoverlay.commit.tree import Tree, join, split
-from ptoverlay.progress import Advance
+from ptoverlay.progress import OBJECT, Advance
 from ptoverlay.view import Stat, View
 
 _CHUNK = 1 << 24  # bytes moved by one copy_file_range(2)
@@ -27,12 +27,16 @@ class Stager:
     wanted: whether an object below a staged directory is part of it; whole: whether everything below it is; opaque:
     name of the attribute that makes a directory hide what lies below it, "" where it is to hide nothing; whiteouts:
     names that it is to hide; any_owner: owners that cannot be given are let be; linked: by identity in the view, where
-    in the tree a file with several names is already; sync: fsync(2) each file.
+    in the tree a file with several names is already; sync: fsync(2) each file; shareable: whether the file with this
+    path and status in the view, open for reading, need not be copied.
+
+    shared: what was not: path in the view, st_ino.
     """
 
     def __init__(self, view: View, tree: Tree, wanted: Callable[[str], bool], *,
                  whole: Callable[[str], bool], opaque: Callable[[str], str],
                  whiteouts: Callable[[str], Iterable[str]], any_owner: bool = False, sync: bool = True,
+                 shareable: Callable[[str, Stat, int], bool] = lambda _path, _status, _fd: False,
                  advance: Advance = lambda _: None) -> None:
         self.view = view
         self.tree = tree
@@ -43,6 +47,8 @@ class Stager:
         self.any_owner = any_owner
         self.sync = sync
         self.advance = advance
+        self.shareable = shareable
+        self.shared: list[tuple[str, int]] = []
         self.linked: dict[tuple[int, int], str] = {}
 
     def stage(self, path: str, target: str) -> None:
@@ -53,6 +59,7 @@ class Stager:
             here, there, whole = todo.pop()
             whole = whole or self.whole(here)
             status = self.view.stat(here)
+            self.advance(OBJECT)
             if not status.is_dir:
                 self.object(here, there, status)
                 continue
@@ -110,14 +117,35 @@ class Stager:
         return True
 
     def file(self, path: str, target: str, status: Stat) -> None:
+        source = self.view.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            if not self.share(path, target, status, source):
+                self.copy(path, target, status, source)
+        finally:
+            os.close(source)
+
+    def share(self, path: str, target: str, status: Stat, source: int) -> bool:
+        """Gives the upper's own file a name here; False where that is no way, and then there is none."""
+        if not self.shareable(path, status, source):
+            return False
+        parent, name = self.tree.at(target)
+        try:
+            os.link(f"/proc/self/fd/{source}", name, dst_dir_fd=parent, follow_symlinks=True)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOENT):
+                raise
+            return False
+        self.shared.append((path, os.fstat(source).st_ino))
+        self.advance(status.size)
+        if self.sync:
+            os.fsync(source)
+        return True
+
+    def copy(self, path: str, target: str, status: Stat, source: int) -> None:
         parent, name = self.tree.at(target)
         out, nameless = _create(parent, name)
         try:
-            source = self.view.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-            try:
-                copy_data(source, out, status.size, self.advance)
-            finally:
-                os.close(source)
+            copy_data(source, out, status.size, self.advance)
             if nameless:
                 self.finish_nameless(path, target, out)
             else:

@@ -173,27 +173,44 @@ class Tree:
 
     def rename(self, old: str, new: str, flags: int = 0) -> None:
         """renameat2(2); without flags a file replaces a file."""
-        target, new_name = self.at(new)
-        target = os.dup(target)
-        try:
-            source, old_name = self.at(old)
+        with self._both(old, new) as (source, old_name, target, new_name):
             if flags:
                 kernel.rename2(source, old_name, target, new_name, flags)
             else:
                 os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
+        if self._last is not None and (below(self._last[0], old) or below(self._last[0], new)):
+            self._forget()
+
+    @contextmanager
+    def _both(self, old: str, new: str) -> Iterator[tuple[int, str, int, str]]:
+        """Directory descriptor and name of two paths, for as long as the context lasts."""
+        target, new_name = self.at(new)
+        if split(old)[0] == split(new)[0]:
+            yield target, split(old)[1] or ".", target, new_name
+            return
+        target = os.dup(target)
+        try:
+            yield *self.at(old), target, new_name
         finally:
             os.close(target)
-        self._forget()
 
     def link(self, old: str, new: str) -> None:
         """link(2), of the object itself."""
-        target, new_name = self.at(new)
-        target = os.dup(target)
-        try:
-            source, old_name = self.at(old)
+        with self._both(old, new) as (source, old_name, target, new_name):
             os.link(old_name, new_name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-        finally:
-            os.close(target)
+
+    def sync_all(self, paths: Iterable[str]) -> None:
+        """Everything is on the disk, names and contents, of each file system that has one of these directories."""
+        done = set()
+        for path in paths:
+            fd, name = self.at(path)
+            handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+            try:
+                if (device := os.fstat(handle).st_dev) not in done:
+                    kernel.syncfs(handle)
+                    done.add(device)
+            finally:
+                os.close(handle)
 
     def remove(self, path: str) -> None:
         """Removes the object and all below it; that it is not there is no error."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from ptoverlay import errors, private
 from ptoverlay.errors import Failure
-from ptoverlay.progress import Advance
+from ptoverlay.progress import OBJECT, Advance
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.view import Entry, Stat, View
 
@@ -57,13 +57,14 @@ class Options:
 
 
 def size(sandbox: Sandbox, view: View) -> int:
-    """Bytes of file contents that an export would read, at the least: what the upper has."""
+    """How much an export has to do, at the least (progress.py): what the upper has."""
     total = 0
     todo = [sandbox.mount]
     while todo:
         here = todo.pop()
         for name, kind in view.upper_list(here):
             path = _join(here, name)
+            total += OBJECT
             if kind == stat.S_IFDIR:
                 todo.append(path)
             elif kind == stat.S_IFREG:
@@ -184,6 +185,7 @@ class _Writer:
         info.pax_headers = {**info.pax_headers, **shown}
 
     def add(self, path: str, status: Stat, xattrs: dict[str, bytes]) -> None:
+        self.advance(OBJECT)
         kind = _TYPES.get(status.type)
         if kind is None:
             errors.report(f"{path}: a socket, left out")

@@ -82,9 +82,9 @@ def fill(sandbox: Sandbox, sources: Sequence[Source], progress: Progress = silen
     prefix = private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
     try:
         with progress(sum(source.size for source in sources)) as advance, Tree(sandbox.upper) as tree:
-            reader = _Reader(tree, prefix, advance)
+            reader = _Reader(tree, prefix)
             for source in sources:
-                with source.open() as file, decompressed(file, source.name) as stream:
+                with source.open() as file, decompressed(_Told(file, advance), source.name) as stream:
                     reader.layer(stream, source.name)
             reader.finish()
             return reader.outcome
@@ -94,6 +94,19 @@ def fill(sandbox: Sandbox, sources: Sequence[Source], progress: Progress = silen
         else:
             remove_tree(sandbox.upper)
         raise
+
+
+class _Told:
+    """A stream that tells how much of it was read."""
+
+    def __init__(self, source: Any, advance: Advance) -> None:
+        self._source = source
+        self._advance = advance
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._source.read(size)
+        self._advance(len(data))
+        return data
 
 
 def _empty(upper: str) -> None:
@@ -111,11 +124,10 @@ class _Reader:
     was in them before.
     """
 
-    def __init__(self, tree: Tree, prefix: str, advance: Advance) -> None:
+    def __init__(self, tree: Tree, prefix: str) -> None:
         self.tree = tree
         self.prefix = prefix
         self.name = ""
-        self.advance = advance
         self.outcome = Imported()
         self._directories: dict[str, Attributes] = {}
         self._marks: dict[str, dict[str, bytes]] = {}
@@ -258,7 +270,6 @@ class _Reader:
         with open(os.open(name, flags, 0o600, dir_fd=parent), "wb", buffering=0) as target:
             for offset, data in archive.data():
                 _write(target.fileno(), offset, data)
-                self.advance(len(data))
             target.truncate(entry.size)
 
     # ---- attributes

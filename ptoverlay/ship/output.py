@@ -84,7 +84,7 @@ def zstd() -> Any:
 
 
 @contextmanager
-def decompressed(source: IO[bytes], name: str) -> Iterator[Any]:
+def decompressed(source: Any, name: str) -> Iterator[Any]:
     """What an archive holds, whatever it is compressed with; `source` need not be seekable."""
     start = source.read(4)
     whole: Any = _Prefixed(start, source)
