@@ -15,6 +15,9 @@ from ptoverlay.errors import Failure
 from ptoverlay.options import Overlay
 from ptoverlay.remove import remove_tree
 
+#: What only the view reads: an owner that the file itself has not.
+_KEPT = "user.overlay.ptoverlay.kept"
+
 
 class Layers:
     """The upper and work directories that a run needs; leaving the context removes what must not stay.
@@ -109,17 +112,34 @@ def _root_mode(overlay: Overlay) -> int:
 
 def copy_attributes(lower: str, upper: str) -> None:
     """Owner, mode and times of the view's root are the upper's own, as in the kernel, so a new upper takes over
-    those of the lower that it lies on, as far as this user may set them."""
+    those of the lower that it lies on; an owner that this user may not give is kept as that of a copy is."""
     try:
         status = os.stat(lower)
     except OSError:
         return  # the core says what is wrong with the lower
+    mode = stat.S_IMODE(status.st_mode)
     try:
         os.chown(upper, status.st_uid, status.st_gid)
-    except PermissionError:
-        pass
-    os.chmod(upper, stat.S_IMODE(status.st_mode))  # after chown, which takes the set-id bits away
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EINVAL):
+            raise
+        _keep_owner(upper, status)
+        mode = mode & 0o777 | 0o700
+    os.chmod(upper, mode)  # after chown, which takes the set-id bits away
     os.utime(upper, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _keep_owner(upper: str, status: os.stat_result) -> None:
+    """In the form of kept_store() in csrc/view/xattrs.c."""
+    kept = f"1:{status.st_uid}:{status.st_gid}:{status.st_mode:o}:0:0:0:0"
+    try:
+        os.chown(upper, -1, status.st_gid)
+    except OSError:
+        pass  # nor the group
+    try:
+        os.setxattr(upper, _KEPT, kept.encode())
+    except OSError:
+        pass  # where there are no attributes the root is the user's own
 
 
 def _names(path: str) -> frozenset[str]:

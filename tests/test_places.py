@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.box import command
-from support.oracle import run
+from support.oracle import as_user, run
 from support.trees import Node
 from support.world import World
 
@@ -243,3 +243,42 @@ def test_root_in_a_view_over_all_cannot_lose_dev(trap: str) -> None:
 def test_dev_is_the_programs_where_that_is_asked_for(trap: str) -> None:
     line = words(trap, "--direct", "/dev", "--", "sh", "-c", "mkdir /dev/new && rm /dev/zero && ls -d /dev/new")
     assert output(in_private(DEVICES, *line)) == "/dev/new\nchanged\n"
+
+
+#: Names, kinds and identities of all that there is; and what the lower's own name is.
+FIND = """
+find . -printf '%p %y\n' | sort
+test "$(stat -c %i . a/deps 2>/dev/null | sort -u | wc -l)" = 1 && echo one identity
+ls a/deps; cat a/deps/f; mkdir a/deps
+mv a b; rm -r a
+find . -printf '%p %y\n' | sort
+"""
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["elsewhere", "own"])
+def test_lower_in_a_lower(world: World, own: bool) -> None:
+    """A lower that another one holds is hidden there, as the upper is: it is no second top of the view."""
+    lower = world.add_lower()
+    for name in ("a/deps/x", "a/other"):
+        (lower / name).mkdir(parents=True)
+    (lower / "a/deps/f").write_text("f\n")
+    for directory, names, files in os.walk(lower):
+        for name in (*names, *files):
+            os.chown(os.path.join(directory, name), *world.owner)
+    world.freeze()
+    mount = lower if own else world.mount
+    words = [*as_user(world.who), *command(), "run", "--trap", world.trap, "-l", f"{lower}/a/deps:{lower}"]
+    words += ["-m", str(mount), "-C", str(mount), "-u", str(world.upper), "-w", str(world.work), "--", "sh", "-c", FIND]
+    found = run(words, env=world.env)
+    before = [". d", "./a d", "./a/other d", "./f f", "./x d"]
+    after = [". d", "./a d", "./f f", "./x d"]
+    assert found.out.splitlines() == [*before, "one identity", *after]
+    messages = [line.partition(": ")[2] for line in found.err.splitlines()]
+    assert messages == [
+        "cannot access 'a/deps': No such file or directory",
+        "a/deps/f: No such file or directory",
+        "cannot create directory \u2018a/deps\u2019: Permission denied",
+        "cannot move 'a' to 'b': Device or resource busy",
+        "cannot remove 'a': Device or resource busy",
+    ]
+    world.assert_lowers_untouched()

@@ -17,9 +17,19 @@
     (IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_DELETE_SELF |   \
      IN_MOVE_SELF)
 
+/* A file system answers for all that is in it, also where the kernel would find the same object by itself. */
+static struct location *find_filesystem(struct call *call) {
+    struct target target;
+    int rc = resolve(call, &target);
+    bool named = !target.by_fd || (target.kind == OBJECT_NAMED && !target.loc->detached);
+    if (rc == 0 && named && target.loc->overlay)
+        target.pass = false;
+    return settle_read(call, rc, &target);
+}
+
 void do_statfs(struct call *call) {
     struct statfs buffer;
-    struct location *loc = reading(call);
+    struct location *loc = find_filesystem(call);
     if (!loc)
         return;
     memset(&buffer, 0, sizeof buffer);

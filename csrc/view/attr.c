@@ -29,7 +29,7 @@ static mode_t without_set_id(mode_t mode, const struct statx *shown, const struc
 static int may_chown(const struct statx *stx, const struct attr_change *change, const struct cred *cred) {
     if (without_set_id(stx->stx_mode, stx, cred) != stx->stx_mode && !owner_or_capable(stx, cred))
         return -EPERM;
-    if (capable(cred, CAP_CHOWN))
+    if (capable_over(stx, cred, CAP_CHOWN))
         return 0;
     bool owner = stx->stx_uid == cred->fsuid;
     if ((change->valid & ATTR_UID) && !(owner && change->uid == stx->stx_uid))

@@ -211,13 +211,13 @@ static int mode_permission(struct overlay *ovl, uint32_t d, const struct statx *
 
 static bool overridden(const struct statx *stx, const struct cred *cred, unsigned mask) {
     bool directory = S_ISDIR(stx->stx_mode);
-    if (capable(cred, CAP_DAC_OVERRIDE) && (directory || !(mask & 1) || (stx->stx_mode & 0111)))
+    if (capable_over(stx, cred, CAP_DAC_OVERRIDE) && (directory || !(mask & 1) || (stx->stx_mode & 0111)))
         return true;
-    return capable(cred, CAP_DAC_READ_SEARCH) && !(mask & 2) && (directory || mask == 4);
+    return capable_over(stx, cred, CAP_DAC_READ_SEARCH) && !(mask & 2) && (directory || mask == 4);
 }
 
 static bool never_asked(const struct dentry *dentry, const struct cred *cred, int mask) {
-    return capable(cred, CAP_DAC_OVERRIDE) && (is_dir_kind(shown_kind(dentry)) || !(mask & X_OK));
+    return capable(cred, CAP_DAC_OVERRIDE) && ids_all_mapped() && (is_dir_kind(shown_kind(dentry)) || !(mask & X_OK));
 }
 
 int permission(struct overlay *ovl, uint32_t d, const struct cred *cred, int mask) {
@@ -246,7 +246,7 @@ int view_permission(pto_view *view, const struct location *loc, const struct cre
 int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cred *cred) {
     struct statx directory, object;
     int error = permission(ovl, parent, cred, W_OK | X_OK);
-    if (error || capable(cred, CAP_FOWNER))
+    if (error || (capable(cred, CAP_FOWNER) && ids_all_mapped()))
         return error;
     error = dentry_owner(ovl, parent, &directory);
     if (error || !(directory.stx_mode & S_ISVTX) || directory.stx_uid == cred->fsuid)
@@ -254,7 +254,7 @@ int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cr
     error = dentry_owner(ovl, d, &object);
     if (error)
         return error;
-    return object.stx_uid == cred->fsuid ? 0 : -EPERM;
+    return object.stx_uid == cred->fsuid || capable_over(&object, cred, CAP_FOWNER) ? 0 : -EPERM;
 }
 
 int may_create(struct overlay *ovl, const struct location *loc, const struct cred *cred) {
@@ -267,12 +267,8 @@ int may_create(struct overlay *ovl, const struct location *loc, const struct cre
     return permission(ovl, loc->parent, cred, W_OK | X_OK);
 }
 
-bool owner_or_capable(const struct statx *stx, const struct cred *cred) {
-    return stx->stx_uid == cred->fsuid || capable(cred, CAP_FOWNER);
-}
-
 bool may_keep_setgid(const struct statx *stx, const struct cred *cred) {
-    return in_group(cred, stx->stx_gid) || capable(cred, CAP_FSETID);
+    return in_group(cred, stx->stx_gid) || capable_over(stx, cred, CAP_FSETID);
 }
 
 bool may_give_group(const struct cred *cred, gid_t gid) {

@@ -331,9 +331,14 @@ int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cr
 /* -EEXIST, -EROFS, -EACCES as for every call that makes a name. */
 int may_create(struct overlay *ovl, const struct location *loc, const struct cred *cred);
 bool capable(const struct cred *cred, int cap);
-bool owner_or_capable(const struct statx *stx, const struct cred *cred);
 bool may_keep_setgid(const struct statx *stx, const struct cred *cred);
 bool may_give_group(const struct cred *cred, gid_t gid);
+
+/* ids.c: capabilities over an object, whose owner our user namespace may not map */
+void ids_learn(void);
+bool ids_all_mapped(void);
+bool capable_over(const struct statx *stx, const struct cred *cred, int cap);
+bool owner_or_capable(const struct statx *stx, const struct cred *cred);
 
 /* acl.c: POSIX ACLs, acl(5) */
 bool has_acl(const struct overlay *ovl, uint32_t d);

@@ -8,7 +8,9 @@
 #include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -123,33 +125,61 @@ int view_link_real(pto_view *view, const char *real, const struct location *to, 
 
 /* ---- sockets ---- */
 
+/* Of the name itself a longer one leaves no room for a directory in an address of 108 bytes. */
+#define SHORT_BASENAME 12u
+
+/* Its own path in the upper. */
+static int path_of_new(const struct overlay *ovl, const struct location *loc, uint32_t d, char *real) {
+    char name[NAME_MAX + 1], upper[PATH_MAX];
+    int length = path_in_upper(ovl, loc->parent, upper);
+    if (length >= 0)
+        length = path_absolute(&ovl->layers[0], upper, real);
+    if (length < 0)
+        return length;
+    entry_name(ovl, d, name);
+    return path_join(real, real, (size_t)length, name, strlen(name));
+}
+
 int view_bind(pto_view *view, const struct location *loc, const struct cred *cred, char *real) {
     uint32_t d;
     UPPER_DIR dir = {.fd = -1};
     struct overlay *ovl = loc->overlay;
-    char name[NAME_MAX + 1], upper[PATH_MAX];
     (void)view;
     int error = begin(loc, cred, &d, &dir);
     if (error)
         return error == -EEXIST ? -EADDRINUSE : error;
-    if (at(ovl, d)->upper == KIND_WHITEOUT && !ovl->layers[0].dot_form) {
-        char work[WORK_NAME];
-        work_name(ovl, work);
-        int length = snprintf(real, PATH_MAX, "%s/%s", ovl->work_path, work);
-        return length >= PATH_MAX ? -ENAMETOOLONG : 0;
-    }
-    entry_name(ovl, d, name);
-    error = path_in_upper(ovl, loc->parent, upper);
-    if (error >= 0)
-        error = path_absolute(&ovl->layers[0], upper, real);
-    if (error < 0)
+    int length = path_of_new(ovl, loc, d, real);
+    if (length < 0)
+        return length;
+    bool replaces = at(ovl, d)->upper == KIND_WHITEOUT && !ovl->layers[0].dot_form;
+    bool fits = (size_t)length < sizeof((struct sockaddr_un *)0)->sun_path || at(ovl, d)->name_length <= SHORT_BASENAME;
+    if (fits && !replaces)
+        return 0;
+    char work[WORK_NAME];
+    work_name(ovl, work);
+    length = snprintf(real, PATH_MAX, "%s/%s", ovl->work_path, work);
+    return length >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* What was made in the work directory gets its name. */
+static int place_bound(struct overlay *ovl, const struct location *loc, uint32_t d, const char *real) {
+    UPPER_DIR dir = {.fd = -1};
+    char name[NAME_MAX + 1];
+    WORK_OBJECT object = {.ovl = ovl};
+    size_t length = strlen(ovl->work_path);
+    bool whiteout = at(ovl, d)->upper == KIND_WHITEOUT;
+    bool in_work = path_below(real, strlen(real), ovl->work_path, length);
+    if (!in_work && !whiteout)
+        return 0;
+    int error = upper_dir_open(ovl, loc->parent, &dir);
+    if (error)
         return error;
-    size_t length = strlen(real);
-    if (length + 1 + strlen(name) >= PATH_MAX)
-        return -ENAMETOOLONG;
-    real[length] = '/';
-    strcpy(real + length + 1, name);
-    return 0;
+    entry_name(ovl, d, name);
+    if (in_work) {
+        snprintf(object.name, sizeof object.name, "%s", real + length + 1);
+        error = work_place(&object, dir.fd, name, whiteout && !ovl->layers[0].dot_form ? PLACE_OVER : PLACE_NEW);
+    }
+    return !error && ovl->layers[0].dot_form ? drop_dot_whiteout(ovl, dir.fd, name) : error;
 }
 
 int view_bind_done(pto_view *view, const struct location *loc, const char *real, const struct cred *cred) {
@@ -171,23 +201,9 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
     error = give_owner(ovl, AT_FDCWD, real, &owner);
     if (error)
         return error;
-    if (at(ovl, d)->upper == KIND_WHITEOUT) {
-        UPPER_DIR dir = {.fd = -1};
-        char name[NAME_MAX + 1];
-        WORK_OBJECT object = {.ovl = ovl};
-        error = upper_dir_open(ovl, loc->parent, &dir);
-        if (error)
-            return error;
-        entry_name(ovl, d, name);
-        if (ovl->layers[0].dot_form) {
-            error = drop_dot_whiteout(ovl, dir.fd, name);
-        } else {
-            snprintf(object.name, sizeof object.name, "%s", strrchr(real, '/') + 1);
-            error = work_place(&object, dir.fd, name, PLACE_OVER);
-        }
-        if (error)
-            return error;
-    }
+    error = place_bound(ovl, loc, d, real);
+    if (error)
+        return error;
     named(ovl, d, DT_SOCK);
     return 0;
 }

@@ -129,7 +129,7 @@ static int follow_redirect(struct search *search, unsigned layer, const char *pa
 
 int search_redirect(struct search *search, unsigned layer, const char *path, bool *stop) {
     const struct sought *sought = &search->sought;
-    const char *slash = memrchr(sought->name, '/', sought->length);
+    const char *slash = strrchr(sought->name, '/');
     return follow_redirect(search, layer, path, slash ? (size_t)(slash + 1 - sought->name) : 0, sought->length, stop);
 }
 

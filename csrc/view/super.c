@@ -67,6 +67,7 @@ static int own_cred(pto_view *view) {
     if (!groups)
         return -ENOMEM;
     n = getgroups(n, groups);
+    ids_learn();
     view->umask = own_umask();
     view->protected_hardlinks = hardlinks_protected();
     view->own =
@@ -417,6 +418,8 @@ static int make_places(pto_view *view, struct overlay *ovl) {
         error = hide_layer(view, ovl, ovl->layers[0].root);
     if (!error && ovl->work_root)
         error = hide_layer(view, ovl, ovl->work_root);
+    for (unsigned i = 1; !error && i <= ovl->n_layers; i++)
+        error = hide_layer(view, ovl, ovl->layers[i].root);
     return error;
 }
 
@@ -425,6 +428,15 @@ static int set_forms(struct overlay *ovl) {
         if (i != ovl->own || ovl->n_layers > 1)
             find_form(&ovl->layers[i]);
     return ovl->work >= 0 ? choose_form(ovl) : 0;
+}
+
+/* The upper's names at the top, and the owner that its top shows. */
+static int load_root(struct overlay *ovl) {
+    struct stat st;
+    if (fstat(ovl->layers[0].fd, &st) < 0)
+        return -errno;
+    int error = kept_load(ovl, ovl->layers[0].fd, st.st_ino);
+    return error ? error : load_upper(ovl, ovl->root);
 }
 
 static int overlay_open(pto_view *view, struct overlay *ovl, const struct pto_overlay *spec, char *message,
@@ -467,7 +479,7 @@ static int overlay_open(pto_view *view, struct overlay *ovl, const struct pto_ov
     root->flags = D_CHECKED;
     ovl->dirs_changed = has_upper(ovl);   /* the root itself is the upper's, under the lower's identity */
     if (has_upper(ovl)) {
-        error = load_upper(ovl, ovl->root);
+        error = load_root(ovl);
         if (error)
             return fail(message, size, error, "%s: %s", ovl->layers[0].root, strerror(-error));
         ovl->inherited = at(ovl, ovl->root)->child != 0;

@@ -220,6 +220,18 @@ DIFFERENCES = (
         "the kernel gives no privileges to a program that an ordinary user traces",
     ),
     Difference(
+        "Programs that may be executed and not read (mode 0711), by an ordinary user",
+        "run",
+        "EACCES, counted as refused",
+        "the kernel keeps the memory of such a process from all who may not read its program, from the supervisor too",
+    ),
+    Difference(
+        "A lower that lies in another lower",
+        "is refused (ELOOP)",
+        "is a layer, and hidden where the other one would show it",
+        "layers that were made over ``/`` lie in it",
+    ),
+    Difference(
         "sendmmsg(2) to sockets with a path",
         "as everywhere",
         "a short count",
