@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import stat
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from support import host
+from support.box import command
+from support.oracle import ROOT, USER, Who
 from support.pair import Layers, Parted, compare
-from support.players import play, tree
+from support.players import Object, ViewPlayer, play, tree
 from support.sequences import Make, Stack, Step, lay_out, prefix_of, stacks
+from support.snapshot import TREE, assert_equal
+from support.trees import Node
+from support.world import World
 
 from ptoverlay.view import View
 
@@ -39,7 +47,27 @@ def problems_of(base: Path, stack: Stack) -> list[str]:
         if problems:
             return [f"round {number}", *problems]
         lowers = [place / f"{each.kept}-upper", *lowers]
-    return []
+    return not_found_again(lowers, base / "lowest")
+
+
+def not_found_again(lowers: list[Path], mount: Path) -> list[str]:
+    """Files of a stack that a new view does not find by their real paths."""
+    problems = []
+    with View() as view:
+        view.lay(lowers, None, None, mount)
+        shown = tree(ViewPlayer(view, mount, ()))
+        real = {str(mount / path): view.real(mount / path)[1] for path, found in shown.items()
+                if isinstance(found, Object) and not stat.S_ISDIR(found.attributes.mode)}
+    for path, where in sorted(real.items())[:6]:
+        with View() as view:
+            view.lay(lowers, None, None, mount)
+            try:
+                found = view.map_back(where)
+            except OSError as error:
+                found = str(error)
+            if found != path:
+                problems.append(f"{where}, which is {path}, is found as {found}")
+    return problems
 
 
 def test_stacks(memory: Path, sequence_settings: settings) -> None:
@@ -99,3 +127,60 @@ def test_renamed_below_is_found_again(memory: Path) -> None:
             for number in range(110_000):  # more names than are remembered
                 assert view.find(f"{layers.mount}/{number}") is None
             assert view.map_back(lowers[1] / "d/s/f") == str(layers.mount / "x/s/f")
+
+
+#: What each run does to what the runs before have left.
+RUNS = (
+    "mv a/d a/dx; mv a/k e/k; echo n >a/dx/n; chmod 711 e",
+    "mv a/dx e/d2; mv e/k e/k2; echo m >e/d2/s/m; rm e/d2/f",
+    "mv e/d2/s g/s; mv e g/e; mkdir e; echo e >e/e; cd g/e/d2; mv n ../nn; pwd; ls ..",
+    "mv g/e/d2 g/s a; mv g/e e/g; rm -r a/s/deep; find . | sort; cd e/g/k2; cat k; mv ../../g ../../gg; pwd; ls ../..",
+)
+
+
+def one_more(world: World) -> None:
+    """What the last run left becomes the topmost lower."""
+    number = len(world.lowers)
+    world.lowers.insert(0, world.upper)
+    world.upper, world.work = (world.area / f"{name}{number}" for name in ("upper", "work"))
+    for path in (world.upper, world.work):
+        path.mkdir()
+        os.chown(path, *world.owner)
+    times = world.lowers[0].stat()
+    os.utime(world.upper, ns=(times.st_atime_ns, times.st_mtime_ns))  # the top is the upper's own
+    world.freeze()
+
+
+@pytest.mark.parametrize("who", [ROOT, USER], ids=lambda who: who.name)
+def test_runs_upon_runs(make_world: Callable[[Who, str], World], who: Who, trap: str) -> None:
+    """By real programs: after each run the view, and the kernel on its layers, is a plain copy's tree."""
+    world = make_world(who, trap)
+    names = ("a", "a/d", "a/d/s", "a/d/s/deep", "a/k", "e", "g")
+    files = ("a/d/f", "a/d/s/t", "a/d/s/deep/x", "a/k/k")
+    world.lay_out([*(Node(name, "dir", 0o755) for name in names), *(Node(name, content=b"x") for name in files)])
+    for script in RUNS:
+        world.same_run(["sh", "-ec", script])
+        assert_equal(script, world.plain().snapshot(), world.box().snapshot(), TREE)
+        if who is ROOT:
+            world.assert_kernel_agrees()
+        one_more(world)
+    world.assert_lowers_untouched()
+
+
+def test_runs_upon_runs_inside(make_world: Callable[[Who, str], World], trap: str) -> None:
+    """The same by runs inside a run, on layers that were made in it."""
+    world = make_world(ROOT, trap)
+    directories = [Node(name, "dir", 0o755) for name in ("a", "a/d", "a/d/s", "e", "up")]
+    world.lay_out([*directories, Node("a/d/f", content=b"f"), Node("a/d/s/t", content=b"t")])
+    inner = [*command(), "run", "-m", "."]
+    first, second = "mv a/d a/dx; echo n >a/dx/n", "mv a/dx e/dy; mv e/dy/s a/s; find a e | sort; cd e/dy; pwd; cat n f"
+    script = f"""
+    mkdir up/1 up/2
+    {shlex.join([*inner, "-l", ".", "-u", "up/1", "--", "sh", "-ec", first])}
+    {shlex.join([*inner, "-l", "up/1:.", "-u", "up/2", "--", "sh", "-ec", second])}
+    {shlex.join([*inner, "-l", "up/2:up/1:.", "--", "sh", "-ec", "find a e | sort; cat e/dy/n a/s/t"])}
+    """
+    found = world.box().check(["sh", "-ec", script], env=world.env)
+    tree_ = "a\na/s\na/s/t\ne\ne/dy\ne/dy/f\ne/dy/n\n"
+    assert found == f"{tree_}{world.mount}/e/dy\nn\nf{tree_}n\nt"
+    world.assert_lowers_untouched()

@@ -87,7 +87,7 @@ struct overlay {
     uint32_t root; /* index entry of the mount point */
     struct kept_table kept;
     bool dirs_changed; /* some directory of the upper shows other attributes than its own */
-    bool inherited; /* the upper holds what an earlier run left, and not all of it was looked up */
+    bool inherited; /* layers hold what an earlier run left on others, and not all of it was looked up */
     bool metacopies; /* some file has its data elsewhere */
     bool redirected; /* some directory merges lowers of another name */
     bool opened_linked; /* opened.c: a lower file of several names was opened */

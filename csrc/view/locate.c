@@ -143,18 +143,43 @@ static int descend(struct overlay *ovl, uint32_t *d, const char *relative) {
     return shown_kind(at(ovl, *d)) == KIND_NONE ? -ENOENT : 0;
 }
 
-/* What an earlier run renamed is only known once its directories have been looked up: all of them, once, when some lower
- * object cannot be found otherwise. */
-static int learn_redirects(struct overlay *ovl) {
+/* Looks up the directories that a layer has in one of its own, as what it says of them holds in the layers below. */
+static void learn_names(struct overlay *ovl, uint32_t d, int dir) {
+    STREAM *stream;
+    const struct dirent *entry;
+    uint32_t child;
+    int error = dir < 0 ? dir : open_stream(dir, &stream);
+    while (!error && !(error = read_stream(stream, &entry)) && entry) {
+        bool dots = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        if (!dots && (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN))
+            (void)lookup(ovl, d, entry->d_name, strlen(entry->d_name), &child);   /* what fails leads nowhere */
+    }
+}
+
+static void learn_lowers(struct overlay *ovl, uint32_t d) {
+    struct lower_dir dirs[LOWERS_MAX];
+    char path[PATH_MAX];
+    bool shown = is_dir_kind(shown_kind(at(ovl, d))) && !(at(ovl, d)->flags & D_OPAQUE);
+    uint32_t count = shown ? lower_dirs(ovl, d, dirs) : 0;
+    for (uint32_t i = 0; i < count && dirs[i].layer < ovl->n_lowers; i++) {
+        if (lower_dir_path(ovl, d, &dirs[i], path) < 0)
+            continue;
+        CLOSE_FD fd = open_beneath(ovl->layers[dirs[i].layer].fd, path, O_RDONLY | O_DIRECTORY);
+        learn_names(ovl, d, fd);
+    }
+}
+
+/* What an earlier run renamed, in the upper or in a lower that lies on another one, is only known once its directories have
+ * been looked up: all of them, once, when some lower object cannot be found otherwise. */
+static void learn_redirects(struct overlay *ovl) {
     ovl->inherited = false;
     for (uint32_t d = ovl->root; d; d = next_entry(ovl, d)) {
         int error = upper_exists(at(ovl, d)) ? check_upper(ovl, d) : 0;
         if (!error)
             error = load_upper(ovl, d);
-        if (error)
-            return error;
+        if (!error)
+            learn_lowers(ovl, d);
     }
-    return 0;
 }
 
 static bool find_lower(struct overlay *ovl, unsigned layer, const char *relative, uint32_t *d) {
@@ -164,8 +189,8 @@ static bool find_lower(struct overlay *ovl, unsigned layer, const char *relative
     if (descend(ovl, d, relative) == 0 && backed_by(ovl, *d, layer, relative))
         return true;
     size_t top_length;
-    if (ovl->inherited && learn_redirects(ovl) < 0)
-        return false;
+    if (ovl->inherited)
+        learn_redirects(ovl);
     *d = find_metacopy(ovl, layer, relative);
     if (*d)
         return true;

@@ -477,12 +477,13 @@ static int overlay_open(pto_view *view, struct overlay *ovl, const struct pto_ov
     root->lower = DT_DIR;
     root->layer = 1;
     root->flags = D_CHECKED;
+    ovl->inherited = ovl->n_lowers > 1;
     ovl->dirs_changed = has_upper(ovl);   /* the root itself is the upper's, under the lower's identity */
     if (has_upper(ovl)) {
         error = load_root(ovl);
         if (error)
             return fail(message, size, error, "%s: %s", ovl->layers[0].root, strerror(-error));
-        ovl->inherited = at(ovl, ovl->root)->child != 0;
+        ovl->inherited |= at(ovl, ovl->root)->child != 0;
     }
     error = find_submounts(ovl);
     return error ? error : make_places(view, ovl);
