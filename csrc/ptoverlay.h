@@ -219,6 +219,9 @@ int pto_entry(pto_view *view, const char *path, struct pto_entry *out);
  * struct pto_entry) and the name ended by a NUL.  Returns bytes, or bytes needed if size is 0; 0 when the directory is not in the upper. */
 int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size);
 
+/* Gives a directory its name, if nothing has that name: -EEXIST.  As renameat2(2) with RENAME_NOREPLACE. */
+int pto_put_new(const char *made, const char *name);
+
 /* entries held by the index and the bytes they take */
 void pto_index_size(pto_view *view, uint64_t *entries, uint64_t *bytes);
 /* cdef end */

@@ -36,10 +36,11 @@ from ptoverlay.commit import Outcome, commit
 from ptoverlay.discard import discard, discard_all
 from ptoverlay.errors import Failure
 from ptoverlay.explain import Explanation, explain
+from ptoverlay.keep import sandbox_of
 from ptoverlay.layers import Layers, default_work
 from ptoverlay.process import Command, Process, Start, StrPath, command_line, plain, supervisor, words_of
 from ptoverlay.remove import remove_tree
-from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name, state_directory
+from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name
 from ptoverlay.ship import export, importing
 from ptoverlay.ship.image import write_image
 from ptoverlay.ship.output import COMPRESSIONS, Archive, compression_of, write_archive
@@ -79,10 +80,11 @@ class Options(TypedDict, total=False):
 class Overlay:
     """A view of read-only lower directories with a writable upper layer on top: the place to run commands.
 
-    lower: one directory or several, topmost first; upper: the directory that all changes go to, made if it is missing,
-    None: a temporary one below $TMPDIR that close() throws away; work: scratch on the upper's file system, None:
-    .NAME.work beside the upper; mount: directory where the view appears, None: the topmost lower's own path; name: use,
-    or make, the named sandbox of the command line (`ptoverlay list`), which this object then holds until close().
+    lower: one directory or several, topmost first, None: "/", or what a sandbox that exists lies on; upper: the
+    directory that all changes go to, made if it is missing, None: a temporary one below $TMPDIR that close() throws
+    away; work: scratch on the upper's file system, None: .NAME.work beside the upper; mount: directory where the view
+    appears, None: the topmost lower's own path; name: use, or make, the named sandbox of the command line (`ptoverlay
+    list`), which this object then holds until close().
 
     direct, read_only, hide: directories that are as on the host, cannot be changed, are not there; mount_options: those
     of overlayfs, without directories ("volatile,metacopy=on"); trap: "auto", "ptrace" or "notify"; strict: a call that
@@ -108,7 +110,7 @@ class Overlay:
     ['greeting']
     """
 
-    def __init__(self, lower: StrPath | Sequence[StrPath] = "/", upper: StrPath | None = None, *,
+    def __init__(self, lower: StrPath | Sequence[StrPath] | None = None, upper: StrPath | None = None, *,
                  work: StrPath | None = None, mount: StrPath | None = None, name: str | None = None,
                  direct: Sequence[StrPath] = (), read_only: Sequence[StrPath] = (), hide: Sequence[StrPath] = (),
                  mount_options: str = "", trap: Literal["auto", "ptrace", "notify"] = "auto", strict: bool = False,
@@ -119,9 +121,11 @@ class Overlay:
             raise Failure("mount_options", "directories are given by lower, upper and work")
         if name is not None and (upper is not None or work is not None):
             raise Failure("name", "it has an upper and a work directory of its own", "leave upper and work out")
+        if name is not None and self._asked.flags & options.READ_ONLY:
+            raise Failure("name", "a layer that nothing can change is not kept", "leave ro out")
         if work is not None and upper is None:
             raise Failure("work", "there is no upper directory that it could belong to", "give upper too")
-        lowers = [lower] if isinstance(lower, str | os.PathLike) else lower
+        lowers = [lower] if isinstance(lower, str | os.PathLike) else lower or []
         self._asked.lowers = [os.path.abspath(path) for path in lowers]
         self._asked.upper = None if upper is None else os.path.abspath(upper)
         self._asked.work = None if work is None else os.path.abspath(work)
@@ -130,8 +134,6 @@ class Overlay:
         places = (("--direct", direct), ("--read-only", read_only), ("--hide", hide))
         self._options = ["--trap", trap, *["--strict"] * strict, *["--kill-on-exit"] * kill_on_exit,
                          *(word for option, paths in places for path in paths for word in (option, os.fspath(path)))]
-        if mount_options:
-            self._options += ["-o", mount_options]
         self._hidden: list[str] = []
         self._lock = threading.RLock()
         self._held = ExitStack()
@@ -141,7 +143,7 @@ class Overlay:
 
     def __repr__(self) -> str:
         where = self._name or self._asked.upper or "temporary"
-        return f"<Overlay {where} over {':'.join(self._asked.lowers)}{'' if self._sandbox else ', closed'}>"
+        return f"<Overlay {where} over {':'.join(self._asked.layers())}{'' if self._sandbox else ', closed'}>"
 
     # ---- from open to close ----
 
@@ -150,7 +152,7 @@ class Overlay:
         with self._lock:
             if self._sandbox is not None:
                 raise Failure("overlay", "it is open already")
-            for path in self._asked.lowers:
+            for path in self._asked.layers():
                 if not os.path.isdir(path):
                     raise Failure(path, "lower: no such directory")
             with ExitStack() as stack:
@@ -178,19 +180,7 @@ class Overlay:
 
     def _of_name(self, stack: ExitStack) -> Sandbox:
         assert self._name is not None
-        lowers = [os.path.realpath(path) for path in self._asked.lowers]
-        made = not (state_directory() / self._name).exists()
-        if made:
-            named = Sandbox.create(self._name, lowers, os.path.realpath(self._asked.mount_point()),
-                                   flags=self._asked.flags | options.USERXATTR * (os.geteuid() != 0))
-        else:
-            named = Sandbox.open(self._name)
-        stack.enter_context(named.change())
-        if made:
-            stack.callback(_forget_unused, named)
-        elif self._asked.lowers != ["/"]:
-            named.check_lowers(lowers, 0)
-        self._named = named
+        named = self._named = stack.enter_context(sandbox_of(self._name, self._asked))
         # We hold its lock: the object that the tools get is one that needs none.
         return Sandbox(named.metadata, named.upper, named.work)
 
@@ -198,7 +188,7 @@ class Overlay:
         upper, work = self._asked.upper, self._asked.work
         if upper is None:
             layers = Layers()
-            made = layers.prepare(self._asked)
+            made = layers.prepare(self._writable())
             assert made[0] is not None
             assert made[1] is not None
             stack.callback(weakref.finalize(self, _remove, layers.temporary, os.getpid()))
@@ -206,9 +196,15 @@ class Overlay:
             self._hidden = ["--hide", *layers.temporary]
         elif work is None:
             work = default_work(upper)
-        metadata = Metadata("", [os.path.realpath(path) for path in self._asked.lowers],
+        metadata = Metadata("", [os.path.realpath(path) for path in self._asked.layers()],
                             os.path.realpath(self._asked.mount_point()), flags=self._asked.flags)
         return Sandbox(metadata, upper, work)
+
+    def _writable(self) -> options.Overlay:
+        """What was asked for, with a layer of its own even where nothing may change it."""
+        overlay = options.Overlay()
+        overlay.lowers = self._asked.lowers
+        return overlay
 
     def _opened(self) -> Sandbox:
         if self._sandbox is None:
@@ -396,8 +392,8 @@ class Overlay:
         return self._name is None and self._asked.upper is None
 
     def _layer_options(self, sandbox: Sandbox) -> list[str]:
-        lowers = ":".join(path.replace("\\", "\\\\").replace(":", "\\:") for path in sandbox.lowers)
-        flags = ["-o", "userxattr"] if sandbox.flags & options.USERXATTR else []
+        lowers = options.lower_words(sandbox.lowers, sandbox.metadata.n_data)
+        flags = [word for option in options.words_of(sandbox.flags) for word in ("-o", option)]
         return [*self._options, *self._hidden, *flags, "-l", lowers, "-u", sandbox.upper, "-w", sandbox.work,
                 "-m", sandbox.mount]
 
@@ -588,12 +584,6 @@ def _reap(process: Process[Any]) -> None:
         process.wait()
     except (OSError, Failure):
         pass  # it never ran
-
-
-def _forget_unused(named: Sandbox) -> None:
-    """Takes a sandbox away in which nothing ever ran."""
-    if not os.path.isdir(named.upper):
-        named.remove()
 
 
 def _remove(tops: Sequence[str], owner: int) -> None:

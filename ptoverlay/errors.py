@@ -46,6 +46,18 @@ class Failure(Exception):
         return f"{text} ({self.remedy})" if self.remedy else text
 
 
+class InUse(Failure):
+    """Layers that another run uses, or a change of them."""
+
+
+class Missing(Failure):
+    """A sandbox that is not there."""
+
+
+class Taken(Failure):
+    """A name of a sandbox that is there."""
+
+
 def usage(what: str, why: str, meant: str = "", prog: str = "ptoverlay") -> Failure:
     """A command line that cannot be understood.  meant: of `did_you_mean`; prog: whose -h tells more."""
     return Failure(what, why, f"{meant}{prog} -h shows the options")
@@ -69,13 +81,13 @@ def need_proc() -> None:
         raise Failure("/proc", "not mounted", "mount -t proc proc /proc")
 
 
-def from_core(message: str, number: int) -> Failure:
+def from_core(message: str, number: int, kind: type[Failure] = Failure) -> Failure:
     """A failure of the core: its own ``what: why`` and the errno that goes with it."""
     what, _, why = message.partition(": ")
     if not why:
         what, why = what or "set-up", os.strerror(number)
     remedy = "the shell puts a home directory for ~ at the beginning of a word only: write $HOME"
-    return Failure(what, why, remedy if what.startswith("~") else _SETUP_REMEDIES.get(number, ""))
+    return kind(what, why, remedy if what.startswith("~") else _SETUP_REMEDIES.get(number, ""))
 
 
 _QUOTED = {"\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r", '"': '"', "\\": "\\"}

@@ -12,16 +12,17 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ptoverlay import errors
-from ptoverlay.errors import Failure
+from ptoverlay.errors import Failure, Missing, Taken
 from ptoverlay.options import USERXATTR, Overlay, Request
 from ptoverlay.run import run_and_exit
-from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name, state_directory, write_whole
+from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name, write_whole
 from ptoverlay.stats import Statistics
 
+_TRIES = 20  # of opening and making a sandbox
 _Prepared = list[tuple[Overlay, str | None, str | None]]
 
 
@@ -37,7 +38,7 @@ def _run(request: Request) -> int:
     report = _writable(request.report) if request.report is not None else None
     if request.name is None:
         return run_and_exit(request, Record(request, None, report))
-    with sandbox_of(request) as sandbox:
+    with sandbox_of(request.name, request.overlays[0]) as sandbox:
         request.overlays[0] = sandbox.overlay()
         record = Record(request, sandbox, report)
         record.begin()
@@ -45,20 +46,37 @@ def _run(request: Request) -> int:
 
 
 @contextmanager
-def sandbox_of(request: Request) -> Iterator[Sandbox]:
-    """The sandbox of --name, locked, made if it is missing."""
-    name = check_name(request.name or "")
-    asked = request.overlays[0]
-    made = not (state_directory() / name).exists()
-    sandbox = _make(name, asked) if made else Sandbox.open(name)
-    with sandbox.change():
+def sandbox_of(name: str, asked: Overlay) -> Iterator[Sandbox]:
+    """The sandbox of a name, locked, made if it is missing; Failure when other layers are asked for than it has."""
+    with ExitStack() as stack:
+        sandbox, made = _hold(stack, check_name(name), asked)
         try:
             if not made:
+                sandbox.metadata = Sandbox.open(name).metadata  # as it is since we have the lock
                 _check_asked(sandbox, asked)
             yield sandbox
         finally:
             if made and not os.path.isdir(sandbox.upper):
                 sandbox.remove()  # CMD never ran
+
+
+def _hold(stack: ExitStack, name: str, asked: Overlay) -> tuple[Sandbox, bool]:
+    """Opens or makes it, and locks it; others may make and remove it meanwhile.  Returns also whether it was made."""
+    for tries in range(_TRIES):
+        try:
+            sandbox = Sandbox.open(name)
+            stack.enter_context(sandbox.change())
+            return sandbox, False
+        except Missing:
+            pass
+        try:
+            sandbox = _make(name, asked)
+            stack.enter_context(sandbox.change())
+            return sandbox, True
+        except Taken:
+            if tries == _TRIES - 1:
+                raise
+    raise AssertionError
 
 
 def _make(name: str, asked: Overlay) -> Sandbox:
@@ -75,9 +93,9 @@ def _check_asked(sandbox: Sandbox, asked: Overlay) -> None:
     if asked.lowers:
         sandbox.check_lowers([os.path.realpath(lower) for lower in asked.lowers], asked.n_data)
     if (asked.lowers or asked.mount is not None) and os.path.realpath(asked.mount_point()) != sandbox.mount:
-        raise Failure(f"sandbox {sandbox.name}", f"it appears at {sandbox.mount}", "leave --mount out")
+        raise Failure(f"sandbox {sandbox.name}", f"it appears at {sandbox.mount}", "leave the mount point out")
     if asked.flags & ~sandbox.flags:
-        raise Failure(f"sandbox {sandbox.name}", "it was made with other mount options", "leave -o out")
+        raise Failure(f"sandbox {sandbox.name}", "it was made with other mount options", "leave the mount options out")
 
 
 class Record:

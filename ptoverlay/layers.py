@@ -1,20 +1,28 @@
 """The directories of a run that are made by us: a missing upper, its work directory, a temporary upper.
 
 Rules: what was made for a run that never began, and every temporary layer, is taken away again whatever
-happens (`Layers` is a context manager); nothing that was there before is ever removed.
+happens (`Layers` is a context manager); nothing that was there before is ever removed, and nothing that another start
+uses: what is taken away is empty, and locked by us meanwhile.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import errno
+import fcntl
 import os
 import stat
 
 from ptoverlay import errors
-from ptoverlay.errors import Failure
+from ptoverlay.errors import Failure, InUse
 from ptoverlay.options import Overlay
 from ptoverlay.remove import remove_tree
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: What the core makes in a work directory before CMD runs, the innermost first.
+_OF_THE_CORE = ("work/incompat", "work")
 #: What only the view reads: an owner that the file itself has not.
 _KEPT = "user.overlay.ptoverlay.kept"
 
@@ -25,25 +33,26 @@ class Layers:
     Set `kept` once CMD ran: an upper that was made because it was missing then stays, as it was asked for.
     """
 
-    __slots__ = ("_found", "_made", "kept", "temporary")
+    __slots__ = ("_pairs", "kept", "temporary")
 
     def __init__(self) -> None:
         self.kept = False
         self.temporary: list[str] = []  # directories that are to be hidden in the view
-        self._made: list[str] = []  # empty directories
-        self._found: list[tuple[str, frozenset[str]]] = []  # work directories and what was in them
+        self._pairs: list[_Pair] = []
 
     def __enter__(self) -> "Layers":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: "type[BaseException] | None", value: "BaseException | None",
+                 traceback: "TracebackType | None") -> None:
         for path in self.temporary:
             _remove_temporary(path)
-        if not self.kept:
-            for path, names in self._found:
-                _remove_new(path, names)
-            for path in reversed(self._made):
-                _remove_empty(path)
+        if self.kept:
+            return
+        if isinstance(value, InUse) and self._pairs:
+            self._pairs.pop()  # it is what another run uses
+        for pair in reversed(self._pairs):
+            pair.take_back()
 
     def to_be_lost(self) -> bool:
         """Whether there is something in a temporary upper."""
@@ -56,26 +65,19 @@ class Layers:
         if overlay.upper is None:
             return self._make_temporary(overlay)
         upper = os.path.join(os.getcwd(), overlay.upper)
+        pair = _Pair(upper)
+        self._pairs.append(pair)
         if not os.path.lexists(upper):
-            self._make(upper, "upper", _root_mode(overlay))
-            copy_attributes(overlay.layers()[0], upper)
-        elif os.path.exists(upper) and not os.path.isdir(upper):
+            pair.make_upper(overlay)
+        if os.path.exists(upper) and not os.path.isdir(upper):
             raise Failure(f"{upper}: upper", os.strerror(errno.ENOTDIR))
-        work = default_work(upper) if overlay.work is None else os.path.join(os.getcwd(), overlay.work)
+        pair.work = work = default_work(upper) if overlay.work is None else os.path.join(os.getcwd(), overlay.work)
         if not os.path.lexists(work):
-            self._make(work, "work directory", 0o755)
+            pair.make_work()
         if os.path.lexists(os.path.join(work, "commit", "journal")):
             raise Failure(f"{upper}: upper", "a commit of it was interrupted", "ptoverlay commit finishes it")
-        self._found.append((work, _names(work)))
+        pair.was_used = os.path.lexists(os.path.join(work, "work"))
         return upper, work
-
-    def _make(self, path: str, what: str, mode: int) -> None:
-        try:
-            os.mkdir(path, mode)
-        except OSError as error:
-            remedy = "give a --work directory on the upper's file system" if what != "upper" else ""
-            raise errors.from_os_error(f"{path}: {what} cannot be made", error, remedy) from error
-        self._made.append(path)
 
     def _make_temporary(self, overlay: Overlay) -> tuple[str, str]:
         top = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"ptoverlay-{os.urandom(6).hex()}")
@@ -92,6 +94,93 @@ class Layers:
             raise errors.from_os_error(f"{top}: temporary upper", error, "set TMPDIR to a place that can be written, "
                                        "or give --upper DIR") from error
         return upper, work
+
+
+class _Pair:
+    """An upper, its work directory, and what of them this start has made.  was_used: the work directory had what the
+    core makes in it."""
+
+    __slots__ = ("made", "upper", "was_used", "work")
+
+    def __init__(self, upper: str) -> None:
+        self.upper = upper
+        self.work = ""
+        self.made: list[str] = []
+        self.was_used = True
+
+    def make_upper(self, overlay: Overlay) -> None:
+        """The upper appears whole, or is there already: whoever finds it can use it."""
+        new = os.path.join(os.path.dirname(self.upper), f".ptoverlay-{os.urandom(6).hex()}")
+        try:
+            os.mkdir(new, _root_mode(overlay))
+            try:
+                copy_attributes(overlay.layers()[0], new)
+                if _appear(new, self.upper):
+                    self.made.append(self.upper)
+            except OSError:
+                os.rmdir(new)
+                raise
+        except OSError as error:
+            raise errors.from_os_error(f"{self.upper}: upper cannot be made", error) from error
+
+    def make_work(self) -> None:
+        try:
+            os.mkdir(self.work, 0o755)
+            self.made.append(self.work)
+        except FileExistsError:
+            pass  # another start has made it meanwhile
+        except OSError as error:
+            raise errors.from_os_error(f"{self.work}: work directory cannot be made", error,
+                                       "give a --work directory on the upper's file system") from error
+
+    def take_back(self) -> None:
+        """Removes what was made for a command that never ran, unless somebody uses it, or has."""
+        with _Lock(self.upper) as upper, _Lock(self.work) as work:
+            if not (upper.held and work.held):
+                return
+            for name in () if self.was_used else _OF_THE_CORE:
+                _remove_empty(os.path.join(self.work, name))
+            for path in reversed(self.made):
+                if not _remove_empty(path):
+                    return
+
+
+class _Lock:
+    """flock(2) on a directory, as the core locks those of a run.  held: nobody else has it; true as well where there is
+    none, or none that could be opened."""
+
+    __slots__ = ("_fd", "held")
+
+    def __init__(self, path: str) -> None:
+        self.held = True
+        self._fd = -1
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.held = os.path.samestat(os.fstat(self._fd), os.stat(path))
+        except BlockingIOError:
+            self.held = False
+        except OSError:
+            pass
+
+    def __enter__(self) -> "_Lock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def _appear(new: str, path: str) -> bool:
+    """Gives a directory its name, unless there is one of the name: False, and it is removed."""
+    from ptoverlay._core import lib
+
+    number = -lib.pto_put_new(os.fsencode(new), os.fsencode(path))
+    if number and number != errno.EEXIST:
+        raise OSError(number, os.strerror(number))
+    if number:
+        os.rmdir(new)
+    return not number
 
 
 def default_work(upper: str) -> str:
@@ -149,17 +238,15 @@ def _names(path: str) -> frozenset[str]:
         return frozenset()  # the core says what is wrong with it
 
 
-def _remove_new(work: str, before: frozenset[str]) -> None:
-    """Removes what the core has made in a work directory for a command that never ran."""
-    for name in _names(work) - before:
-        _remove_temporary(os.path.join(work, name))
-
-
-def _remove_empty(path: str) -> None:
+def _remove_empty(path: str) -> bool:
+    """False when somebody has put something there, and then it stays."""
     try:
         os.rmdir(path)
+    except FileNotFoundError:
+        pass
     except OSError:
-        pass  # somebody has put something there, and then it stays
+        return False
+    return True
 
 
 def _remove_temporary(top: str) -> None:

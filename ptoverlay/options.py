@@ -147,6 +147,18 @@ def parse_lowers(text: str, what: str) -> tuple[list[str], int]:
     return [unescape(part) for part in (*parts[:merged], *data)], len(data)
 
 
+def lower_words(lowers: list[str], n_data: int) -> str:
+    """The argument of --lower that `parse_lowers` reads so."""
+    escaped = [path.replace("\\", "\\\\").replace(":", "\\:") for path in lowers]
+    merged = len(lowers) - n_data
+    return ":".join(escaped[:merged]) + "".join(f"::{path}" for path in escaped[merged:])
+
+
+def words_of(flags: int) -> list[str]:
+    """The mount options that say these flags."""
+    return [option for option, (on, _) in _FLAGS.items() if on & flags and option != "redirect_dir=follow"]
+
+
 def parse_mount_options(text: str, overlay: Overlay, what: str, notes: list[str]) -> None:
     """Reads ``OPT[,OPT…]`` into the overlay; what had no effect is told in notes."""
     for option in split_escaped(text, ","):

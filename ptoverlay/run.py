@@ -14,7 +14,7 @@ import signal
 import sys
 
 from ptoverlay import errors, options
-from ptoverlay.errors import Failure
+from ptoverlay.errors import Failure, InUse
 from ptoverlay.layers import Layers
 from ptoverlay.options import Overlay, Request
 from ptoverlay.signals import Signals
@@ -93,7 +93,7 @@ class View:
             "flags": overlay.flags, **given})
         if overlay.upper is None and upper is not None:
             spec.flags |= lib.PTO_TEMPORARY
-        self._check(self._add_overlay(spec))
+        self._check(self._add_overlay(spec), InUse)
 
     def add_place(self, kind: int, path: str) -> None:
         """Makes one directory a direct, read-only or hidden place."""
@@ -107,9 +107,11 @@ class View:
         for path in _ALWAYS_DIRECT:
             self._add_place(lib.PTO_PLACE_FIXED, path)
 
-    def _check(self, result: int) -> None:
+    def _check(self, result: int, busy: type[Failure] = Failure) -> None:
+        """busy: what to raise for EBUSY."""
         if result < 0:
-            raise errors.from_core(os.fsdecode(ffi.string(self._message)), -result)
+            raise errors.from_core(os.fsdecode(ffi.string(self._message)), -result,
+                                   busy if result == -errno.EBUSY else Failure)
 
 
 class NestedView(View):

@@ -17,6 +17,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -29,10 +30,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptoverlay import errors, options
-from ptoverlay.errors import Failure
+from ptoverlay._core import lib
+from ptoverlay.errors import Failure, InUse, Missing, Taken
 from ptoverlay.layers import default_work
 from ptoverlay.remove import remove_tree
-from ptoverlay.view import View
+from ptoverlay.view import View, check
 
 if TYPE_CHECKING:
     import argparse
@@ -41,6 +43,9 @@ _NAME = re.compile(r"\w[\w.+@-]{0,99}")
 _VERSION = 1
 _STATE_REMEDY = "XDG_STATE_HOME names another place for sandboxes"
 _GONE = ".removed."  # how the directory of a sandbox begins that is being removed
+_NEW = ".new."  # … and of one that is being made
+_OLD = 3600.0  # seconds after which nobody is making it any more
+_LOCK_TRIES, _LOCK_PAUSE = 5, 0.002  # who asks whether a sandbox is in use has its lock for a moment
 
 
 @dataclass
@@ -136,6 +141,7 @@ class Sandbox:
         self.upper = upper
         self.work = work
         self.directory = directory
+        self._locked = -1  # the lock of one that we have made, until `lock` takes it over
 
     # ---- finding ----
 
@@ -167,7 +173,7 @@ class Sandbox:
                 return cls(Metadata(name, ["/"], "/"), str(directory / "upper"), str(directory / "work"), directory)
             if isinstance(error, Failure):
                 raise
-            raise Failure(f"sandbox {name}", "there is none of this name", errors.did_you_mean(name, cls.names()) +
+            raise Missing(f"sandbox {name}", "there is none of this name", errors.did_you_mean(name, cls.names()) +
                           "ptoverlay list shows them; ptoverlay run --name makes one") from error
         return cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
 
@@ -177,14 +183,14 @@ class Sandbox:
             lowers, n_data = options.parse_lowers(given.lower, "--lower")
             self.check_lowers([os.path.realpath(lower) for lower in lowers], n_data)
         if given.mount is not None and os.path.realpath(given.mount) != self.mount:
-            raise Failure(f"sandbox {self.name}", f"it appears at {self.mount}", "leave --mount out")
+            raise Failure(f"sandbox {self.name}", f"it appears at {self.mount}", "leave the mount point out")
         return self
 
     def check_lowers(self, lowers: list[str], n_data: int) -> None:
         """Failure when these are not what it lies on."""
         if (lowers, n_data) != (self.lowers, self.metadata.n_data):
             raise Failure(f"sandbox {self.name}", f"it lies on {':'.join(self.lowers)}",
-                          "leave --lower out, or give another name")
+                          "leave the lowers out, or give another name")
 
     @classmethod
     def _of_directories(cls, given: argparse.Namespace) -> Sandbox:
@@ -214,7 +220,8 @@ class Sandbox:
             try:
                 found.append(Sandbox.open(name))
             except Failure as failure:
-                errors.report(str(failure))
+                if not isinstance(failure, Missing) or (state_directory() / name).exists():  # not removed meanwhile
+                    errors.report(str(failure))
         return found
 
     # ---- making ----
@@ -222,25 +229,39 @@ class Sandbox:
     @classmethod
     def create(cls, name: str, lowers: list[str], mount: str, *, n_data: int = 0, flags: int = 0,
                parent: str = "") -> Sandbox:
-        """Makes a new named sandbox, without an upper yet; Failure if the name is taken."""
+        """Makes a new named sandbox, without an upper yet; Taken if there is one of the name.
+
+        It appears whole, and locked by us, so that nobody comes between: `lock` takes that over, `release` lets go.
+        """
         directory = state_directory() / check_name(name)
-        metadata = Metadata(name, lowers, mount, n_data, flags, parent, time.time())
+        new = directory.with_name(f"{_NEW}{os.urandom(16).hex()}")
+        made = cls(Metadata(name, lowers, mount, n_data, flags, parent, time.time()), str(directory / "upper"),
+                   str(directory / "work"), directory)
         try:
             # Programs that change their ids must get through to the upper, but need not see what else is there.
             _make_directories(directory.parent)
-            directory.mkdir(0o711)
-        except FileExistsError as error:
-            raise Failure(f"sandbox {name}", "there is one of this name already", "give another name, or remove it "
-                          "with ptoverlay remove") from error
+            _forget_unmade(directory.parent)
+            new.mkdir(0o711)
+            try:
+                made._locked = _lock(new / "lock")
+                made.metadata.save(new / "sandbox.json")
+                check(lib.pto_put_new(os.fsencode(new), os.fsencode(directory)), directory)
+            except BaseException:
+                made.release()
+                remove_tree(str(new))
+                raise
         except OSError as error:
-            raise errors.from_os_error(f"{directory}: sandbox cannot be made", error, _STATE_REMEDY) from error
-        made = cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
-        try:
-            made.save()
-        except OSError as error:
-            made.remove()
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+                raise Taken(f"sandbox {name}", "there is one of this name already", "give another name, or remove it "
+                            "with ptoverlay remove") from error
             raise errors.from_os_error(f"{directory}: sandbox cannot be made", error, _STATE_REMEDY) from error
         return made
+
+    def release(self) -> None:
+        """Lets go of the lock that `create` took."""
+        if self._locked >= 0:
+            os.close(self._locked)
+        self._locked = -1
 
     def save(self) -> None:
         """Writes the metadata."""
@@ -348,20 +369,25 @@ class Sandbox:
         if self.directory is None:
             yield
             return
-        fd = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fd, self._locked = self._locked, -1
+        if fd < 0:
+            fd = self._take_lock(self.directory / "lock")
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Failure(str(self), f"in use by process {_holder(fd)}", "wait for its end, or work on a copy: "
-                              f"ptoverlay fork {self.name} NEW") from error
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-            if not self.directory.exists():
-                raise Failure(str(self), "removed meanwhile")
             yield
         finally:
             os.close(fd)
+
+    def _take_lock(self, path: Path) -> int:
+        """The descriptor that holds it."""
+        try:
+            return _lock(path)
+        except FileNotFoundError as error:
+            raise Missing(str(self), "removed meanwhile") from error
+        except BlockingIOError as error:
+            holder = int(error.filename)
+            why = f"in use by process {holder}" if holder > 0 else "in use"
+            raise InUse(str(self), why, "wait for its end, or work on a copy: "
+                        f"ptoverlay fork {self.name} NEW") from error
 
     @contextmanager
     def change(self) -> Iterator[None]:
@@ -387,6 +413,39 @@ class Sandbox:
             return -1 if self.directory is None else _holder(fd)
         finally:
             os.close(fd)
+
+
+def _lock(path: Path) -> int:
+    """Opens and locks the file, which then names us.  BlockingIOError, with the holder's process id for a file
+    name, when somebody else has it; FileNotFoundError when the sandbox was removed while we asked."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        for tries in range(_LOCK_TRIES, -1, -1):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if not tries:
+                    raise BlockingIOError(error.errno, error.strerror, str(_holder(fd))) from error
+                time.sleep(_LOCK_PAUSE)
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        if not os.path.samestat(os.fstat(fd), os.stat(path)):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _forget_unmade(parent: Path) -> None:
+    """Takes away what somebody who was killed was making."""
+    for left in parent.glob(f"{_NEW}*"):
+        try:
+            if time.time() - left.stat().st_mtime > _OLD:
+                remove_tree(str(left))
+        except OSError:
+            pass  # somebody else is at it
 
 
 def _holder(fd: int) -> int:

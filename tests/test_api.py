@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from support.oracle import USER, as_user
@@ -288,6 +288,48 @@ def test_a_named_sandbox_is_the_command_lines(lower: Path) -> None:
     assert "unused" not in listed
     with pytest.raises(Failure, match="it lies on"):
         Overlay("/usr", name="mine").open()
+
+
+def test_a_named_sandbox_keeps_its_layers(lower: Path, tmp_path: Path) -> None:
+    """What is asked for otherwise than it was made with is refused, in the words of the command line."""
+    command = [sys.executable, "-m", "ptoverlay", "run", "--name", "mine"]
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    with Overlay(lower, name="mine", mount=mount, mount_options="metacopy=on") as box:
+        box.run("chmod 600 a", shell=True, cwd=mount, check=True)
+    given: list[tuple[dict[str, Any], list[str], str]] = [
+        ({"mount": tmp_path}, ["-m", str(tmp_path)], f"it appears at {mount} (leave the mount point out)"),
+        ({"lower": lower}, ["-l", str(lower)], f"it appears at {mount} (leave the mount point out)"),
+        ({"lower": "/"}, ["-l", "/"], f"it lies on {lower} (leave the lowers out, or give another name)"),
+        ({"mount_options": "volatile"}, ["-o", "volatile"],
+         "it was made with other mount options (leave the mount options out)"),
+    ]
+    for arguments, words, why in given:
+        with pytest.raises(Failure) as told_why:
+            Overlay(name="mine", **arguments).open()
+        assert str(told_why.value) == f"sandbox mine: {why}"
+        done = subprocess.run([*command, *words, "--", "true"], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (125, f"ptoverlay: sandbox mine: {why}\n")
+    with pytest.raises(Failure, match="not kept"):
+        Overlay(name="mine", mount_options="ro")
+    with Overlay(name="mine", mount=mount) as box:  # and goes on with what it was made with
+        box.run("chmod 640 dir/b", shell=True, cwd=mount, check=True)
+        assert [name for name in os.listxattr(f"{box.upper}/dir/b") if name.endswith("overlay.metacopy")]
+        assert box.mount == str(mount)
+
+
+def test_data_only_layers_and_views_that_nothing_can_change(lower: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ptoverlay"]
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "only").write_text("x")
+    subprocess.run([*command, "run", "--name", "mine", "-l", f"{lower}::{data}", "--", "true"], check=True)
+    with Overlay(name="mine") as box:
+        assert box.run(["ls"], cwd=lower, stdout=PIPE, text=True).stdout.split() == ["a", "dir"]
+    with Overlay(lower, mount_options="ro") as box:
+        done = box.run("cat a; touch new", shell=True, cwd=lower, capture_output=True, text=True)
+        assert "Read-only file system" in done.stderr
+        assert told(box) == []
 
 
 def test_commit_discard_and_what_is_refused(box: Overlay, lower: Path) -> None:

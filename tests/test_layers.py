@@ -5,6 +5,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import socket
 import stat
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ptoverlay import options
-from ptoverlay.errors import Failure
+from ptoverlay.errors import Failure, InUse
 from ptoverlay.layers import Layers, default_work
 from ptoverlay.options import Overlay
 from ptoverlay.remove import remove_tree
@@ -53,7 +55,7 @@ def test_what_was_made_for_nothing_goes_away(tmp_path: Path, lower: Path) -> Non
     upper = tmp_path / "upper"
     with Layers() as layers:
         layers.prepare(overlay_of(lower, upper))
-        (tmp_path / ".upper.work/work/index").mkdir(parents=True)
+        (tmp_path / ".upper.work/work/incompat").mkdir(parents=True)
     assert sorted(os.listdir(tmp_path)) == ["lower"]
 
 
@@ -63,13 +65,45 @@ def test_what_was_there_before_stays(tmp_path: Path, lower: Path) -> None:
     work.mkdir()
     overlay = overlay_of(lower, upper)
     overlay.work = str(work)
-    (work / "old").mkdir()
     with Layers() as layers:
         layers.prepare(overlay)
-        (work / "new").mkdir()
-    assert os.listdir(work) == ["old"]
+        (work / "work").mkdir()
+    assert os.listdir(work) == []
+    (work / "work").mkdir()
+    with Layers() as layers:
+        layers.prepare(overlay)
+    assert os.listdir(work) == ["work"]
     assert stat.S_IMODE(upper.stat().st_mode) == 0o700
     assert sorted(os.listdir(tmp_path)) == ["lower", "upper", "work"]
+
+
+def refused_in_use(overlay: Overlay) -> None:
+    with contextlib.suppress(InUse), Layers() as layers:
+        layers.prepare(overlay)
+        raise InUse("upper", "in use")
+
+
+def test_what_another_start_uses_stays(tmp_path: Path, lower: Path) -> None:
+    """Made by us, but locked by somebody else, or used by him: his."""
+    upper, work = tmp_path / "upper", tmp_path / ".upper.work"
+    for locked in (upper, work):
+        with Layers() as layers:
+            layers.prepare(overlay_of(lower, upper))
+            (work / "work").mkdir()
+            fd = os.open(locked, os.O_RDONLY)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        assert os.listdir(work) == ["work"]
+        assert upper.is_dir()
+        os.close(fd)
+        remove_tree(str(upper))
+        remove_tree(str(work))
+    with Layers() as layers:
+        layers.prepare(overlay_of(lower, upper))
+        (work / "links").mkdir()
+    assert sorted(os.listdir(tmp_path)) == [".upper.work", "lower", "upper"]
+    remove_tree(str(upper))
+    refused_in_use(overlay_of(lower, upper))
+    assert upper.is_dir()
 
 
 def test_relative_upper(tmp_path: Path, lower: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -342,4 +344,17 @@ int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size
         used += dentry->name_length + 2u;
     }
     return size && used > size ? -ERANGE : (int64_t)used;
+}
+
+/* ---- layers that come to be ---- */
+
+int pto_put_new(const char *made, const char *name) {
+    if (syscall(SYS_renameat2, AT_FDCWD, made, AT_FDCWD, name, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL)
+        return -errno;
+    /* A file system without the flag. */
+    if (mkdirat(AT_FDCWD, name, 0700) < 0)
+        return -errno;
+    return renameat(AT_FDCWD, made, AT_FDCWD, name) < 0 ? -errno : 0;
 }

@@ -17,11 +17,13 @@
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
 
 #define VOLATILE_MARK "incompat/volatile"   /* below <work>/work, as the kernel names it */
+#define LOCK_TRIES 5u
 
 int fail(char *message, size_t size, int error, const char *format, ...) {
     va_list args;
@@ -276,15 +278,39 @@ static int open_lowers(struct overlay *ovl, const struct pto_overlay *spec, char
     return 0;
 }
 
+/* Who only asks whether a directory is locked locks it for a moment. */
+static int try_lock(int fd) {
+    const struct timespec pause = {.tv_nsec = 2000000};
+    for (unsigned tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
+        if (errno != EWOULDBLOCK)
+            return errno;
+        if (tries == LOCK_TRIES)
+            return EBUSY;
+        (void)nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+/* A start that did not come to its end removes what it has made (layers.py), with the lock held. */
+static int still_there(const char *path, int fd) {
+    struct stat locked, now;
+    if (fstat(fd, &locked) < 0)
+        return errno;
+    if (fstatat(AT_FDCWD, path, &now, 0) < 0)
+        return errno == ENOENT ? EBUSY : errno;
+    return locked.st_ino == now.st_ino && locked.st_dev == now.st_dev ? 0 : EBUSY;
+}
+
 /* A directory that a run writes to is locked by it, through the descriptor that stays open. */
 static int lock_dir(const char *path, int *fd, char *message, size_t size) {
     *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (*fd < 0)
         return fail(message, size, -errno, "%s: %s", path, strerror(errno));
-    if (flock(*fd, LOCK_EX | LOCK_NB) < 0) {
-        int error = errno == EWOULDBLOCK ? EBUSY : errno;
+    int error = try_lock(*fd);
+    if (!error)
+        error = still_there(path, *fd);
+    if (error)
         return fail(message, size, -error, "%s: %s", path, error == EBUSY ? "in use by another run" : strerror(error));
-    }
     if (faccessat(*fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
         return fail(message, size, -errno, "%s: %s", path, strerror(errno));
     return 0;

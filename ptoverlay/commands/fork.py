@@ -28,5 +28,5 @@ def run(options: argparse.Namespace) -> int:
         if not os.path.isdir(old.upper):
             raise Failure(str(old), "nothing ran in it yet")
         Sandbox.create(options.new, [old.upper, *old.lowers], old.mount, n_data=old.metadata.n_data, flags=old.flags,
-                       parent=old.name)
+                       parent=old.name).release()
     return 0

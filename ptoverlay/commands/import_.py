@@ -32,19 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     missing = _missing(given.upper) if given.upper is not None and given.name is None else []
     box = _make(given)
-    try:
-        if len(given.words) != 1:
-            raise errors.usage("import", "one FILE is meant", prog=given.prog)
-        with box.lock():
+    with box.lock():
+        try:
+            if len(given.words) != 1:
+                raise errors.usage("import", "one FILE is meant", prog=given.prog)
             outcome = fill(box, sources_of(given.words[0], given.tag), partial(bar, "import"))
-    except BaseException as error:
-        if box.directory is not None:
-            box.remove()
-        for directory in missing:
-            _remove_empty(directory)
-        if isinstance(error, OSError):
-            raise errors.from_os_error(f"{box}: import: {error.filename or given.words[0]}", error) from error
-        raise
+        except BaseException as error:
+            if box.directory is not None:
+                box.remove()
+            for directory in missing:
+                _remove_empty(directory)
+            if isinstance(error, OSError):
+                raise errors.from_os_error(f"{box}: import: {error.filename or given.words[0]}", error) from error
+            raise
     for path in outcome.devices:
         errors.report(f"{path}: a device, left out: only root can make it")
     if outcome.owners:

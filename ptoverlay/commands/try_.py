@@ -81,7 +81,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _run(request: Request) -> int:
     """Runs CMD; its wait status."""
-    with sandbox_of(request) as box:
+    assert request.name is not None
+    with sandbox_of(request.name, request.overlays[0]) as box:
         request.overlays[0] = box.overlay()
         record = Record(request, box, None)
         record.begin()

@@ -22,6 +22,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The call of this name is about to be made: true, with errno, if it is to fail.  memory: it is one that allocates. */
@@ -69,6 +70,7 @@ WRAP(ssize_t, pread, (int fd, void *buffer, size_t size, off_t at), (fd, buffer,
 WRAP(ssize_t, pwrite, (int fd, const void *buffer, size_t size, off_t at), (fd, buffer, size, at))
 WRAP(off_t, lseek, (int fd, off_t at, int whence), (fd, at, whence))
 WRAP(int, flock, (int fd, int operation), (fd, operation))
+WRAP(int, nanosleep, (const struct timespec *time, struct timespec *left), (time, left))
 WRAP(int, fremovexattr, (int fd, const char *name), (fd, name))
 WRAP(int, fsetxattr, (int fd, const char *name, const void *value, size_t size, int flags),
      (fd, name, value, size, flags))
