@@ -50,6 +50,7 @@ void pto_view_free(pto_view *view);
 /* -EBUSY: upper or work in use by another run; -EROFS: on a read-only file system; -EINVAL: upper and
  * lower or work overlap in a way that cannot work; -ENOTDIR, -ENOENT, -EACCES as open(2). */
 int pto_view_add_overlay(pto_view *view, const struct pto_overlay *overlay, char *message, size_t size);
+/* 1: PTO_HIDDEN of what is not there. */
 int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size);
 
 /* ---- running a command ---- */

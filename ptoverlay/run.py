@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import sys
 
 from ptoverlay import errors, options
@@ -95,9 +96,17 @@ class View:
             spec.flags |= lib.PTO_TEMPORARY
         self._check(self._add_overlay(spec), InUse)
 
-    def add_place(self, kind: int, path: str) -> None:
-        """Makes one directory a direct, read-only or hidden place."""
-        self._check(self._add_place(kind, path))
+    def add_place(self, kind: int, path: str) -> bool:
+        """Makes one directory a direct, read-only or hidden place; False for what is to be hidden and is not there."""
+        added = self._add_place(kind, path)
+        self._check(added)
+        return not added
+
+    def has_directory(self, path: str) -> bool:
+        """Whether there is one in the view."""
+        out: Any = ffi.new("struct pto_stat *")
+        error = lib.pto_stat(self.handle, os.fsencode(path), True, out)
+        return stat.S_ISDIR(out.mode) if not error else error not in (-errno.ENOENT, -errno.ENOTDIR)
 
     def add_direct_places(self) -> None:
         """Those that are direct in every run; a view without such a directory has none there.  To be added before
@@ -115,11 +124,12 @@ class View:
 
 
 class NestedView(View):
-    """A view within the view of the run that we are in, whose supervisor serves it."""
+    """A view within the view of the run that we are in, whose supervisor serves it.  layers: by mount point."""
 
-    __slots__ = ()
+    __slots__ = ("layers",)
 
     def __enter__(self) -> View:
+        self.layers: dict[str, list[str]] = {}
         self.handle = lib.pto_nested_new(self._message, _MESSAGE_SIZE)
         if not self.handle:
             self._check(-errno.EPERM)
@@ -133,6 +143,19 @@ class NestedView(View):
 
     def _add_place(self, kind: int, path: str) -> int:
         return lib.pto_nested_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE)
+
+    def add_overlay(self, overlay: Overlay, upper: str | None, work: str | None) -> None:
+        super().add_overlay(overlay, upper, work)
+        self.layers[os.path.realpath(overlay.mount_point())] = [*overlay.read_layers(), *([upper] if upper else [])]
+
+    def has_directory(self, path: str) -> bool:
+        """As the layers have it: the view itself is the supervisor's."""
+        tops = [mount for mount in self.layers if (path + "/").startswith(mount.rstrip("/") + "/")]
+        if not tops:
+            return True
+        mount = max(tops, key=len)
+        below = path[len(mount.rstrip("/")):].lstrip("/")
+        return any(os.path.isdir(os.path.join(layer, below)) for layer in self.layers[mount])
 
     def run(self, command: Any, result: Any) -> int:
         """pto_nested_run."""
@@ -159,8 +182,12 @@ def run(request: Request, after: After | None = None, beginning: Beginning | Non
             view.add_overlay(overlay, upper, work)
             prepared.append((overlay, upper, work))
         view.add_direct_places()
-        for kind, path in (*request.places, *((options.HIDDEN, path) for path in layers.temporary)):
-            view.add_place(kind, path)
+        for kind, path in request.places:
+            if not view.add_place(kind, path) and request.verbose >= 0 and not os.path.lexists(path):
+                errors.report(f"--hide {path}: it is not there")
+        for path in layers.temporary:
+            view.add_place(options.HIDDEN, path)
+        chdir = request.chdir if request.chdir is not None else _elsewhere(view, request)
         result: Any = ffi.new("struct pto_result *")
         trace = _start_trace(request)
         told = request.verbose >= 0 and _at_terminal()
@@ -168,7 +195,7 @@ def run(request: Request, after: After | None = None, beginning: Beginning | Non
         if beginning is not None:
             beginning.watch(lambda: lib.pto_began(view.handle) == 1)
         try:
-            returned = _run(view, request, trace, result)
+            returned = _run(view, request, chdir, trace, result)
         finally:
             signals.stop()
             if beginning is not None:
@@ -186,15 +213,28 @@ def run(request: Request, after: After | None = None, beginning: Beginning | Non
         return result.status, result
 
 
-def _run(view: View, request: Request, trace: Trace | None, result: Any) -> int:
+def _elsewhere(view: View, request: Request) -> str | None:
+    """Where CMD starts when the view has no directory where we are; None: it starts there."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        return None  # removed, and CMD finds out as it would without a view
+    if view.has_directory(here):
+        return None
+    if request.verbose >= 0:
+        errors.report(f"{here}: not there in the view: {request.argv[0]} starts in / (--chdir names another directory)")
+    return "/"
+
+
+def _run(view: View, request: Request, chdir: str | None, trace: Trace | None, result: Any) -> int:
     argv = [ffi.new("char[]", os.fsencode(word)) for word in request.argv]
     envp = [ffi.new("char[]", b"=".join(pair)) for pair in _environment()]
     argv_array = ffi.new("char *[]", [*argv, ffi.NULL])
     envp_array = ffi.new("char *[]", [*envp, ffi.NULL])
-    chdir = ffi.NULL if request.chdir is None else ffi.new("char[]", os.fsencode(request.chdir))
+    where = ffi.NULL if chdir is None else ffi.new("char[]", os.fsencode(chdir))
     command = ffi.new("struct pto_command *", {
         "argv": ffi.cast("const char *const *", argv_array), "envp": ffi.cast("const char *const *", envp_array),
-        "chdir": chdir, "trap": request.trap,
+        "chdir": where, "trap": request.trap,
         "flags": lib.PTO_KILL_ON_EXIT * request.kill_on_exit | lib.PTO_STRICT * request.strict,
         "trace_fd": -1 if trace is None else trace.fd,
         "message_fd": -1 if request.verbose < 0 or sys.stderr is None else 2,

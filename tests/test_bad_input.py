@@ -254,8 +254,8 @@ def test_command_line(small: World, arguments: list[str]) -> None:
 
 
 def test_hidden_places(small: World) -> None:
-    """Special places have to exist."""
-    for option in ("--hide", "--read-only", "--direct"):
+    """Special places have to exist, but for what is not to be there."""
+    for option in ("--read-only", "--direct"):
         refused(small, [*layers(small), option, small.area / "absent", *TRUE], 125, "no such file")
 
 

@@ -133,13 +133,16 @@ int pto_view_add_place(pto_view *view, int kind, const char *path, char *message
     if (path[0] != '/' && !getcwd(cwd, sizeof cwd))
         return fail(message, size, -errno, "%s: %s", path, strerror(errno));
     int error = view_walk(view, &walker, cwd, path, WALK_FOLLOW, &loc);
-    if (!error && loc.type == 0)
+    bool hide = kind == PTO_HIDDEN, missing = !error && loc.type == 0;
+    if (hide && (error == -ENOENT || error == -ENOTDIR))
+        return 1;
+    if (missing && !hide)   /* what is to be hidden, and comes to be later, is hidden then */
         error = -ENOENT;
     if (!error && !view->outer && (kind == PTO_DIRECT || kind == PTO_PLACE_FIXED) && access(loc.path, F_OK) < 0)
         error = -errno;
     if (!error)
         error = place_insert(view, kind, loc.path, NULL);
-    return error ? fail(message, size, error, "%s: %s", path, strerror(-error)) : 0;
+    return error ? fail(message, size, error, "%s: %s", path, strerror(-error)) : missing;
 }
 
 /* ---- mounts ---- */
