@@ -454,11 +454,13 @@ class Overlay:
             return Overlay(sandbox.lowers, mount=sandbox.mount, **arguments)
         return Overlay([sandbox.upper, *sandbox.lowers], mount=sandbox.mount, **arguments)
 
-    def commit(self, paths: Sequence[str] = (), *, force: bool = False, dry_run: bool = False) -> Outcome:
+    def commit(self, paths: Sequence[str] = (), *, force: bool = False, trust: bool = False,
+               dry_run: bool = False) -> Outcome:
         """Applies changes to the topmost lower, all or those at `paths`, and takes them out of the layer.
 
         The outcome's `refused` tells what was not committed and why: path → reason.  force: also what the host has
-        changed since.  Failure when nothing could be done, with everything as it was.
+        changed since; trust: also what only this user may set, in a layer that another one has made.  Failure when
+        nothing could be done, with everything as it was.
 
         >>> import pathlib, tempfile
         >>> lower = pathlib.Path(tempfile.mkdtemp())
@@ -469,7 +471,7 @@ class Overlay:
         ({}, ['wanted'])
         """
         with self._lock, _told():
-            return commit(self._idle(), paths, force=force, dry_run=dry_run)
+            return commit(self._idle(), paths, force=force, trust=trust, dry_run=dry_run)
 
     def discard(self, paths: Sequence[str] = ()) -> list[Change]:
         """Undoes changes, all or those at `paths`; returns what was undone.  Failure: nothing was undone."""

@@ -96,6 +96,26 @@ class Change:
         """Bytes of the file before."""
         return self.old.size if self.old is not None and self.old.is_file else 0
 
+    def privileges(self, view: View, ordinary: int) -> list[str]:
+        """What it sets that lets somebody do more than before: an owner other than the `ordinary` user, set-id bits,
+        capabilities, a device.  Nothing for what is only removed or renamed."""
+        new, old = self.new, self.old
+        if new is None or (self.kind is Kind.RENAMED and not self.content and not self.metadata):
+            return []
+        made = self.content or old is None or "mode" in self.metadata
+        told = []
+        if made and new.mode & stat.S_ISUID and new.is_file:
+            told.append(f"set-user-id {new.uid}")
+        if made and new.mode & stat.S_ISGID and new.is_file:
+            told.append(f"set-group-id {new.gid}")
+        if "security.capability" in (view.xattrs(self.path) if new.is_file else ()):
+            told.append("capabilities")
+        if new.type in (stat.S_IFCHR, stat.S_IFBLK) and self.content:
+            told.append(f"device {os.major(new.rdev)}:{os.minor(new.rdev)}")
+        if new.uid != (ordinary if old is None else old.uid):
+            told.append(f"owner {new.uid}:{new.gid}")
+        return told
+
     def as_json(self) -> dict[str, Any]:
         """The fields that say something, as json.dumps takes them."""
         out: dict[str, Any] = {"path": self.path, "kind": str(self.kind), "type": TYPE_NAMES.get(self.type, "unknown")}
@@ -186,7 +206,11 @@ class _Walk:
 
     def visit(self, path: str, old_path: str | None, full: bool) -> None:
         self.advance(OBJECT)
-        new = self.view.find(path)
+        try:
+            new = self.view.find(path)
+        except PermissionError as error:  # another user's mark, which is not followed
+            errors.report(f"{path}: not looked at: {error.strerror}")
+            return
         if new is not None and new.is_file and not new.size and path.endswith(_OPAQUE_MARK):
             return
         old = None if old_path is None else self.base.find(old_path)
@@ -221,11 +245,13 @@ class _Walk:
     def new_object(self, path: str, new: Stat) -> None:
         if not new.is_dir:
             self.added.append((path, new))
-        elif self.view.entry(path).redirect:
+            return
+        entry = self.view.entry(path)
+        if entry.upper and entry.lower == stat.S_IFDIR:  # by its own redirect, or that of a directory above
             self.pending.append((path, new))
         else:
             self.found.append(Change(path, Kind.ADDED, new, None, content=True))
-            self.directory(path, None, full=not self.view.entry(path).upper)
+            self.directory(path, None, full=not entry.upper)
 
     def remember_links(self, path: str, new: Stat) -> str | None:
         """The path under which this file was seen before, if it has several names."""
@@ -293,13 +319,13 @@ class _Walk:
 
     def resolve(self) -> None:
         """Tells what was renamed from what was added."""
-        while self.pending and self.resolve_directories():
-            pass
-        for path, new in self.pending:
-            self.found.append(Change(path, Kind.ADDED, new, None, content=True))
-        for path, _ in self.pending:
-            self.directory(path, None, full=True)
-        self.pending = []
+        while self.pending:
+            while self.resolve_directories():
+                pass
+            left, self.pending = self.pending, []
+            for path, new in left:
+                self.found.append(Change(path, Kind.ADDED, new, None, content=True))
+                self.directory(path, None, full=True)  # what is in it may have been renamed
         self.resolve_files()
 
     def resolve_directories(self) -> bool:
@@ -373,6 +399,8 @@ class _Walk:
         stack = [(old_path, old)]
         while stack:
             path, status = stack.pop()
+            if path in self.moved:
+                continue  # lives on elsewhere, with what is in it
             yield path, status
             if status.is_dir:
                 below = [(_join(path, name), self.base.find(_join(path, name))) for name in self.names_before(path)]

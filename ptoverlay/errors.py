@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +89,24 @@ def from_core(message: str, number: int, kind: type[Failure] = Failure) -> Failu
         what, why = what or "set-up", os.strerror(number)
     remedy = "the shell puts a home directory for ~ at the beginning of a word only: write $HOME"
     return kind(what, why, remedy if what.startswith("~") else _SETUP_REMEDIES.get(number, ""))
+
+
+def who_can_change(path: str) -> str:
+    """Who besides us and root can have put what is at an absolute path there, as a reason; "" for nobody."""
+    while True:
+        try:
+            status = os.lstat(path)
+        except OSError as error:
+            return f"{path}: {error.strerror}"
+        if status.st_uid not in (0, os.geteuid()):
+            return f"{path} belongs to user {status.st_uid}"
+        if stat.S_ISLNK(status.st_mode):
+            return f"{path} is a symbolic link"
+        if status.st_mode & 0o022 and not (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
+            return f"{path} can be written by others"
+        if path == "/":
+            return ""
+        path = os.path.dirname(path)
 
 
 _QUOTED = {"\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r", '"': '"', "\\": "\\"}

@@ -151,6 +151,10 @@ class Checker:
         mount = self.sandbox.mount
         return f"{mount.rstrip('/')}/{place}" if place else mount
 
+    def is_foreign(self, this: Object) -> bool:
+        """Whether another user can have set its marks, which are not followed then (is_believed() of csrc/view)."""
+        return self.prefix == private.USER and this.status.st_uid not in (0, os.geteuid())
+
     # ---- repairs
 
     def set_mark(self, path: str, name: str, value: bytes) -> None:
@@ -251,7 +255,11 @@ class Checker:
 
     def check_metacopy(self, this: Object, _: Object | None) -> Iterator[Problem]:
         """EIO."""
-        if "metacopy" in this.marks and not this.is_dir and this.lower != stat.S_IFREG:
+        if "metacopy" not in this.marks or this.is_dir or not this.status.st_size:
+            return
+        if self.is_foreign(this):
+            yield Problem(this.path, f"user {this.status.st_uid} says that its data is in a lower (metacopy)")
+        elif this.lower != stat.S_IFREG:
             yield Problem(this.path, "its data is in no lower (metacopy)")
 
     def check_origin(self, this: Object, _: Object | None) -> Iterator[Problem]:
@@ -268,6 +276,9 @@ class Checker:
             if value is not None and value.count(b":") != fields - 1:
                 yield Problem(this.path, f"{name} cannot be read",
                               partial(self.remove_mark, this.path, name))
+        owner = this.marks.get("ptoverlay.kept", b"0").partition(b":")[0]
+        if owner != b"0" and self.is_foreign(this) and not this.is_dir:
+            yield Problem(this.path, f"user {this.status.st_uid} says that it belongs to another (ptoverlay.kept)")
 
     def check_prefix(self, this: Object, _: Object | None) -> Iterator[Problem]:
         """Not seen: the directory is not opaque, or lost its lowers."""
@@ -297,6 +308,9 @@ class Checker:
                           lambda: os.rmdir(mark))
         if os.path.lexists(Journal.path(work)):
             yield Problem(str(Journal.path(work)), "a commit was interrupted: ptoverlay commit finishes it")
+            why = Journal.distrust(work)
+            if why:
+                yield Problem(str(Journal.path(work)), f"others can have written what is left to do: {why}")
 
 
 #: Each check, and whether what it finds is fatal.

@@ -100,7 +100,8 @@ class Metadata:
 def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Replaces a file by rename, so that nobody ever sees a part of it.  sync: not even after a power failure."""
     new = path.with_name(f".{path.name}.new")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    new.unlink(missing_ok=True)  # nothing that is there is written, whatever it leads to
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with open(fd, "wb") as file:
         file.write(data)
         file.flush()
@@ -297,6 +298,21 @@ class Sandbox:
     @property
     def flags(self) -> int:
         return self.metadata.flags
+
+    def maker(self) -> int:
+        """User id of who can have put anything into the layer: ours or root's, unless another user can."""
+        trusted = (0, os.geteuid())
+        upper = os.path.realpath(self.upper)
+        own = os.stat(upper).st_uid
+        if own in trusted:
+            return own
+        try:
+            work = os.stat(self.work).st_uid
+        except FileNotFoundError:
+            return own
+        # An upper has the owner of the lower that it lies on; its maker is who has made the work directory, if nobody
+        # else can have put another upper there.
+        return work if work in trusted and not errors.who_can_change(os.path.dirname(upper)) else own
 
     def __str__(self) -> str:
         """As messages name it."""

@@ -162,7 +162,7 @@ _ptoverlay() {
         explain) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr --json' ;;
         stats) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr --json --report' ;;
         discard) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr -n --dry-run -v --verbose' ;;
-        commit) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr -i --interactive -n --dry-run -f --force -v --verbose --json --color' ;;
+        commit) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr -i --interactive -n --dry-run -f --force --trust -v --verbose --json --color' ;;
         try) options='-h --help --then -l --lower -u --upper -w --work -m --mount -o --overlay --direct --read-only --hide --name -C --chdir --trap --kill-on-exit --strict --trace --stats --report -v --verbose -q --quiet --version -h --help' ;;
         export) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr -o --output --oci-layout --tag --format --compress --reproducible --json' ;;
         import) options='-h --help --name -u --upper -l --lower -w --work -m --mount --userxattr --tag' ;;

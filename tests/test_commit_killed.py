@@ -97,6 +97,7 @@ def tree(top: Path) -> dict[str, tuple[object, ...]]:
     found: dict[str, tuple[object, ...]] = {}
     first: dict[int, str] = {}
     for directory, names, files in os.walk(top):
+        names.sort()  # the first name of a file is the same whatever order the directory is in
         for name in sorted((*names, *files)):
             path = Path(directory, name)
             status = path.lstat()

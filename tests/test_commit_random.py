@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def do(place: Any, operation: tuple[str, ...], number: int) -> int:
 
 
 @contextmanager
-def layers(below: list[tuple[str, str]]) -> Iterator[tuple[Sandbox, Path]]:
+def layers(below: Sequence[tuple[str, ...]]) -> Iterator[tuple[Sandbox, Path]]:
     """A layer over a lower that these calls have made, and a plain copy of the lower."""
     area = Path(tempfile.mkdtemp(prefix="ptoverlay-tests-", dir="/dev/shm"))
     try:
@@ -242,3 +243,70 @@ def test_random_changes_to_a_layer(below: list[tuple[str, str]], top: list[tuple
         assert shown(area / "lower") == before
         with lower.view() as view:
             assert of_view(view, sandbox.mount) == expected
+
+
+TREE = [("mkdir", "d"), ("mkdir", "d/e"), ("write", "d/a"), ("write", "d/e/b"), ("mkdir", "e"), ("write", "e/a"),
+        ("write", "b"), ("link", "d/a", "e/l")]
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a directory in memory")
+@pytest.mark.parametrize("operations", [
+    [("rename", "d", "f"), ("link", "f/a", "g")],
+    [("link", "d/a", "g"), ("rename", "d", "f")],
+    [("rename", "d", "f"), ("link", "f/e/b", "f/g"), ("rename", "f", "h")],
+    [("link", "d/e/b", "d/g"), ("rename", "d/e", "x"), ("rename", "d", "f")],
+    [("rename", "b", "e/f"), ("link", "e/f", "e/g")],
+    [("rename", "d", "e/g"), ("rename", "e/g/e", "e/f"), ("link", "e/f/b", "e/f/e")],
+    [("rename", "e", "d/e/e"), ("exchange", "d", "b")],
+    [("rename", "e/a", "e/d"), ("unlink", "d/e/b"), ("exchange", "e/d", "d")],
+    [("unlink", "d/e/b"), ("exchange", "b", "d")],
+    [("exchange", "d", "e")],
+    [("exchange", "e/l", "d/e")],
+    [("exchange", "d/e/b", "d/a"), ("rename", "e", "d/d")],
+    [("append", "d/a"), ("rename", "d/a", "f")],
+    [("link", "e/a", "d/e/a"), ("chmod", "d/a"), ("unlink", "d/a")],
+])
+def test_links_and_renames(operations: list[tuple[str, ...]]) -> None:
+    """Each of these was refused, or lost a name or that two names are one file."""
+    links_and_renames(lambda _: None, operations)
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a directory in memory")
+@pytest.mark.parametrize("seed", range(4))
+def test_random_links_and_renames(seed: int) -> None:
+    """Of what is there at the time, so that nearly every call does something."""
+    for number in range(EXAMPLES // 4):
+        random = Random(f"{seed} {number}")
+        links_and_renames(lambda top: call_of(top, random), [()] * random.randint(2, 9))  # noqa: B023
+
+
+def call_of(top: Path, random: Random) -> tuple[str, ...]:
+    """A call on something that is there."""
+    paths = sorted(str(path.relative_to(top)) for path in top.rglob("*"))
+    files = [path for path in paths if not (top / path).is_dir()] or ["none"]
+    places = ["", *(f"{path}/" for path in paths if (top / path).is_dir())]
+    new = f"{random.choice(places)}{random.choice('abdefg')}"
+    name = random.choice(["rename", "rename", "rename", "link", "link", "link", "exchange", "append", "unlink", "mkdir",
+                          "chmod"])
+    any_one = random.choice(paths or ["none"])
+    return {"rename": (name, any_one, new), "link": (name, random.choice(files), new), "mkdir": (name, new),
+            "exchange": (name, any_one, random.choice(paths or ["none"]))}.get(name, (name, random.choice(files)))
+
+
+def links_and_renames(choose: Callable[[Path], tuple[str, ...] | None], operations: list[tuple[str, ...]]) -> None:
+    """Plays them, or what `choose` says, on a view and a plain copy, and commits."""
+    with layers(TREE) as (sandbox, area):
+        (area / "plain/e/l").unlink()  # copytree has made two files of it
+        os.link(area / "plain/d/a", area / "plain/e/l")
+        played = []
+        with sandbox.view(writable=True) as view:
+            for number, given in enumerate(operations):
+                operation = choose(area / "plain") or given
+                played.append(operation)
+                results = [do(place, operation, number)
+                           for place in (Plain(area / "plain"), Merged(view, area / "lower"))]
+                assert results[0] == results[1], played
+        outcome = commit(sandbox)
+        assert not outcome.refused, played
+        assert shown(area / "lower") == shown(area / "plain"), played
+        assert os.listdir(sandbox.upper) == [], played

@@ -79,11 +79,20 @@ static void show_identity(const struct overlay *ovl, uint32_t d, unsigned layer,
     set_dev(stx, shown);
 }
 
+/* An owner and a mode that could not be set: the maker of the layer has left a directory as it was below, or it is his own. */
+static bool is_kept_owner(const struct overlay *ovl, uint32_t d, const struct kept *kept) {
+    struct statx lower;
+    if (!kept->owner || !kept->foreign)
+        return kept->owner;
+    return is_merged(at(ovl, d)) && lower_statx(ovl, d, &lower) == 0 && lower.stx_uid == kept->uid &&
+           lower.stx_gid == kept->gid && lower.stx_mode == kept->mode;
+}
+
 /* Puts in what the upper's file shows but does not have. */
 static void show_kept(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     const struct kept *kept = kept_find(ovl, stx->stx_ino);
     stx->stx_nlink = links_count(ovl, stx, true);
-    if (kept && kept->owner) {
+    if (kept && is_kept_owner(ovl, d, kept)) {
         stx->stx_uid = kept->uid;
         stx->stx_gid = kept->gid;
         stx->stx_mode = (uint16_t)kept->mode;

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "index.h"
 #include "view.h"
@@ -39,6 +40,7 @@ struct kept {
     mode_t mode;
     dev_t rdev;
     bool identity, owner;
+    bool foreign;           /* said by somebody else: counts for a directory that the lower has so */
 };
 struct kept_table {
     struct kept *slots;
@@ -160,6 +162,11 @@ struct pto_view {
 
 static inline struct dentry *at(const struct overlay *ovl, uint32_t d) {
     return index_at(&ovl->view->index, d);
+}
+/* Who may say what an object of a layer is, by a private attribute: where these are trusted.* only root can have, else its owner
+ * can.  What another user says is data: it gives no more than he could have done himself. */
+static inline bool is_believed(const struct overlay *ovl, const struct layer *layer, const struct stat *st) {
+    return layer->prefix[0] == 't' || st->st_uid == 0 || st->st_uid == ovl->view->own.fsuid;
 }
 /* From now on a path that could be passed may not be any more, or may lead elsewhere.  Not so when a file comes to be where
  * nothing was, or when one goes that only the upper has. */
@@ -383,7 +390,7 @@ ssize_t real_getxattr(const struct overlay *ovl, uint32_t d, const char *name, v
 int copy_xattrs(const struct overlay *ovl, int from, int to);
 /* Puts kept into the table and, where the file system can hold it, beside the object. */
 int kept_store(struct overlay *ovl, int fd, const struct kept *kept);
-int kept_load(struct overlay *ovl, int fd, uint64_t upper_ino);
+int kept_load(struct overlay *ovl, int fd, const struct stat *st);
 
 /* upper.c: changing the upper */
 /* Opens what the path names without following any symlink, below the layer. */

@@ -337,7 +337,7 @@ int check_upper(struct overlay *ovl, uint32_t d) {
     }
     int error = 0;
     if (plain || !(ovl->flags & PTO_USERXATTR))
-        error = kept_load(ovl, fd, st.st_ino);
+        error = kept_load(ovl, fd, &st);
     if (!error && dentry->upper == DT_REG)
         error = metacopy_check(ovl, d, (unsigned)layer, path, &st);
     if (!error && is_dir_kind(dentry->upper))

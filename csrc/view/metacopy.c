@@ -80,6 +80,9 @@ int metacopy_check(struct overlay *ovl, uint32_t d, unsigned layer, const char *
     int marked = layer == ovl->n_layers ? 0 : is_marked(&ovl->layers[layer], path, st);
     if (marked <= 0)
         return marked;
+    /* Who says so may not be allowed to read what it leads to; as the kernel with userxattr. */
+    if (!is_believed(ovl, &ovl->layers[layer], st))
+        return -EPERM;
     at(ovl, d)->flags |= D_METACOPY;
     return find_data(ovl, d, layer, path);
 }

@@ -339,6 +339,18 @@ static int check_overlap(const struct overlay *ovl, char *message, size_t size) 
     return 0;
 }
 
+/* The kernel leaves its work directory without any permission.  A symlink in its place is another's trap. */
+static int open_own_dir(const char *path) {
+    char name[FD_PATH];
+    CLOSE_FD there = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (there < 0)
+        return -errno;
+    fd_path(there, name);
+    (void)!chmod(name, 0700);
+    int fd = openat(there, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 /* <work>/work is ours alone: what a killed run left in it is removed. */
 static int open_work(struct overlay *ovl, char *message, size_t size) {
     if (asprintf(&ovl->work_path, "%s/work", ovl->work_root) < 0) {
@@ -347,10 +359,9 @@ static int open_work(struct overlay *ovl, char *message, size_t size) {
     }
     if (mkdir(ovl->work_path, 0700) < 0 && errno != EEXIST)
         return fail(message, size, -errno, "%s: %s", ovl->work_path, strerror(errno));
-    (void)!chmod(ovl->work_path, 0700);   /* the kernel leaves it without any permission */
-    ovl->work = open(ovl->work_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    ovl->work = open_own_dir(ovl->work_path);
     if (ovl->work < 0)
-        return fail(message, size, -errno, "%s: %s", ovl->work_path, strerror(errno));
+        return fail(message, size, ovl->work, "%s: %s", ovl->work_path, strerror(-ovl->work));
     if (faccessat(ovl->work, VOLATILE_MARK, F_OK, 0) == 0)
         return fail(message, size, -EINVAL,
                     "%s: the upper was used with \"volatile\" and not ended cleanly: throw it away, or remove "
@@ -461,7 +472,7 @@ static int load_root(struct overlay *ovl) {
     struct stat st;
     if (fstat(ovl->layers[0].fd, &st) < 0)
         return -errno;
-    int error = kept_load(ovl, ovl->layers[0].fd, st.st_ino);
+    int error = kept_load(ovl, ovl->layers[0].fd, &st);
     return error ? error : load_upper(ovl, ovl->root);
 }
 

@@ -132,19 +132,19 @@ static bool known_dev(const struct overlay *ovl, dev_t dev) {
     return dev == ovl->dev;
 }
 
-int kept_load(struct overlay *ovl, int fd, uint64_t upper_ino) {
+int kept_load(struct overlay *ovl, int fd, const struct stat *st) {
     char text[160];
-    ssize_t size = kept_find(ovl, upper_ino) ? 0 : private_get(&ovl->layers[0], fd, KEPT, text, sizeof text - 1);
+    ssize_t size = kept_find(ovl, st->st_ino) ? 0 : private_get(&ovl->layers[0], fd, KEPT, text, sizeof text - 1);
     if (size <= 0)
         return 0;
     text[size] = '\0';
-    struct kept kept = {.upper_ino = upper_ino};
+    struct kept kept = {.upper_ino = st->st_ino, .foreign = !is_believed(ovl, &ovl->layers[0], st)};
     int owner, identity;
     unsigned long long rdev, dev, ino;
     if (sscanf(text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", &owner, &kept.uid, &kept.gid, &kept.mode, &rdev, &identity, &dev,
                &ino) != 8)
         return 0;
-    kept.owner = owner;
+    kept.owner = owner && (!kept.foreign || (S_ISDIR(st->st_mode) && S_ISDIR(kept.mode)));
     kept.identity = identity;
     kept.rdev = (dev_t)rdev;
     kept.dev = known_dev(ovl, (dev_t)dev) ? (dev_t)dev : ovl->dev;

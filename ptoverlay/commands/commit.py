@@ -5,7 +5,8 @@ A change that needs another one brings it along: a new file its directory, a nam
 of a rename the other end.
 
 What the host has changed since the sandbox took it over is refused, with the reason, and so is what this user may not
-do; all other changes are made. A commit that is killed leaves nothing half-written; the next one finishes it.
+do, and what sets an owner, set-id bits, capabilities or a device in a layer that another user has made; all other
+changes are made. A commit that is killed leaves nothing half-written; the next one finishes it.
 
 Exit status: 0 all was committed, 1 some changes were refused, 125 trouble, and then nothing was committed.
 
@@ -37,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="only show what would be done, and refused")
     parser.add_argument("-f", "--force", action="store_true",
                         help="also where the host has changed since, and as this user's where an owner cannot be given")
+    parser.add_argument("--trust", action="store_true",
+                        help="also what only you may set, in a layer that another user has made: owners, set-id bits, "
+                        "capabilities, devices, and what is left of an interrupted commit")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what is committed")
     parser.add_argument("--json", action="store_true", help="an object: committed and refused changes")
     Painter.add_argument(parser)
@@ -47,13 +51,15 @@ def run(options: argparse.Namespace) -> int:
     if options.interactive and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Failure("--interactive", "there is no terminal to ask on", "name the PATHs instead")
     paint = Painter(options.color)
-    outcome = commit(box, options.words, force=options.force, dry_run=options.dry_run, progress=partial(bar, "commit"),
+    outcome = commit(box, options.words, force=options.force, trust=options.trust, dry_run=options.dry_run,
+                     progress=partial(bar, "commit"),
                      ask=Asking(paint) if options.interactive else None)
     if outcome.finished:
         errors.report(f"{box}: finished a commit that was interrupted")
     if options.json:
         write(json.dumps(as_json(outcome), indent=1) + "\n")
     elif options.verbose or options.dry_run:
+        write("".join(f"interrupted {errors.one_line(text)}\n" for text in outcome.pending))
         write("".join(f"{line(change, None, paint)}\n" for change in outcome.done))
     show_nowhere(outcome.nowhere)
     show_refused(outcome)
@@ -68,7 +74,7 @@ def show_refused(outcome: Outcome) -> None:
 
 def as_json(outcome: Outcome) -> dict[str, object]:
     """As json.dumps takes it."""
-    return {"committed": [change.as_json() for change in outcome.done],
+    return {"committed": [change.as_json() for change in outcome.done], "pending": outcome.pending,
             "refused": [{"path": path, "why": why} for path, why in outcome.refused.items()]}
 
 

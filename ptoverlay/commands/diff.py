@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from ptoverlay import errors, sandbox
 from ptoverlay.changes import TYPE_NAMES, Change, Kind, changes, nowhere, select
+from ptoverlay.commit import pending
 from ptoverlay.patch import Patch, patches
 from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox
@@ -45,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     box = Sandbox.open(options)
     paint = Painter(options.color)
+    if pending(box.work):
+        errors.report(f"{box}: a commit of it was interrupted: ptoverlay commit -n shows what is left to do")
     with box.view() as view, box.base() as base:
         with bar("diff", 0) as advance:
             found = changes(view, base, box.mount, expand=options.patch or options.stat, advance=advance)
@@ -89,9 +92,20 @@ def _notes(change: Change, view: View | None) -> list[str]:
         notes.append(f"hard link of {named(change.link_to)}")
     if change.new is not None and change.old is not None:
         notes += _differences(change)
-        if change.content and not change.new.is_dir and change.new.nlink > 1:
-            notes.append(f"one of {change.new.nlink} names")
+    if view is not None:
+        notes += _privileges(change, view)
+    written = change.new if change.old is not None and change.content else None
+    if written is not None and not written.is_dir and written.nlink > 1:
+        notes.append(f"one of {written.nlink} names")
     return notes
+
+
+def _privileges(change: Change, view: View) -> list[str]:
+    """What a commit would set that lets somebody do more, unless it is told as a difference already."""
+    told = change.privileges(view, os.geteuid())
+    if change.old is not None and not change.type_changed:
+        told = [note for note in told if not note.startswith("owner")]
+    return told
 
 
 def _differences(change: Change) -> list[str]:
@@ -127,7 +141,8 @@ def show_patch(found: Sequence[Change], view: View, base: View, mount: str, pain
             out.write(paint.bytes("bold" if head else _PATCH_COLOURS.get(text[:1], ""), text))
             lines = True
         said = {"mtime", "mode"} if patch.old_mode != patch.new_mode else {"mtime"}
-        if (not lines and not patch.change.implied) or set(patch.change.metadata) - said:
+        more = set(patch.change.metadata) - said or _privileges(patch.change, view)
+        if (not lines and not patch.change.implied) or more:
             out.write(paint.bytes("dim", os.fsencode(f"# {line(patch.change, view, plain)}\n")))
 
 

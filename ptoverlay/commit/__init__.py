@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from ptoverlay import errors, private
 from ptoverlay.changes import Change, Kind, changes, nowhere, select
 from ptoverlay.commit import choice
+from ptoverlay.commit.conflicts import base_of
 from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
 from ptoverlay.commit.layout import Layout
 from ptoverlay.commit.placing import SYNC_ALL, Placing, empty_upper, set_directory_time
@@ -36,18 +37,20 @@ from ptoverlay.errors import Failure
 from ptoverlay.options import USERXATTR
 from ptoverlay.progress import OBJECT, Advance, Progress, silent
 from ptoverlay.sandbox import Sandbox
-from ptoverlay.view import View
+from ptoverlay.view import Stat, View
 
 
 @dataclass
 class Outcome:
     """What became of the changes.  refused: path of the view → reason; finished: whether an earlier commit that did not
-    end was brought to its end first; nowhere: paths that were asked for, but at which nothing is or was."""
+    end was brought to its end first; nowhere: paths that were asked for, but at which nothing is or was; pending: of a
+    dry run, what finishing it would do, a line each."""
 
     done: list[Change] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     finished: bool = False
     nowhere: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
 
 
 def pending(work: str) -> bool:
@@ -56,10 +59,12 @@ def pending(work: str) -> bool:
 
 
 def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, dry_run: bool = False,
-           ask: Callable[[Change], bool] | None = None, progress: Progress = silent) -> Outcome:
+           trust: bool = False, ask: Callable[[Change], bool] | None = None, progress: Progress = silent) -> Outcome:
     """Commits the changes that `paths` name (see `changes.select`; none: all) and to which `ask` says yes.
 
-    force: also where the host has changed since.  Failure when nothing could be done, with everything as it was.
+    force: also where the host has changed since; trust: what only its maker may not do, in a layer that another user
+    has made: owners, set-id bits, capabilities, devices, and what a journal says that he could have written.  Failure
+    when nothing could be done, with everything as it was.
     """
     from ptoverlay.fsck import insist_sound  # which uses what is in this package
 
@@ -67,14 +72,18 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
     if not os.path.isdir(sandbox.upper):
         return outcome
     with nullcontext() if dry_run else _held(sandbox), _told(sandbox), Tree(sandbox.lowers[0]) as tree:
-        if not dry_run and pending(sandbox.work):
+        if pending(sandbox.work) and not (dry_run or trust):
+            _insist_ours(sandbox)
+        if dry_run:
+            journal_left = Journal.load(sandbox.work)
+            outcome.pending = journal_left.shown() if journal_left is not None else []
+        elif pending(sandbox.work):
             outcome.refused.update(_finish(sandbox, tree))
             outcome.finished = True
-        elif not dry_run and Journal.path(sandbox.work).parent.exists():
+        elif Journal.path(sandbox.work).parent.exists():
             Journal.remove(sandbox.work)  # killed before the journal was whole, or just after it had gone
         insist_sound(sandbox)
-        journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=private.prefix(
-            userxattr=bool(sandbox.flags & USERXATTR)))
+        journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=_prefix(sandbox))
         with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:
             with progress(0) as advance:
                 found = _find_changes(sandbox, view, base, advance)
@@ -82,11 +91,20 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
             layout.look()
             outcome.nowhere = nowhere(paths, sandbox.mount, view, base)
             _choose(layout, paths, ask)
-            outcome.refused.update(choice.refuse(layout, force=force))
+            maker = 0 if trust else sandbox.maker()
+            outcome.refused.update(choice.refuse(layout, force=force, maker=maker))
             outcome.done = list(layout.chosen.values())
             if not dry_run:
                 _carry_out(layout, journal, outcome, progress)
     return outcome
+
+
+def _insist_ours(sandbox: Sandbox) -> None:
+    """Failure for a journal that somebody else can have written: it would do what he says as us."""
+    why = Journal.distrust(sandbox.work)
+    if why:
+        raise Failure(str(sandbox), "a commit of it was interrupted, and others can have written what is left to do "
+                      f"({why})", "ptoverlay commit -n shows that, --trust does it")
 
 
 @contextmanager
@@ -130,12 +148,10 @@ def _join_other_names(sandbox: Sandbox, view: View, base: View, found: list[Chan
 
     The view looks such a file up when it is asked for the name; which names there are only the lower can tell.
     """
-    several = len(sandbox.lowers) - sandbox.metadata.n_data > 1
-    kinds = (Kind.MODIFIED, Kind.METADATA) if several else (Kind.MODIFIED,)
-    wanted = {change.old.identity for change in found if change.kind in kinds and change.old is not None
-              and change.old.is_file and change.old.nlink > 1}
+    wanted = _with_other_names(sandbox, view, found)
     if not wanted:
         return False
+    later = {change.old_path: change.path for change in found if change.kind is Kind.RENAMED}
     joined = False
     todo = [sandbox.mount]
     while todo:
@@ -147,9 +163,52 @@ def _join_other_names(sandbox: Sandbox, view: View, base: View, found: list[Chan
                 continue
             if status.is_dir and status.dev == base.stat(here).dev:
                 todo.append(path)
-            elif status.identity in wanted and view.find(path) is not None:
+            elif status.identity in wanted and view.find(_renamed(path, later)) is not None:
                 joined = True
     return joined
+
+
+def _renamed(path: str, later: dict[str | None, str]) -> str:
+    """Where the view has what lowers have at this path."""
+    above = path
+    while above:
+        if above in later:
+            return later[above] + path[len(above):]
+        above = split(above)[0]
+    return path
+
+
+def _with_other_names(sandbox: Sandbox, view: View, found: list[Change]) -> set[tuple[int, int]]:
+    """Identities of files of which lowers may have names that have to follow: what was written has more of them, or
+    what is elsewhere now is still one of them."""
+    several = len(sandbox.lowers) - sandbox.metadata.n_data > 1
+    prefix = _prefix(sandbox)
+    wanted: set[tuple[int, int]] = set()
+    elsewhere: dict[tuple[int, int], list[str]] = {}
+    for change in found:
+        new, old = change.new, change.old
+        if new is None and old is not None and old.nlink > 1 and _was_copied(sandbox, old):
+            wanted.add(old.identity)  # changed by the name that has gone
+        if new is None or not new.is_file:
+            continue
+        if old is not None and old.is_file and old.nlink > 1 and (
+                change.content or (several and change.kind is Kind.METADATA)):
+            wanted.add(old.identity)
+        if new.nlink > 1 and (old is None or old.identity != new.identity):
+            elsewhere.setdefault(new.identity, []).append(change.path)
+    for identity, paths in elsewhere.items():
+        if view.stat(paths[0]).nlink > len(paths) and base_of(view.entry(paths[0]).upper_path, prefix) is not None:
+            wanted.add(identity)
+    return wanted
+
+
+def _was_copied(sandbox: Sandbox, old: Stat) -> bool:
+    """Whether the upper has a copy of a lower file with several names (csrc/view/links.c)."""
+    return os.path.lexists(os.path.join(sandbox.work, "links", f"{old.dev:x}-{old.ino:x}"))
+
+
+def _prefix(sandbox: Sandbox) -> str:
+    return private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
 
 
 def _choose(layout: Layout, paths: Sequence[str], ask: Callable[[Change], bool] | None) -> None:

@@ -86,11 +86,16 @@ def _new_parents(layout: Layout, change: Change) -> Iterator[Change]:
 # ---- refusing
 
 
-def refuse(layout: Layout, *, force: bool) -> dict[str, str]:
-    """Takes out of layout.chosen what cannot be or must not be, with all that needs it; returns path → reason."""
+def refuse(layout: Layout, *, force: bool, maker: int = 0) -> dict[str, str]:
+    """Takes out of layout.chosen what cannot be or must not be, with all that needs it; returns path → reason.
+
+    maker: user id of who has made the layer; what he could not have done himself waits to be asked for.
+    """
     refused = {}
     for path, change in layout.chosen.items():
         why = _impossible(layout, change, force) or ("" if force else _conflict(layout, change))
+        if not why and maker not in (0, os.geteuid()):
+            why = _beyond(layout, change, maker)
         if why:
             refused[path] = why
     together = Together(layout)
@@ -154,6 +159,12 @@ def _impossible(layout: Layout, change: Change, force: bool) -> str:
     return ""
 
 
+def _beyond(layout: Layout, change: Change, maker: int) -> str:
+    """What only root, or we, may set for the maker of the layer, "" if there is nothing of it."""
+    told = change.privileges(layout.view, maker)
+    return f"user {maker}, whose layer it is, cannot set: {', '.join(told)} (--trust sets it)" if told else ""
+
+
 def _own(status: Stat) -> bool:
     return status.uid == os.geteuid() and status.gid in (os.getegid(), *os.getgroups())
 
@@ -184,10 +195,12 @@ def _conflict(layout: Layout, change: Change) -> str:
 
 
 def _is_there(layout: Layout, status: Stat | None) -> bool:
-    """Whether the lowers have this file, by another name of it or where something else is now."""
+    """Whether the lowers have this file, by another name of it (in a directory that may have been renamed) or where
+    something else is now."""
     identity = status.identity if status is not None else (0, 0)
     olds = (change.old.identity for change in layout.changes.values() if change.old is not None)
-    return identity in olds or any(layout.base.find(path) is not None for path in layout.links.get(identity, []))
+    names = (layout.held.get(path) for path in layout.links.get(identity, []))
+    return identity in olds or any(held is None or held.entry.lower for held in names)
 
 
 def _entry_above(layout: Layout, path: str) -> Entry:

@@ -9,7 +9,8 @@ It is one JSON file, WORK/commit/journal, replaced as a whole:
 Paths in it are relative to the lower that is changed, except those in `drops`, which are relative to the upper.
 
 Rules: a step names what it expects to find and what it puts there, by identity, so that carrying it out twice does no
-harm; nothing is put where something unexpected is.
+harm; nothing is put where something unexpected is; a journal is an order, so that only one of our own is believed
+(`distrust`), and what it says is checked as what anybody says.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -18,10 +19,13 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ptoverlay import errors, private
 from ptoverlay.errors import Failure
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import write_whole
@@ -112,6 +116,9 @@ class Journal:
         """Replaces the journal; it is on the disk when this returns."""
         path = self.path(work)
         path.parent.mkdir(0o700, exist_ok=True)
+        status = path.parent.lstat()
+        if not stat.S_ISDIR(status.st_mode) or (status.st_uid != os.geteuid() and not path.exists()):
+            raise Failure(str(path.parent), "not a directory of ours", "remove it")
         write_whole(path, json.dumps(vars(self), default=vars).encode("utf-8", "surrogateescape"))
         _sync(path.parent)
 
@@ -124,11 +131,56 @@ class Journal:
             data["steps"] = [_step(step) for step in data["steps"]]
             data["shared"] = [(str(shared), int(ino)) for shared, ino in data.get("shared", [])]
             data["drops"] = [Drop(**drop) for drop in data["drops"]]
-            return cls(**data)
+            journal = cls(**data)
+            wrong = next(journal.wrong(), "")  # which meets what has another type in its own way
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Failure(str(path), "not the journal of a commit", "ptoverlay fsck tells more") from error
+        if wrong:
+            raise Failure(str(path), f"not the journal of a commit: {wrong}", "ptoverlay fsck tells more")
+        return journal
+
+    @classmethod
+    def distrust(cls, work: str) -> str:
+        """Why somebody else than we and root can have written it, "" if nobody can."""
+        return errors.who_can_change(str(cls.path(os.path.realpath(work))))
+
+    def wrong(self) -> Iterator[str]:
+        """What cannot be from a commit: kinds, types, and paths that would lead out of the lower."""
+        head = self.phase in (STAGING, PLACING, PLACED) and self.prefix in (private.TRUSTED, private.USER)
+        if not (head and isinstance(self.lower, str) and isinstance(self.id, str) and isinstance(self.any_owner, bool)):
+            yield "its head"
+        yield from (f"the step {step.path!r}" for step in self.steps if not self.is_sound(step))
+        yield from (f"the entry {drop.path!r}" for drop in self.drops if not (
+            is_inside(drop.path) and _are_numbers(drop.found, 3) and isinstance(drop.directory, bool)))
+        yield from (f"the time of {path!r}" for path, mtime in self.times.items()
+                    if not (_is_top_or_inside(path) and isinstance(mtime, int)))
+        yield from (f"what was left out: {path!r}" for path, why in self.left_out.items()
+                    if not (_is_top_or_inside(path) and isinstance(why, str)))
+        yield from (f"the shared {path!r}" for path, _ in self.shared if not is_inside(path))
+        yield from (f"the removed link {pair!r}" for pair in self.removed_links if not _are_numbers(pair, 2))
+
+    def is_sound(self, step: Step) -> bool:
+        """Whether a commit can have made this step."""
+        ours = [name for name in (step.temporary, step.staged) if name != ""]
+        moves = step.kind in (TAKE, PUT, REMOVE)
+        return ((moves and is_inside(step.path) and step.temporary != "") or
+                (step.kind == ATTRIBUTES and _is_top_or_inside(step.path) and not ours)) and \
+            all(is_inside(name) and self.is_ours(name) for name in ours) and \
+            (step.made is None or _are_numbers(step.made, 2)) and isinstance(step.found, str | None) and \
+            (step.attributes is None or _are_attributes(step.attributes))
+
+    def is_ours(self, name: str) -> bool:
+        """Whether an object that waits bears a name that only a commit gives."""
+        return name.rpartition("/")[2].startswith(f"{PREFIX}{self.id}-")
+
+    def shown(self) -> list[str]:
+        """What finishing it would still do, a line each."""
+        if self.phase == STAGING:
+            return [f"takes back {step.staged}" for step in self.steps if step.staged]
+        lines = [f"{step.kind:<10} {step.path}{_shown(step.attributes)}" for step in self.steps]
+        return lines + [f"{'empties':<10} {drop.path} in the upper" for drop in self.drops]
 
     @classmethod
     def remove(cls, work: str) -> None:
@@ -137,6 +189,33 @@ class Journal:
         path.unlink(missing_ok=True)
         _sync(path.parent)
         remove_tree(str(path.parent))  # also what is left of a journal that was never whole
+
+
+def is_inside(path: Any) -> bool:
+    """Whether a path stays below where it begins: relative, and made of names alone."""
+    return isinstance(path, str) and "\0" not in path and all(name not in ("", ".", "..") for name in path.split("/"))
+
+
+def _are_numbers(found: Any, count: int) -> bool:
+    return isinstance(found, list) and len(found) == count and all(
+        isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in found[:2])
+
+
+def _is_top_or_inside(path: Any) -> bool:
+    return path == "" or is_inside(path)
+
+
+def _are_attributes(found: Attributes) -> bool:
+    ids = (found.mode, found.uid, found.gid)
+    return all(isinstance(number, int) and 0 <= number < 1 << 32 for number in ids) and found.mode < 0o10000 and \
+        all(isinstance(time, int | None) for time in (found.atime, found.mtime)) and \
+        all(bytes.fromhex(value) is not None for value in (found.xattrs or {}).values())
+
+
+def _shown(attributes: Attributes | None) -> str:
+    if attributes is None:
+        return ""
+    return f" (mode {attributes.mode:04o}, owner {attributes.uid}:{attributes.gid})"
 
 
 def _step(data: dict[str, Any]) -> Step:

@@ -80,6 +80,9 @@ class Layout:
                     todo.append(path)
                 elif not entry.whiteout and held.status.st_nlink > 1:
                     self.links.setdefault(self.view.stat(path).identity, []).append(path)
+        for path, change in self.changes.items():  # and what only the place of a directory has changed
+            if path not in self.held and change.new is not None and not change.new.is_dir and change.new.nlink > 1:
+                self.links.setdefault(change.new.identity, []).append(path)
 
     # ---- paths
 
@@ -169,8 +172,12 @@ class Layout:
 
     def goes_with_parent(self, change: Change) -> bool:
         """Whether a removed object was in a directory of which something else takes the place."""
-        return any(above in self.chosen and (self.chosen[above].type_changed or self.chosen[above].kind is Kind.REMOVED)
-                   for above in self.parents(change.path))
+        for above in self.parents(change.path):
+            if above in self.moves:
+                return False  # that one lives on, without this
+            if above in self.chosen and (self.chosen[above].type_changed or self.chosen[above].kind is Kind.REMOVED):
+                return True
+        return False
 
     def wanted(self, path: str) -> bool:
         """Whether an object of a new directory is made with it: what is renamed comes there by itself."""
@@ -205,15 +212,24 @@ class Layout:
         """By identity, where the host has a file already that only gets more names."""
         found = {}
         for identity, paths in self.links.items():
-            for path in paths:
-                change = self.changes.get(path)
-                parent = self.now(self.parent(path))
-                if (change is None or not change.content) and parent is not None:
-                    there = join(parent, split(path)[1])
-                    if self.tree.lstat(there) is not None:
-                        found[identity] = there
-                        break
+            there = next(filter(None, map(self.there, paths)), None)
+            if there is not None:
+                found[identity] = there
         return found
+
+    def there(self, path: str) -> str | None:
+        """Where the host has what this name of the upper is, unless it has other contents now."""
+        change = self.changes.get(path)
+        if change is not None and (change.content or (change.kind is Kind.ADDED)):
+            return None
+        if change is not None and change.kind is Kind.RENAMED and change.old_path is not None:
+            there = self.relative(change.old_path)
+        else:
+            parent = self.now(self.parent(path))
+            if parent is None:
+                return None
+            there = join(parent, split(path)[1])
+        return there if self.tree.lstat(there) is not None else None
 
 
 def join_absolute(directory: str, name: str) -> str:

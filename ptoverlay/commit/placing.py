@@ -270,10 +270,9 @@ def _with_permission(directory: str, action: Callable[[], None]) -> None:
 def _forget_links(journal: Journal, work: str, gone: set[int]) -> None:
     """What WORK/links holds (csrc/view/links.c) about files that are in the lower now."""
     links = os.path.join(work, "links")
-    try:
-        names = os.listdir(links)
-    except FileNotFoundError:
+    if os.path.islink(links) or not os.path.isdir(links):
         return
+    names = os.listdir(links)
     for name in names:
         path = os.path.join(links, name)
         status = os.lstat(path)
@@ -282,7 +281,14 @@ def _forget_links(journal: Journal, work: str, gone: set[int]) -> None:
     for device, inode in journal.removed_links:
         path = os.path.join(links, f"{device:x}-{inode:x}.removed")
         try:
-            count = os.lstat(path).st_size
-            os.truncate(path, count - 1) if count > 1 else os.unlink(path)
+            fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             continue
+        try:
+            status = os.fstat(fd)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_size > 1:
+                os.ftruncate(fd, status.st_size - 1)
+            else:
+                os.unlink(path)
+        finally:
+            os.close(fd)

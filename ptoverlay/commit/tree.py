@@ -2,8 +2,8 @@
 
 Paths are relative to the root, "" is the root itself.
 
-Rules: no symbolic link is ever followed, so nothing outside the tree can be reached however it is changed meanwhile;
-a file that has a name is complete.
+Rules: no symbolic link and no ".." is ever followed, so nothing outside the tree can be reached however it is changed
+meanwhile; a file that has a name is complete.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -57,6 +57,13 @@ class Sorted:
         return found
 
 
+def _plain(name: str) -> str:
+    """The name, unless it leads out of its directory."""
+    if name in (".", ".."):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
+    return name
+
+
 class Tree:
     """A tree that is changed by name.  All methods raise OSError."""
 
@@ -94,7 +101,7 @@ class Tree:
         fd = os.open(".", _DIRECTORY, dir_fd=start)
         for name in path[len(top):].strip("/").split("/") if path != top else ():
             try:
-                below_fd = os.open(name, _DIRECTORY, dir_fd=fd)
+                below_fd = os.open(_plain(name), _DIRECTORY, dir_fd=fd)
             finally:
                 os.close(fd)
             fd = below_fd
@@ -107,7 +114,7 @@ class Tree:
             fd = self.directory(parent)
             self._forget()
             self._last = parent, fd
-        return self._last[1], name or "."
+        return self._last[1], _plain(name) if name else "."
 
     def real(self, path: str) -> str:
         """A path for calls that take no descriptor, good until the next call of a method; it may name a symlink."""
