@@ -33,7 +33,7 @@ from ptoverlay.view import View
 pytestmark = pytest.mark.root_only
 
 
-def problems_of(base: Path, stack: Stack) -> list[str]:
+def problems_of(base: Path, stack: Stack, *, metacopy: bool) -> list[str]:
     """Plays the rounds, one upon the other.  What differs in the first one in which anything does."""
     lowest = base / "lowest"
     lowest.mkdir()
@@ -42,7 +42,7 @@ def problems_of(base: Path, stack: Stack) -> list[str]:
     for number, each in enumerate(stack.rounds):
         place = base / f"round{number}"
         place.mkdir()
-        layers = Layers(place, lowers, each.made, user=False)
+        layers = Layers(place, lowers, each.made, user=False, metacopy=metacopy)
         problems = compare(layers, each.steps)
         if problems:
             return [f"round {number}", *problems]
@@ -70,15 +70,16 @@ def not_found_again(lowers: list[Path], mount: Path) -> list[str]:
     return problems
 
 
-def test_stacks(memory: Path, sequence_settings: settings) -> None:
+@pytest.mark.parametrize("metacopy", [False, True], ids=["whole", "metacopy"])
+def test_stacks(memory: Path, sequence_settings: settings, metacopy: bool) -> None:
     """Two to twelve layers, each made by the kernel or by the view."""
 
-    @settings(sequence_settings, max_examples=max(1, sequence_settings.max_examples // 20))
+    @settings(sequence_settings, max_examples=max(1, sequence_settings.max_examples // 40))
     @given(stacks())
     def run(stack: Stack) -> None:
         problems: list[str] = []
         with tempfile.TemporaryDirectory(dir=memory) as place, contextlib.suppress(Parted):
-            problems = problems_of(Path(place), stack)
+            problems = problems_of(Path(place), stack, metacopy=metacopy)
         if problems:
             pytest.fail("\n".join([*problems, "", str(stack)]), pytrace=False)
 

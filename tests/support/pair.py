@@ -20,12 +20,15 @@ from .sequences import Layer, Step, Trial, kernel_options, lay_out, prefix_of
 
 
 class Layers:
-    """Lowers, topmost first, and in base two uppers and a mount point.  user: as the mount option userxattr."""
+    """Lowers, topmost first, and in base two uppers and a mount point.
 
-    def __init__(self, base: Path, lowers: Sequence[Path], upper: Layer, *, user: bool) -> None:
+    user: as the mount option userxattr; metacopy: as that one."""
+
+    def __init__(self, base: Path, lowers: Sequence[Path], upper: Layer, *, user: bool, metacopy: bool = False) -> None:
         self.base = base
         self.lowers = lowers
         self.user = user
+        self.metacopy = metacopy
         for name in ("kernel-upper", "kernel-work", "view-upper", "view-work", "mnt"):
             (base / name).mkdir()
         for name in ("kernel", "view"):
@@ -37,16 +40,22 @@ class Layers:
     def mount(self) -> Path:
         return self.base / "mnt"
 
+    @property
+    def options(self) -> str:
+        """Of the kernel's overlayfs, beside the directories."""
+        options = kernel_options(self.user)
+        return options.replace("metacopy=off", "metacopy=on") if self.metacopy else options
+
     def kernel(self, whose: str) -> KernelPlayer:
         """Mounts the kernel's overlayfs on the upper of `whose`."""
         lowers = ":".join(map(str, self.lowers))
         upper = f"upperdir={self.base / whose}-upper,workdir={self.base / whose}-work"
-        host.mount_overlay(self.mount, f"lowerdir={lowers},{upper},{kernel_options(self.user)}")
+        host.mount_overlay(self.mount, f"lowerdir={lowers},{upper},{self.options}")
         return KernelPlayer(self.mount, self.inodes)
 
     def view(self, view: View, whose: str) -> ViewPlayer:
         """Opens a view on the upper of `whose`."""
-        flags = options.USERXATTR | options.NO_REDIRECT if self.user else 0
+        flags = options.USERXATTR | options.NO_REDIRECT if self.user else options.METACOPY if self.metacopy else 0
         view.lay(self.lowers, self.base / f"{whose}-upper", self.base / f"{whose}-work", self.mount, flags)
         return ViewPlayer(view, self.mount, self.inodes)
 

@@ -183,9 +183,10 @@ class Stack:
 #: Three levels of directories, each with a file that tells which one it is.
 _LOWEST = [Make("dir", path, mode=0o755) for path in ("a/b/c", "b/c/a", "c/a/b", "a/a", "b/b")]
 _LOWEST += [Make("file", f"{make.path}/f", make.path) for make in _LOWEST]
-_OTHERS = st.one_of(_step("unlink", PATHS.map(lambda p: p + "/f")), _step("rmdir", PATHS),
-                    _step("write", PATHS.map(lambda p: p + "/f"), st.just("wc"), VALUES),
-                    _step("chmod", PATHS, MODES), _step("link", PATHS.map(lambda p: p + "/f"), PATHS))
+_FILES = PATHS.map(lambda p: p + "/f")
+_OTHERS = st.one_of(_step("unlink", _FILES), _step("rmdir", PATHS),
+                    _step("write", _FILES, st.just("wc"), VALUES),
+                    _step("chmod", PATHS, MODES), _step("link", _FILES, PATHS))
 
 
 class _Directories:
@@ -199,10 +200,18 @@ class _Directories:
         below = [path for path in self.paths if f"{path}/".startswith(f"{old}/")]
         self.paths = self.paths.difference(below) | {new + path[len(old):] for path in below}
 
+    def _file_step(self, draw: st.DrawFn) -> Step:
+        """The file of a directory changes its mode, or gets another name."""
+        paths = sorted(self.paths)
+        old, new = (f"{draw(st.sampled_from(paths))}/{draw(st.sampled_from('ffg'))}" for _ in range(2))
+        op = draw(st.sampled_from(["chmod", "rename", "link"]))
+        return Step(op, (old, 0o600) if op == "chmod" else (old, new, 0) if op == "rename" else (old, new))
+
     def step(self, draw: st.DrawFn) -> Step:
         """A rename, mostly; else a directory where there was one, or something else."""
-        if not self.paths or draw(st.integers(0, 5)) == 0:
-            return draw(_OTHERS)
+        choice = draw(st.integers(0, 8)) if self.paths else 0
+        if choice < 2:
+            return draw(_OTHERS) if choice == 0 else self._file_step(draw)
         old = draw(st.sampled_from(sorted(self.paths)))
         name = draw(st.sampled_from(NAMES + "de"))
         if draw(st.integers(0, 5)) == 0:
