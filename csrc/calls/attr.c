@@ -196,20 +196,46 @@ static void get_flags(struct call *call, uint32_t request) {
                  0);
 }
 
-/* The requests that change a file through a descriptor opened for reading; the filter traps no others. */
+/* Does the path lead, or did it, to a place that no overlay covers? */
+static bool is_of_host(struct call *call, const char *real) {
+    struct location *loc = &call->scratch->spare;
+    view_enter(call);
+    return view_locate(call->view, real, loc) == 0 && !loc->overlay && !loc->detached;
+}
+
+/* Not known to change nothing: passed to devices, terminals, sockets and what is the host's, but never one of a file system's. */
+static void unknown_request(struct call *call) {
+    struct stat object;
+    char link[PROC_LINK];
+    descriptor_link(call->task->tid, (int)call->arg[0], link);
+    int flags = descriptor_flags(call->task->tid, (int)call->arg[0]);
+    if (flags < 0 || flags & O_PATH || stat(link, &object) < 0)
+        return answer(call, -EBADF);
+    if (!known_is_of_files((uint32_t)call->arg[1])) {
+        bool named = S_ISREG(object.st_mode) || S_ISDIR(object.st_mode);
+        int kind = named ? object_read(link, call->scratch->text) : OBJECT_ANONYMOUS;
+        if (kind == OBJECT_ANONYMOUS || (kind >= 0 && is_of_host(call, call->scratch->text)))
+            return;
+    }
+    refuse(call, ENOTTY, "this request is not known to change nothing");
+}
+
+/* The filter passes what known_requests holds. */
 void do_ioctl(struct call *call) {
     struct attr_change attr = {.valid = ATTR_FLAGS};
     uint32_t request = (uint32_t)call->arg[1];
+    if (known_holds(&known_requests, request))
+        return;
     if (request == FS_IOC_GETFLAGS || request == FS_IOC_FSGETXATTR)
         return get_flags(call, request);
     bool flags = request == FS_IOC_SETFLAGS || request == FS_IOC32_SETFLAGS || request == FS_IOC_FSSETXATTR;
+    if (!flags)
+        return unknown_request(call);
     struct fsxattr extended;
-    int rc = flags ? read_flags(call, &extended, &attr.fsflags) : 0;
+    int rc = read_flags(call, &extended, &attr.fsflags);
     struct location *loc = changing(call);
     if (!loc)
         return;
-    if (!flags)
-        return refuse(call, ENOTTY, "this ioctl would change a lower file");
     if (rc == 0 && request == FS_IOC_FSSETXATTR)
         rc = flags_over_present(call, loc, &extended, &attr.fsflags);
     if (rc < 0)

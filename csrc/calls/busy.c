@@ -13,6 +13,9 @@
 #include <sys/stat.h>
 
 #include "internal.h"
+#include "members.h"
+
+#define ANCESTORS 64
 
 void tasks_enter(struct session *session, struct task *task) {
     pthread_mutex_lock(&session->lock);
@@ -33,13 +36,20 @@ void tasks_leave(struct task *task) {
     pthread_mutex_unlock(&task->session->lock);
 }
 
-bool task_in_run(struct session *session, pid_t pid) {
+static bool has_called(struct session *session, pid_t pid) {
     bool found = false;
     pthread_mutex_lock(&session->lock);
     for (const struct task *task = session->tasks; task && !found; task = task->next)
         found = __atomic_load_n(&task->tid, __ATOMIC_RELAXED) == pid || task->tgid == pid;
     pthread_mutex_unlock(&session->lock);
     return found;
+}
+
+bool task_in_run(struct session *session, pid_t pid) {
+    for (int i = 0; pid > 1 && i < ANCESTORS; i++, pid = process_parent(pid))
+        if (has_called(session, pid))
+            return true;
+    return false;
 }
 
 /* The attributes, as the view shows them, of what a task executes. */

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "../view/view.h"
+#include "known.h"
 
 /* One thread of the command.  The trap makes and frees it; calls/task.c fills what it caches. */
 struct task {
@@ -32,6 +33,8 @@ struct task {
     uint64_t cwd_view;          /* … and in this one of the view */
     bool cwd_pass;              /* its real path is the same */
     int pidfd;                  /* -1: not open yet */
+    int dumpable;               /* what its process has set by PR_SET_DUMPABLE, + 1, or 0; session->lock's */
+    bool executed;              /* another program, since it is known */
     void *trap;                 /* the trap's own */
     struct session *session;
     struct task *next, **link;  /* in the session's list: the task after it, and what points here */
@@ -140,6 +143,7 @@ enum filter_kind {
     FILTER_ERRNO,       /* refused by the filter itself with .filter_errno */
     FILTER_TRAP_IF_SET, /* trapped only if (argument .filter_arg & .filter_mask) != 0 */
     FILTER_TRAP_IF_IN,  /* trapped only if the low 32 bits of argument .filter_arg are one of .filter_values */
+    FILTER_PASS_IF_KNOWN, /* trapped unless they are one of .filter_known */
 };
 typedef void handler_fn(struct call *call);
 struct call_row {
@@ -151,6 +155,7 @@ struct call_row {
     unsigned filter_arg;
     uint64_t filter_mask;
     const uint32_t *filter_values;  /* ended by 0 */
+    const struct known_values *filter_known;
     bool reads;                 /* changes nothing, whatever its arguments are */
 
     /* For the handlers: which argument is what. */

@@ -50,6 +50,8 @@
 #define AT_EXECVE_CHECK 0x10000
 #endif
 
+#define O_KERNEL_LARGEFILE 0100000  /* O_LARGEFILE, which is 0 in the C library */
+
 static inline void close_descriptor(const int *fd) {
     if (*fd >= 0)
         close(*fd);
@@ -155,17 +157,23 @@ int task_descriptor(struct call *call, int fd);
 struct identity *identity_new(void);
 void identity_free(struct identity *identity);
 bool identity_privileged(const struct session *session);
+/* Has the supervisor CAP_SYS_PTRACE, for which no process is closed? */
+bool identity_traces_all(const struct session *session);
 /* Are all ids of a process the real ones of the task, whose credentials are known? */
 bool task_same_ids(const struct task *task, pid_t pid);
 /* The supervisor's own; the groups belong to the session.  False: they are not known. */
 bool identity_cred(const struct session *session, struct cred *cred);
+
+/* ---- prctl.c ---- */
+/* The task executes another program; threads that its process had may be known still. */
+void dumpable_again(struct task *task);
 
 /* ---- busy.c ---- */
 void tasks_enter(struct session *session, struct task *task);
 void tasks_leave(struct task *task);
 /* arg: the session. -ETXTBSY when a task executes the file that the view shows with this identity, else 0. */
 int busy_executed(void *arg, const struct statx *file);
-/* Has a thread with this id, or one of this process, called? */
+/* Has a thread with this id, or one of this process or of one that it descends from, called? */
 bool task_in_run(struct session *session, pid_t pid);
 
 /* ---- nest.c: views within the view of the run ---- */
@@ -293,6 +301,10 @@ handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_na
 handler_fn do_sync;
 handler_fn do_statfs, do_inotify_add_watch, do_fanotify_mark;
 handler_fn do_umask, do_set_credentials, do_prctl, do_rlimit, do_nest;
-handler_fn do_refuse, do_clone, do_unshare, do_setns;
+handler_fn do_refuse, do_unknown, do_fanotify_init, do_pidfd_getfd, do_clone, do_unshare, do_setns;
+/* What unshare(2) may be asked for. */
+#define UNSHARE_KNOWN                                                                                                  \
+    (CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWCGROUP |              \
+     CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
 
 #endif

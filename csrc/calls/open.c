@@ -20,7 +20,6 @@
 #include "internal.h"
 #include "scoped.h"
 
-#define O_KERNEL_LARGEFILE 0100000
 #define O_KNOWN                                                                                                        \
     (O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | O_ASYNC |          \
      O_DIRECT | O_KERNEL_LARGEFILE | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH |         \

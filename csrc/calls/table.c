@@ -2,57 +2,20 @@
  *
  * Rules: every call of Linux that takes a path or a directory descriptor, or changes metadata through a
  * descriptor, has a row here; a call that only some arguments make interesting says which, so that the
- * filter lets the rest run untrapped.  New calls get a row before call_table_last is raised.
+ * filter lets the rest run untrapped; one that is many in one says which of them are harmless (known.h).  New calls
+ * get a row before call_table_last is raised.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/bpf.h>
-#include <linux/fs.h>
-#include <linux/prctl.h>
 #include <linux/sched.h>
 #include <sys/resource.h>
 
 #include "internal.h"
-#include "nest.h"
 #include "numbers.h"
 
-/* Requests beside FS_IOC_*FLAGS that change a file or a directory whose descriptor is open for reading. */
-#define FAT_SET_ATTRIBUTES 0x40047211u              /* linux/msdos_fs.h */
-#define ENABLE_VERITY 0x40806685u                   /* linux/fsverity.h */
-#define SET_ENCRYPTION_POLICY 0x800c6613u           /* linux/fscrypt.h */
-#define SET_VERSION 0x40087602u                     /* FS_IOC_SETVERSION */
-#define BTRFS_SNAP_CREATE 0x50009401u               /* linux/btrfs.h */
-#define BTRFS_SUBVOL_CREATE 0x5000940eu
-#define BTRFS_SNAP_DESTROY 0x5000940fu
-#define BTRFS_SNAP_CREATE_V2 0x50009417u
-#define BTRFS_SUBVOL_CREATE_V2 0x50009418u
-#define BTRFS_SUBVOL_SETFLAGS 0x4008941au
-#define BTRFS_SNAP_DESTROY_V2 0x5000943fu
-
-static const uint32_t file_requests[] = {
-    FS_IOC_GETFLAGS,
-    FS_IOC_FSGETXATTR,
-    FS_IOC_SETFLAGS,
-    FS_IOC32_SETFLAGS,
-    FS_IOC_FSSETXATTR,
-    FAT_SET_ATTRIBUTES,
-    ENABLE_VERITY,
-    SET_ENCRYPTION_POLICY,
-    SET_VERSION,
-    BTRFS_SNAP_CREATE,
-    BTRFS_SUBVOL_CREATE,
-    BTRFS_SNAP_DESTROY,
-    BTRFS_SNAP_CREATE_V2,
-    BTRFS_SUBVOL_CREATE_V2,
-    BTRFS_SUBVOL_SETFLAGS,
-    BTRFS_SNAP_DESTROY_V2,
-    0,
-};
-static const uint32_t process_options[] = {PR_SET_DUMPABLE, PR_SET_SECCOMP, NEST_PRCTL, 0};
 static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, 0};
-static const uint32_t bpf_path_commands[] = {BPF_OBJ_PIN, BPF_OBJ_GET, 0};
 
 #define NOFOLLOW AT_SYMLINK_NOFOLLOW
 #define EMPTY AT_EMPTY_PATH
@@ -71,6 +34,7 @@ static const uint32_t bpf_path_commands[] = {BPF_OBJ_PIN, BPF_OBJ_GET, 0};
 /* How the filter meets it. */
 #define IF_SET(n, mask) .filter = FILTER_TRAP_IF_SET, .filter_arg = (n), .filter_mask = (mask)
 #define IF_IN(n, values) .filter = FILTER_TRAP_IF_IN, .filter_arg = (n), .filter_values = (values)
+#define UNLESS(n, known) .filter = FILTER_PASS_IF_KNOWN, .filter_arg = (n), .filter_known = &(known)
 #define ANY UINT64_MAX
 
 #define ROW(call, how, ...) {.nr = __NR_##call, .name = #call, .handler = how, __VA_ARGS__}
@@ -115,7 +79,8 @@ const struct call_row call_table[] = {
     ROW(utimes, do_utimes, PATH(0), FOLLOW),
     ROW(futimesat, do_utimes, AT(0, 1), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
     ROW(utimensat, do_utimensat, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
-    ROW(ioctl, do_ioctl, FD, IF_IN(1, file_requests)),
+    ROW(ioctl, do_ioctl, FD, UNLESS(1, known_requests)),
+    ROW(fcntl, do_unknown, FD, UNLESS(1, known_commands), .detail = EINVAL),
 
     ROW(fsync, do_sync, FD),
     ROW(fdatasync, do_sync, FD),
@@ -186,6 +151,7 @@ const struct call_row call_table[] = {
 
     /* watches */
     ROW(inotify_add_watch, do_inotify_add_watch, PATH(1)),
+    ROW(fanotify_init, do_fanotify_init, NOTHING),
     ROW(fanotify_mark, do_fanotify_mark, AT(3, 4), .null_path = NULL_IS_DESCRIPTOR),
 
     /* who asks */
@@ -201,14 +167,16 @@ const struct call_row call_table[] = {
     ROW(setgroups, do_set_credentials, NOTHING),
     ROW(capset, do_set_credentials, NOTHING),
 
-    ROW(prctl, do_prctl, NOTHING, IF_IN(0, process_options)),
+    ROW(prctl, do_prctl, NOTHING, UNLESS(0, known_options), .detail = EINVAL),
+    ROW(keyctl, do_unknown, NOTHING, UNLESS(0, known_keys), .detail = EOPNOTSUPP),
+    ROW(request_key, do_refuse, NOTHING, IF_SET(2, ANY), .detail = ENOKEY),
     ROW(getrlimit, do_rlimit, NOTHING, IF_IN(0, held_limits), .detail = RLIMIT_GET),
     ROW(setrlimit, do_rlimit, NOTHING, IF_IN(0, held_limits)),
     ROW(prlimit64, do_rlimit, NOTHING, IF_IN(1, held_limits), .detail = RLIMIT_OLD_IN_3),
 
     /* what would leave the view */
     ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)),
-    ROW(unshare, do_unshare, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER)),
+    ROW(unshare, do_unshare, NOTHING, IF_SET(0, ~(uint64_t)UNSHARE_KNOWN)),
     ROW(setns, do_setns, NOTHING),
     WITHOUT(clone3, ENOSYS),
     WITHOUT(io_uring_setup, ENOSYS),
@@ -217,7 +185,8 @@ const struct call_row call_table[] = {
     WITHOUT(landlock_create_ruleset, EOPNOTSUPP),
     WITHOUT(name_to_handle_at, EOPNOTSUPP),
     REFUSED(open_by_handle_at, EPERM),
-    ROW(bpf, do_refuse, NOTHING, IF_IN(0, bpf_path_commands), .detail = EPERM),
+    ROW(bpf, do_unknown, NOTHING, UNLESS(0, known_bpf), .detail = EPERM),
+    ROW(pidfd_getfd, do_pidfd_getfd, NOTHING),
     REFUSED(mount, EPERM),
     REFUSED(umount2, EPERM),
     REFUSED(pivot_root, EPERM),

@@ -9,14 +9,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/prctl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 
 #include "../trap/family.h"
 #include "internal.h"
-#include "nest.h"
 
 /* The fields of /proc/PID/status that matter, in the kernel's order. fs/proc/array.c */
 struct status {
@@ -154,6 +153,11 @@ bool identity_privileged(const struct session *session) {
     return false;
 }
 
+bool identity_traces_all(const struct session *session) {
+    const struct identity *identity = session->identity;
+    return identity && identity->known && identity->status.effective & (1ull << CAP_SYS_PTRACE);
+}
+
 static bool is_own(const struct session *session, const struct status *status) {
     if (!session->identity || !session->identity->known)
         return false;
@@ -262,13 +266,14 @@ void task_init(struct task *task, struct session *session, pid_t tid) {
 
 /* The child's process is not known yet, and its copy of the umask is asked for when first needed. */
 void task_copy(struct task *child, const struct task *parent) {
-    (void)parent;
+    child->dumpable = parent->dumpable;
     child->cred_known = false;
     child->umask_generation = 0;
     child->cwd_generation = 0;
 }
 
 void task_exec(struct task *task) {
+    dumpable_again(task);
     task->tgid = 0;
     task->cred_known = false;
     if (task->pidfd >= 0)
@@ -290,18 +295,6 @@ void task_clear(struct task *task) {
 void do_umask(struct call *call) {
     call->task->cred_known = false;
     watch(call, &call->session->umask_generation, &call->session->umask_pending);
-}
-
-/* PR_SET_SECCOMP is noted.  PR_SET_DUMPABLE: a process that is not dumpable is closed to a supervisor without capabilities, so it
- * stays open and is told that it does not. */
-void do_prctl(struct call *call) {
-    uint32_t option = (uint32_t)call->arg[0];
-    if (option == NEST_PRCTL)
-        do_nest(call);
-    else if (option == PR_SET_SECCOMP)
-        __atomic_store_n(&call->session->filtered, true, __ATOMIC_SEQ_CST);
-    else if (call->arg[1] == 0)
-        answer(call, 0);
 }
 
 bool task_filtered(const struct call *call) {

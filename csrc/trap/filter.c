@@ -5,7 +5,7 @@
  *     if (arch is not ours)            trap         the supervisor refuses it, and says so
  *     if (nr > call_table_last)        ENOSYS       x32 numbers included
  *     binary search of nr among ranges of equal treatment:
- *         allow | trap | errno | trap if the arguments say so, else allow
+ *         allow | trap | errno | trap if the arguments say so, else allow | allow if an argument is known, else trap
  *
  * Rules: nothing that the table does not know gets through, and a call that needs no trap meets only
  * constant comparisons of arch and nr, so that the kernel (5.11) caches the answer in a bitmap.
@@ -26,7 +26,7 @@
 #define ARG_LOW(arg) ((uint32_t)(offsetof(struct seccomp_data, args) + (arg) * sizeof(uint64_t)))
 #define ARG_HIGH(arg) (ARG_LOW(arg) + (uint32_t)sizeof(uint32_t))
 
-enum leaf_kind { LEAF_ALLOW, LEAF_TRAP, LEAF_ERRNO, LEAF_TRAP_IF_SET, LEAF_TRAP_IF_IN };
+enum leaf_kind { LEAF_ALLOW, LEAF_TRAP, LEAF_ERRNO, LEAF_TRAP_IF_SET, LEAF_TRAP_IF_IN, LEAF_ALLOW_IF_KNOWN };
 
 /* How one call number is treated. */
 struct leaf {
@@ -34,7 +34,8 @@ struct leaf {
     int error;
     unsigned arg;
     uint64_t mask;
-    const uint32_t *values;
+    const uint32_t *values; /* IF_KNOWN: those that are trapped all the same, or NULL */
+    const struct known_values *known;
     bool zero;              /* is one of values */
     unsigned given;         /* n + 1: only if argument n is not 0 */
 };
@@ -93,6 +94,25 @@ static void emit_trap_if_in(struct builder *b, const struct leaf *leaf) {
         emit_trap_if(b, BPF_JEQ, 0);
 }
 
+static void emit_allow_if(struct builder *b, uint32_t k) {
+    emit(b, BPF_JMP | BPF_JEQ | BPF_K, k, 0, 1);
+    emit_return(b, SECCOMP_RET_ALLOW);
+}
+
+static void emit_allow_if_known(struct builder *b, const struct leaf *leaf) {
+    const struct known_values *known = leaf->known;
+    emit_load(b, ARG_LOW(leaf->arg));
+    for (const uint32_t *value = leaf->values; value && *value; value++)
+        emit_trap_if(b, BPF_JEQ, *value);
+    for (size_t i = 0; i < known->n; i++)
+        emit_allow_if(b, known->values[i]);
+    if (known->n_types)
+        emit(b, BPF_ALU | BPF_AND | BPF_K, 0xff00, 0, 0);
+    for (size_t i = 0; i < known->n_types; i++)
+        emit_allow_if(b, (uint32_t)known->types[i] << 8);
+    emit_return(b, b->trap);
+}
+
 /* if (both words of the argument are 0) allow */
 static void emit_allow_if_0(struct builder *b, unsigned arg) {
     emit_load(b, ARG_LOW(arg));
@@ -118,6 +138,9 @@ static void emit_leaf(struct builder *b, const struct leaf *leaf) {
     case LEAF_TRAP_IF_IN:
         emit_trap_if_in(b, leaf);
         break;
+    case LEAF_ALLOW_IF_KNOWN:
+        emit_allow_if_known(b, leaf);
+        return;
     case LEAF_ALLOW:
         break;
     }
@@ -165,31 +188,39 @@ static struct leaf leaf_of_row(const struct call_row *row) {
         return (struct leaf){.kind = LEAF_TRAP_IF_SET, .arg = row->filter_arg, .mask = row->filter_mask};
     case FILTER_TRAP_IF_IN:
         return (struct leaf){.kind = LEAF_TRAP_IF_IN, .arg = row->filter_arg, .values = row->filter_values};
+    case FILTER_PASS_IF_KNOWN:
+        return (struct leaf){.kind = LEAF_ALLOW_IF_KNOWN, .arg = row->filter_arg, .known = row->filter_known};
     case FILTER_TRAP:
         break;
     }
     return (struct leaf){.kind = LEAF_TRAP};
 }
 
+/* What the trap itself wants to see too, of a call that the table has. */
+static void add_extra(struct leaf *leaf, const struct filter_extra *extra) {
+    bool plain = extra->values && !extra->zero && !extra->given;
+    if (leaf->kind == LEAF_ALLOW && extra->values)
+        *leaf = (struct leaf){.kind = LEAF_TRAP_IF_IN,
+                              .arg = extra->arg,
+                              .values = extra->values,
+                              .zero = extra->zero,
+                              .given = extra->given};
+    else if (leaf->kind == LEAF_ALLOW)
+        *leaf = (struct leaf){.kind = LEAF_TRAP_IF_SET, .arg = extra->arg, .mask = extra->mask};
+    else if (leaf->kind == LEAF_TRAP_IF_SET && leaf->arg == extra->arg)
+        leaf->mask |= extra->mask;
+    else if (leaf->kind == LEAF_ALLOW_IF_KNOWN && leaf->arg == extra->arg && plain && !leaf->values)
+        leaf->values = extra->values;
+    else if (leaf->kind != LEAF_ERRNO)
+        *leaf = (struct leaf){.kind = LEAF_TRAP};
+}
+
 static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_extras) {
     const struct call_row *row = call_row(nr);
     struct leaf leaf = row ? leaf_of_row(row) : (struct leaf){.kind = LEAF_ALLOW};
-    for (size_t i = 0; i < n_extras; i++) {
-        if (extras[i].nr != nr)
-            continue;
-        if (leaf.kind == LEAF_ALLOW && extras[i].values)
-            leaf = (struct leaf){.kind = LEAF_TRAP_IF_IN,
-                                 .arg = extras[i].arg,
-                                 .values = extras[i].values,
-                                 .zero = extras[i].zero,
-                                 .given = extras[i].given};
-        else if (leaf.kind == LEAF_ALLOW)
-            leaf = (struct leaf){.kind = LEAF_TRAP_IF_SET, .arg = extras[i].arg, .mask = extras[i].mask};
-        else if (leaf.kind == LEAF_TRAP_IF_SET && leaf.arg == extras[i].arg)
-            leaf.mask |= extras[i].mask;
-        else if (leaf.kind != LEAF_ERRNO)
-            leaf = (struct leaf){.kind = LEAF_TRAP};
-    }
+    for (size_t i = 0; i < n_extras; i++)
+        if (extras[i].nr == nr)
+            add_extra(&leaf, &extras[i]);
 #ifdef __NR_clone3
     /* Its flags lie in memory, where no filter sees them; programs fall back to clone. */
     if (nr == __NR_clone3 && leaf.kind == LEAF_ALLOW)
@@ -200,7 +231,7 @@ static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_e
 
 static bool leaves_equal(const struct leaf *a, const struct leaf *b) {
     return a->kind == b->kind && a->error == b->error && a->arg == b->arg && a->mask == b->mask &&
-           a->values == b->values && a->zero == b->zero && a->given == b->given;
+           a->values == b->values && a->known == b->known && a->zero == b->zero && a->given == b->given;
 }
 
 /* Fills ranges (call_table_last + 2 at most) from all call numbers; returns how many there are. */

@@ -91,9 +91,12 @@ bool interruptible_notified(struct worker *worker) {
         if (ARCH_CAN_RESTART && interrupts_calls(worker))
             tend_process(worker, caller);
         break;
+    case __NR_fcntl:
+        if ((uint32_t)data->args[1] != F_SETSIG)
+            return false;
+        /* fall through */
     case __NR_timer_create:
     case __NR_mq_notify:
-    case __NR_fcntl:
         if (ARCH_CAN_RESTART)
             tend_process(worker, caller);
         break;

@@ -81,6 +81,20 @@ DIFFERENCES = (
         "the kernel restarts the other calls, and these not",
     ),
     Difference(
+        "PR_SET_DUMPABLE 0, where the supervisor has no CAP_SYS_PTRACE",
+        "closes the process to others of the same user, its files in /proc too",
+        "PR_GET_DUMPABLE is 0, and the process stays open",
+        "a closed process is closed to the supervisor too; root's runs close it",
+    ),
+    Difference(
+        "fanotify_init(2) for events with descriptors for writing, or that ask for permission; pidfd_getfd(2) of a "
+        "process outside of the run; request_key(2) with something to call out",
+        "are possible for who may",
+        "EPERM; EINVAL for permission; ENOKEY",
+        "the descriptor would be one of a lower's file, or of the host's; the supervisor would wait for the tracee; "
+        "the program that the kernel calls is the host's",
+    ),
+    Difference(
         "A core of a program that crashes (core(5)), by a file name or a program in kernel.core_pattern",
         "is written",
         "is not. RLIMIT_CORE is what the program has set, but in /proc/PID/limits",
