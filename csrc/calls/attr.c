@@ -9,14 +9,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <utime.h>
 
 #include "host.h"
 #include "internal.h"
+#include "limits.h"
 
 static void change(struct call *call, const struct location *loc, const struct attr_change *attr) {
     answer(call,
@@ -59,7 +62,15 @@ void do_truncate(struct call *call) {
         return;
     if (!host_held(call, 0) && loc->type && loc->type != S_IFREG)
         return answer(call, loc->type == S_IFDIR ? -EISDIR : -EINVAL);
-    change(call, loc, &(struct attr_change){.valid = ATTR_SIZE, .size = length});
+    struct attr_change attr = {.valid = ATTR_SIZE, .size = length};
+    struct rlimit limit;
+    if (limit_get(call->task->tid, RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+        attr.valid |= ATTR_LIMIT;
+        attr.size_limit = limit.rlim_cur;
+    }
+    change(call, loc, &attr);
+    if (call->value == -EFBIG && attr.valid & ATTR_LIMIT && (uint64_t)length > attr.size_limit)
+        (void)syscall(SYS_tgkill, call->task->tgid, call->task->tid, SIGXFSZ);   /* it may be dead */
 }
 
 /* ---- times ---- */

@@ -138,8 +138,10 @@ static int step(struct scoped *scoped, const char *name, bool last, bool slash) 
     if (rc < 0)
         return rc;
     bool wanted = !last || (slash ? !(scoped->flags & WALK_PARENT) : scoped->flags & WALK_FOLLOW);
-    if (scoped->loc->type == S_IFLNK && wanted)
-        return follow(scoped, parent);
+    if (scoped->loc->type == S_IFLNK && wanted) {
+        rc = last ? view_may_follow(scoped->call->view, scoped->loc, &scoped->call->task->cred) : 0;
+        return rc < 0 ? rc : follow(scoped, parent);
+    }
     rc = same_file_system(scoped);
     if (rc == 0 && slash && scoped->loc->type != S_IFDIR && scoped->loc->type != 0 && !(scoped->flags & WALK_PARENT))
         return -ENOTDIR;

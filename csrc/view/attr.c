@@ -48,26 +48,55 @@ static int may_set_times(const struct location *loc, const struct statx *stx, co
     return permission(loc->overlay, loc->dentry, cred, W_OK);
 }
 
-static int may_truncate(const struct location *loc, const struct cred *cred) {
+static int may_truncate(const struct location *loc, const struct statx *stx, const struct attr_change *change,
+                        const struct cred *cred) {
     if (S_ISDIR(loc->type))
         return -EISDIR;
     if (!S_ISREG(loc->type))
         return -EINVAL;
     int error = permission(loc->overlay, loc->dentry, cred, W_OK);
-    return error ? error : write_access(loc->overlay, loc->dentry);
+    if (!error)
+        error = write_access(loc->overlay, loc->dentry);
+    bool grows = (uint64_t)change->size > stx->stx_size;   /* inode_newsize_ok() in fs/attr.c */
+    bool beyond = (change->valid & ATTR_LIMIT) && (uint64_t)change->size > change->size_limit;
+    return !error && grows && beyond ? -EFBIG : error;
+}
+
+/* What it has, of an object that a lower may have; 0: its file system has none, or we may not ask. */
+static unsigned present_flags(const struct location *loc) {
+    char path[PATH_MAX];
+    int flags = 0;
+    if (path_real(loc->overlay, loc->dentry, path) < 0)
+        return 0;
+    CLOSE_FD fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ? 0 : (unsigned)flags;
+}
+
+/* fileattr_set_prepare() in fs/ioctl.c, and fs/ext4/ioctl.c. */
+static int may_set_flags(const struct location *loc, const struct statx *stx, const struct attr_change *change,
+                         const struct cred *cred) {
+    if (!owner_or_capable(stx, cred))
+        return -EPERM;
+    bool guards = capable(cred, CAP_LINUX_IMMUTABLE), journals = capable(cred, CAP_SYS_RESOURCE);
+    unsigned changed = guards && journals ? 0 : present_flags(loc) ^ change->fsflags;
+    if ((changed & (FS_APPEND_FL | FS_IMMUTABLE_FL)) && !guards)
+        return -EPERM;
+    return (changed & FS_JOURNAL_DATA_FL) && !journals ? -EPERM : 0;
 }
 
 static int may_change(const struct location *loc, const struct statx *stx, const struct attr_change *change,
                       const struct cred *cred) {
     int error = 0;
-    if (change->valid & (ATTR_MODE | ATTR_FLAGS))
+    if (change->valid & ATTR_MODE)
         error = owner_or_capable(stx, cred) ? 0 : -EPERM;
+    if (!error && (change->valid & ATTR_FLAGS))
+        error = may_set_flags(loc, stx, change, cred);
     if (!error && (change->valid & ATTR_OWNER))
         error = may_chown(stx, change, cred);
     if (!error && (change->valid & (ATTR_ATIME | ATTR_MTIME)))
         error = may_set_times(loc, stx, change, cred);
     if (!error && (change->valid & ATTR_SIZE))
-        error = may_truncate(loc, cred);
+        error = may_truncate(loc, stx, change, cred);
     return error;
 }
 

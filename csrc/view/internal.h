@@ -155,7 +155,7 @@ struct pto_view {
     mode_t umask; /* of our process */
     view_busy_fn *busy; /* NULL: nothing is executed */
     void *busy_arg;
-    bool protected_hardlinks; /* fs.protected_hardlinks, proc(5) */
+    int protected_hardlinks, protected_symlinks, protected_regular, protected_fifos;   /* fs.*, proc(5) */
 };
 
 #define WORK_NAME 32 /* bytes of a name in the work directory */

@@ -309,6 +309,35 @@ static int link_target(struct walk *walk, char *target, size_t *length) {
     return 0;
 }
 
+static int host_owner(const char *path, size_t length, struct statx *stx) {
+    char text[PATH_MAX];
+    memcpy(text, path, length);
+    text[length] = '\0';
+    return statx(AT_FDCWD, text, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, stx) < 0 ? -errno : 0;
+}
+
+/* fs.protected_symlinks: who follows the link at the end of a path in a sticky directory that all may write is its owner, or the
+ * owner of both is the same. */
+static int may_follow(pto_view *view, struct overlay *ovl, uint32_t d, const struct location *loc,
+                      const struct cred *cred) {
+    struct statx link, directory;
+    if (!view->protected_symlinks)
+        return 0;
+    int error = ovl ? dentry_owner(ovl, d, &link) : host_owner(loc->path, loc->length, &link);
+    if (error || link.stx_uid == cred->fsuid)
+        return error;
+    size_t parent = loc->length;
+    while (parent > 1 && loc->path[parent - 1] != '/')
+        parent--;
+    error = ovl ? dentry_owner(ovl, at(ovl, d)->parent, &directory) : host_owner(loc->path, parent, &directory);
+    bool guarded = (directory.stx_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH);
+    return !error && guarded && link.stx_uid != directory.stx_uid ? -EACCES : error;
+}
+
+int view_may_follow(pto_view *view, const struct location *loc, const struct cred *cred) {
+    return may_follow(view, loc->overlay, loc->dentry, loc, cred);
+}
+
 static bool below_proc(const struct location *loc) {
     return loc->length > 6 && memcmp(loc->path, "/proc/", 6) == 0;
 }
@@ -378,7 +407,9 @@ static int walk_rest(struct walk *walk, unsigned flags) {
             return error;
         bool wanted = !last || (loc->slash ? !(flags & WALK_PARENT) : flags & WALK_FOLLOW);
         bool followed = walk->type == S_IFLNK && wanted;
-        if (followed)
+        if (followed && last)
+            error = may_follow(walk->view, walk->ovl, walk->d, loc, walk->walker->cred);
+        if (!error && followed)
             error = follow(walk);
         if (error == 1) {
             loc->magic = true;

@@ -87,7 +87,20 @@ static int check_type(const struct location *loc, int flags) {
     return 0;
 }
 
-/* fs.protected_regular and fs.protected_fifos guard O_CREAT in sticky directories: may_create_in_sticky(). */
+/* fs.protected_regular and fs.protected_fifos guard O_CREAT in sticky directories, against root too: may_create_in_sticky(). */
+static int may_create_in_sticky(const struct location *loc, const struct cred *cred) {
+    const pto_view *view = loc->overlay->view;
+    int level = S_ISREG(loc->type) ? view->protected_regular : S_ISFIFO(loc->type) ? view->protected_fifos : 1;
+    struct statx directory, object;
+    int error = level ? dentry_owner(loc->overlay, loc->parent, &directory) : 0;
+    if (error || !level || !(directory.stx_mode & S_ISVTX))
+        return error;
+    error = dentry_owner(loc->overlay, loc->dentry, &object);
+    if (error || object.stx_uid == directory.stx_uid || object.stx_uid == cred->fsuid)
+        return error;
+    return directory.stx_mode & S_IWOTH || (directory.stx_mode & S_IWGRP && level >= 2) ? -EACCES : 0;
+}
+
 static int mask_of(int flags) {
     static const int masks[] = {
         [O_RDONLY] = R_OK, [O_WRONLY] = W_OK, [O_RDWR] = R_OK | W_OK, [O_ACCMODE] = R_OK | W_OK};
@@ -96,7 +109,9 @@ static int mask_of(int flags) {
 
 static int open_existing(const struct location *loc, int flags, const struct cred *cred, struct open_plan *plan) {
     struct overlay *ovl = loc->overlay;
-    int error = check_type(loc, flags);
+    int error = (flags & O_CREAT) && !S_ISDIR(loc->type) ? may_create_in_sticky(loc, cred) : 0;
+    if (!error)
+        error = check_type(loc, flags);
     if (error)
         return error;
     if (flags & O_PATH)

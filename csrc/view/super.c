@@ -57,10 +57,12 @@ static mode_t own_umask(void) {
     return (mode_t)mask;
 }
 
-static bool hardlinks_protected(void) {
-    char value = '0';
-    CLOSE_FD fd = open("/proc/sys/fs/protected_hardlinks", O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && read(fd, &value, 1) == 1 && value != '0';
+/* fs.NAME, which is one digit. */
+static int own_sysctl(const char *name) {
+    char path[64], value = '0';
+    snprintf(path, sizeof path, "/proc/sys/fs/%s", name);
+    CLOSE_FD fd = open(path, O_RDONLY | O_CLOEXEC);
+    return fd >= 0 && read(fd, &value, 1) == 1 ? value - '0' : 0;
 }
 
 static int own_cred(pto_view *view) {
@@ -71,7 +73,10 @@ static int own_cred(pto_view *view) {
     n = getgroups(n, groups);
     ids_learn();
     view->umask = own_umask();
-    view->protected_hardlinks = hardlinks_protected();
+    view->protected_hardlinks = own_sysctl("protected_hardlinks");
+    view->protected_symlinks = own_sysctl("protected_symlinks");
+    view->protected_regular = own_sysctl("protected_regular");
+    view->protected_fifos = own_sysctl("protected_fifos");
     view->own =
         (struct cred){.own = true, .fsuid = geteuid(), .fsgid = getegid(), .caps = own_caps(), .umask = view->umask};
     view->own.groups = groups;

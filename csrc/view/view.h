@@ -94,6 +94,9 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
  * loc->pass: real path and view path are the same. */
 int view_locate(pto_view *view, const char *real, struct location *loc);
 
+/* May the caller follow the symlink, which is the last component?  may_follow_link() in fs/namei.c: 0, or -EACCES. */
+int view_may_follow(pto_view *view, const struct location *loc, const struct cred *cred);
+
 /* The real path of the object (upper, else topmost lower) into out[PATH_MAX]; host places: loc->path. */
 int view_real(pto_view *view, const struct location *loc, char *out);
 
@@ -194,6 +197,7 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
 #define ATTR_MTIME 32u
 #define ATTR_TIMES_NOW 64u   /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
 #define ATTR_FLAGS 128u      /* FS_IOC_SETFLAGS */
+#define ATTR_LIMIT 512u      /* with ATTR_SIZE: a file grows to size_limit, else -EFBIG (RLIMIT_FSIZE) */
 #define ATTR_OWNER 256u      /* chown(2): even with neither id the ctime and set-id bits change */
 struct attr_change {
     unsigned valid;
@@ -201,6 +205,7 @@ struct attr_change {
     uid_t uid;
     gid_t gid;
     off_t size;
+    uint64_t size_limit;
     struct timespec atime, mtime;  /* tv_nsec may be UTIME_NOW */
     unsigned fsflags;
 };

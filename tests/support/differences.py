@@ -81,6 +81,12 @@ DIFFERENCES = (
         "the kernel restarts the other calls, and these not",
     ),
     Difference(
+        "The flags a (append only) and i (immutable) of what a lower has",
+        "hold: EPERM for who would change it",
+        "do not: what is changed is the copy, which has neither. Set in the view, they hold",
+        "they would have to be asked for at each change, and kept for what is copied up",
+    ),
+    Difference(
         "PR_SET_DUMPABLE 0, where the supervisor has no CAP_SYS_PTRACE",
         "closes the process to others of the same user, its files in /proc too",
         "PR_GET_DUMPABLE is 0, and the process stays open",
