@@ -1,5 +1,7 @@
 """A commit that is killed at any point: nothing on the host is half-written, and the next commit finishes.
 
+PTOVERLAY_TEST_KILLS: how often it is killed at a random time (default: 24).
+
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
@@ -8,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from support.killing import killed_at
@@ -21,6 +26,8 @@ from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Metadata, Sandbox
 from ptoverlay.view import View
 
+KILLS = int(os.environ.get("PTOVERLAY_TEST_KILLS", "24"))
+LONGEST = 0.06  # seconds until it is killed
 BIG = 300_000  # bytes: more than one call copies, fewer than take long
 
 
@@ -197,3 +204,56 @@ def test_what_the_host_does_meanwhile_is_not_lost(area: Path) -> None:
         assert (lower / "big").read_bytes() == b"host", f"at point {n}"
         assert not [name for name in os.listdir(lower) if name.startswith(".ptoverlay")]
     assert points
+
+
+def test_killed_at_any_time(area: Path) -> None:
+    """SIGKILL at a moment of its own, which no call of ours marks."""
+    random = Random("kills")
+    interrupted = 0
+    for number in range(KILLS):
+        for path in area.iterdir():
+            remove_tree(str(path))
+        name = sorted(SCENES)[number % len(SCENES)]
+        sandbox = scene(area, name)
+        expected = tree(Path(sandbox.lowers[0]))
+        with sandbox.view() as view:
+            expected_names = names_of(view, sandbox.mount)
+        begun = time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                commit(sandbox)
+            finally:
+                os._exit(0)
+        time.sleep(random.uniform(0, LONGEST))
+        os.kill(pid, signal.SIGKILL)
+        killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        interrupted += killed and tree(Path(sandbox.lowers[0])) != expected
+        outcome = commit(sandbox)
+        assert not outcome.refused, (name, time.monotonic() - begun, outcome.refused)
+        assert names_of_directory(Path(sandbox.lowers[0])) == expected_names, name
+        assert os.listdir(sandbox.upper) == [], name
+        assert not Journal.path(sandbox.work).parent.exists()
+    assert interrupted or KILLS < 100
+
+
+def names_of(view: View, top: str) -> dict[str, tuple[str, bytes]]:
+    """What a view shows: mode, and contents or target."""
+    found: dict[str, tuple[str, bytes]] = {}
+    todo = [top]
+    while todo:
+        here = todo.pop()
+        for name in view.list(here):
+            path = f"{here}/{name}"
+            status = view.stat(path)
+            content = view.read(path) if status.is_file else os.fsencode(view.readlink(path)) if status.is_link else b""
+            found[path.removeprefix(f"{top}/")] = oct(status.mode), hashlib.sha256(content).digest()
+            todo += [path] if status.is_dir else []
+    return found
+
+
+def names_of_directory(top: Path) -> dict[str, tuple[str, bytes]]:
+    """The same of a plain directory."""
+    with View() as view:
+        view.lay([top], None, None, top)
+        return names_of(view, str(top))
