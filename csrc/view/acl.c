@@ -37,7 +37,7 @@ static bool in_group(const struct cred *cred, gid_t gid) {
 }
 
 /* The algorithm of acl(5), "ACCESS CHECK ALGORITHM", from the named users on. */
-int acl_permission(const struct overlay *ovl, uint32_t d, const struct cred *cred, unsigned wanted) {
+int acl_permission(struct overlay *ovl, uint32_t d, const struct cred *cred, unsigned wanted) {
     unsigned char buffer[ACL_BYTES];
     ssize_t size = real_getxattr(ovl, d, ACCESS_ACL, buffer, sizeof buffer);
     if (size == -ERANGE)
@@ -45,7 +45,7 @@ int acl_permission(const struct overlay *ovl, uint32_t d, const struct cred *cre
     if (size < (ssize_t)sizeof(struct posix_acl_xattr_header))
         return -ENODATA;
     struct statx stx;
-    int error = upper_exists(at(ovl, d)) ? upper_statx(ovl, d, &stx) : lower_statx(ovl, d, &stx);
+    int error = dentry_owner(ovl, d, &stx);   /* the group that is shown, which the copy may not have */
     if (error)
         return error;
     unsigned limit = 7, others = 0, groups = 0;

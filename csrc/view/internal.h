@@ -350,7 +350,7 @@ bool owner_or_capable(const struct statx *stx, const struct cred *cred);
 /* acl.c: POSIX ACLs, acl(5) */
 bool has_acl(const struct overlay *ovl, uint32_t d);
 /* 0 or -EACCES; -ENODATA when the object has no ACL. The owner is the caller's to check. */
-int acl_permission(const struct overlay *ovl, uint32_t d, const struct cred *cred, unsigned mask);
+int acl_permission(struct overlay *ovl, uint32_t d, const struct cred *cred, unsigned mask);
 /* What posix_acl_from_xattr() of fs/posix_acl.c says of a value: 0, -EINVAL, -EOPNOTSUPP. */
 int acl_check(const void *value, size_t size);
 /* True when an upper directory gives its new entries a default ACL. */

@@ -20,12 +20,33 @@ from ptoverlay.view import View
 
 from .players import KernelPlayer, ViewPlayer, play, tree
 from .sequences import Step
-from .trees import FOREIGN, FOREIGN_GROUP, Node
+from .trees import FOREIGN, FOREIGN_GROUP, NOBODY, Node, acl
 
 #: (-1: the user who makes the calls)
 OWN, OTHER = (-1, 1000), (FOREIGN, FOREIGN)
 OTHERS_IN_OUR_GROUP, OURS_IN_ANOTHER_GROUP = (FOREIGN, 1000), (-1, FOREIGN_GROUP)
 
+USER_OBJ, A_USER, GROUP_OBJ, A_GROUP, MASK, REST = 1, 2, 4, 8, 0x10, 0x20   # acl(5)
+
+
+def _acl(own: int, group: int, mask: int, rest: int, *more: tuple[int, int, int]) -> bytes:
+    """more: entries of users and groups."""
+    return acl((USER_OBJ, own, NOBODY), *(e for e in more if e[0] == A_USER), (GROUP_OBJ, group, NOBODY),
+               *(e for e in more if e[0] == A_GROUP), (MASK, mask, NOBODY), (REST, rest, NOBODY))
+
+
+ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
+#: The user has number 1000, and his group.
+ACLS = {
+    "user": _acl(6, 0, 6, 0, (A_USER, 6, 1000)),
+    "user-masked": _acl(6, 6, 4, 6, (A_USER, 6, 1000)),
+    "user-denied": _acl(6, 6, 7, 6, (A_USER, 0, 1000), (A_GROUP, 6, 1000)),
+    "group": _acl(6, 0, 6, 0, (A_USER, 7, 999), (A_GROUP, 6, 1000)),
+    "group-masked": _acl(6, 6, 2, 4, (A_GROUP, 6, 1000)),
+    "group-denied": _acl(6, 6, 7, 6, (A_GROUP, 0, 1000)),
+    "rest": _acl(6, 0, 7, 6, (A_USER, 0, 999), (A_GROUP, 0, 999)),
+    "nobody": _acl(6, 6, 0, 0, (A_USER, 6, 1000)),
+}
 DIRECTORIES = {
     "own": Node("", "dir", 0o755, owner=OWN),
     "own-closed": Node("", "dir", 0o555, owner=OWN),
@@ -36,6 +57,9 @@ DIRECTORIES = {
     "other-sticky": Node("", "dir", 0o1777, owner=OTHER),
     "group": Node("", "dir", 0o775, owner=OTHERS_IN_OUR_GROUP),
     "not-searched": Node("", "dir", 0o666, owner=OTHER),
+    "acl-user": Node("", "dir", 0o770, owner=OTHER, xattrs={ACCESS: _acl(7, 0, 7, 0, (A_USER, 7, 1000))}),
+    "acl-masked": Node("", "dir", 0o770, owner=OTHER, xattrs={ACCESS: _acl(7, 0, 5, 7, (A_USER, 7, 1000))}),
+    "acl-default": Node("", "dir", 0o777, owner=OTHER, xattrs={DEFAULT: _acl(7, 5, 5, 1, (A_USER, 7, 1000))}),
 }
 OBJECTS = {
     "file": Node("", mode=0o644, owner=OWN),
@@ -56,6 +80,8 @@ OBJECTS = {
     "link": Node("", "link", target="file", owner=OWN),
     "other-link": Node("", "link", target="file", owner=OTHER),
     "fifo": Node("", "fifo", 0o644, owner=OTHER),
+    **{f"acl-{name}": Node("", owner=OTHER, content=b"text", xattrs={ACCESS: value}) for name, value in ACLS.items()},
+    "acl-own": Node("", owner=OWN, xattrs={ACCESS: ACLS["user-denied"]}),
 }
 #: A call on an object; {0}: its path, {1}: one of its own in a directory where everything may be done.
 CALLS: dict[str, tuple[str, tuple[str | int, ...]]] = {
@@ -90,20 +116,26 @@ WITH_OTHERS = ("rename-in", "rename-dir-in", "exchange", "exchange-dir", "link-i
 MAKING = ("write-new", "mkdir", "mkfifo", "symlink", "link-in")
 CHANGING = ("chmod", "chown", "chown-same", "chown-away", "utimes", "truncate", "setxattr", "write", "read", "list")
 #: What nobody lets the user read cannot be copied up by him: calls that would have to are left out.
-UNREADABLE = "group-none"
-COPYING = ("rename", "rename-here", "exchange", "exchange-dir", "chown-same")
+UNREADABLE = ("group-none", "acl-user-denied", "acl-group-denied", "acl-group-masked", "acl-nobody")
+COPYING = ("rename", "rename-here", "exchange", "exchange-dir", "chown-same", "truncate", "setxattr", "write")
 
 
 def _directories(call: str) -> Iterable[str]:
     return ("own-closed", "other", "not-searched") if call in CHANGING else DIRECTORIES
 
 
+def _objects(call: str, directory: str) -> Iterable[str]:
+    if call in MAKING:
+        return ("file",)
+    return OBJECTS if call in CHANGING or directory.startswith("own") else [o for o in OBJECTS if "acl-" not in o]
+
+
 def _cells() -> Iterator[tuple[str, str, str]]:
     """Call, directory, object."""
     for call in CALLS:
         for directory in _directories(call):
-            for thing in ("file",) if call in MAKING else OBJECTS:
-                if thing != UNREADABLE or call not in COPYING:
+            for thing in _objects(call, directory):
+                if thing not in UNREADABLE or call not in COPYING:
                     yield call, directory, thing
 
 

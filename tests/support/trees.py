@@ -72,7 +72,7 @@ def _metadata() -> Iterator[Node]:
         yield Node(f"meta/fifo.{i}", "fifo", 0o644)
 
 
-def _acl(*entries: tuple[int, int, int]) -> bytes:
+def acl(*entries: tuple[int, int, int]) -> bytes:
     """A POSIX ACL as system.posix_acl_* holds it: (tag, permissions, id) each."""
     out = (2).to_bytes(4, "little")
     for tag, permissions, identity in entries:
@@ -81,8 +81,8 @@ def _acl(*entries: tuple[int, int, int]) -> bytes:
 
 
 NOBODY = 0xFFFFFFFF
-ACL = _acl((1, 6, NOBODY), (2, 4, 4711), (4, 4, NOBODY), (0x10, 4, NOBODY), (0x20, 4, NOBODY))
-DEFAULT_ACL = _acl((1, 7, NOBODY), (2, 5, 4711), (4, 5, NOBODY), (0x10, 5, NOBODY), (0x20, 0, NOBODY))
+ACL = acl((1, 6, NOBODY), (2, 4, 4711), (4, 4, NOBODY), (0x10, 4, NOBODY), (0x20, 4, NOBODY))
+DEFAULT_ACL = acl((1, 7, NOBODY), (2, 5, 4711), (4, 5, NOBODY), (0x10, 5, NOBODY), (0x20, 0, NOBODY))
 
 
 def standard(mount: Path, subject: str = "") -> list[Node]:

@@ -34,7 +34,7 @@ Lines = dict[str, list[int]]
 
 @dataclass
 class Record:
-    """One test: what it takes, and the lines of blocks that it runs, by file."""
+    """One test: the processor time that it takes, and the lines of blocks that it runs, by file."""
 
     test: str
     seconds: float
