@@ -8,6 +8,7 @@
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <string.h>
+#include <sys/xattr.h>
 
 #include "internal.h"
 
@@ -17,6 +18,12 @@
 
 bool has_acl(const struct overlay *ovl, uint32_t d) {
     return real_getxattr(ovl, d, ACCESS_ACL, NULL, 0) > 0;
+}
+
+bool fd_has_acl(int fd) {
+    char path[FD_PATH];
+    fd_path(fd, path);
+    return getxattr(path, ACCESS_ACL, NULL, 0) > 0;
 }
 
 bool has_default_acl(struct overlay *ovl, uint32_t d) {

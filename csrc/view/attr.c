@@ -104,9 +104,27 @@ static int may_change(const struct location *loc, const struct statx *stx, const
 static int change_mode(struct overlay *ovl, int fd, const char *path, mode_t mode, const struct kept *kept) {
     if (!kept || !kept->owner)
         return chmod(path, mode) < 0 ? -errno : 0;
+    if (fd_has_acl(fd) && chmod(path, mode & 0777) < 0)   /* whose entries follow the mode */
+        return -errno;
     struct kept changed = *kept;
     changed.mode = (kept->mode & S_IFMT) | mode;
     return kept_store(ovl, fd, &changed);
+}
+
+int mode_of_acl(struct overlay *ovl, uint32_t d, int fd, const struct cred *cred) {
+    char path[FD_PATH];
+    struct stat st;
+    struct statx shown;
+    int error = dentry_owner(ovl, d, &shown);
+    if (error || fstat(fd, &st) < 0)
+        return error ? error : -errno;
+    mode_t mode = (shown.stx_mode & 07000u) | (st.st_mode & 0777);
+    if (!may_keep_setgid(&shown, cred))
+        mode &= ~(mode_t)S_ISGID;
+    if (mode == (shown.stx_mode & 07777))
+        return 0;
+    fd_path(fd, path);
+    return change_mode(ovl, fd, path, mode, kept_find(ovl, st.st_ino));
 }
 
 int drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, bool ours) {

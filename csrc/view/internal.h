@@ -349,6 +349,7 @@ bool owner_or_capable(const struct statx *stx, const struct cred *cred);
 
 /* acl.c: POSIX ACLs, acl(5) */
 bool has_acl(const struct overlay *ovl, uint32_t d);
+bool fd_has_acl(int fd);
 /* 0 or -EACCES; -ENODATA when the object has no ACL. The owner is the caller's to check. */
 int acl_permission(struct overlay *ovl, uint32_t d, const struct cred *cred, unsigned mask);
 /* What posix_acl_from_xattr() of fs/posix_acl.c says of a value: 0, -EINVAL, -EOPNOTSUPP. */
@@ -360,6 +361,10 @@ bool has_default_acl(struct overlay *ovl, uint32_t d);
 /* Before the data of an upper file is changed by cred: file_remove_privs() in fs/inode.c, for bits that it shows but does not
  * have, and, where the change is ours to make (a truncation), for all. */
 int drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, bool ours);
+
+/* After cred has set an access ACL: the mode follows, posix_acl_update_mode() in fs/posix_acl.c, where we may more than cred or
+ * the file does not have the mode that it shows. */
+int mode_of_acl(struct overlay *ovl, uint32_t d, int fd, const struct cred *cred);
 
 /* busy.c */
 /* Before a regular file is opened for writing or truncated: 0, or -ETXTBSY. */

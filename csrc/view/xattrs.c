@@ -359,7 +359,7 @@ int view_setxattr(pto_view *view, const struct location *loc, const char *name, 
     if (setxattr(path, escaped, value, size, flags) < 0)
         return -errno;
     forget_acl(loc);
-    return 0;
+    return strcmp(name, "system.posix_acl_access") == 0 && size ? mode_of_acl(loc->overlay, loc->dentry, fd, cred) : 0;
 }
 
 int view_removexattr(pto_view *view, const struct location *loc, const char *name, const struct cred *cred) {

@@ -81,6 +81,7 @@ OBJECTS = {
     "other-link": Node("", "link", target="file", owner=OTHER),
     "fifo": Node("", "fifo", 0o644, owner=OTHER),
     **{f"acl-{name}": Node("", owner=OTHER, content=b"text", xattrs={ACCESS: value}) for name, value in ACLS.items()},
+    "acl-kept": Node("", owner=OURS_IN_ANOTHER_GROUP, xattrs={ACCESS: ACLS["rest"]}),
     "acl-own": Node("", owner=OWN, xattrs={ACCESS: ACLS["user-denied"]}),
 }
 #: A call on an object; {0}: its path, {1}: one of its own in a directory where everything may be done.
@@ -101,6 +102,9 @@ CALLS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "utimes": ("utimes", ("{0}", 5)),
     "truncate": ("truncate", ("{0}", 3)),
     "setxattr": ("setxattr", ("{0}", "user.new", "x")),
+    "set-acl": ("setacl", ("{0}", ACLS["user"].hex())),
+    "set-small-acl": ("setacl", ("{0}", acl((1, 6, NOBODY), (4, 4, NOBODY), (0x20, 1, NOBODY)).hex())),
+    "remove-acl": ("removexattr", ("{0}", ACCESS)),
     "write": ("write", ("{0}", "w", "data")),
     "write-new": ("write", ("{0}.new", "wcx", "data")),
     "mkdir": ("mkdir", ("{0}.new", 0o2777)),
@@ -114,7 +118,8 @@ CALLS: dict[str, tuple[str, tuple[str | int, ...]]] = {
 WITH_OTHERS = ("rename-in", "rename-dir-in", "exchange", "exchange-dir", "link-in")
 #: Calls that make a name: whatever the object is; and those that change none: most directories are alike to them.
 MAKING = ("write-new", "mkdir", "mkfifo", "symlink", "link-in")
-CHANGING = ("chmod", "chown", "chown-same", "chown-away", "utimes", "truncate", "setxattr", "write", "read", "list")
+CHANGING = ("chmod", "chown", "chown-same", "chown-away", "utimes", "truncate", "setxattr",
+            "set-acl", "set-small-acl", "remove-acl", "write", "read", "list")
 #: What nobody lets the user read cannot be copied up by him: calls that would have to are left out.
 UNREADABLE = ("group-none", "acl-user-denied", "acl-group-denied", "acl-group-masked", "acl-nobody")
 COPYING = ("rename", "rename-here", "exchange", "exchange-dir", "chown-same", "truncate", "setxattr", "write")
@@ -135,8 +140,8 @@ def _cells() -> Iterator[tuple[str, str, str]]:
     for call in CALLS:
         for directory in _directories(call):
             for thing in _objects(call, directory):
-                if thing not in UNREADABLE or call not in COPYING:
-                    yield call, directory, thing
+                if (thing not in UNREADABLE or call not in COPYING) and (call, thing) != ("remove-acl", "set-id"):
+                    yield call, directory, thing   # whether that takes the set-group-id bit off the file system says
 
 
 def _owned(node: Node, path: str, owner: tuple[int, ...]) -> Node:

@@ -142,6 +142,9 @@ class KernelPlayer:
     def setxattr(self, path: str, name: str, value: str) -> None:
         os.setxattr(self.at(path), name, value.encode(), follow_symlinks=False)
 
+    def setacl(self, path: str, value: str) -> None:
+        os.setxattr(self.at(path), "system.posix_acl_access", bytes.fromhex(value), follow_symlinks=False)
+
     def removexattr(self, path: str, name: str) -> None:
         os.removexattr(self.at(path), name, follow_symlinks=False)
 
@@ -214,6 +217,9 @@ class ViewPlayer:
 
     def setxattr(self, path: str, name: str, value: str) -> None:
         self.view.setxattr(self.at(path), name, value.encode())
+
+    def setacl(self, path: str, value: str) -> None:
+        self.view.setxattr(self.at(path), "system.posix_acl_access", bytes.fromhex(value))
 
     def removexattr(self, path: str, name: str) -> None:
         self.view.removexattr(self.at(path), name)
