@@ -221,6 +221,7 @@ def world(make_world: Callable[[Who, str], World], who: Who, trap: str) -> World
 def open_bench(make_world: Callable[..., World]) -> Iterator[Callable[..., Bench]]:
     """Opens a bench on lowers given as lists of nodes, topmost first; upper: nodes of the upper layer."""
     benches: list[Bench] = []
+    held = os.listdir("/proc/self/fd")
 
     def make(*lowers: list[Node], upper: list[Node] | None = None, flags: int = 0) -> Bench:
         world = make_world(SELF, "none")
@@ -234,6 +235,7 @@ def open_bench(make_world: Callable[..., World]) -> Iterator[Callable[..., Bench
     yield make
     for bench in benches:
         bench.close()
+    assert os.listdir("/proc/self/fd") == held, "descriptors are left"
 
 
 @pytest.fixture(scope="session", autouse=True)

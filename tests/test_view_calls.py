@@ -14,7 +14,7 @@ import pytest
 from support.bench import DIR, Bench, fails
 from support.trees import OLD, Node
 
-from ptoverlay._core import lib
+from ptoverlay._core import ffi, lib
 
 pytestmark = pytest.mark.quick
 UTIME_OMIT = (1 << 30) - 2   # sys/stat.h
@@ -138,3 +138,37 @@ def test_places_do_not_move(open_bench: Callable[..., Bench]) -> None:
     b.view.rename(b.mount / "dir/x", b.mount / "file")
     b.view.rename(b.mount / "other", b.mount / "moved")
     assert (b.view.list(b.mount), b.view.list(b.mount / "dir")) == (["dir", "file", "moved"], ["in"])
+
+
+def test_overlay_in_a_place(open_bench: Callable[..., Bench]) -> None:
+    """What lies deeper counts, in whatever order it was said: an overlay in a direct place, in an overlay."""
+    b = open_bench([DIR, Node("dir/in", "dir", 0o755), Node("dir/in/deep", "dir", 0o755), Node("dir/in/deep/first")])
+    for name in ("dir/in/deep", "dir/in/deep/kept"):
+        (b.mount / name).mkdir(parents=True)
+    lower = b.world.area / "second"
+    (lower / "sub").mkdir(parents=True)
+    b.view.add_place(lib.PTO_DIRECT, str(b.mount / "dir/in"))
+    b.view.lay([lower], None, None, b.mount / "dir/in/deep")
+    b.view.add_place(lib.PTO_HIDDEN, str(b.mount / "dir/in/deep/sub"))
+    b.view.add_place(lib.PTO_PLACE_READ_ONLY, str(b.mount / "dir"))
+    assert b.view.list(b.mount) == ["dir"]
+    assert b.view.real(b.mount / "dir/in")[0] == lib.PTO_FROM_HOST
+    assert b.view.list(b.mount / "dir/in/deep") == []
+    fails(errno.ENOENT, b.view.stat, b.mount / "dir/in/deep/sub")
+    fails(errno.ENOENT, b.view.stat, b.mount / "dir/in/deep/kept")
+    fails(errno.EROFS, b.view.mkdir, b.mount / "dir/new")
+    b.view.mkdir(b.mount / "beside")
+
+
+def test_longest_path(open_bench: Callable[..., Bench]) -> None:
+    """PATH_MAX holds the NUL."""
+    b = open_bench([Node("file")])
+    out = ffi.new("struct pto_stat *")
+    start = os.fsencode(b.mount) + b"/"
+    for length, result in {4095: 0, 4096: -errno.ENAMETOOLONG, 5000: -errno.ENAMETOOLONG}.items():
+        path = start + b"/" * (length - len(start) - len(b"file")) + b"file"
+        assert lib.pto_stat(b.view.handle, path, False, out) == result
+    assert lib.pto_stat(b.view.handle, b"", False, out) == -errno.EINVAL
+    assert lib.pto_stat(b.view.handle, b"relative", False, out) == -errno.EINVAL
+    for length, number in {255: errno.ENOENT, 256: errno.ENAMETOOLONG}.items():
+        fails(number, b.view.stat, b.mount / ("n" * length))

@@ -313,7 +313,6 @@ static int move_entry(struct overlay *ovl, uint32_t d, uint32_t parent, const ch
 static int exchange_entries(const struct move *move) {
     struct overlay *ovl = move->ovl;
     uint32_t aside;
-    leave_lower(ovl, move->source);
     int error = index_move(&ovl->view->index, move->source, move->from->parent, "/", 1, &aside);
     if (!error)
         error = move_entry(ovl, move->target, move->from->parent, move->from_name);

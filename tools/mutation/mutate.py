@@ -80,6 +80,7 @@ class _File:
         self.source = source
         self.tokens = tokens(source)
         self.partner: dict[int, int] = {}
+        self.around: dict[int, int] = {}   # token → the bracket that it stands in
         self.inside = [False] * len(self.tokens)
         self._match()
 
@@ -95,6 +96,7 @@ class _File:
                 self.partner[self.partner[i]] = i
                 function = function and bool(stack)
             self.inside[i] = function
+            self.around[i] = stack[-1] if stack else -1
 
     def _text(self, i: int) -> str:
         return self.tokens[i].text if 0 <= i < len(self.tokens) else ""
@@ -141,6 +143,12 @@ class _File:
                 return i + 1
             i -= 1
 
+    def is_size(self, i: int) -> bool:
+        """Whether it says how large an array is: one that is larger is as good."""
+        bracket = self.around[i]
+        kinds = [token.kind for token in self.tokens[self.begin_of(bracket - 1) : bracket] if token.text != "*"]
+        return self._text(bracket) == "[" and any(one == other == "name" for one, other in pairwise(kinds))
+
     def end_of_statement(self, i: int) -> int:
         """The last token before the semicolon; 0: it ends otherwise."""
         while self._text(i) not in (";", ""):
@@ -166,7 +174,7 @@ def _signs(file: _File, i: int) -> Iterator[tuple[int, int, str]]:
 
 def _constants(file: _File, i: int) -> Iterator[tuple[int, int, str]]:
     token = file.tokens[i]
-    if token.kind == "number" and WHOLE_NUMBER.fullmatch(token.text):
+    if token.kind == "number" and WHOLE_NUMBER.fullmatch(token.text) and not file.is_size(i):
         yield i, i, f"({token.text} + 1)"
     elif token.text in ("true", "false"):
         yield i, i, "false" if token.text == "true" else "true"
