@@ -38,7 +38,7 @@ START = 20.0    # seconds of pytest itself, on a machine that does much else
 @dataclass(frozen=True)
 class Outcome:
     """what: killed, endless, survived, same (the compiler makes the same code of it), refused (it does not compile),
-    untested."""
+    untested, changed (the file, since the faults were made)."""
 
     mutation: Mutation
     what: str
@@ -57,8 +57,7 @@ def known() -> set[tuple[str, str, str]]:
 
 
 def key(mutation: Mutation) -> tuple[str, str, str]:
-    source = mutation.path.read_text().splitlines()[mutation.line - 1].strip()
-    return str(mutation.path.relative_to(TOP)), source, mutation.change
+    return str(mutation.path.relative_to(TOP)), mutation.source, mutation.change
 
 
 def chosen(arguments: Sequence[str]) -> Iterator[Mutation]:
@@ -101,6 +100,8 @@ class Bench:
         text, made = source.read_text(), object_file.read_bytes()
         try:
             source.write_text(mutation.applied(text))
+            if text[mutation.start : mutation.end] != mutation.old:
+                return Outcome(mutation, "changed")
             if not self.scratch.compiles(source):
                 return Outcome(mutation, "refused")
             if object_file.read_bytes() == made:
@@ -187,7 +188,7 @@ def run(options: argparse.Namespace, room: Path) -> int:
     start = time.monotonic()
     outcomes = try_all(found, coverage, options, room)
     counts = {what: sum(o.what == what for o in outcomes)
-              for what in ("killed", "endless", "survived", "untested", "same", "refused")}
+              for what in ("killed", "endless", "survived", "untested", "same", "refused", "changed")}
     print(f"{len(outcomes)} tried in {time.monotonic() - start:.0f} s: "
           + ", ".join(f"{count} {what}" for what, count in counts.items()))
     return 1 if counts["survived"] else 0

@@ -47,17 +47,18 @@ class Token:
 
 @dataclass(frozen=True)
 class Mutation:
-    """The bytes start…end of a file become `new`."""
+    """The bytes start…end of a file become `new`; source: the line."""
 
     path: Path
     line: int
+    source: str
     start: int
     end: int
     old: str
     new: str
 
-    def applied(self, source: str) -> str:
-        return source[: self.start] + self.new + source[self.end :]
+    def applied(self, text: str) -> str:
+        return text[: self.start] + self.new + text[self.end :]
 
     @property
     def change(self) -> str:
@@ -228,6 +229,7 @@ def _assignments(file: _File, i: int) -> Iterator[tuple[int, int, str]]:
 def mutations(path: Path) -> list[Mutation]:
     """All of one file, in the order of its lines."""
     source = path.read_text()
+    lines = source.splitlines()
     file = _File(source)
     found: dict[tuple[int, int, str], Mutation] = {}
     for i in range(len(file.tokens) - 1):
@@ -237,5 +239,6 @@ def mutations(path: Path) -> list[Mutation]:
             for first, last, new in makes(file, i):
                 start, end = file.tokens[first].start, file.tokens[last].end
                 line = source.count("\n", 0, file.tokens[i].start) + 1
-                found[start, end, new] = Mutation(path, line, start, end, source[start:end], new)
+                old = source[start:end]
+                found[start, end, new] = Mutation(path, line, lines[line - 1].strip(), start, end, old, new)
     return sorted(found.values(), key=lambda m: (m.start, m.end, m.new))
