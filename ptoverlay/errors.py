@@ -21,6 +21,9 @@ OWN_ERROR = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 
+#: No space, or no more for this user.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
 _SETUP_REMEDIES = {
@@ -73,7 +76,18 @@ def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 def from_os_error(what: str, error: OSError, remedy: str = "") -> Failure:
-    return Failure(what, error.strerror or str(error), remedy)
+    return Failure(what, error.strerror or str(error), full_remedy(error) or remedy)
+
+
+def full_remedy(error: OSError) -> str:
+    """What frees space, where there is none; "" for every other error.  error.filename: where it was to be written."""
+    if error.errno not in FULL:
+        return ""
+    path = os.path.abspath(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else ""
+    while path and not os.path.ismount(path):
+        path = os.path.dirname(path)
+    where = f"free some on {path}" if path else "free some there"
+    return f"{where}; ptoverlay list shows what sandboxes take, discard and remove free it"
 
 
 def need_proc() -> None:

@@ -126,7 +126,10 @@ class Record:
             if self.report is not None:
                 self._write_report(prepared, statistics)
         except OSError as error:
-            errors.report(f"{error.filename or self.request.report}: {error.strerror}: the run is not written down")
+            what = os.fsdecode(error.filename or self.request.report or "standard output")
+            told = f"{what}: {error.strerror}: not all of the run is written down"
+            remedy = errors.full_remedy(error)
+            errors.report(f"{told} ({remedy})" if remedy else told)
 
     def _write_report(self, prepared: _Prepared, statistics: Statistics) -> None:
         from ptoverlay.report import page

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"\w[\w.+@-]{0,99}")
 _VERSION = 1
+_ROOM = 512  # bytes: the file is a multiple of them, and has spaces at its end
 _STATE_REMEDY = "XDG_STATE_HOME names another place for sandboxes"
 _GONE = ".removed."  # how the directory of a sandbox begins that is being removed
 _NEW = ".new."  # … and of one that is being made
@@ -93,21 +94,48 @@ class Metadata:
             raise Failure(str(path), "not the metadata of a sandbox", "ptoverlay remove throws it away") from error
 
     def save(self, path: Path) -> None:
-        """Replaces the file."""
-        write_whole(path, json.dumps(asdict(self), indent=1).encode("utf-8", "surrogateescape") + b"\n")
+        """Replaces the file.  On a full disk it is written over: there is room for what the end of a run adds."""
+        data = json.dumps(asdict(self), indent=1).encode("utf-8", "surrogateescape") + b"\n"
+        try:
+            write_whole(path, data.ljust(-(-(len(data) + _ROOM) // _ROOM) * _ROOM))
+        except OSError as error:
+            if error.errno not in errors.FULL or not _write_over(path, data):
+                raise
 
 
 def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Replaces a file by rename, so that nobody ever sees a part of it.  sync: not even after a power failure."""
+    """Replaces a file by rename, so that nobody ever sees a part of it.  sync: not even after a power failure.
+    OSError: it is as it was."""
     new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)  # nothing that is there is written, whatever it leads to
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-    with open(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        if sync:
-            os.fsync(fd)
-    os.rename(new, path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        new.unlink(missing_ok=True)  # nothing that is there is written, whatever it leads to
+        with open(os.open(new, flags, 0o644), "wb", buffering=0) as file:
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left):]
+            if sync:
+                os.fsync(file.fileno())
+        os.rename(new, path)
+    except OSError as error:
+        error.filename = str(path)  # not by a name that nobody knows, and by one in any case
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _write_over(path: Path, data: bytes) -> bool:
+    """Writes where the file has its bytes already, which takes no space; False: it cannot be."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        size = os.fstat(fd).st_size
+        return len(data) <= size == os.pwrite(fd, data.ljust(size), 0)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def state_directory() -> Path:
@@ -444,8 +472,7 @@ def _lock(path: Path) -> int:
                 if not tries:
                     raise BlockingIOError(error.errno, error.strerror, str(_holder(fd))) from error
                 time.sleep(_LOCK_PAUSE)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        _say_who(fd, path)
         if not os.path.samestat(os.fstat(fd), os.stat(path)):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     except BaseException:
@@ -496,6 +523,16 @@ def add_arguments(parser: argparse.ArgumentParser, rest: str = "", rest_help: st
     group.add_argument("-w", "--work", metavar="DIR", help="the work directory (default: .NAME.work beside the upper)")
     group.add_argument("-m", "--mount", metavar="DIR", help="where the view appears (default: the topmost lower)")
     group.add_argument("--userxattr", action="store_true", help="read user.overlay.* attributes, as root too")
+
+
+def _say_who(fd: int, path: Path) -> None:
+    """Whose lock it is."""
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def the_only_word(given: argparse.Namespace) -> Sandbox:

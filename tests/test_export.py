@@ -526,8 +526,13 @@ def test_a_full_disk(make_world: MakeWorld) -> None:
         assert len(done.err.splitlines()) == 1
         assert os.listdir(full) == ["layer.tar"]
         assert (full / "layer.tar").read_text() == "the one before"
+        assert f"{full}/layer.tar: No space left on device (free some on {full}; " in done.err
+        Tool(world).check("export", "-o", str(world.home / "layer.tar"))
         world.upper, world.work = full / "upper", full / "work"
-        shutil.copy(full / "layer.tar", world.home)
+        done = Tool(world).run("import", str(world.home / "layer.tar"))
+        assert (done.status, done.err.count("\n")) == (125, 1)
+        assert f"import: {full}/upper: No space left on device (free some on {full}; " in done.err
+        assert os.listdir(full) == ["layer.tar"]
     finally:
         assert run(["umount", str(full)]).status == 0
 

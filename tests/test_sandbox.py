@@ -190,9 +190,11 @@ def test_a_full_disk(tool: Tool) -> None:
     try:
         tool.box("one", "true")
         tool.sh(f"dd if=/dev/zero of={tool.state}/fill bs=4k 2>/dev/null || :")
-        for words in (["one", "--", "true"], ["two", "--", "true"]):
-            assert "No space left on device" in tool.fails("run", "--name", *words)
-        assert tool.json("list")[0]["name"] == "one"
+        assert "No space left on device" in tool.fails("run", "--name", "two", "--", "true")
+        done = tool("run", "--name", "one", "--", "sh", "-c", f"rm {tool.lower}/a; exit 4")
+        assert done.status == 4  # which may be what frees some
+        assert [row["name"] for row in tool.json("list")] == ["one"]
+        assert tool.json("list")[0]["last_run"]["status"] == 4
         tool.sh(f"rm {tool.state}/fill")
         assert tool.ok("run", "--name", "one", "--", "echo", "x") == "x\n"
         assert tool.ok("remove", "one") == ""
@@ -423,3 +425,32 @@ def test_json_of_names_that_are_no_text(tool: Tool) -> None:
     assert tool("diff", "one").out == f"added     {tool.lower}/a\\xffb\\nc\\x1b[2J\n"
     ((change),) = json.loads(tool("diff", "one", "--json").out)
     assert os.fsencode(change["path"]).endswith(b"/a\xffb\nc\x1b[2J")
+
+
+@pytest.mark.root_only
+def test_a_full_disk_is_named_and_the_run_is_not_lost(tool: Tool) -> None:
+    """Where sandboxes are kept: what was full, and what frees it; how the run ended is known all the same."""
+    state = tool.home / "small"
+    state.mkdir()
+    tool.sh(f"mount -t tmpfs -o size=128k none {state}")
+    tool.env["XDG_STATE_HOME"] = str(state)
+    remedy = f"(free some on {state}; ptoverlay list shows what sandboxes take, discard and remove free it)"
+    try:
+        words = ("run", "--name", "one", "-l", tool.lower, "-C", tool.lower, "--", "sh", "-c")
+        done = tool(*words, "head -c 1M /dev/zero >big; exit 3")
+        box = state / "ptoverlay/sandboxes/one"
+        assert done.status == 3
+        assert done.err.splitlines()[1:] == [
+            f"ptoverlay: {box}/stats.json: No space left on device: not all of the run is written down {remedy}"]
+        (row,) = tool.json("list")
+        assert (row["last_run"]["status"], row["running"]) == (3, False)
+        assert "exit 3" in tool.ok("list")
+        tool.sh(f"cat /dev/zero >{state}/rest || true")
+        failed = tool.fails("run", "--name", "two", "-l", tool.lower, "--", "true")
+        assert failed.startswith(f"{state}/ptoverlay/sandboxes/two")
+        assert failed.endswith(f": No space left on device {remedy}")
+        tool.sh(f"rm {state}/rest")
+        tool.ok("discard", "one")
+        assert tool(*words, "echo x >small").status == 0
+    finally:
+        tool.sh(f"umount {state}")

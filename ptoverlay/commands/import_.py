@@ -43,6 +43,8 @@ def run(given: argparse.Namespace) -> int:
             for directory in missing:
                 _remove_empty(directory)
             if isinstance(error, OSError):
+                if error.errno in errors.FULL:
+                    error.filename = box.upper  # all that is written
                 raise errors.from_os_error(f"{box}: import: {error.filename or given.words[0]}", error) from error
             raise
     for path in outcome.devices:

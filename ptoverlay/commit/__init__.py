@@ -129,6 +129,8 @@ def _told(sandbox: Sandbox) -> Iterator[None]:
         name = str(error.filename) if error.filename is not None else ""
         if PREFIX in name:
             name = "a new object"
+        if error.errno in errors.FULL:
+            name = f"{name}, and {'the rest waits for the next' if pending(sandbox.work) else 'nothing was committed'}"
         raise errors.from_os_error(f"{sandbox}: commit: {name}".removesuffix(": "), error) from error
 
 
@@ -264,13 +266,26 @@ def _stage(layout: Layout, plan: Plan, advance: Advance) -> None:
                     shareable=Shareable(layout))
     stager.linked.update(layout.linked())
     for step, path in plan.staged:
-        if path:
-            stager.stage(path, step.staged)
-        else:
-            stager.whiteout(step.staged)
+        with _writing_in(layout.tree, split(step.staged)[0]):
+            if path:
+                stager.stage(path, step.staged)
+            else:
+                stager.whiteout(step.staged)
         step.made = layout.tree.identity(step.staged)
     plan.journal.shared = [(layout.relative(path), ino) for path, ino in stager.shared]
-    _sync_staged(layout.tree, plan, files > SYNC_ALL)
+    with _writing_in(layout.tree, ""):
+        _sync_staged(layout.tree, plan, files > SYNC_ALL)
+
+
+@contextmanager
+def _writing_in(tree: Tree, path: str) -> Iterator[None]:
+    """Where a full disk is: on the side that is written, whatever the call was about."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in errors.FULL:
+            error.filename = os.path.join(tree.root, path).rstrip("/") or "/"
+        raise
 
 
 def _sync_staged(tree: Tree, plan: Plan, everything: bool) -> None:

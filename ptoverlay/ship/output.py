@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ptoverlay.errors import Failure
+from ptoverlay.errors import FULL, Failure
 
 _GZIP_LEVEL = 6
 _ZSTD_LEVEL = 3
@@ -172,13 +172,18 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
             error.filename = str(path)  # not by a name that nobody has given
             raise
         stack.callback(_remove, new)
-        with open(fd, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(file.fileno(), 0o666 & ~mask)
+        try:
+            with open(fd, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                mask = os.umask(0)
+                os.umask(mask)
+                os.fchmod(file.fileno(), 0o666 & ~mask)
+        except OSError as error:  # of a flush at the end, too
+            if error.errno in FULL and error.filename is None:
+                error.filename = str(path)
+            raise
         os.replace(new, path)
 
 
