@@ -17,7 +17,7 @@ pytestmark = pytest.mark.quick
 CORE = ROOT_DIRECTORY / "csrc"
 MACHINE = os.uname().machine
 #: What each file calls that is called here; the rest is left unresolved.
-CALLED = {"view/ahead.c": (), "trap/caller.c": (), "trap/renew.c": ("trap/family.c", "trap/proc.c"),
+CALLED = {"view/ahead.c": (), "trap/caller.c": (), "trap/inject.c": ("trap/family.c", "trap/proc.c"),
           "trap/tend.c": ("trap/memory.c",)}
 
 
@@ -47,7 +47,7 @@ def test_continued(subjects: Subjects, area: Path) -> None:
 def test_restart(subjects: Subjects, area: Path) -> None:
     """A call that was interrupted for a renewal is made again, but not close(2), which has closed."""
     restarted = "1" if MACHINE == "x86_64" else "0"
-    assert told(subjects, area, "trap/renew.c") == {
+    assert told(subjects, area, "trap/inject.c") == {
         "epoll_wait": restarted, "another error": "0", "close": "0", "no call": "0"}
 
 

@@ -47,7 +47,7 @@ static void part(void) {
 }
 #endif
 
-#ifdef PART_RENEW
+#ifdef PART_INJECT
 /* What the kernel does not restart is made again; close(2) has closed. */
 static void part(void) {
     static const struct {
@@ -59,11 +59,12 @@ static void part(void) {
                  {"close", __NR_close, -EINTR},
                  {"no call", -1, -EINTR}};
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-        struct renewer renewer = {.own_nr = calls[i].nr, .signal_mask = UINT64_MAX};
-        registers_set_ip(&renewer.own, 1000);
-        registers_set_result(&renewer.own, calls[i].result);
-        restart(&renewer, getpid());
-        (void)say(calls[i].what, registers_ip(&renewer.own) != 1000);
+        struct registers regs = {0};
+        int nr = calls[i].nr;
+        registers_set_ip(&regs, 1000);
+        registers_set_result(&regs, calls[i].result);
+        (void)inject_restart(getpid(), &regs, &nr, UINT64_MAX);
+        (void)say(calls[i].what, registers_ip(&regs) != 1000);
     }
 }
 #endif
