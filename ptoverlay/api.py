@@ -519,13 +519,13 @@ class Overlay:
         Failure: it is not one, or the layer is not empty; the layer is as it was.
 
         >>> import pathlib, tempfile
-        >>> archive = pathlib.Path(tempfile.mkdtemp(), "layer.tar.zst")
-        >>> with Overlay("/usr") as one, Overlay("/usr") as other:
-        ...     done = one.run(["mkdir", "/usr/made"], check=True)
+        >>> lower, archive = pathlib.Path(tempfile.mkdtemp()), pathlib.Path(tempfile.mkdtemp(), "layer.tar.zst")
+        >>> with Overlay(lower) as one, Overlay(lower) as other:
+        ...     done = one.run(["mkdir", "made"], cwd=lower, check=True)
         ...     made = one.export(archive)
         ...     imported = other.import_layer(archive)
-        ...     [change.path for change in other.changes()]
-        ['/usr/made']
+        ...     [pathlib.Path(change.path).name for change in other.changes()]
+        ['made']
         """
         with self._lock, _told():
             return importing.fill(self._idle(), importing.sources_of(os.fspath(archive), None))
