@@ -11,8 +11,8 @@ import stat
 from collections.abc import Callable
 
 import pytest
-from support.bench import DIR, Bench, fails
-from support.trees import OLD, Node
+from support.bench import DIR, OWNER, Bench, fails
+from support.trees import OLD, Node, whiteout
 
 from ptoverlay._core import ffi, lib
 
@@ -172,3 +172,42 @@ def test_longest_path(open_bench: Callable[..., Bench]) -> None:
     assert lib.pto_stat(b.view.handle, b"relative", False, out) == -errno.EINVAL
     for length, number in {255: errno.ENOENT, 256: errno.ENAMETOOLONG}.items():
         fails(number, b.view.stat, b.mount / ("n" * length))
+
+
+def test_directories_are_not_opened_to_be_changed(open_bench: Callable[..., Bench]) -> None:
+    """Nor with a flag that would make or cut a file."""
+    b = open_bench([DIR])
+    for flags in (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC, os.O_CREAT | os.O_DIRECTORY):
+        fails(errno.EISDIR, b.view.open, b.mount / "dir", flags)
+    fails(errno.EEXIST, b.view.open, b.mount / "dir", os.O_CREAT | os.O_EXCL)
+    os.close(b.view.open(b.mount / "dir", os.O_RDONLY | os.O_DIRECTORY))
+    assert list(b.upper.iterdir()) == []
+
+
+def test_empty_over_several_lowers(open_bench: Callable[..., Bench]) -> None:
+    """What a whiteout of one lower hides in another does not count; what nobody hides does.  st_nlink 1: not known."""
+    names = ("full", "hidden")
+    b = open_bench([Node(name, "dir", 0o755) for name in names],
+                   [Node(path, kind, 0o755) for name in names for path, kind in ((name, "dir"), (f"{name}/a", "file"))])
+    b.close()
+    whiteout(b.world.lowers[0] / "hidden/a", OWNER)
+    b.world.freeze()
+    view = b.again()
+    assert [view.stat(b.mount / name).nlink for name in names] == [1, 1]
+    view.chmod(b.mount / "full", 0o700)
+    assert view.stat(b.mount / "full").nlink == 1
+    fails(errno.ENOTEMPTY, view.rmdir, b.mount / "full")
+    view.rmdir(b.mount / "hidden")
+    for view in b.both():
+        assert view.list(b.mount) == ["full"]
+
+
+@pytest.mark.root_only
+def test_root_keeps_set_id_bits(open_bench: Callable[..., Bench]) -> None:
+    """Who has CAP_FSETID changes data without them: as the kernel has it, but for chown(2)."""
+    b = open_bench([Node(name, mode=0o6755, content=b"text") for name in "abc"])
+    b.view.truncate(b.mount / "a", 1)
+    b.view.write(b.mount / "b", b"new", os.O_TRUNC)
+    b.view.chown(b.mount / "c", -1, -1)
+    modes = [0o6755, 0o6755, 0o755]
+    assert [stat.S_IMODE(b.view.stat(b.mount / name).mode) for name in "abc"] == modes

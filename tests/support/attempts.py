@@ -111,13 +111,15 @@ CALLS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "mkfifo": ("mkfifo", ("{0}.new", 0o666)),
     "symlink": ("symlink", ("target", "{0}.new")),
     "link-in": ("link", ("{1}.file", "{0}.new")),
+    "move-in": ("rename", ("{1}.file", "{0}.new", 0)),
+    "move-dir-in": ("rename", ("{1}.dir", "{0}.new", 0)),
     "read": ("read", ("{0}",)),
     "list": ("list", ("{0}",)),
 }
 #: Calls whose second path is that of something that is there.
-WITH_OTHERS = ("rename-in", "rename-dir-in", "exchange", "exchange-dir", "link-in")
+WITH_OTHERS = ("rename-in", "rename-dir-in", "exchange", "exchange-dir", "link-in", "move-in", "move-dir-in")
 #: Calls that make a name: whatever the object is; and those that change none: most directories are alike to them.
-MAKING = ("write-new", "mkdir", "mkfifo", "symlink", "link-in")
+MAKING = ("write-new", "mkdir", "mkfifo", "symlink", "link-in", "move-in", "move-dir-in")
 CHANGING = ("chmod", "chown", "chown-same", "chown-away", "utimes", "truncate", "setxattr",
             "set-acl", "set-small-acl", "remove-acl", "write", "read", "list")
 #: What nobody lets the user read cannot be copied up by him: calls that would have to are left out.
