@@ -19,6 +19,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import stat
@@ -138,21 +139,26 @@ class Change:
 
 
 def changes(view: View, base: View, mount: str, *, content: bool = True, directory_times: bool = False,
-            expand: bool = False, advance: Advance = lambda _: None) -> list[Change]:
+            expand: bool = False, strict: bool = False, advance: Advance = lambda _: None) -> list[Change]:
     """The changes that the upper of `view` makes to `base`, sorted by path, directories before what is in them.
 
-    A directory that this user may not read is told in a line on standard error and counts as empty.
+    A directory that this user may not read is told in a line on standard error and counts as empty; so does what is
+    too deep for a path.
 
     content: compare bytes; without it a file of the same size and time counts as the same (fast); directory_times: a
     directory of another mtime counts as changed; expand: also one change, implied, for each object below a removed
-    directory; advance: told of each object (progress.py).
+    directory; strict: OSError for what is too deep; advance: told of each object (progress.py).
     """
-    walk = _Walk(view, base, content, directory_times, advance)
+    walk = _Walk(view, base, content, directory_times, strict, advance)
     walk.directory(mount, mount, full=False)
     walk.root(mount)
     walk.resolve()
     found = [*walk.found, *walk.removals(expand)]
     return sorted(found, key=lambda change: change.path.rstrip("/").split("/"))
+
+
+#: A directory or a name to visit: its path, the base's path of it, and whether all of both views is.
+_Way = tuple[str, str | None, bool]
 
 
 @dataclass
@@ -166,6 +172,7 @@ class _Walk:
     base: View
     content: bool
     directory_times: bool
+    strict: bool
     advance: Advance
     found: list[Change] = field(default_factory=list)
     removed: dict[str, tuple[str, Stat]] = field(default_factory=dict)
@@ -186,8 +193,29 @@ class _Walk:
         if change is not None and change.metadata:
             self.found.append(change)
 
-    def directory(self, path: str, old_path: str | None, *, full: bool) -> None:
-        """Visits the names of a directory: those that the upper has, or with full all of both views."""
+    def directory(self, path: str, old_path: str | None, full: bool) -> None:
+        """Visits all below a directory: what the upper has, or with full all of both views.
+
+        A layer may be as deep as somebody made it, so this does not recurse.
+        """
+        ways = [self.names(path, old_path, full)]
+        while ways:
+            below = next(ways[-1], None)
+            if below is None:
+                ways.pop()
+                continue
+            try:
+                directory = self.visit(*below)
+            except OSError as error:
+                if self.strict or error.errno != errno.ENAMETOOLONG:
+                    raise
+                errors.report(f"{below[0]}: not looked at: {error.strerror}")
+                continue
+            if directory is not None:
+                ways.append(self.names(*directory))
+
+    def names(self, path: str, old_path: str | None, full: bool) -> Iterator[_Way]:
+        """What is to be visited in a directory."""
         try:
             names = {*self.view.list(path)} if full else {name for name, _ in self.view.upper_list(path)}
         except PermissionError as error:
@@ -196,7 +224,7 @@ class _Walk:
         if full and old_path is not None:
             names.update(self.names_before(old_path))
         for name in sorted(names):
-            self.visit(_join(path, name), None if old_path is None else _join(old_path, name), full)
+            yield _join(path, name), None if old_path is None else _join(old_path, name), full
 
     def names_before(self, old_path: str) -> Sequence[str]:
         try:
@@ -204,37 +232,40 @@ class _Walk:
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return ()
 
-    def visit(self, path: str, old_path: str | None, full: bool) -> None:
+    def visit(self, path: str, old_path: str | None, full: bool) -> _Way | None:
+        """Looks at one name; returns the directory that is to be visited next."""
         self.advance(OBJECT)
         try:
             new = self.view.find(path)
         except PermissionError as error:  # another user's mark, which is not followed
             errors.report(f"{path}: not looked at: {error.strerror}")
-            return
+            return None
         if new is not None and new.is_file and not new.size and path.endswith(_OPAQUE_MARK):
-            return
+            return None
         old = None if old_path is None else self.base.find(old_path)
         if new is None:
             if old is not None and old_path is not None:
                 self.removed[old_path] = path, old
         elif old is None or old_path is None:
-            self.new_object(path, new)
+            return self.new_object(path, new)
         else:
-            self.both(path, old_path, new, old, full)
+            return self.both(path, old_path, new, old, full)
+        return None
 
-    def both(self, path: str, old_path: str, new: Stat, old: Stat, full: bool) -> None:
+    def both(self, path: str, old_path: str, new: Stat, old: Stat, full: bool) -> _Way | None:
         entry = self.view.entry(path)
         if not entry.upper and new.identity == old.identity:
-            return  # the lower's own: nothing above it, and nothing above what is in it
+            return None  # the lower's own: nothing above it, and nothing above what is in it
         self.remember_links(path, new)
         change = self.compared(path, old_path, new, old)
         if change is not None:
             self.found.append(change)
         if new.is_dir:
-            self.directory(path, old_path if old.is_dir else None, full=full or entry.opaque or entry.redirect)
-        elif old.is_dir:
+            return path, old_path if old.is_dir else None, full or entry.opaque or entry.redirect
+        if old.is_dir:
             for name in self.names_before(old_path):
                 self.visit_gone(_join(path, name), _join(old_path, name))
+        return None
 
     def visit_gone(self, path: str, old_path: str) -> None:
         old = self.base.find(old_path)
@@ -242,16 +273,17 @@ class _Walk:
             self.removed[old_path] = path, old
             self.implied.add(old_path)
 
-    def new_object(self, path: str, new: Stat) -> None:
+    def new_object(self, path: str, new: Stat) -> _Way | None:
         if not new.is_dir:
             self.added.append((path, new))
-            return
+            return None
         entry = self.view.entry(path)
         if entry.upper and entry.lower == stat.S_IFDIR:  # by its own redirect, or that of a directory above
             self.pending.append((path, new))
         else:
             self.found.append(Change(path, Kind.ADDED, new, None, content=True))
-            self.directory(path, None, full=not entry.upper)
+            return path, None, not entry.upper
+        return None
 
     def remember_links(self, path: str, new: Stat) -> str | None:
         """The path under which this file was seen before, if it has several names."""

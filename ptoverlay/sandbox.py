@@ -25,11 +25,11 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptoverlay import errors, options
+from ptoverlay import errors, options, state
 from ptoverlay._core import lib
 from ptoverlay.errors import Failure, InUse, Missing, Taken
 from ptoverlay.layers import default_work
@@ -43,6 +43,8 @@ _NAME = re.compile(r"\w[\w.+@-]{0,99}")
 _VERSION = 1
 _ROOM = 512  # bytes: the file is a multiple of them, and has spaces at its end
 _STATE_REMEDY = "XDG_STATE_HOME names another place for sandboxes"
+_DEEPEST = 1000  # forks of forks
+_LARGEST_PID = 1 << 22  # proc(5), /proc/sys/kernel/pid_max
 _GONE = ".removed."  # how the directory of a sandbox begins that is being removed
 _NEW = ".new."  # … and of one that is being made
 _OLD = 3600.0  # seconds after which nobody is making it any more
@@ -82,16 +84,24 @@ class Metadata:
     def load(cls, path: Path) -> Metadata:
         """Reads the file; Failure when it is not one of ours."""
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data["version"] > _VERSION:
+            data = state.read(path)
+            if state.of(int, data["version"]) > _VERSION:
                 raise Failure(str(path), "written by a newer ptoverlay")
-            last = data.pop("last_run", None)
-            known = {f.name for f in fields(cls)}
-            made = cls(**{name: value for name, value in data.items() if name in known})
-            made.last_run = Run(**last) if last else None
-            return made
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            made: Metadata = state.of(cls, data)
+            made._check()
+        except (ValueError, KeyError) as error:
             raise Failure(str(path), "not the metadata of a sandbox", "ptoverlay remove throws it away") from error
+        made.name = path.parent.name  # wherever it was moved to
+        return made
+
+    def _check(self) -> None:
+        """ValueError for what is of the right types and means nothing."""
+        if not self.lowers or not all(path.startswith("/") for path in [*self.lowers, self.mount]):
+            raise ValueError("no layers")
+        if not 0 <= self.n_data < len(self.lowers) or self.flags & ~options.OVERLAY_FLAGS:
+            raise ValueError("no such layers")
+        if self.parent and not _NAME.fullmatch(self.parent):
+            raise ValueError("no such parent")
 
     def save(self, path: Path) -> None:
         """Replaces the file.  On a full disk it is written over: there is room for what the end of a run adds."""
@@ -197,11 +207,13 @@ class Sandbox:
         directory = state_directory() / check_name(name)
         try:
             metadata = Metadata.load(directory / "sandbox.json")
-        except (Failure, FileNotFoundError) as error:
+        except (Failure, OSError) as error:
             if damaged and directory.is_dir():
                 return cls(Metadata(name, ["/"], "/"), str(directory / "upper"), str(directory / "work"), directory)
             if isinstance(error, Failure):
                 raise
+            if not isinstance(error, FileNotFoundError):
+                raise errors.from_os_error(str(directory / "sandbox.json"), error) from error
             raise Missing(f"sandbox {name}", "there is none of this name", errors.did_you_mean(name, cls.names()) +
                           "ptoverlay list shows them; ptoverlay run --name makes one") from error
         return cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
@@ -393,8 +405,12 @@ class Sandbox:
 
     def chain(self) -> list[Sandbox]:
         """The sandboxes that it was forked from, the first one first, and itself."""
-        below = Sandbox.open(self.metadata.parent).chain() if self.metadata.parent else []
-        return [*below, self]
+        found = [self]
+        while found[0].metadata.parent:
+            if len(found) > _DEEPEST:
+                raise Failure(str(self), f"forked from itself, or more than {_DEEPEST} times")
+            found.insert(0, Sandbox.open(found[0].metadata.parent))
+        return found
 
     def forks(self) -> list[str]:
         """Names of the sandboxes that have its upper as a lower."""
@@ -447,7 +463,7 @@ class Sandbox:
         """Process id of whoever holds it, 0 for nobody, -1 when it cannot be told who."""
         path = self.upper if self.directory is None else self.directory / "lock"
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return 0
         try:
@@ -493,9 +509,10 @@ def _forget_unmade(parent: Path) -> None:
 
 def _holder(fd: int) -> int:
     try:
-        return int(os.pread(fd, 32, 0))
-    except ValueError:
+        pid = int(os.pread(fd, 32, 0))
+    except (ValueError, OSError):
         return -1
+    return pid if 0 < pid <= _LARGEST_PID else -1
 
 
 def _make_directories(path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 VERDICTS = ("pass", "return", "open", "substitute")
@@ -75,11 +75,14 @@ class Statistics:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Statistics:
-        """From what `as_json` made."""
-        known = {f.name for f in fields(cls) if f.init} - {"calls"}
+        """From what `as_json` made; ValueError or KeyError for what it has not."""
+        from ptoverlay import state
+
+        rows = state.of(dict[str, dict[str, int]], data["calls"])
         calls = tuple(Call(name, tuple(row[verdict] for verdict in VERDICTS), row["nanoseconds"])
-                      for name, row in data["calls"].items())
-        return cls(calls, **{name: value for name, value in data.items() if name in known})
+                      for name, row in rows.items())
+        made: Statistics = state.of(cls, {name: value for name, value in data.items() if name != "calls"})
+        return replace(made, calls=calls)
 
     def as_json(self) -> dict[str, Any]:
         """As json.dumps takes it: calls by name, with their counts by verdict."""

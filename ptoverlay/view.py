@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ptoverlay import run
+from ptoverlay import holes, run
 from ptoverlay._core import ffi, lib
 
 Path = str | os.PathLike[str]
@@ -27,7 +27,6 @@ _Names = list[str]  # `list` is a method of View
 _PATH_MAX = 4096
 _MESSAGE_SIZE = 1024
 _XATTR_SIZE_MAX = 65536  # linux/limits.h
-_CHUNK = 1 << 20
 _STAT_FIELDS = ("dev", "ino", "nlink", "size", "blocks", "rdev", "mode", "uid", "gid")
 
 #: Kinds in a layer: DT_* of readdir(3) as file types of st_mode.
@@ -215,15 +214,10 @@ class View(run.View):
             return file.read()
 
     def same_content(self, path: Path, other: View, other_path: Path) -> bool:
-        """Whether two regular files hold the same bytes; reads them in pieces."""
+        """Whether two regular files hold the same bytes; reads them in pieces, and no holes."""
         with open(self.open(path, os.O_RDONLY), "rb", buffering=0) as one, \
                 open(other.open(other_path, os.O_RDONLY), "rb", buffering=0) as two:
-            while True:
-                a, b = one.read(_CHUNK), two.read(_CHUNK)
-                if a != b:
-                    return False
-                if not a:
-                    return True
+            return holes.same(one.fileno(), two.fileno())
 
     # ---- changing ----
 

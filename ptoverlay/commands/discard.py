@@ -35,6 +35,9 @@ def run(options: argparse.Namespace) -> int:
     with box.change(), box.view(writable=True) as view, box.base() as base:
         if os.path.exists(os.path.join(box.work, "commit", "journal")):
             raise Failure(str(box), "a commit of it was interrupted", "ptoverlay commit finishes it")
+        if not options.words and not options.dry_run and not options.verbose:
+            discard_all(box)  # whatever is in it
+            return 0
         with bar("discard", 0) as advance:
             found = changes(view, base, box.mount, advance=advance)
         show_nowhere(nowhere(options.words, box.mount, view, base))

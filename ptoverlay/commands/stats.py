@@ -16,7 +16,7 @@ import json
 import shlex
 from dataclasses import asdict
 
-from ptoverlay import errors, sandbox
+from ptoverlay import errors, sandbox, state
 from ptoverlay.changes import Change, Kind, changes
 from ptoverlay.errors import Failure
 from ptoverlay.progress import bar
@@ -59,10 +59,10 @@ def last_statistics(box: Sandbox) -> Statistics | None:
         return None
     path = box.directory / "stats.json"
     try:
-        return Statistics.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Statistics.from_json(state.read(path))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, KeyError) as error:
         raise Failure(str(path), "not the statistics of a run", "run the sandbox again") from error
 
 

@@ -135,9 +135,9 @@ def _told(sandbox: Sandbox) -> Iterator[None]:
 
 
 def _find_changes(sandbox: Sandbox, view: View, base: View, advance: Advance) -> dict[str, Change]:
-    found = changes(view, base, sandbox.mount, advance=advance)
+    found = changes(view, base, sandbox.mount, strict=True, advance=advance)
     if _join_other_names(sandbox, view, base, found):
-        found = changes(view, base, sandbox.mount, advance=advance)
+        found = changes(view, base, sandbox.mount, strict=True, advance=advance)
     by_path = {change.path: change for change in found}
     root = by_path.get(sandbox.mount)
     if root is not None and {"owner", "group"} & {*root.metadata}:

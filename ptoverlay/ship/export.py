@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ptoverlay import errors, private
+from ptoverlay import errors, holes, private
 from ptoverlay.errors import Failure
 from ptoverlay.progress import OBJECT, Advance
 from ptoverlay.sandbox import Sandbox
@@ -35,6 +35,9 @@ _TYPES = {stat.S_IFREG: tarfile.REGTYPE, stat.S_IFDIR: tarfile.DIRTYPE, stat.S_I
           stat.S_IFIFO: tarfile.FIFOTYPE, stat.S_IFCHR: tarfile.CHRTYPE, stat.S_IFBLK: tarfile.BLKTYPE}
 _XATTR = "SCHILY.xattr."
 _SECOND = 10**9
+_CHUNK = 1 << 20
+_ZEROS = bytes(_CHUNK)
+_COPY: dict[str, Any] = {"copybufsize": _CHUNK}  # of tarfile.TarFile; its stubs do not know it
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def write(sandbox: Sandbox, view: View, stream: Any, options: Options, advance: 
 
     if os.path.isdir(sandbox.upper):
         insist_sound(sandbox)
-    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20) as tar:
+    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK, **_COPY) as tar:
         writer = _Writer(sandbox, view, tar, options, advance)
         if options.format == "oci":
             writer.oci(sandbox.mount, whole=False)
@@ -204,27 +207,67 @@ class _Writer:
         elif status.type in (stat.S_IFCHR, stat.S_IFBLK):
             info.devmajor, info.devminor = os.major(status.rdev), os.minor(status.rdev)
         if status.is_file:
-            info.size = status.size
-            with open(self.view.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-                self.tar.addfile(info, _Counted(file, self.advance, path))
+            with open(self.view.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb", buffering=0) as file:
+                stored = list(holes.pieces(file.fileno(), status.size))
+                contents = _Contents(file.fileno(), self.advance, path)
+                if self.options.format == "overlayfs" and stored != [(0, status.size)] and status.size:
+                    contents.sparse(info, stored, status.size)
+                else:
+                    contents.whole(stored, status.size)
+                    info.size = status.size
+                self.tar.addfile(info, contents)
         else:
             self.tar.addfile(info)
 
 
-class _Counted:
-    """A file that tells how much of it was read, and that knows its name when it is too short."""
+class _Contents:
+    """What an archive holds of a file, to be read once: parts of it, zeros for its holes.  It tells how much was read,
+    and names the file when that is too short."""
 
-    def __init__(self, file: Any, advance: Advance, path: str) -> None:
-        self._file = file
+    def __init__(self, fd: int, advance: Advance, path: str) -> None:
+        self._fd = fd
         self._advance = advance
         self._path = path
+        self._head = b""
+        self._parts: list[tuple[int, int]] = []  # the last one first: offset, or -1 for zeros, and length
 
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._file.read(size)
-        if size > len(data):
-            raise Failure(self._path, "it is being changed", "end what uses the sandbox first")
-        self._advance(len(data))
-        return data
+    def whole(self, stored: list[tuple[int, int]], size: int) -> None:
+        """All of it."""
+        at = 0
+        for begin, end in [*stored, (size, size)]:
+            self._parts += [part for part in ((-1, begin - at), (begin, end - begin)) if part[1]]
+            at = end
+        self._parts.reverse()
+
+    def sparse(self, info: tarfile.TarInfo, stored: list[tuple[int, int]], size: int) -> None:
+        """What is stored, with a map before it; images do not have such files, other tools do (GNU tar's manual, "PAX
+        Format, Version 1.0")."""
+        numbers = [len(stored), *(number for begin, end in stored for number in (begin, end - begin))]
+        head = "".join(f"{number}\n" for number in numbers).encode()
+        self._head = head + bytes(-len(head) % tarfile.BLOCKSIZE)
+        self._parts = [(begin, end - begin) for begin, end in reversed(stored)]
+        info.pax_headers = {**info.pax_headers, "GNU.sparse.major": "1", "GNU.sparse.minor": "0",
+                            "GNU.sparse.name": info.name, "GNU.sparse.realsize": str(size)}
+        info.size = len(self._head) + sum(length for _, length in self._parts)
+        info.name = os.path.join(os.path.dirname(info.name), "GNUSparseFile.0", os.path.basename(info.name))
+
+    def read(self, size: int = 0, /) -> bytes:
+        """That many bytes."""
+        found = [self._head[:size]]
+        self._head = self._head[size:]
+        size -= len(found[0])
+        while size:
+            offset, length = self._parts.pop()
+            take = min(length, size, _CHUNK)
+            data = _ZEROS[:take] if offset < 0 else os.pread(self._fd, take, offset)
+            if not data:
+                raise Failure(self._path, "it is being changed", "end what uses the sandbox first")
+            if len(data) < length:
+                self._parts.append((offset + len(data) if offset >= 0 else -1, length - len(data)))
+            found.append(data)
+            size -= len(data)
+            self._advance(len(data))
+        return b"".join(found) if found[0] or len(found) != 2 else found[1]
 
 
 def _join(directory: str, name: str) -> str:

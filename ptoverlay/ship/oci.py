@@ -66,7 +66,7 @@ def _write_layer(blobs: Path, compression: str, layer: Layer) -> tuple[dict[str,
     with replaced(blobs / "new-layer") as file:
         outer = Digesting(file)
         with compressed(outer, compression) as stream:
-            inner = Digesting(stream)
+            inner = outer if stream is outer else Digesting(stream)
             layer.write_tar(inner)
     (blobs / "new-layer").rename(blobs / _file(outer.digest))
     return {"mediaType": _LAYER[compression], "digest": outer.digest, "size": outer.size}, inner.digest

@@ -135,7 +135,7 @@ def write_archive(name: str, compression: str, write_tar: Callable[[Any], None])
     with output(name) as file:
         outer = Digesting(file)
         with compressed(outer, compression) as stream:
-            inner = Digesting(stream)
+            inner = outer if stream is outer else Digesting(stream)
             write_tar(inner)
     return Archive(outer.digest, inner.digest, outer.size, compression)
 
