@@ -7,7 +7,9 @@ SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
+import re
 import shutil
+import sys
 import sysconfig
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -78,4 +80,12 @@ def older(path: str, others: Iterable[str]) -> bool:
     return any(os.stat(other).st_mtime_ns > time for other in others)
 
 
-setup(cffi_modules=["csrc/build.py:builder"], cmdclass={"build_ext": BuildCore})
+def last_word() -> list[str]:
+    """A requirement that nothing meets, where the core cannot be built: pip asks for requirements first, and what it
+    says last is what it cannot get, so that the remedy is the last line of pip and of pipx."""
+    return [f"setuptools==={re.sub('[ ,;()]+', '-', why)}"] if (why := missing()) else []
+
+
+asked = "egg_info" in sys.argv and "PTOVERLAY_BUILD" not in os.environ
+setup(cffi_modules=["csrc/build.py:builder"], cmdclass={"build_ext": BuildCore},
+      setup_requires=last_word() if asked else [])

@@ -1,47 +1,51 @@
-"""A page about a run: what it changed, as a tree with sizes, and where its time went.
+"""A page about a run: where its time went, what it changed, as a tree, and how files of text differ.
 
-The page is one file that loads nothing: styles and script are in it.  report.html is the template (Jinja2).
+The page is one file that loads nothing: styles, script and data are in it.  report.html is the template (Jinja2),
+report.js builds a folder's rows when it is opened.  The tree is one block of JSON, columns over all rows in the order
+of a walk; the differences are blocks of some hundred KiB, compressed, of which one is unpacked at a click.
 
-Rules: every text that comes from outside goes through the template's escaping; a layer of any size makes a page that a
-browser can show, so what is beyond `_MOST_ROWS` is counted and not listed.
+Rules: every text that comes from outside goes through the template's escaping or `_json`; a layer of any size and depth
+makes a page that a browser can show; the same layer gives the same page.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import os
 import shlex
 import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ptoverlay import __version__
 from ptoverlay.changes import TYPE_NAMES, Change, Kind, changes
+from ptoverlay.patch import Patch
 from ptoverlay.sandbox import Run, Sandbox
 from ptoverlay.stats import Call, Statistics
 from ptoverlay.terminal import human, shown
+from ptoverlay.view import Stat, View
 
-_MOST_ROWS = 5000
+_KINDS = [str(kind) for kind in Kind]
+_LARGEST_FILE = 256 << 10  # bytes of a file whose differences are shown
+_MOST_LINES = 3000  # of one file's differences
+_LARGEST_DIFF = 24 << 20  # bytes of all differences of a layer, before they are compressed
+_BLOCK = 256 << 10  # bytes of differences that are compressed together
+_NOT_SHOWN = 0  # in place of a block and a number: it differs, and that is too long to be in the page
 
 
 @dataclass
 class Node:
-    """A row of the tree: a directory on the way, or a change.  size, old_size: bytes of all that is below it now, and
-    of what was there before in its place; count: changes below it, itself included."""
+    """A row of the tree: a directory on the way, or a change."""
 
     name: str
     change: Change | None = None
     children: dict[str, Node] = field(default_factory=dict)
-    size: int = 0
-    old_size: int = 0
-    count: int = 0
-    left_out: int = 0
-
-    @property
-    def kind(self) -> str:
-        return str(self.change.kind) if self.change else ""
 
     @property
     def is_dir(self) -> bool:
@@ -62,17 +66,14 @@ class Node:
         notes += self.change.metadata
         return ", ".join(notes)
 
-    def join_up(self) -> None:
-        """Puts directories on the way that hold one directory and nothing else into one row with it."""
+    def join_down(self) -> None:
+        """Takes the directory into this row that is alone in it, and so on, where nothing happened to either."""
         while self.change is None and len(self.children) == 1:
             (child,) = self.children.values()
             if child.change is not None or not child.children:
                 break
             self.name = f"{self.name.rstrip('/')}/{child.name}"
             self.children = child.children
-            self.left_out += child.left_out
-        for child in self.children.values():
-            child.join_up()
 
     def rows(self) -> list[Node]:
         """Children, directories first, by name."""
@@ -81,59 +82,152 @@ class Node:
 
 @dataclass(frozen=True)
 class Layer:
-    """One overlay of the run."""
+    """One overlay of the run.  data: what report.js reads; blocks: of differences; size, old_size: bytes of the files
+    now and before."""
 
+    number: int
     title: str
     upper: str
     lowers: str
-    tree: Node
     counts: dict[str, int]
+    size: int
+    old_size: int
+    data: dict[str, Any]
+    blocks: list[str]
 
 
 def page(sandboxes: Sequence[Sandbox], run: Run | None, statistics: Statistics | None) -> str:
     """The text of the page; run and statistics: None when no run is known."""
+    return render([_layer(*each) for each in enumerate(sandboxes)], run, statistics)
+
+
+def render(layers: Sequence[Layer], run: Run | None, statistics: Statistics | None) -> str:
+    """The same of what was found."""
     import jinja2
+    from markupsafe import Markup
 
     loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(human=human, shown=shown, count=lambda number: f"{number:,}")
-    layers = [_layer(box) for box in sandboxes]
+    environment.filters.update(human=human, shown=shown, count=lambda number: f"{number:,}",
+                               data=lambda data: Markup(_json(data)))
     command = shown(shlex.join(run.argv)) if run else ""
     return environment.get_template("report.html").render(
         version=__version__, command=command, run=run, began=_when(run), outcome=_outcome(run), layers=layers,
-        statistics=statistics, parts=list(_parts(statistics)), kinds=[str(kind) for kind in Kind],
+        statistics=statistics, parts=list(_parts(statistics)), kinds=_KINDS,
         longest=max((call.nanoseconds for call in statistics.calls), default=0) or 1 if statistics else 1)
 
 
-def _layer(box: Sandbox) -> Layer:
+def _json(data: object) -> str:
+    """For a script element, which ends at the first "</script" and begins to mean something else at "<!--"."""
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _layer(number: int, box: Sandbox) -> Layer:
     with box.view() as view, box.base() as base:
         found = changes(view, base, box.mount)
-    counts = {str(kind): sum(change.kind is kind for change in found) for kind in Kind}
+        differences = _Differences(view, base, box.mount)
+        for change in sorted(found, key=lambda change: change.kind is not Kind.MODIFIED):
+            differences.add(change)
+    counts = {kind: sum(change.kind == kind for change in found) for kind in _KINDS}
     title = f"sandbox {box.name}" if box.name else "upper layer"
-    return Layer(title, shown(box.upper), shown(":".join(box.lowers)), _tree(found, box), counts)
+    return Layer(number, title, shown(box.upper), shown(":".join(box.lowers)), counts,
+                 sum(change.size for change in found), sum(change.old_size + change.bytes for change in found),
+                 columns(tree(found, box.mount), differences.places), differences.blocks())
 
 
-def _tree(found: Sequence[Change], box: Sandbox) -> Node:
-    root = Node(box.mount)
-    for number, change in enumerate(found):
-        names = [] if change.path == box.mount else box.relative(change.path).split("/")
+# ---- the tree
+
+
+def tree(found: Sequence[Change], mount: str) -> Node:
+    """The rows, and those of the directories on the way."""
+    root = Node(shown(mount))
+    for change in found:
         node = root
-        way = [root]
-        for name in names:
-            if number >= _MOST_ROWS and name not in node.children:
-                break
+        for name in change.path[len(mount):].strip("/").split("/") if change.path != mount else ():
             node = node.children.setdefault(name, Node(shown(name)))
-            way.append(node)
-        if number < _MOST_ROWS:
-            node.change = change
-        else:
-            node.left_out += 1
-        for above in way:
-            above.size += change.size
-            above.old_size += change.old_size + change.bytes
-            above.count += 1
-    root.join_up()
+        node.change = change
     return root
+
+
+def columns(root: Node, differences: dict[str, Any]) -> dict[str, Any]:
+    """One list a property, over all rows, each directory before what is in it; `up`: the number of the row that it is
+    in; `note` and `diff`: by number, for those that have any."""
+    found: dict[str, list[Any]] = {name: [] for name in ("name", "up", "kind", "dir", "size", "old")}
+    note: dict[int, str] = {}
+    diff: dict[int, Any] = {}
+    todo = [(root, -1)]
+    while todo:
+        node, up = todo.pop()
+        node.join_down()
+        number, change = len(found["up"]), node.change
+        row = (node.name, up, _KINDS.index(str(change.kind)) if change else -1, int(node.is_dir),
+               change.size if change else 0, change.old_size + change.bytes if change else 0)
+        for column, value in zip(found.values(), row, strict=True):
+            column.append(value)
+        if node.note:
+            note[number] = node.note
+        if change is not None and change.path in differences:
+            diff[number] = differences[change.path]
+        todo += [(child, number) for child in reversed(node.rows())]
+    return {**found, "note": note, "diff": diff}
+
+
+# ---- differences
+
+
+class _Differences:
+    """Those that are in the page.  places: by path: number of the block and in it, or `_NOT_SHOWN`."""
+
+    def __init__(self, view: View, base: View, mount: str) -> None:
+        self._views = view, base, mount
+        self._texts: list[list[str]] = [[]]
+        self._size = 0
+        self._left = _LARGEST_DIFF
+        self.places: dict[str, Any] = {}
+
+    def add(self, change: Change) -> None:
+        if not change.content or not any(map(_has_lines, (change.new, change.old))):
+            return
+        if self._left <= 0 or any(status and status.size > _LARGEST_FILE for status in (change.new, change.old)):
+            self.places[change.path] = _NOT_SHOWN
+            return
+        patch = Patch(change, *self._views)
+        if not patch.hunks:
+            return
+        text = _text(patch)
+        if text is None:
+            self.places[change.path] = _NOT_SHOWN
+            return
+        if self._size > _BLOCK:
+            self._texts.append([])
+            self._size = 0
+        self.places[change.path] = [len(self._texts) - 1, len(self._texts[-1])]
+        self._texts[-1].append(text)
+        self._size += len(text)
+        self._left -= len(text)
+
+    def blocks(self) -> list[str]:
+        return [base64.b64encode(gzip.compress(_json(texts).encode(), 6, mtime=0)).decode("ascii")
+                for texts in self._texts if texts]
+
+
+def _has_lines(status: Stat | None) -> bool:
+    return status is not None and (status.is_link or (status.is_file and status.size > 0))
+
+
+def _text(patch: Patch) -> str | None:
+    """A unified diff without its head; None when it is too long."""
+    if sum(len(hunk.lines) for hunk in patch.hunks) > _MOST_LINES:
+        return None
+    parts = []
+    for hunk in patch.hunks:
+        parts.append(hunk.header())
+        for line in hunk.lines:
+            parts.append(line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n")
+    return b"".join(parts).decode("utf-8", "backslashreplace").rstrip("\n")
+
+
+# ---- the run
 
 
 def _when(run: Run | None) -> str:

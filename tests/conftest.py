@@ -29,6 +29,8 @@ from support.trees import Node, write
 from support.world import World
 
 IS_ROOT = os.geteuid() == 0
+#: What tests need without saying so: to become another user, to compile subjects, to mount.
+ALWAYS = ("gcc", "libc6-dev", "mount", "util-linux")
 PACKAGES = Path(__file__).with_name("debian-packages.txt")
 
 
@@ -36,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """More of what is random."""
     parser.addoption("--sequences", type=int, default=0, metavar="N",
                      help="test_differential.py, test_stacks.py: N random sequences, others each time")
+    parser.addoption("--missing-packages", metavar="FILE",
+                     help="write the Debian packages there that the chosen tests need and that are not there")
     parser.addoption("--all-points", action="store_true",
                      help="test_killed.py: every point of every kind, as root and as the user, with both traps")
 
@@ -94,6 +98,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         as_root = callspec is not None and callspec.params.get("who") == "root"
         if (item.get_closest_marker("root_only") or as_root) and not IS_ROOT:
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """After -m, -k and paths have chosen."""
+    if (file := session.config.getoption("--missing-packages")) is not None:
+        marks = itertools.chain.from_iterable(item.iter_markers("debian") for item in session.items)
+        needed = {*ALWAYS, *itertools.chain.from_iterable(mark.args for mark in marks)}
+        Path(file).write_text(" ".join(_missing(tuple(sorted(needed)))))
 
 
 @pytest.fixture

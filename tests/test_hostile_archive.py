@@ -77,6 +77,7 @@ BROKEN = {
     "pax-short": raw_pax(b"5 a=b") + F + END,
     "pax-long": raw_pax(b"99 a=b\n") + F + END,
     "pax-no-length": raw_pax(b"a=b\n") + F + END,
+    "pax-rest": raw_pax(record(b"a", b"b") + b"rest") + F + END,
     "pax-digits": raw_pax(b"1" * 100_000) + F + END,
     "pax-zero": raw_pax(b"0 a=b\n" * 3) + F + END,
     "pax-negative": raw_pax(b"-6 a=b\n") + F + END,

@@ -183,6 +183,23 @@ def test_one_broken_sandbox_does_not_hide_the_others(tool: Tool) -> None:
     tool.ok("diff", "good", status=1)
 
 
+@pytest.mark.parametrize("data", [
+    b"[" * 100_000, b"[]", b'{"manifests": 1}', b'{"manifests": [1]}', b'{"manifests": [[]]}', b"\xff", b"",
+    b'{"manifests": [{"annotations": ["a"], "digest": "../../x"}]}'])
+def test_an_image_layout_of_any_content(tmp_path: Path, data: bytes) -> None:
+    """Read, and added to."""
+    from ptoverlay.errors import Failure
+    from ptoverlay.ship import layout, oci
+
+    (tmp_path / "oci-layout").write_text("{}")
+    (tmp_path / "index.json").write_bytes(data)
+    with pytest.raises(Failure):
+        layout.layers(str(tmp_path), None)
+    with pytest.raises(Failure):
+        oci.write_layout(str(tmp_path), "new", "none", [], 0)
+    assert (tmp_path / "index.json").read_bytes() == data
+
+
 @pytest.mark.quick
 def test_state_has_the_types_of_its_class() -> None:
     assert state.of(tuple[int, ...], [1, 2]) == (1, 2)

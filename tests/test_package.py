@@ -160,12 +160,15 @@ def test_missing_compiler_is_told_in_one_sentence(tree: Path) -> None:
                                  "on Debian: apt-get install gcc libc6-dev")
 
 
-def test_missing_compiler_is_told_by_pip(tree: Path, tmp_path: Path) -> None:
-    done = run([sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "-w", tmp_path, tree],
-               environment={**CLEAN, "CC": "no-such-compiler"})
-    assert done.returncode != 0
-    assert "Traceback" not in done.stdout + done.stderr
-    assert "ptoverlay: cannot be built: there is no C compiler (no-such-compiler)" in done.stdout + done.stderr
+def test_missing_compiler_is_the_last_word_of_pip(tree: Path) -> None:
+    """pip asks for what a build requires first, and ends with what of it cannot be: also pipx shows that last."""
+    done = run([sys.executable, "-c", "import setuptools.build_meta as b; print(b.get_requires_for_build_wheel())"],
+               cwd=tree, environment={**CLEAN, "CC": "no-such-compiler"})
+    assert done.stdout.strip().splitlines()[-1] == repr([
+        "setuptools===there-is-no-C-compiler-no-such-compiler-on-Debian:-apt-get-install-gcc-libc6-dev"])
+    good = run([sys.executable, "-c", "import setuptools.build_meta as b; print(b.get_requires_for_build_wheel())"],
+               cwd=tree)
+    assert "===" not in good.stdout
 
 
 def test_missing_headers_are_told_in_one_sentence(tree: Path) -> None:
@@ -194,11 +197,58 @@ def test_tools_run_runs_from_anywhere() -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("tool", ["run", "prepare", "test", "lint", "bench", "apt", "../.ci/run"])
+@pytest.mark.parametrize("tool", ["run", "prepare", "test", "lint", "bench", "fuzz", "apt", "../.ci/run"])
 def test_tools_are_sound_shell(tool: str) -> None:
     path = TOP / "tools" / tool
     assert os.access(path, os.X_OK)
     assert run(["sh", "-n", path]).returncode == 0
+
+
+def bare_tree(tree: Path, tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A copy with an environment, on a PATH without a compiler; tools/apt only writes down what it is to
+    install."""
+    top, path = tmp_path / "copy", tmp_path / "bin"
+    shutil.copytree(tree, top)
+    path.mkdir()
+    for name in ("sh", "env", "cat", "dirname", "readlink", "find", "touch", "id", "flock", "mktemp", "rm", "apt-get"):
+        (path / name).symlink_to(str(shutil.which(name)))
+    (top / "tools/apt").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\n')
+    venv.create(top / ".venv", with_pip=False, symlinks=True)
+    (site,) = (top / ".venv").glob("lib/python*/site-packages")
+    (site / "dependencies.pth").write_text("\n".join(each for each in sys.path if each.endswith("-packages")))
+    (top / ".venv/made-for").write_text(f"{top}\n")
+    for stamp in ("requirements", "requirements-test", "installed"):
+        (top / ".venv" / stamp).touch()
+    return top, {**{name: value for name, value in CLEAN.items() if name != "CC"}, "PATH": str(path)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_first_start_installs_the_compiler(tree: Path, tmp_path: Path) -> None:
+    """As root; where that does not help the last line says what to do. An ordinary user is told so at once."""
+    top, environment = bare_tree(tree, tmp_path)
+    done = run([top / "tools/run", "--", "true"], environment=environment)
+    assert (tmp_path / "asked").read_text() == "gcc libc6-dev python3-dev\n"
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[0] == "ptoverlay: installing gcc libc6-dev python3-dev"
+    assert "apt-get install gcc libc6-dev" in done.stderr.splitlines()[-1]
+    (tmp_path / "asked").unlink()
+    done = run([top / "tools/run", "--", "true"], environment={**environment, "CC": "no-such-compiler"})
+    assert (done.returncode, done.stderr) == (
+        125, "ptoverlay: no C compiler: apt-get install gcc libc6-dev python3-dev\n")
+    assert not (tmp_path / "asked").exists()
+
+
+def test_chosen_tests_need_few_packages(tmp_path: Path) -> None:
+    """The list that tools/test installs: of the quick ones and of one file."""
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    for words, wanted in ((["-m", "quick"], set()), (["tests/test_report.py"], {"chromium"}),
+                          (["tests/test_docs.py", "-k", "zsh"], {"zsh"})):
+        file = tmp_path / "list"
+        run([sys.executable, "-m", "pytest", "--collect-only", "-q", "--missing-packages", file, *words], cwd=TOP,
+            environment={**CLEAN, "PATH": str(empty)})
+        needed = set(file.read_text().split()) - {"gcc", "mount", "util-linux"}
+        assert needed == wanted, words
 
 
 # ---- documents ----

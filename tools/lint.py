@@ -20,7 +20,7 @@ TOP = Path(__file__).resolve().parent.parent
 BIN = TOP / ".venv/bin"
 CORE = sorted(TOP.glob("csrc/*/*.c"))
 HEADERS = sorted(TOP.glob("csrc/**/*.h"))
-PROGRAMS = sorted(path for pattern in ("tests/subjects/*.[ch]", "tools/bench.d/*.c", "tools/mutation/*.c")
+PROGRAMS = sorted(path for pattern in ("tests/subjects/*.[ch]", "tools/*.d/*.c", "tools/mutation/*.c")
                   for path in TOP.glob(pattern))
 STRICT = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{TOP / 'csrc'}"]
 # What the analyzer of gcc 12 is often wrong about: memory that a structure goes on to own, a pointer that was

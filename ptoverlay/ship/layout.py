@@ -9,7 +9,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -17,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ptoverlay import state
 from ptoverlay.errors import Failure
 from ptoverlay.ship.oci import MACHINES, NAME
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_LARGEST = 16 << 20  # bytes of a JSON document
 _DEPTH = 4  # indexes in indexes
 
 
@@ -34,18 +33,11 @@ def layers(directory: str, tag: str | None) -> list[Path]:
     """The blobs of an image's layers, the lowest first.  tag: which image, None: the only one, or "latest"."""
     top = Path(directory)
     try:
-        found = _document(top / "index.json")
+        found = state.read(top / "index.json")
         manifest = _manifest(top, _tagged(directory, found["manifests"], tag), _DEPTH)
         return [_blob(top, str(layer["digest"])) for layer in manifest["layers"]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Failure(directory, f"not an image layout: {error}") from error
-
-
-def _document(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > _LARGEST:
-        raise ValueError(f"{path.name} is too large")
-    loaded: dict[str, Any] = json.loads(path.read_bytes())
-    return loaded
 
 
 def _tagged(directory: str, entries: list[dict[str, Any]], tag: str | None) -> dict[str, Any]:
@@ -60,7 +52,7 @@ def _tagged(directory: str, entries: list[dict[str, Any]], tag: str | None) -> d
 
 def _manifest(top: Path, entry: dict[str, Any], depth: int) -> dict[str, Any]:
     """That of this machine, where there are several."""
-    manifest = _document(_blob(top, str(entry["digest"])))
+    manifest = state.read(_blob(top, str(entry["digest"])))
     if "manifests" not in manifest or not depth:
         return manifest
     machine = MACHINES.get(os.uname().machine, os.uname().machine)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ptoverlay import state
 from ptoverlay.errors import Failure
 from ptoverlay.sandbox import write_whole
 from ptoverlay.ship.output import Digesting, compressed, replaced
@@ -55,7 +56,7 @@ def write_layout(directory: str, tag: str, compression: str, layers: Sequence[La
     manifest = _blob(blobs, f"{_MEDIA}manifest.v1+json", {
         "schemaVersion": 2, "mediaType": f"{_MEDIA}manifest.v1+json", "config": config,
         "layers": [descriptor for descriptor, _ in written]})
-    kept = [entry for entry in index["manifests"] if entry.get("annotations", {}).get(NAME) != tag]
+    kept = [entry for entry in index["manifests"] if (entry.get("annotations") or {}).get(NAME) != tag]
     index["manifests"] = [*kept, {**manifest, "annotations": {NAME: tag}}]
     write_whole(top / "index.json", _json(index))
     return str(manifest["digest"])
@@ -79,8 +80,11 @@ def _open(top: Path) -> dict[str, Any]:
     (top / "blobs/sha256").mkdir(parents=True, exist_ok=True)
     try:
         if (top / "index.json").exists():
-            index: dict[str, Any] = json.loads((top / "index.json").read_bytes())
+            index = state.read(top / "index.json")
             index["manifests"] = list(index["manifests"])
+            if not all(isinstance(entry, dict) and isinstance(entry.get("annotations") or {}, dict)
+                       for entry in index["manifests"]):
+                raise ValueError("no list of images")
             return index
     except (ValueError, KeyError, TypeError) as error:
         raise Failure(str(top / "index.json"), "not the index of an image layout") from error

@@ -381,7 +381,9 @@ def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
     while at < len(data) and data[at]:  # some fill up with NULs
         blank = data.find(b" ", at, at + _LONGEST_NUMBER)
-        length = _decimal(data[at:blank]) if blank > at else 0
+        if blank < 0:
+            raise Broken("a pax header that is none")
+        length = _decimal(data[at:blank])
         record = data[blank + 1:at + length]
         key, equals, value = record[:-1].partition(b"=")
         if at + length > len(data) or not record.endswith(b"\n") or not equals or not key:
