@@ -88,7 +88,16 @@ def check(directory: str | None = None) -> Report:
     if not default.ok:
         findings.append(default)
     trap = default.found if default.ok and place is not None else ""
+    if trap:
+        findings.append(_debuggers(trap))
     return Report(where, tuple(findings), trap)
+
+
+def _debuggers(trap: str) -> Finding:
+    if trap == "notify":
+        return Finding("debuggers", True, "strace and gdb work in the view, and so does LeakSanitizer")
+    return Finding("debuggers", False, "the ptrace trap holds all processes", "strace and gdb in the view; a program built "
+                   "with LeakSanitizer exits 1", "the notify trap (above); ASAN_OPTIONS=detect_leaks=0")
 
 
 # ---- the kernel ----

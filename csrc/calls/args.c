@@ -33,6 +33,13 @@ int walk_flags(const struct call *call, unsigned *flags) {
     return 0;
 }
 
+static void given_link(const struct call *call, int fd, char link[PROC_LINK]) {
+    if (fd == AT_FDCWD)
+        cwd_link(call->session, call->task->tid, link);
+    else
+        descriptor_link(call->task->tid, fd, link);
+}
+
 /* The current directory is looked up later, in the view: it may be known. */
 int fetch_directory(struct call *call, unsigned i) {
     struct given *given = &call->scratch->given[i];
@@ -44,7 +51,7 @@ int fetch_directory(struct call *call, unsigned i) {
         return 0;
     if (fd < 0 && fd != AT_FDCWD)
         return -EBADF;
-    descriptor_link(call->task->tid, fd, link);
+    given_link(call, fd, link);
     given->kind = object_read(link, given->real);
     if (given->kind == -ENOENT)
         return fd == AT_FDCWD ? -ENOENT : -EBADF;
@@ -123,12 +130,14 @@ int current_directory(struct call *call, const char **path, bool *pass) {
     }
     bool pending = __atomic_load_n(&call->session->cwd_pending, __ATOMIC_SEQ_CST) != 0;
     uint64_t generation = __atomic_load_n(&call->session->cwd_generation, __ATOMIC_SEQ_CST);
-    descriptor_link(call->task->tid, AT_FDCWD, link);
+    bool kept = cwd_kept(call->session, call->task->tid);
+    cwd_link(call->session, call->task->tid, link);
     int kind = object_read(link, call->scratch->text);
     if (kind < 0)
         return kind;
     int rc = view_locate(call->view, call->scratch->text, start);
     *path = start->path;
+    start->pass = start->pass && !kept;
     *pass = rc == 0 && start->pass;
     if (rc < 0)
         return rc;
@@ -172,15 +181,18 @@ static int locate_given(struct call *call, const struct given *given, struct tar
     int rc = view_locate(call->view, given->real, target->loc);
     if (rc < 0)
         return rc;
-    target->pass = target->loc->pass && !target->loc->detached;
+    target->pass = target->loc->pass && !target->loc->detached &&
+                   !(given->fd == AT_FDCWD && cwd_kept(call->session, call->task->tid));
     call->trace_path = target->loc->path;
     return 0;
 }
 
-/* "." of a removed directory is still the directory. */
+/* "." of a removed directory is still the directory, for the kernel, where it knows it. */
 static int locate_removed(struct call *call, struct given *given, struct target *target) {
     char link[PROC_LINK];
-    descriptor_link(call->task->tid, given->fd, link);
+    if (given->fd == AT_FDCWD && cwd_kept(call->session, call->task->tid))
+        return -ENOENT;
+    given_link(call, given->fd, link);
     given->by_fd = true;
     given->kind = object_read(link, given->real);
     return given->kind < 0 ? given->kind : locate_given(call, given, target);
@@ -204,7 +216,7 @@ static bool step_up(char *real, const char **path) {
 static int start_above_removed(struct call *call, struct given *given, const char **start_path, const char **rest) {
     char link[PROC_LINK];
     struct location *start = &call->scratch->start;
-    descriptor_link(call->task->tid, given->fd, link);
+    given_link(call, given->fd, link);
     int rc = object_read(link, given->real);
     start->detached = true;
     while (rc >= 0 && start->detached) {

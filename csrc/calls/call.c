@@ -215,6 +215,7 @@ void session_clear(struct session *session) {
     nests_clear(session);
     sockets_clear(session);
     programs_clear(session);
+    cwds_clear(session);
     identity_free(session->identity);
     session->identity = NULL;
     pthread_mutex_destroy(&session->lock);

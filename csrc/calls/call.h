@@ -129,6 +129,14 @@ long call_finish(struct call *call, long result);
 /* After an execve that was substituted has succeeded, after task_exec: there is no exit, and no finish. */
 void call_exec_done(struct call *call);
 void call_end(struct call *call);
+/* Of a chdir to SUBSTITUTE, for a trap that cannot give the tracee other arguments: does the kernel, by the tracee's own path, come
+ * to the same directory of the view? */
+bool call_chdir_stands(struct call *call);
+/* If not, it is answered with this: the supervisor keeps the directory. */
+int call_chdir_keep(struct call *call);
+/* The same of an execve: the real path of the program or script that was asked for, when whatever else the kernel opens for it is
+ * where it looks; else NULL. */
+const char *call_exec_alone(struct call *call, bool *script);
 /* OPEN: opens it for the tracee.  A descriptor, close-on-exec, or -errno.  -ELOOP, as from the tracee's own open: names have
  * changed since call_begin, and the call is to be begun anew. */
 int call_open(const struct call *call);
@@ -210,6 +218,7 @@ struct session {
     unsigned n_nests;               /* atomic: those that are not over */
     unsigned last_nest;             /* id */
     uint64_t mark;                  /* of its members, less the id */
+    struct cwds *cwds;              /* calls/cwd.c */
     struct call_scratch *scratch;   /* unused ones */
     struct task *tasks;             /* all of them */
     pthread_mutex_t lock;           /* of tasks, sockets, nests and scratch; the generations are atomic */

@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -110,23 +111,79 @@ void do_getdents(struct call *call) {
 
 /* ---- the current directory ---- */
 
+/* Into real[PATH_MAX]: where loc is, for the kernel. */
+static int may_enter(struct call *call, const struct location *loc, char *real) {
+    int rc = loc->type == S_IFDIR ? view_permission(call->view, loc, &call->task->cred, X_OK) : -ENOTDIR;
+    return rc == 0 ? view_real(call->view, loc, real) : rc;
+}
+
 void do_chdir(struct call *call) {
+    char *real = call->scratch->real;
     struct location *loc = reading(call);
-    bool asked = call->verdict == VERDICT_RETURN;
+    bool asked = call->verdict == VERDICT_RETURN, kept = cwd_kept(call->session, call->task->tid);
     if (asked)
         return;
-    if (loc) {
-        int rc = loc->type == S_IFDIR ? view_permission(call->view, loc, &call->task->cred, X_OK) : -ENOTDIR;
-        if (rc == 0)
-            rc = view_real(call->view, loc, call->scratch->real);
-        if (rc < 0)
-            return answer(call, rc);
-        substitute_string(call, 0, call->scratch->real);
+    if (loc || kept) {
+        int rc = may_enter(call, loc ? loc : &call->scratch->loc[0], real);
+        if (rc < 0 || kept)
+            return answer(call, rc < 0 ? rc : cwd_keep(call, real));
+        substitute_string(call, 0, real);
     }
     watch(call, &call->session->cwd_generation, &call->session->cwd_pending);
 }
 
+int call_chdir_keep(struct call *call) {
+    if (call->n_replacements != 1)
+        return -EPERM;
+    view_enter(call);
+    int rc = cwd_keep(call, call->replacements[0].data);
+    view_leave(call);
+    return rc;
+}
+
+/* A lower's part of a merged directory is as good as the upper's. */
+bool call_chdir_stands(struct call *call) {
+    char link[PROC_LINK];
+    struct call_scratch *scratch = call->scratch;
+    const struct location *loc = &scratch->loc[0];
+    const struct given *given = &scratch->given[0];
+    snprintf(scratch->text, sizeof scratch->text, "/proc/%d/%s", call->task->tid, given->absolute ? "root" : "cwd");
+    CLOSE_DESCRIPTOR start = open(scratch->text, O_PATH | O_CLOEXEC);
+    const char *rest = given->path + strspn(given->path, "/");
+    CLOSE_DESCRIPTOR fd = start < 0 ? -1 : openat(start, *rest ? rest : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (object_read(link, scratch->text) != OBJECT_NAMED)
+        return false;
+    view_enter(call);
+    bool same = view_locate(call->view, scratch->text, &scratch->spare) == 0 && !scratch->spare.detached &&
+                scratch->spare.overlay == loc->overlay && strcmp(scratch->spare.path, loc->path) == 0;
+    view_leave(call);
+    return same;
+}
+
+/* fchdir where the supervisor keeps the directory. */
+static void keep_descriptor(struct call *call) {
+    char link[PROC_LINK];
+    struct stat st;
+    descriptor_link(call->task->tid, (int)call->arg[0], link);
+    if (!task_cred(call))
+        return;
+    if (stat(link, &st) < 0 || !S_ISDIR(st.st_mode))
+        return answer(call, access(link, F_OK) < 0 ? -EBADF : -ENOTDIR);
+    view_enter(call);
+    int rc = object_read(link, call->scratch->text) == OBJECT_NAMED &&
+                     view_locate(call->view, call->scratch->text, &call->scratch->spare) == 0 &&
+                     !call->scratch->spare.detached
+                 ? view_permission(call->view, &call->scratch->spare, &call->task->cred, X_OK)
+                 : 0;
+    answer(call, rc < 0 ? rc : cwd_keep(call, link));
+}
+
 void do_fchdir(struct call *call) {
+    if (cwd_kept(call->session, call->task->tid))
+        return keep_descriptor(call);
     watch(call, &call->session->cwd_generation, &call->session->cwd_pending);
 }
 

@@ -29,6 +29,8 @@ struct exec {
     char path[PATH_MAX];                /* what it is given instead */
     bool unreachable;                   /* given is a path through a descriptor that the exec closes */
     bool touched;                       /* something is not where the kernel would look */
+    bool alone;                         /* … and it is the first alone */
+    char first[PATH_MAX];               /* real path of what was asked for */
     unsigned depth;                     /* scripts passed */
     struct script scripts[SCRIPTS_MAX];
     char interpreter[PATH_MAX];         /* real path of the ELF interpreter, when it has moved */
@@ -87,6 +89,7 @@ static int elf_place(struct call *call, struct exec *exec, int fd) {
     if (rc < 0)
         return rc;
     exec->touched = true;
+    exec->alone = false;
     return view_real(call->view, loc, exec->interpreter);
 }
 
@@ -121,8 +124,10 @@ static int next_program(struct call *call, struct exec *exec, struct location *l
         return -EACCES;
     exec->scripts[exec->depth++] = script;
     rc = walk_path(call, script.interpreter, WALK_FOLLOW, loc);
-    if (rc < 0 || !loc->pass || loc->hidden)
+    if (rc < 0 || !loc->pass || loc->hidden) {
         exec->touched = true;
+        exec->alone = false;
+    }
     if (rc == 0)
         rc = may_execute(call, loc);
     return rc < 0 ? rc : 1;
@@ -244,6 +249,7 @@ static void execute(struct call *call, struct exec *exec, struct target *target)
     int rc = may_execute(call, loc);
     if (rc == 0 && only_check(call))
         return exec->touched ? answer(call, 0) : (void)0;
+    exec->alone = rc == 0 && view_real(call->view, loc, exec->first) == 0;
     while (rc == 0 && (rc = next_program(call, exec, loc)) == 1)
         rc = 0;
     if (rc == 0)
@@ -273,6 +279,12 @@ void do_execve(struct call *call) {
         return; /* a memfd, a deleted file: it is itself */
     set_given(call, exec);
     execute(call, exec, &target);
+}
+
+const char *call_exec_alone(struct call *call, bool *script) {
+    const struct exec *exec = call->scratch->owned[0];
+    *script = exec->depth > 0;
+    return exec->alone ? exec->first : NULL;
 }
 
 /* ---- afterwards ---- */

@@ -186,6 +186,14 @@ unsigned call_flags(const struct call *call);
 void nests_hide(struct session *session, const char *path);
 void nests_clear(struct session *session);
 
+/* ---- cwd.c: directories that the supervisor keeps for tasks ---- */
+bool cwd_kept(const struct session *session, pid_t tid);
+/* The link that leads to the task's directory: the kernel's, or to a descriptor of ours. */
+void cwd_link(const struct session *session, pid_t tid, char out[PROC_LINK]);
+/* From now on the process of the call is there for the view.  The view is entered; 0 or -errno. */
+int cwd_keep(struct call *call, const char *real);
+void cwds_clear(struct session *session);
+
 /* ---- magic.c ---- */
 int magic_link(void *arg, const char *link, char *target);
 /* Text that readlink of a magic link shows in the view, into out[PATH_MAX]; 0: it is no such link. -errno. */

@@ -1,4 +1,4 @@
-/* limits.c - resource limits that are not what a tracee sees: RLIMIT_CORE and RLIMIT_LOCKS.
+/* limits.c - resource limits that are not what a tracee sees: RLIMIT_CORE, RLIMIT_LOCKS and RLIMIT_RSS.
  *
  * A core is written by the kernel itself, by a name in the working directory or by a program of the host's (core(5)): nothing
  * is trapped.  So RLIMIT_CORE is held at 1, for which the kernel writes neither a file (it is less than a page) nor to a
@@ -30,7 +30,11 @@ static const struct {
     int resource;
     const char *name;
 } names[] = {
-    {RLIMIT_CORE, "\nMax core file size"}, {RLIMIT_LOCKS, "\nMax file locks"}, {RLIMIT_FSIZE, "\nMax file size"}};
+    {RLIMIT_CORE, "\nMax core file size"},
+    {RLIMIT_LOCKS, "\nMax file locks"},
+    {RLIMIT_FSIZE, "\nMax file size"},
+    {RLIMIT_RSS, "\nMax resident set"},
+};
 
 static rlim_t parse(char **at) {
     *at += strspn(*at, " ");
@@ -176,6 +180,15 @@ static void locks_of(struct call *call, uint64_t old_at) {
     answer_bytes(call, old_at, &unlimited, old_at ? sizeof unlimited : 0, 0);
 }
 
+/* Where it tells of a directory (cwd.c) it stays. */
+static void rss_of(struct call *call, pid_t pid, uint64_t old_at) {
+    struct rlimit limit;
+    if (!cwd_kept(call->session, pid) || limit_get(pid, RLIMIT_RSS, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    answer_bytes(call, old_at, &limit, old_at ? sizeof limit : 0, 0);
+}
+
 void do_rlimit(struct call *call) {
     bool any = call->row->detail == RLIMIT_OLD_IN_3, get = call->row->detail == RLIMIT_GET;
     uint32_t resource = (uint32_t)call->arg[call->row->filter_arg];
@@ -184,6 +197,8 @@ void do_rlimit(struct call *call) {
     pid_t pid = any && (pid_t)call->arg[0] ? (pid_t)call->arg[0] : call->task->tid;
     if (resource == RLIMIT_LOCKS)
         locks_of(call, old_at);
+    else if (resource == RLIMIT_RSS)
+        rss_of(call, pid, old_at);
     else if (resource == RLIMIT_CORE)
         core_of(call, pid, new_at, old_at);
 }

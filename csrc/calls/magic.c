@@ -86,6 +86,12 @@ static void removed_path(struct call *call, char *path) {
 /* Where the link leads: the view's path into target and *kind, or "" when it has none. */
 static int look(struct call *call, const char *link, char *target, int *kind) {
     struct location *loc = &call->scratch->spare;
+    char kept[PROC_LINK];
+    pid_t pid = owner(link);
+    if (strcmp(strrchr(link, '/'), "/cwd") == 0 && cwd_kept(call->session, pid)) {
+        cwd_link(call->session, pid, kept);
+        link = kept;
+    }
     *kind = object_read(link, target);
     if (*kind < 0)
         return *kind;
@@ -99,7 +105,7 @@ static int look(struct call *call, const char *link, char *target, int *kind) {
     int rc = view_locate(call->view, target, loc);
     if (rc < 0)
         return rc;
-    bool same = loc->pass;
+    bool same = loc->pass && link != kept;
     if (loc->detached) {
         *kind = OBJECT_DELETED;
         removed_path(call, target);

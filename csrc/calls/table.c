@@ -15,7 +15,7 @@
 #include "internal.h"
 #include "numbers.h"
 
-static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, 0};
+static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0};
 
 #define NOFOLLOW AT_SYMLINK_NOFOLLOW
 #define EMPTY AT_EMPTY_PATH

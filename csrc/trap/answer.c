@@ -152,7 +152,7 @@ static void open_verdict(struct worker *worker, struct caller *caller) {
 /* ---- the others ---- */
 
 /* The finish of such a call is in time at the task's next call, or when a sweep finds it over. */
-static void hold(struct worker *worker, struct caller *caller) {
+void answer_held(struct worker *worker, struct caller *caller) {
     caller->held = true;
     caller->continued = true;
     caller->held_since = run_clock();
@@ -167,7 +167,7 @@ static void pass(struct worker *worker, struct caller *caller) {
         return;
     }
     if (call->watch_exit) {
-        hold(worker, caller);
+        answer_held(worker, caller);
         return;
     }
     repeat_keep(worker, caller);

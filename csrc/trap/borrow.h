@@ -1,4 +1,4 @@
-/* borrow.h - execve of a program of the view by a task that a debugger inside traces.
+/* borrow.h - execve and chdir by a task that a debugger traces.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

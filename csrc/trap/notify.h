@@ -51,6 +51,9 @@ int answer_awaited(struct worker *worker);
 /* Counts the call and ends it, and gives up the caller; what remains is the answer. */
 void answer_done(struct worker *worker, struct caller *caller);
 
+/* For a call whose finish may come at any time (call.any_time): it goes on in the kernel. */
+void answer_held(struct worker *worker, struct caller *caller);
+
 /* attach.c: the tracee runs the call with other arguments, or is watched until its exit.  Answers. */
 void attach_run(struct worker *worker, struct caller *caller);
 /* The answer is that the call is to be restarted, after a signal if there is one; the caller has been given up. */

@@ -292,11 +292,13 @@ DIFFERENCES = (
         "unseen",
     ),
     Difference(
-        "A task that a debugger in the view traces executes a program of the upper, with ``--trap notify``",
+        "A task that a debugger traces, with ``--trap notify``",
         "as everywhere",
-        "EPERM, counted as refused, for a script, and where the path is too short to be replaced by one below /dev/fd "
-        "and does not lead there from the current directory: one that was entered before it was copied up",
-        "the registers are the debugger's; only the text of the path can be changed, in its place",
+        "EPERM, counted as refused: execve of a program whose interpreter is in the upper; of one with a short relative "
+        "path by vfork while it runs already; execveat; opens with O_PATH or O_TMPFILE.  \".\" of a removed directory is "
+        "ENOENT.  A script inherits a descriptor of its directory",
+        "the registers are the debugger's; only the text of the path can be changed, in its place, for as long as nobody "
+        "else can look at it",
     ),
     Difference(
         "ptrace(2), and what of /proc/PID needs its permission, of processes outside of the run, from Linux 6.2 on",
