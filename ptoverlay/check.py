@@ -96,8 +96,8 @@ def check(directory: str | None = None) -> Report:
 def _debuggers(trap: str) -> Finding:
     if trap == "notify":
         return Finding("debuggers", True, "strace and gdb work in the view, and so does LeakSanitizer")
-    return Finding("debuggers", False, "the ptrace trap holds all processes", "strace and gdb in the view; a program built "
-                   "with LeakSanitizer exits 1", "the notify trap (above); ASAN_OPTIONS=detect_leaks=0")
+    return Finding("debuggers", False, "the ptrace trap holds all processes", "strace and gdb in the view; a program "
+                   "built with LeakSanitizer exits 1", "the notify trap (above); ASAN_OPTIONS=detect_leaks=0")
 
 
 # ---- the kernel ----

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 from support.box import traps
@@ -49,9 +48,10 @@ for line in (["./a.out", "1"], ["./s.sh", "1", "2"], ["lower/../a.out"]):
     print(subprocess.run(line, stdout=subprocess.PIPE))
 os.chdir("lower")
 print(os.getcwd(), os.path.exists("file"), os.path.exists("new"), subprocess.run(["../a.out"]))'""",
-    "directories": r"""sh -c 'mkdir -p build/deep; cd build; pwd; ../a.out; cd deep; pwd -P; echo x >file; (cd ..; ls; pwd)
-cat ../deep/file; cd ../../lower; ls; cd /; cd "$OLDPWD"; pwd; mv ../build ../moved; cd ../moved/deep; /bin/pwd; ls file
-readlink /proc/self/cwd; cd ..; rmdir deep; rm deep/file; rmdir deep; mkdir -p 1/2; cd 1/2; rm -r ../../1; pwd; cd ..
+    "directories": r"""sh -c 'mkdir -p build/deep; cd build; pwd; ../a.out; cd deep; pwd -P; echo x >file
+(cd ..; ls; pwd); cat ../deep/file; cd ../../lower; ls; cd /; cd "$OLDPWD"; pwd; mv ../build ../moved; cd ../moved/deep
+/bin/pwd; ls file; readlink /proc/self/cwd; cd ..; rmdir deep; rm deep/file; rmdir deep; mkdir -p 1/2
+cd 1/2; rm -r ../../1; pwd; cd ..
 cd "$HOME/../mnt"; find moved lower -type f; rm -r moved; cd nowhere || cd s.sh || ls -d *r*'""",
     "descriptors of directories": """python3 -c 'import os
 os.mkdir("new-dir")

@@ -216,6 +216,7 @@ void session_clear(struct session *session) {
     sockets_clear(session);
     programs_clear(session);
     cwds_clear(session);
+    instances_clear(session);
     identity_free(session->identity);
     session->identity = NULL;
     pthread_mutex_destroy(&session->lock);

@@ -219,6 +219,7 @@ struct session {
     unsigned last_nest;             /* id */
     uint64_t mark;                  /* of its members, less the id */
     struct cwds *cwds;              /* calls/cwd.c */
+    struct instances *instances;    /* calls/watches.c */
     struct call_scratch *scratch;   /* unused ones */
     struct task *tasks;             /* all of them */
     pthread_mutex_t lock;           /* of tasks, sockets, nests and scratch; the generations are atomic */

@@ -194,6 +194,9 @@ void cwd_link(const struct session *session, pid_t tid, char out[PROC_LINK]);
 int cwd_keep(struct call *call, const char *real);
 void cwds_clear(struct session *session);
 
+/* ---- watches.c ---- */
+void instances_clear(struct session *session);
+
 /* ---- magic.c ---- */
 int magic_link(void *arg, const char *link, char *target);
 /* Text that readlink of a magic link shows in the view, into out[PATH_MAX]; 0: it is no such link. -errno. */
@@ -307,7 +310,7 @@ handler_fn do_execve;
 handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom, do_recvmsg,
     do_recvmmsg;
 handler_fn do_sync;
-handler_fn do_statfs, do_inotify_add_watch, do_fanotify_mark;
+handler_fn do_statfs, do_inotify_add_watch, do_inotify_rm_watch, do_fanotify_mark;
 handler_fn do_umask, do_set_credentials, do_prctl, do_rlimit, do_nest;
 handler_fn do_refuse, do_unknown, do_fanotify_init, do_pidfd_getfd, do_clone, do_unshare, do_setns;
 /* What unshare(2) may be asked for. */

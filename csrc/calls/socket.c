@@ -151,7 +151,9 @@ static int bindable_address(struct call *call, char *real) {
 /* The socket file exists: what of it is the tracee's, and what it is called. */
 static int bound(struct call *call, mode_t mode) {
     struct call_scratch *scratch = call->scratch;
-    if (chmod(scratch->real, mode & ~call->task->cred.umask) < 0)
+    struct stat st;
+    mode_t wanted = mode & ~call->task->cred.umask;
+    if (lstat(scratch->real, &st) < 0 || ((st.st_mode & 07777) != wanted && chmod(scratch->real, wanted) < 0))
         return -errno;
     int rc = view_bind_done(call->view, &scratch->loc[0], scratch->real, &call->task->cred);
     return rc < 0 ? rc : sockets_record(call->session, &scratch->address, &scratch->asked);

@@ -151,6 +151,7 @@ const struct call_row call_table[] = {
 
     /* watches */
     ROW(inotify_add_watch, do_inotify_add_watch, PATH(1)),
+    ROW(inotify_rm_watch, do_inotify_rm_watch, NOTHING),
     ROW(fanotify_init, do_fanotify_init, NOTHING),
     ROW(fanotify_mark, do_fanotify_mark, AT(3, 4), .null_path = NULL_IS_DESCRIPTOR),
 

@@ -251,19 +251,3 @@ int view_sync(pto_view *view, const struct location *loc, const char *real) {
         return fd;
     return fsync(fd) < 0 ? -errno : 0;
 }
-
-#define WATCHED_SIZE (1 << 20)   /* bytes; a larger file is not copied for a watch alone */
-
-int view_watch(pto_view *view, const struct location *loc) {
-    struct statx stx;
-    struct overlay *ovl = loc->overlay;
-    (void)view;
-    if (loc->read_only || loc->upper)
-        return 0;
-    if (S_ISDIR(loc->type))
-        return copy_up_dir(ovl, loc->dentry);
-    if (!S_ISREG(loc->type))
-        return 0;
-    int error = dentry_getattr(ovl, loc->dentry, &stx);
-    return error || stx.stx_size > WATCHED_SIZE ? error : copy_up(ovl, loc->dentry, KEEP_ALL);
-}

@@ -214,7 +214,9 @@ int create(const struct location *loc, const struct creation *creation, const st
                  (given.inherits || !(given.mode & ovl->view->umask) || S_ISLNK(creation->mode)) &&
                  !(given.mode & 07000);
     if (plain) {
+        loud_begin(&dir.quiet);
         error = make(dir.fd, name, creation, given.mode);
+        loud_end(&dir.quiet);
         if (!error && opaque)
             error = mark_new_opaque(ovl, dir.fd, name);
         if (error && opaque)
@@ -222,9 +224,16 @@ int create(const struct location *loc, const struct creation *creation, const st
     } else {
         WORK_OBJECT object;
         work_object_init(ovl, &object);
-        error = make_in_work(loc, &object, creation, &given, opaque);
+        struct creation unopened = *creation;
+        if (dir.quiet.watched)
+            unopened.fd = NULL;   /* its open is to be heard here */
+        error = make_in_work(loc, &object, &unopened, &given, opaque);
         if (!error)
-            error = work_place(&object, dir.fd, name, !in_place ? PLACE_NEW : directory ? PLACE_EXCHANGE : PLACE_OVER);
+            error = place_made(&object, &dir, name,
+                               !in_place   ? PLACE_NEW
+                               : directory ? PLACE_EXCHANGE
+                                           : PLACE_OVER,
+                               directory);
     }
     if (!error && whiteout)
         error = drop_dot_whiteout(ovl, dir.fd, name);

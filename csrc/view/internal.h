@@ -155,6 +155,7 @@ struct pto_view {
     mode_t umask; /* of our process */
     view_busy_fn *busy; /* NULL: nothing is executed */
     void *busy_arg;
+    struct watch *watches; /* watches.c */
     int protected_hardlinks, protected_symlinks, protected_regular, protected_fifos;   /* fs.*, proc(5) */
 };
 
@@ -422,12 +423,32 @@ int path_of_fd(const struct overlay *ovl, int fd, char out[PATH_MAX]);
 int loans_settle(struct overlay *ovl);
 #define LOAN __attribute__((cleanup(loan_end))) struct loan
 
-/* An upper directory that is being changed. */
+/* watches.c: nobody who watches an object, or the directory that a directory is in, hears of its names and attributes. */
+struct quiet {
+    pto_view *view; /* NULL: over */
+    int fd, above; /* -1: none */
+    bool watched; /* fd's object itself is */
+    bool reading; /* nor of what reads */
+};
+void quiet_begin(struct overlay *ovl, int fd, struct quiet *quiet);
+void quiet_end(struct quiet *quiet);
+#define QUIET __attribute__((cleanup(quiet_end))) struct quiet
+bool watches_any(const pto_view *view);
+/* open_beneath() of a directory for reading, unheard. */
+int open_unheard(struct overlay *ovl, int layer, const char *path, struct quiet *quiet);
+/* But of this call they do; errno stays. */
+void loud_begin(const struct quiet *quiet);
+void loud_end(const struct quiet *quiet);
+/* At the start: names that a killed run left bare. */
+int bare_settle(struct overlay *ovl);
+
+/* An upper directory that is being changed: quietly. */
 struct upper_dir {
     struct overlay *ovl;
     uint32_t d;
     int fd; /* O_PATH; -1: not open */
     struct loan loan;
+    struct quiet quiet;
 };
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir);
 /* The descriptor that is kept of an upper directory, still the overlay's; -1: none. */
@@ -458,6 +479,21 @@ enum placing {
 int work_take(struct work_object *object, int dirfd, const char *name);
 /* Moves the object from the work directory to name in dirfd, and forgets it there. */
 int work_place(struct work_object *object, int dirfd, const char *name, enum placing placing);
+/* watches.c: removes the object by one call that is heard; false: nobody watches, or it takes more. */
+bool take_away_loudly(const struct upper_dir *dir, const char *name, bool directory);
+/* Removes a directory that shows nothing, and leaves a whiteout or not. */
+int remove_watched_dir(const struct upper_dir *dir, const char *name, uint32_t d, bool whiteout);
+/* rename.c: the whiteouts that an upper directory, fd, still holds. */
+int clear_whiteouts(struct overlay *ovl, uint32_t d, int fd);
+/* The name in dir is gone from the view, unseen by those who watch; with `whiteout` it is one now. */
+int tell_removed(const struct upper_dir *dir, const char *name, bool directory, bool whiteout);
+/* work_place() of an object that is new in the view. */
+int place_made(struct work_object *object, const struct upper_dir *dir, const char *name, enum placing placing,
+               bool directory);
+/* Takes a whiteout away for a call that puts something there, which bare_over() follows. */
+int bare_name(const struct upper_dir *dir, const char *name, char note[WORK_NAME + 8]);
+void bare_over(const struct upper_dir *dir, const char *note);
+void watches_clear(pto_view *view);
 /* A copy of the entry's name, ended by a NUL. */
 void entry_name(const struct overlay *ovl, uint32_t d, char out[NAME_MAX + 1]);
 void keep_times(int dirfd, struct timespec times[2]);

@@ -42,13 +42,15 @@ static void named(struct overlay *ovl, uint32_t d, uint8_t kind) {
 }
 
 /* Links from/old at the entry's name, over a whiteout by way of the work directory. */
-static int link_over(struct overlay *ovl, int from, const char *old, int flags, int dirfd, uint32_t d) {
+static int link_over(struct overlay *ovl, int from, const char *old, int flags, const struct upper_dir *dir,
+                     uint32_t d) {
     char name[NAME_MAX + 1];
     entry_name(ovl, d, name);
     if (at(ovl, d)->upper != KIND_WHITEOUT || ovl->layers[0].dot_form) {
-        if (linkat(from, old, dirfd, name, flags) < 0)
-            return -errno;
-        return drop_dot_whiteout(ovl, dirfd, name);
+        loud_begin(&dir->quiet);
+        int linked = linkat(from, old, dir->fd, name, flags);
+        loud_end(&dir->quiet);
+        return linked < 0 ? -errno : drop_dot_whiteout(ovl, dir->fd, name);
     }
     WORK_OBJECT object;
     work_object_init(ovl, &object);
@@ -56,7 +58,7 @@ static int link_over(struct overlay *ovl, int from, const char *old, int flags, 
         object.name[0] = '\0';
         return -errno;
     }
-    return work_place(&object, dirfd, name, PLACE_OVER);
+    return place_made(&object, dir, name, PLACE_OVER, false);
 }
 
 /* may_linkat() in fs/namei.c: where fs.protected_hardlinks is set only what one owns, or may read and write. */
@@ -98,7 +100,7 @@ int view_link(pto_view *view, const struct location *from, const struct location
         return error;
     char old[NAME_MAX + 1];
     entry_name(ovl, from->dentry, old);
-    error = link_over(ovl, source.fd, old, 0, dir.fd, d);
+    error = link_over(ovl, source.fd, old, 0, &dir, d);
     if (!error)
         named(ovl, d, at(ovl, from->dentry)->upper);
     return error;
@@ -117,7 +119,7 @@ int view_link_real(pto_view *view, const char *real, const struct location *to, 
         return -EXDEV;
     int error = begin(to, cred, &d, &dir);
     if (!error)
-        error = link_over(to->overlay, AT_FDCWD, real, AT_SYMLINK_FOLLOW, dir.fd, d);
+        error = link_over(to->overlay, AT_FDCWD, real, AT_SYMLINK_FOLLOW, &dir, d);
     if (!error)
         named(to->overlay, d, (uint8_t)IFTODT(st.st_mode));
     return error;
@@ -177,7 +179,7 @@ static int place_bound(struct overlay *ovl, const struct location *loc, uint32_t
     entry_name(ovl, d, name);
     if (in_work) {
         snprintf(object.name, sizeof object.name, "%s", real + length + 1);
-        error = work_place(&object, dir.fd, name, whiteout && !ovl->layers[0].dot_form ? PLACE_OVER : PLACE_NEW);
+        error = place_made(&object, &dir, name, whiteout && !ovl->layers[0].dot_form ? PLACE_OVER : PLACE_NEW, false);
     }
     return !error && ovl->layers[0].dot_form ? drop_dot_whiteout(ovl, dir.fd, name) : error;
 }

@@ -390,7 +390,8 @@ int load_upper(struct overlay *ovl, uint32_t d) {
     int error = path_in_upper(ovl, d, path);
     if (error < 0)
         return error;
-    CLOSE_FD fd = open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_DIRECTORY);
+    QUIET quiet;
+    CLOSE_FD fd = open_unheard(ovl, ovl->layers[0].fd, path, &quiet);
     if (fd < 0)
         return fd;
     int marked = has_marked_whiteouts(&ovl->layers[0], fd);

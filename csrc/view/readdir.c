@@ -341,7 +341,8 @@ static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
 
 static int read_layer(struct reading *reading, const char *path, entry_fn *fn) {
     const struct layer *layer = &reading->list->ovl->layers[reading->layer];
-    CLOSE_FD fd = open_beneath(layer->fd, path, O_RDONLY | O_DIRECTORY);
+    QUIET quiet;
+    CLOSE_FD fd = open_unheard(reading->list->ovl, layer->fd, path, &quiet);
     if (fd < 0)
         return fd;
     int marked = reading->layer ? has_marked_whiteouts(layer, fd) : 0;

@@ -76,10 +76,17 @@ static int remove_entry(const struct location *loc) {
         return error;
     char name[NAME_MAX + 1];
     entry_name(ovl, d, name);
-    if (lower_only)
+    bool directory = is_dir_kind(shown_kind(at(ovl, d))), told = false;
+    if (lower_only) {
         error = make_whiteout(ovl, dir.fd, name);
-    else
-        error = replace_by_whiteout(ovl, dir.fd, name, is_dir_kind(at(ovl, d)->upper), whiteout);
+    } else if (directory && watches_any(ovl->view) && !ovl->layers[0].dot_form) {
+        error = remove_watched_dir(&dir, name, d, whiteout);
+        told = true;
+    } else if (whiteout || !(told = take_away_loudly(&dir, name, directory))) {
+        error = replace_by_whiteout(ovl, dir.fd, name, directory, whiteout);
+    }
+    if (!error && !told)
+        error = tell_removed(&dir, name, directory, whiteout);
     if (error)
         return error;
     ovl->view->stats.whiteouts += (uint64_t)whiteout;

@@ -179,6 +179,8 @@ static int redirect(struct overlay *ovl, uint32_t d, bool same_parent) {
     CLOSE_FD fd = open_upper_object(ovl, d);
     if (fd < 0)
         return fd;
+    QUIET quiet;
+    quiet_begin(ovl, fd, &quiet);
     int length = redirect_value(ovl, d, same_parent, value);
     if (length < 0)
         return length;
@@ -203,6 +205,8 @@ static int ready_object(const struct move *move, uint32_t d, uint32_t other) {
     if (positive <= 0)
         return positive;
     CLOSE_FD fd = open_upper_object(ovl, d);
+    QUIET quiet;
+    quiet_begin(ovl, fd, &quiet);
     int error = fd < 0 ? fd : mark_opaque(ovl, fd);
     if (!error)
         at(ovl, d)->flags |= D_OPAQUE;
@@ -212,7 +216,11 @@ static int ready_object(const struct move *move, uint32_t d, uint32_t other) {
 /* ---- in the upper ---- */
 
 static int rename2(const struct move *move, unsigned flags) {
+    loud_begin(&move->from_dir.quiet);
+    loud_begin(&move->to_dir.quiet);
     long done = syscall(SYS_renameat2, move->from_dir.fd, move->from_name, move->to_dir.fd, move->to_name, flags);
+    loud_end(&move->to_dir.quiet);
+    loud_end(&move->from_dir.quiet);
     return done < 0 ? -errno : 0;
 }
 
@@ -228,8 +236,25 @@ static int rename_then_whiteout(const struct move *move) {
     return error ? error : work_place(&object, move->from_dir.fd, move->from_name, PLACE_NEW);
 }
 
+/* For those who watch the whiteout must not move. */
+static int onto_bare_name(struct move *move) {
+    char note[WORK_NAME + 8];
+    int error = bare_name(&move->to_dir, move->to_name, note);
+    bool marked = move->ovl->layers[0].marked_form;
+    unsigned flags = move->whiteout && !marked ? RENAME_WHITEOUT : 0;
+    if (!error)
+        error = rename2(move, flags);
+    if (move->whiteout && !flags && !error)
+        error = make_whiteout(move->ovl, move->from_dir.fd, move->from_name);
+    if (!error)
+        bare_over(&move->to_dir, note);
+    return error;
+}
+
 /* Onto a whiteout: it changes places with the directory, and stays only where the old name needs one. */
 static int onto_whiteout(struct move *move) {
+    if (move->from_dir.quiet.watched || move->to_dir.quiet.watched)
+        return onto_bare_name(move);
     int error = expect_whiteout(move->ovl, move->from_dir.fd);
     if (!error)
         error = rename2(move, RENAME_EXCHANGE);
@@ -238,21 +263,9 @@ static int onto_whiteout(struct move *move) {
     return error;
 }
 
-/* A directory that shows nothing may still hold whiteouts.  Opaque and without them it shows the same, and then one rename
- * replaces it. */
-static int clear_target(struct move *move) {
-    struct overlay *ovl = move->ovl;
-    char path[PATH_MAX], name[NAME_MAX + 1];
-    int error = path_in_upper(ovl, move->target, path);
-    CLOSE_FD fd = error < 0 ? -1 : open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_DIRECTORY);
-    if (error < 0 || fd < 0)
-        return error < 0 ? error : fd;
-    error = mark_opaque(ovl, fd);
-    if (error)
-        return error;
-    at(ovl, move->target)->flags |= D_OPAQUE;
-    at(ovl, move->target)->lower = KIND_NONE;
-    for (uint32_t d = at(ovl, move->target)->child; d; d = at(ovl, d)->sibling) {
+int clear_whiteouts(struct overlay *ovl, uint32_t directory, int fd) {
+    char name[NAME_MAX + 1];
+    for (uint32_t d = at(ovl, directory)->child; d; d = at(ovl, d)->sibling) {
         if (at(ovl, d)->upper != KIND_WHITEOUT)
             continue;
         entry_name(ovl, d, name);
@@ -261,6 +274,25 @@ static int clear_target(struct move *move) {
         at(ovl, d)->upper = at(ovl, d)->lower = KIND_NONE;
     }
     return 0;
+}
+
+/* A directory that shows nothing may still hold whiteouts.  Opaque and without them it shows the same, and then one rename
+ * replaces it. */
+static int clear_target(struct move *move) {
+    struct overlay *ovl = move->ovl;
+    char path[PATH_MAX];
+    int error = path_in_upper(ovl, move->target, path);
+    CLOSE_FD fd = error < 0 ? -1 : open_beneath(ovl->layers[0].fd, path, O_PATH | O_DIRECTORY);
+    if (error < 0 || fd < 0)
+        return error < 0 ? error : fd;
+    QUIET quiet;
+    quiet_begin(ovl, fd, &quiet);
+    error = mark_opaque(ovl, fd);
+    if (error)
+        return error;
+    at(ovl, move->target)->flags |= D_OPAQUE;
+    at(ovl, move->target)->lower = KIND_NONE;
+    return clear_whiteouts(ovl, move->target, fd);
 }
 
 /* With whiteouts that stand beside their names: the old name's first, the new name's last. */

@@ -155,6 +155,7 @@ static void overlay_free(struct overlay *ovl) {
 static void base_clear(pto_view *view) {
     lists_free(view);
     ahead_free(view);
+    watches_clear(view);
     view_free_copies(view->copies);
     free((void *)view->own.groups);
     index_close(&view->index);
@@ -373,6 +374,8 @@ static int open_work(struct overlay *ovl, char *message, size_t size) {
                     "%s/" VOLATILE_MARK,
                     ovl->layers[0].root, ovl->work_path);
     int error = loans_settle(ovl);
+    if (!error)
+        error = bare_settle(ovl);
     if (!error)
         error = remove_children(ovl->work);
     if (error)

@@ -116,6 +116,7 @@ int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir) {
     if (fd < 0)
         return fd;
     *dir = (struct upper_dir){.ovl = ovl, .d = d, .fd = fd};
+    quiet_begin(ovl, fd, &dir->quiet);
     error = loan_take(ovl, fd, path, &dir->loan);
     if (error)
         upper_dir_close(dir);
@@ -126,6 +127,7 @@ void upper_dir_close(struct upper_dir *dir) {
     if (dir->fd < 0)
         return;
     loan_end(&dir->loan);
+    quiet_end(&dir->quiet);
     last_dir_close(dir->ovl);
     dir->ovl->last_dir = (struct last_dir){.d = dir->d, .fd = dir->fd, .generation = dir->ovl->view->generation};
     dir->fd = -1;

@@ -123,8 +123,13 @@ int view_statfs(pto_view *view, const struct location *loc, struct statfs *out);
  * VIEW_SYNC_REAL: the descriptor's own fsync is the right one; -errno. */
 #define VIEW_SYNC_REAL 1
 int view_sync(pto_view *view, const struct location *loc, const char *real);
-/* Before a watch on what is there: changes will then happen where the watch is.  Nothing for large files. */
-int view_watch(pto_view *view, const struct location *loc);
+/* inotify(7) watches of callers, which see what happens in the view.  Before one is set on an overlay place: changes will then
+ * happen where it is.  Nothing for very large files.  0, -VIEW_AGAIN. */
+int view_watch_ready(pto_view *view, const struct location *loc, uint32_t mask);
+/* inotify_add_watch(2) by the instance, ours and the caller's, on the real object; it is known from then on. */
+int view_watch(pto_view *view, const struct location *loc, int instance, uint32_t mask);
+/* The watch, or all of the instance (-1), is to be forgotten.  False: none was known. */
+bool view_unwatch(pto_view *view, int instance, int wd);
 
 /* Who knows what is being executed.  Asked, with the view entered, about a file as the view shows it that somebody wants to
  * write and that view_executed() was told of: 0, or -ETXTBSY. */

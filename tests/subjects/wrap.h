@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
@@ -90,6 +91,8 @@ WRAP(int, fstatfs, (int fd, struct statfs *out), (fd, out))
 WRAP(int, name_to_handle_at, (int fd, const char *path, struct file_handle *handle, int *mount, int flags),
      (fd, path, handle, mount, flags))
 WRAP(int, statfs, (const char *path, struct statfs *out), (path, out))
+WRAP(int, inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, path, mask))
+WRAP(int, inotify_rm_watch, (int fd, int wd), (fd, wd))
 WRAP(int, fsync, (int fd), (fd))
 WRAP(int, truncate, (const char *path, off_t size), (path, size))
 WRAP(int, ftruncate, (int fd, off_t size), (fd, size))

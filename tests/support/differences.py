@@ -294,11 +294,11 @@ DIFFERENCES = (
     Difference(
         "A task that a debugger traces, with ``--trap notify``",
         "as everywhere",
-        "EPERM, counted as refused: execve of a program whose interpreter is in the upper; of one with a short relative "
-        "path by vfork while it runs already; execveat; opens with O_PATH or O_TMPFILE.  \".\" of a removed directory is "
-        "ENOENT.  A script inherits a descriptor of its directory",
-        "the registers are the debugger's; only the text of the path can be changed, in its place, for as long as nobody "
-        "else can look at it",
+        "EPERM, counted as refused: execve of a program whose interpreter is in the upper; of one with a short "
+        "relative path by vfork while it runs already; execveat; opens with O_PATH or O_TMPFILE.  \".\" of a removed "
+        "directory is ENOENT.  A script inherits a descriptor of its directory",
+        "the registers are the debugger's; only the text of the path can be changed, in its place, for as long as "
+        "nobody else can look at it",
     ),
     Difference(
         "ptrace(2), and what of /proc/PID needs its permission, of processes outside of the run, from Linux 6.2 on",
@@ -312,6 +312,26 @@ DIFFERENCES = (
         "EACCES, counted as refused; process_vm_writev(2) works",
         "who writes there obeys no page protection, and what a tracee opens for writing is named in memory that nobody "
         "may write",
+    ),
+    Difference(
+        "inotify(7) in a view: OPEN, ACCESS and CLOSE_NOWRITE",
+        "of all that is in a watched directory",
+        "in a directory that is watched for changes too, only of what the upper has; a few may be missed while the "
+        "view reads a directory of the upper",
+        "a watch is of one directory, the upper's, and what a lower has is opened where it is; changes are heard event "
+        "by event as on the kernel's overlayfs",
+    ),
+    Difference(
+        "inotify(7) where a container's profile refuses pidfd_getfd(2)",
+        "changes of the view",
+        "changes of the upper: a copy-up and a whiteout are made there, a new name is moved there",
+        "the supervisor cannot ask the watch to be quiet meanwhile",
+    ),
+    Difference(
+        "A watch on a file of a lower of more than 1 GiB",
+        "hears what is written to it",
+        "hears nothing once it is copied up",
+        "it would have to be copied for the watch alone, as smaller ones are",
     ),
     Difference(
         "ptrace(2) within the view, by the ``ptrace`` trap",
