@@ -19,7 +19,7 @@ from support.sandboxes import Tool
 NAMES = ["kernel", "Yama", "seccomp", "user notification", "user notification: ADDFD with SEND",
          "user notification: WAIT_KILLABLE_RECV", "user notification: SYNC_WAKE_UP", "process_vm_readv", "pidfd_getfd",
          "Landlock",
-         "ptrace trap", "notify trap"]
+         "ptrace trap", "notify trap", "debuggers"]
 # Runs the rest of its words where calls are EPERM, as in some containers: `NAME[,NAME…] CMD…`.
 CONTAINER = """
 import ctypes, os, struct, sys
