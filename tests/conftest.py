@@ -42,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
                      help="write the Debian packages there that the chosen tests need and that are not there")
     parser.addoption("--all-points", action="store_true",
                      help="test_killed.py: every point of every kind, as root and as the user, with both traps")
+    parser.addoption("--hostile-calls", type=int, default=0, metavar="N",
+                     help="test_adversary.py: N calls in all, by other ways and in another order each time")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,14 +5,22 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.adversary import Grounds, grounds
+from support.adversary import VIEWS, Grounds, Result, grounds
+from support.box import traps
 from support.oracle import USER, Who
 from support.subjects import Subjects
 
+#: Of the whole test, spread over the users, views and traps.
+CALLS = 200_000
+RUNS = [*itertools.product(("root", "user"), VIEWS, traps())]
+#: More than these use up what one lower holds: there is another run, with a new upper.
+ONE_RUN = 50_000
 #: Nothing comes of these on the host: the calls fail there, or change nothing that a tree shows; fanotify gives an
 #: ordinary user no descriptors.
 IDLE = {"clone-into", "contents", "fanotify", "fcntl", "requests", "send", "sync"}
@@ -39,3 +47,32 @@ def test_ways_change_the_host(give: Callable[[Who], Grounds]) -> None:
     assert sorted(calls - changed - IDLE) == []
     assert result.changed.keys() <= result.ways.keys()
     assert len(result.changed) > len(result.ways) / 2
+
+
+def _message(result: Result, who: Who, view: str, trap: str, seed: int) -> str:
+    lines = [f"{way}: {len(changes)}, {changes[0]}" for way, changes in sorted(result.changed.items())]
+    again = f"cd tests; python -m support.adversary --who {who.name} --view {view} --trap {trap} --seed {seed} --calls"
+    ways = [f"'{way}'" for way in sorted(result.changed)]
+    return "\n".join(["the host changed:", *lines, " ".join([again, str(1000 * len(ways)), *ways])])
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_host_stays(
+    give: Callable[[Who], Grounds], who: Who, trap: str, view: str, request: pytest.FixtureRequest
+) -> None:
+    """Every entry of the lower, and of what the view covers; the ways and their order follow from the seed.
+
+    `--hostile-calls N` makes N calls in all, by other seeds each time."""
+    asked = request.config.getoption("--hostile-calls")
+    first = secrets.randbits(32) if asked else RUNS.index((who.name, view, trap))
+    left = (asked or CALLS) // len(RUNS)
+    for seed in itertools.count(first):
+        calls = min(left, ONE_RUN)
+        result = give(who).run(view, trap, calls, seed, timeout=120 + calls / 50)
+        assert not result.changed, _message(result, who, view, trap, seed)
+        assert not result.said
+        assert result.calls == calls
+        assert result.done > calls / 4, "most calls failed: the ways lead nowhere"
+        left -= calls
+        if not left:
+            return

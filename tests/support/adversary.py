@@ -134,7 +134,8 @@ class Grounds:
             for line in differences(before, after, UNTOUCHED, exact=True):
                 changed.setdefault(line.split("/")[0].split(":")[0], []).append(f"{name}/{line}")
             self.trees[name] = after
-        return changed
+        more = set(os.listdir(self.area)) - {"lower", "mnt", "beside", "run"}
+        return {**changed, **({"(none)": [f"made beside the trees: {sorted(more)}"]} if more else {})}
 
 
 def remove(path: Path) -> None:
