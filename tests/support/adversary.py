@@ -120,6 +120,8 @@ class Grounds:
         result = Result(self._counted(done.out), self._changed(), said + done.err)
         for path in (area, *([self.beside] if self.beside.exists() else []), *self.shm.iterdir()):
             remove(path)
+        if view == "none":   # the names that were just removed were some of the trees' own files
+            self.trees = {name: self.snapshot(self.area / name) for name in self.trees}
         return result
 
     @staticmethod
