@@ -1,7 +1,7 @@
 """Describes the core to cffi (API mode, abi3): setup.py's cffi_modules names `builder` here.
 
 The declarations are the text between "cdef begin" and "cdef end" in ptoverlay.h, so there is one copy of
-them.  Every csrc/*/*.c is compiled, but of the files named arch_MACHINE.c only this machine's.
+them.  Every C file below csrc/ is compiled, but of those in csrc/arch/ only this machine's.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -33,8 +33,7 @@ def machine() -> str:
 
 def sources() -> list[str]:
     """Every C file of the core that belongs into the module, sorted so that two builds are alike."""
-    ours = f"arch_{machine()}.c"
-    return sorted(str(path) for path in HERE.glob("*/*.c") if not path.name.startswith("arch_") or path.name == ours)
+    return sorted(str(path) for path in HERE.glob("**/*.c") if path.parent.name != "arch" or path.stem == machine())
 
 
 def headers() -> list[str]:

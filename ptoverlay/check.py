@@ -42,7 +42,7 @@ _ADDFD_SEND, _SYNC_WAKE_UP = 2, 1
 _BPF_RET = 6
 _PR_SET_NO_NEW_PRIVS = 38
 _RULESET_VERSION = 1  # linux/landlock.h
-_LANDLOCK_WANTED = 3  # the ABI that csrc/trap/landlock.c needs
+_LANDLOCK_WANTED = 3  # the ABI that csrc/command/landlock.c needs
 _FICLONE = 0x40049409  # linux/fs.h
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -26,7 +26,7 @@ NAMES = ["create", "mkdir", "symlink", "mkfifo", "link", "rename", "rmdir", "unl
 def domain(base: Path) -> Path:
     """tests/subjects/domain.c with the view and the guard."""
     program = base / "domain"
-    sources = [SOURCES / "domain.c", *sorted(VIEW.glob("*.c")), ROOT_DIRECTORY / "csrc/trap/landlock.c"]
+    sources = [SOURCES / "domain.c", *sorted(VIEW.glob("**/*.c")), ROOT_DIRECTORY / "csrc/command/landlock.c"]
     subprocess.run([*COMPILE, "-o", str(program), *map(str, sources)], check=True)
     return program
 

@@ -17,13 +17,13 @@ pytestmark = pytest.mark.quick
 CORE = ROOT_DIRECTORY / "csrc"
 MACHINE = os.uname().machine
 #: What each file calls that is called here; the rest is left unresolved.
-CALLED = {"view/ahead.c": (), "trap/caller.c": (), "trap/inject.c": ("trap/family.c", "trap/proc.c"),
-          "trap/tend.c": ("trap/memory.c",)}
+CALLED = {"view/upper/ahead.c": (), "trap/notify/caller.c": (), "trap/inject.c": ("process/family.c", "process/proc.c"),
+          "trap/notify/tend.c": ("process/memory.c",)}
 
 
 def told(subjects: Subjects, area: Path, part: str) -> dict[str, str]:
     """What parts.c prints of one file of the core."""
-    names = [*CALLED[part], *([f"trap/arch_{MACHINE}.c"] if part.startswith("trap/") else [])]
+    names = [*CALLED[part], *([f"arch/{MACHINE}.c"] if part.startswith("trap/") else [])]
     flags = [*(str(CORE / name) for name in names), f"-DPART=\"{CORE / part}\"", "-Wno-unused-function",
              "-Wl,--unresolved-symbols=ignore-all", f"-DPART_{Path(part).stem.upper()}"]
     done = run([subjects.path("parts", *flags), area])
@@ -33,13 +33,13 @@ def told(subjects: Subjects, area: Path, part: str) -> dict[str, str]:
 
 def test_ahead(subjects: Subjects, area: Path) -> None:
     """A copy made without the lock is taken for its own file as it was, and for nothing else."""
-    assert told(subjects, area, "view/ahead.c") == {
+    assert told(subjects, area, "view/upper/ahead.c") == {
         "the same": "1", "another overlay": "0", **{f"another field {i}": "0" for i in range(5)}}
 
 
 def test_continued(subjects: Subjects, area: Path) -> None:
     """An interrupted call keeps its EINTR only if it is the one that went on in the kernel."""
-    assert told(subjects, area, "trap/caller.c") == {
+    assert told(subjects, area, "trap/notify/caller.c") == {
         "the same": "1", "another task": "0", "another call": "0", "answered": "0",
         **{f"another argument {i}": "0" for i in range(6)}}
 
@@ -60,6 +60,6 @@ def test_opens_that_wait(subjects: Subjects, area: Path) -> None:
     (area / "link-to-file").symlink_to("file")
     waits = {"file": "0", "dir": "0", "fifo": "1", "absent": "1", "link-to-fifo": "1", "link-to-file": "0"}
     calls = ["open", "openat", "openat2"] if MACHINE == "x86_64" else ["openat", "openat2"]
-    assert told(subjects, area, "trap/tend.c") == {
+    assert told(subjects, area, "trap/notify/tend.c") == {
         "relative": "1", "unreadable": "1",
         **{f"{call} {name}": wait for call in calls for name, wait in waits.items()}}

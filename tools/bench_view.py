@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-SOURCES = [TOP / "tools/bench.d/view.c", *sorted(TOP.glob("csrc/view/*.c"))]
+SOURCES = [TOP / "tools/bench.d/view.c", *sorted(TOP.glob("csrc/view/**/*.c"))]
 MEMORY = Path("/dev/shm")
 LOWERS = (1, 8, 64)
 ENTRIES = (0, 1_000, 1_000_000)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 BIN = TOP / ".venv/bin"
-CORE = sorted(TOP.glob("csrc/*/*.c"))
+CORE = sorted(TOP.glob("csrc/**/*.c"))
 HEADERS = sorted(TOP.glob("csrc/**/*.h"))
 PROGRAMS = sorted(path for pattern in ("tests/subjects/*.[ch]", "tools/*.d/*.c", "tools/mutation/*.c")
                   for path in TOP.glob(pattern))
@@ -40,7 +40,7 @@ class Check:
 
 def for_machine(machine: str) -> list[Path]:
     """The files of the core that are compiled for this machine."""
-    return [path for path in CORE if not path.name.startswith("arch_") or path.name == f"arch_{machine}.c"]
+    return [path for path in CORE if path.parent.name != "arch" or path.stem == machine]
 
 
 def compilations(compiler: str, machine: str, *flags: str) -> list[list[str]]:

@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../trap/memory.h"
+#include "../process/memory.h"
 #include "call.h"
 
 /* linux/stat.h and sys/stat.h both have struct statx only under conditions; AT_* of linux/fcntl.h clash with

@@ -18,7 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../trap/proc.h"
+#include "../process/proc.h"
 #include "internal.h"
 #include "limits.h"
 

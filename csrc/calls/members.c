@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "../trap/proc.h"
+#include "../process/proc.h"
 #include "internal.h"
 #include "limits.h"
 #include "members.h"

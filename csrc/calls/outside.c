@@ -16,7 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../trap/proc.h"
+#include "../process/proc.h"
 #include "internal.h"
 
 #define INFO 512 /* bytes of fdinfo; what is wanted comes first */

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/fanotify.h>
 
-#include "../trap/proc.h"
+#include "../process/proc.h"
 #include "internal.h"
 
 #define FDINFO 512      /* bytes of /proc/PID/fdinfo/N that matter */

@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 
 #include "internal.h"
-#include "numbers.h"
+#include "../arch/numbers.h"
 
 static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0};
 

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-#include "../trap/family.h"
+#include "../process/family.h"
 #include "internal.h"
 
 /* The fields of /proc/PID/status that matter, in the kernel's order. fs/proc/array.c */

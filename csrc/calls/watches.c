@@ -1,7 +1,7 @@
 /* watches.c - inotify_add_watch, inotify_rm_watch and fanotify_mark, which watch where a path leads.
  *
  * A watch on an object of the view is set by the supervisor, by the tracee's own instance, which it keeps a descriptor of, so that
- * the view can make it hear what happens in the view and no more (view/watches.c).  Where the kernel gives no descriptor of another
+ * the view can make it hear what happens in the view and no more (view/upper/watches.c).  Where the kernel gives no descriptor of another
  * process (pidfd_getfd(2), in some containers) the tracee sets it, and hears what happens in the upper.
  *
  * Rules: an instance that no task has any more is given back, at the latest when the next one is met; view_lock guards them.

@@ -13,9 +13,9 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
-#include "family.h"
+#include "../process/family.h"
 #include "inject.h"
-#include "memory.h"
+#include "../process/memory.h"
 
 #define ALIGNMENT 16u
 #define AREA_SIZE 16384u            /* two paths, and what an execve usually needs */

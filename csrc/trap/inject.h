@@ -11,7 +11,7 @@
 #include <sys/types.h>
 
 #include "../calls/call.h"
-#include "arch.h"
+#include "../arch/arch.h"
 
 /* Bytes that the replacements of a call take in the tracee's memory; 0: none is placed there. */
 size_t inject_size(const struct call *call);

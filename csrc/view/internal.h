@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "index.h"
+#include "index/index.h"
 #include "view.h"
 
 struct layer {

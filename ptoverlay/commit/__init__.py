@@ -205,7 +205,7 @@ def _with_other_names(sandbox: Sandbox, view: View, found: list[Change]) -> set[
 
 
 def _was_copied(sandbox: Sandbox, old: Stat) -> bool:
-    """Whether the upper has a copy of a lower file with several names (csrc/view/links.c)."""
+    """Whether the upper has a copy of a lower file with several names (csrc/view/upper/links.c)."""
     return os.path.lexists(os.path.join(sandbox.work, "links", f"{old.dev:x}-{old.ino:x}"))
 
 

@@ -24,7 +24,7 @@ from ptoverlay.view import Entry
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a lower object was at its copy-up (store_base() of csrc/view/copy_up.c); mtime in nanoseconds."""
+    """What a lower object was at its copy-up (store_base() of csrc/view/upper/copy_up.c); mtime in nanoseconds."""
 
     ino: int
     mode: int

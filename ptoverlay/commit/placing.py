@@ -268,7 +268,7 @@ def _with_permission(directory: str, action: Callable[[], None]) -> None:
 
 
 def _forget_links(journal: Journal, work: str, gone: set[int]) -> None:
-    """What WORK/links holds (csrc/view/links.c) about files that are in the lower now."""
+    """What WORK/links holds (csrc/view/upper/links.c) about files that are in the lower now."""
     links = os.path.join(work, "links")
     if os.path.islink(links) or not os.path.isdir(links):
         return

@@ -6,7 +6,7 @@
  */
 #include "subject.h"
 
-#include "../../csrc/trap/landlock.h"
+#include "../../csrc/command/landlock.h"
 #include <sys/prctl.h>
 
 static pto_view *open_view(char **argv) {

@@ -38,7 +38,7 @@ def build(directory: Path, *flags: str) -> Path:
         return output
 
     with ThreadPoolExecutor() as pool:
-        objects = list(pool.map(compile_one, [SOURCES / "faults.c", *sorted(VIEW.glob("*.c"))]))
+        objects = list(pool.map(compile_one, [SOURCES / "faults.c", *sorted(VIEW.glob("**/*.c"))]))
     wraps = [f"-Wl,--wrap={name}" for name in wrapped()]
     subprocess.run([*COMPILE, *flags, "-o", str(program), *objects, *wraps], check=True)
     return program

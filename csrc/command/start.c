@@ -1,0 +1,214 @@
+/* start.c - making CMD: the fork, the filter and the execve.
+ *
+ * Rules: between fork and execve only async-signal-safe functions (this process has threads).  The filter is
+ * on before chdir and execve, so both happen in the view.  What CMD inherits is what it would have had without us:
+ * signals that are ignored stay ignored (nohup(1), background jobs), except those that Python ignores for itself.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../calls/limits.h"
+#include "landlock.h"
+#include "../run/nested.h"
+#include "start.h"
+
+#define STATUS_NEVER_RAN 127
+
+struct start_report {
+    int stage;
+    int error;
+};
+
+bool start_has_capability(int capability) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    if (syscall(SYS_capget, &header, data) < 0)
+        return false;
+    return data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability);
+}
+
+/* Without CAP_SYS_ADMIN a filter needs no_new_privs (seccomp(2)).  Otherwise it stays off: programs can see it. */
+static int gain_right(void) {
+    return !start_has_capability(CAP_SYS_ADMIN) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+static int install_filter(const struct filter *filter, unsigned flags) {
+    struct sock_fprog program = {
+        .len = (unsigned short)filter->length,
+        .filter = (struct sock_filter *)filter->code,
+    };
+    long fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+/* What execve would do to handlers, but before signals are let through: a handler of ours must not run here. */
+static void restore_signal(int signal) {
+    struct sigaction action;
+    if (sigaction(signal, NULL, &action) < 0)
+        return;   /* the C library keeps a few for itself */
+    bool ours = action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL;
+    if (!ours && signal != SIGPIPE && signal != SIGXFSZ)
+        return;
+    action = (struct sigaction){.sa_handler = SIG_DFL};
+    if (sigaction(signal, &action, NULL) < 0)
+        _exit(STATUS_NEVER_RAN);
+}
+
+static void restore_signals(void) {
+    for (int signal = 1; signal < NSIG; signal++)
+        restore_signal(signal);
+    sigset_t none;
+    if (sigemptyset(&none) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+        _exit(STATUS_NEVER_RAN);
+}
+
+static void report(int fd, int stage, int error) {
+    struct start_report message = {.stage = stage, .error = error};
+    if (write(fd, &message, sizeof message) != sizeof message)
+        _exit(STATUS_NEVER_RAN);
+}
+
+static _Noreturn void give_up(int fd, int stage, int error) {
+    report(fd, stage, error);
+    _exit(STATUS_NEVER_RAN);
+}
+
+/* From here on all calls are trapped.  Stage NONE carries the listener.  0, or -errno. */
+static int be_trapped(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
+    int error = gain_right();
+    if (!error)
+        error = limits_hold();
+    if (error)
+        return error;
+    if (run->landlock >= 0)
+        (void)landlock_enter(run->landlock);   /* a second line of defence: without it the first holds */
+    int listener = install_filter(filter, flags);
+    if (listener >= 0 && (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+        report(fd, PTO_STAGE_NONE, listener);
+    return listener < 0 ? listener : 0;
+}
+
+static _Noreturn void child(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
+    const struct pto_command *command = run->command;
+    (void)setrlimit(RLIMIT_NOFILE, &run->files);   /* not above what it is now, so that it cannot fail */
+    int error = run->nested ? nested_enter(run) : be_trapped(run, filter, flags, fd);
+    if (error)
+        give_up(fd, PTO_STAGE_SETUP, -error);
+    if (command->chdir && chdir(command->chdir) < 0)
+        give_up(fd, PTO_STAGE_CHDIR, errno);
+    environ = (char **)command->envp;   /* execvp searches the PATH of the environment it is in */
+    restore_signals();
+    execvp(command->argv[0], (char *const *)command->argv);
+    give_up(fd, PTO_STAGE_EXEC, errno);
+}
+
+static void close_pair(int pair[2]) {
+    for (int i = 0; i < 2; i++)
+        if (pair[i] >= 0)
+            close(pair[i]);
+}
+
+int start_fork(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start) {
+    int go[2] = {-1, -1}, report[2] = {-1, -1};
+    if (pipe2(go, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0) {
+        int error = errno;
+        close_pair(go);
+        return run_fail(run, PTO_STAGE_SETUP, error, "pipe", NULL);
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        char byte;
+        close(go[1]);   /* so that the supervisor's death ends the wait */
+        if (read(go[0], &byte, 1) != 1)
+            _exit(STATUS_NEVER_RAN);
+        child(run, filter, filter_flags, report[1]);
+    }
+    int error = errno;
+    close(go[0]);
+    close(report[1]);
+    *start = (struct start){
+        .pid = pid > 0 ? pid : 0, .go = go[1], .report = report[0], .report_in = -1, .report_in_cmd = report[1]};
+    return pid < 0 ? run_fail(run, PTO_STAGE_SETUP, error, "fork", NULL) : 0;
+}
+
+/* The first report of a CMD that listens: its listener, or -errno. */
+static int wait_for_listener(struct run *run, const struct start *start) {
+    struct pollfd pollfd = {.fd = start->report, .events = POLLIN};
+    struct start_report message;
+    while (poll(&pollfd, 1, -1) < 0)
+        if (errno != EINTR)
+            return run_fail(run, PTO_STAGE_SETUP, errno, "poll", NULL);
+    if (read(start->report, &message, sizeof message) != sizeof message)
+        return run_fail(run, PTO_STAGE_SETUP, EIO, "start", NULL);
+    if (message.stage != PTO_STAGE_NONE)
+        return run_fail(run, message.stage, message.error, "seccomp filter", NULL);
+    return message.error;
+}
+
+/* Until there is a guard, nobody else would end it; its listener, which it still shares, would keep it waiting for ever. */
+static void die_with(pid_t parent) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+        _exit(STATUS_NEVER_RAN);
+}
+
+int start_listening(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start) {
+    int report[2];
+    if (pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0)
+        return run_fail(run, PTO_STAGE_SETUP, errno, "pipe", NULL);
+    pid_t us = getpid(), pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0) {
+        die_with(us);
+        child(run, filter, filter_flags, report[1]);
+    }
+    int error = errno;
+    *start = (struct start){
+        .pid = pid > 0 ? pid : 0, .go = -1, .report = report[0], .report_in = report[1], .report_in_cmd = report[1]};
+    return pid < 0 ? run_fail(run, PTO_STAGE_SETUP, error, "clone", NULL) : wait_for_listener(run, start);
+}
+
+int start_go(struct start *start) {
+    ssize_t n = write(start->go, "", 1);
+    int err = n == 1 ? 0 : n < 0 ? -errno : -EPIPE;
+    close(start->go);
+    start->go = -1;
+    return err;
+}
+
+static const char *what_failed(const struct run *run, int stage) {
+    if (stage == PTO_STAGE_CHDIR)
+        return run->command->chdir;
+    if (stage == PTO_STAGE_EXEC)
+        return run->command->argv[0];
+    return run->nested ? "run inside a run: RLIMIT_LOCKS" : "seccomp filter";
+}
+
+int start_outcome(struct run *run, struct start *start) {
+    struct start_report message;
+    run_over(run);
+    if (read(start->report, &message, sizeof message) != sizeof message)
+        return 0;
+    return run_fail(run, message.stage, message.error, what_failed(run, message.stage), NULL);
+}
+
+void start_close(struct start *start) {
+    if (start->go >= 0)
+        close(start->go);
+    if (start->report >= 0)
+        close(start->report);
+    if (start->report_in >= 0)
+        close(start->report_in);
+    *start = (struct start){.go = -1, .report = -1, .report_in = -1};
+}

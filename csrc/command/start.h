@@ -1,0 +1,37 @@
+/* start.h - making CMD: the fork, the filter and the execve.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_START_H
+#define PTOVERLAY_START_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "filter.h"
+#include "../run/run.h"
+
+/* CMD before its execve.  It waits until start_go, so that a tracer can seize it first. */
+struct start {
+    pid_t pid;
+    int go;            /* written to by start_go; closed early: CMD gives up */
+    int report;        /* CMD writes struct start_report here when it cannot become the command */
+    int report_in;     /* its other end, where CMD shares our descriptors */
+    int report_in_cmd; /* the number of that end in CMD, whose execve closes it */
+};
+
+/* Forks CMD, which will wait for start_go; the calling thread becomes its parent.  0, or -errno (run_fail was called).  filter_flags: of
+ * seccomp(2), SECCOMP_SET_MODE_FILTER. */
+int start_fork(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start);
+/* Lets CMD install the filter, change to its directory and execute: all calls from here are trapped. */
+int start_go(struct start *start);
+/* The same for a filter with a listener (SECCOMP_FILTER_FLAG_NEW_LISTENER): does not wait, and returns the listener, which
+ * is closed on exec.  Until its execve CMD shares our descriptors, so that no call of its is needed to hand it over. */
+int start_listening(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start);
+/* After CMD has ended: did it ever become the command?  0, or -errno with stage and message set. */
+int start_outcome(struct run *run, struct start *start);
+void start_close(struct start *start);
+/* Do we have it, in the effective set? */
+bool start_has_capability(int capability);
+
+#endif

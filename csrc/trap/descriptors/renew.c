@@ -1,0 +1,386 @@
+/* renew.c - a task replaces its stale descriptors, stop by stop.
+ *
+ *     PTRACE_EVENT_STOP ─▶ mmap, socketpair, recvmsg, dup3 and close for each, fcntl for locks, munmap ─▶ PTRACE_EVENT_STOP
+ *
+ * The new descriptors come over a socket (SCM_RIGHTS, unix(7)), since a description that others share too cannot be
+ * opened by the task itself.
+ *
+ * Rules: the first and the last stop are those before the return to user mode, where the kernel decides on restarting an
+ * interrupted call, so with its registers put back the task goes on as after any PTRACE_INTERRUPT, without EINTR.  The
+ * system call instruction is that of the vDSO.  All signals are blocked in between; SIGSTOP, which cannot be, is sent again.
+ * A task with seccomp filters of its own is left alone: they may kill it for a call that it does not make.  Whatever fails,
+ * the rest is undone and the registers are put back.  Locks come last: closing any descriptor of a file drops them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/rseq.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../process/family.h"
+#include "../inject.h"
+#include "../../process/memory.h"
+#include "renew.h"
+
+/* What the area holds. */
+struct exchange {
+    int sockets[2];
+    struct msghdr message;
+    struct iovec part;
+    char byte;
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(STALE_MOST * sizeof(int))];
+    } control;
+    struct flock lock;
+};
+#define IN_AREA(renewer, field) ((renewer)->area + offsetof(struct exchange, field))
+
+/* ---- the system call instruction ---- */
+
+static uint64_t syscall_offset;     /* in the vDSO, which is the same in all processes; 0: not found */
+static pthread_once_t syscall_once = PTHREAD_ONCE_INIT;
+
+static void find_syscall(void) {
+    const unsigned char *vdso = (const unsigned char *)getauxval(AT_SYSINFO_EHDR);   /* an address */
+    if (!vdso)
+        return;
+    const Elf64_Ehdr *elf = (const void *)vdso;
+    const Elf64_Phdr *load = (const void *)(vdso + elf->e_phoff);
+    while (load->p_type != PT_LOAD)
+        load++;
+    for (uint64_t at = 0; at + arch_syscall_size <= load->p_memsz; at += arch_syscall_align)
+        if (memcmp(vdso + at, arch_syscall_code, arch_syscall_size) == 0) {
+            syscall_offset = at;
+            return;
+        }
+}
+
+/* Its address in the task, 0: it has none. */
+static uint64_t syscall_address(pid_t tid) {
+    char path[32];
+    uint64_t entries[64] = {0};
+    unsigned char found[8];
+    pthread_once(&syscall_once, find_syscall);
+    snprintf(path, sizeof path, "/proc/%d/auxv", (int)tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || !syscall_offset) {
+        if (fd >= 0)
+            close(fd);
+        return 0;
+    }
+    ssize_t size = read(fd, entries, sizeof entries - 16);
+    close(fd);
+    size_t i = 0;
+    while (size > 0 && entries[i] != AT_NULL && entries[i] != AT_SYSINFO_EHDR)
+        i += 2;
+    uint64_t address = entries[i] == AT_SYSINFO_EHDR ? entries[i + 1] + syscall_offset : 0;
+    bool there = address && memory_read(tid, address, found, arch_syscall_size) == 0 &&
+                 memcmp(found, arch_syscall_code, arch_syscall_size) == 0;
+    return there ? address : 0;
+}
+
+/* ---- the calls; each prepares the next one of its step, or gives false: there is none (left) ---- */
+
+struct injected {
+    int nr;
+    uint64_t arg[6];
+};
+
+static bool prepare_map(struct renewer *renewer, pid_t tid, struct injected *call) {
+    (void)tid;
+    if (renewer->at > 0)
+        return false;
+    struct registers regs = renewer->own;
+    inject_mmap(&regs, sizeof(struct exchange), false);
+    call->nr = __NR_mmap;
+    for (unsigned i = 0; i < 6; i++)
+        call->arg[i] = registers_arg(&regs, i);
+    return true;
+}
+
+static void mapped(struct renewer *renewer, pid_t tid, long result) {
+    (void)tid;
+    if (!inject_mmap_failed(result))
+        renewer->area = (uint64_t)result;
+}
+
+static bool prepare_sockets(struct renewer *renewer, pid_t tid, struct injected *call) {
+    (void)tid;
+    *call = (struct injected){__NR_socketpair, {AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, IN_AREA(renewer, sockets)}};
+    return renewer->at == 0 && renewer->area;
+}
+
+static void connected(struct renewer *renewer, pid_t tid, long result) {
+    if (result == 0 && memory_read(tid, IN_AREA(renewer, sockets), renewer->sockets, sizeof renewer->sockets) < 0)
+        renewer->sockets[0] = renewer->sockets[1] = -1;
+}
+
+/* Puts the new descriptors into the socket. */
+static bool send_descriptors(const struct renewer *renewer, pid_t tid) {
+    const struct renewal *renewal = &renewer->renewal;
+    struct exchange exchange = {.byte = 0};
+    struct iovec part = {.iov_base = &exchange.byte, .iov_len = 1};
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = exchange.control.bytes,
+        .msg_controllen = CMSG_SPACE(renewal->n_replaced * sizeof(int)),
+    };
+    struct cmsghdr *header = &exchange.control.align;
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(renewal->n_replaced * sizeof(int));
+    for (size_t i = 0; i < renewal->n_replaced; i++)
+        memcpy(CMSG_DATA(header) + i * sizeof(int), &renewal->replaced[i].fresh, sizeof(int));
+    int pidfd = family_pidfd(tid);
+    int ours = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, renewer->sockets[1], 0);
+    bool sent = ours >= 0 && sendmsg(ours, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
+    if (ours >= 0)
+        close(ours);
+    if (pidfd >= 0)
+        close(pidfd);
+    return sent;
+}
+
+static bool prepare_receive(struct renewer *renewer, pid_t tid, struct injected *call) {
+    if (renewer->at > 0 || renewer->sockets[0] < 0 || !send_descriptors(renewer, tid))
+        return false;
+    struct exchange exchange = {
+        .message = {.msg_iov = (void *)(uintptr_t)IN_AREA(renewer, part),   /* addresses in the task */
+                    .msg_iovlen = 1,
+                    .msg_control = (void *)(uintptr_t)IN_AREA(renewer, control),
+                    .msg_controllen = sizeof exchange.control},
+        .part = {.iov_base = (void *)(uintptr_t)IN_AREA(renewer, byte), .iov_len = 1},
+    };
+    *call = (struct injected){
+        __NR_recvmsg, {(uint64_t)renewer->sockets[0], IN_AREA(renewer, message), MSG_CMSG_CLOEXEC | MSG_DONTWAIT}};
+    return memory_write(tid, renewer->area, &exchange, sizeof exchange) == 0;
+}
+
+/* Fewer come when the task may not have so many (RLIMIT_NOFILE). */
+static void received(struct renewer *renewer, pid_t tid, long result) {
+    struct exchange exchange;
+    if (result != 1 || memory_read(tid, renewer->area, &exchange, sizeof exchange) < 0)
+        return;
+    exchange.message.msg_control = exchange.control.bytes;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&exchange.message);
+    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        return;
+    size_t n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    renewer->n_received = n < renewer->renewal.n_replaced ? n : renewer->renewal.n_replaced;
+    memcpy(renewer->received, CMSG_DATA(header), renewer->n_received * sizeof(int));
+}
+
+/* Another thread may have closed it meanwhile, and the number may be another file's.  Looked at once more at the entry of
+ * the call; a thread that does both after that loses the other file. */
+static bool still_stale(const struct renewer *renewer, pid_t tid) {
+    return stale_is(renewer->stale, tid, renewer->renewal.replaced[renewer->at].number);
+}
+
+static bool prepare_replace(struct renewer *renewer, pid_t tid, struct injected *call) {
+    const struct replaced *replaced = renewer->renewal.replaced;
+    while (renewer->at < renewer->n_received && !still_stale(renewer, tid))
+        renewer->at++;
+    if (renewer->at >= renewer->n_received)
+        return false;
+    replaced += renewer->at;
+    *call = (struct injected){__NR_dup3,
+                              {(uint64_t)renewer->received[renewer->at], (uint64_t)replaced->number,
+                               replaced->close_on_exec ? O_CLOEXEC : 0}};
+    return true;
+}
+
+static void replaced(struct renewer *renewer, pid_t tid, long result) {
+    (void)tid;
+    renewer->n_done += result >= 0;
+}
+
+static bool prepare_close(struct renewer *renewer, pid_t tid, struct injected *call) {
+    (void)tid;
+    size_t at = renewer->at, n = renewer->sockets[0] < 0 ? 0 : 2;
+    if (at >= n + renewer->n_received)
+        return false;
+    *call = (struct injected){__NR_close, {(uint64_t)(at < n ? renewer->sockets[at] : renewer->received[at - n])}};
+    return true;
+}
+
+static bool prepare_lock(struct renewer *renewer, pid_t tid, struct injected *call) {
+    const struct process_lock *lock = &renewer->renewal.locks[renewer->at];
+    if (renewer->at >= renewer->renewal.n_locks || renewer->n_received == 0)
+        return false;
+    *call = (struct injected){__NR_fcntl, {(uint64_t)lock->number, F_SETLK, IN_AREA(renewer, lock)}};
+    return memory_write(tid, IN_AREA(renewer, lock), &lock->lock, sizeof lock->lock) == 0;
+}
+
+static bool prepare_unmap(struct renewer *renewer, pid_t tid, struct injected *call) {
+    (void)tid;
+    *call = (struct injected){__NR_munmap, {renewer->area, (uint64_t)inject_area_size(sizeof(struct exchange))}};
+    return renewer->at == 0 && renewer->area;
+}
+
+static const struct {
+    bool (*prepare)(struct renewer *renewer, pid_t tid, struct injected *call);
+    void (*finish)(struct renewer *renewer, pid_t tid, long result);
+} steps[] = {
+    [RENEW_MAP] = {prepare_map, mapped},           [RENEW_SOCKETS] = {prepare_sockets, connected},
+    [RENEW_RECEIVE] = {prepare_receive, received}, [RENEW_REPLACE] = {prepare_replace, replaced},
+    [RENEW_CLOSE] = {prepare_close, NULL},         [RENEW_LOCK] = {prepare_lock, NULL},
+    [RENEW_UNMAP] = {prepare_unmap, NULL},
+};
+
+/* ---- the stops ---- */
+
+static void run(const struct renewer *renewer, pid_t tid, const struct injected *call) {
+    struct registers regs = renewer->own;
+    registers_set_ip(&regs, renewer->instruction + arch_syscall_size);
+    for (unsigned i = 0; i < 6; i++)
+        registers_set_arg(&regs, i, call->arg[i]);
+    registers_rewind(&regs, call->nr);
+    if (registers_write(tid, &regs, -1) == 0)
+        (void)ptrace(PTRACE_SYSCALL, tid, NULL, 0L);
+}
+
+/* The last stop is asked for; what was cleared by the one before it. */
+static void go_back(struct renewer *renewer, pid_t tid) {
+    renewer->step = RENEW_BACK;
+    (void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+    (void)ptrace(PTRACE_CONT, tid, NULL, 0L);
+}
+
+/* There may be more of them than are replaced at a time. False: that is all. */
+static bool begin_again(struct renewer *renewer, pid_t tid) {
+    if (renewer->n_received < STALE_MOST)
+        return false;
+    stale_renew(renewer->stale, tid, &renewer->renewal);
+    renewer->step = RENEW_MAP;
+    renewer->at = renewer->n_received = 0;
+    renewer->area = 0;
+    renewer->sockets[0] = renewer->sockets[1] = -1;
+    return renewer->renewal.n_replaced > 0;
+}
+
+static void run_next(struct renewer *renewer, pid_t tid) {
+    struct injected call;
+    do {
+        for (; renewer->step < RENEW_BACK; renewer->step++, renewer->at = 0)
+            if (steps[renewer->step].prepare(renewer, tid, &call)) {
+                run(renewer, tid, &call);
+                return;
+            }
+    } while (begin_again(renewer, tid));
+    go_back(renewer, tid);
+}
+
+static bool may_inject(struct renewer *renewer, pid_t tid) {
+    renewer->instruction = syscall_address(tid);
+    return renewer->instruction && !family_filtered(tid);
+}
+
+static void end(struct renewer *renewer, pid_t tid) {
+    (void)registers_write(tid, &renewer->own, renewer->own_nr);
+    inject_unblock(tid, renewer->signal_mask);
+    if (renewer->held_signal)
+        (void)syscall(SYS_tkill, tid, renewer->held_signal);
+    renewer->step = RENEW_OVER;
+}
+
+/* A restartable sequence does not survive that the task is elsewhere meanwhile: what the kernel does when it finds the task
+ * in one (rseq_ip_fixup() in kernel/rseq.c) it cannot do when it finds it in a call of ours. */
+static void leave_sequence(struct renewer *renewer, pid_t tid) {
+    struct __ptrace_rseq_configuration configuration;
+    struct rseq area;
+    struct rseq_cs sequence;
+    uint64_t ip = registers_ip(&renewer->own);
+    if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid, sizeof configuration, &configuration) < 0 ||
+        !configuration.rseq_abi_pointer ||
+        memory_read(tid, configuration.rseq_abi_pointer, &area, offsetof(struct rseq, flags)) < 0 || !area.rseq_cs ||
+        memory_read(tid, area.rseq_cs, &sequence, sizeof sequence) < 0)
+        return;
+    if (ip - sequence.start_ip < sequence.post_commit_offset)
+        registers_set_ip(&renewer->own, sequence.abort_ip);
+}
+
+static void begin(struct renewer *renewer, pid_t tid) {
+    if (registers_read(tid, &renewer->own) || inject_block(tid, &renewer->signal_mask)) {
+        renewer->step = RENEW_OVER;
+        return;
+    }
+    renewer->own_nr = arch_call_number(tid, &renewer->own);
+    (void)inject_restart(tid, &renewer->own, &renewer->own_nr, renewer->signal_mask);
+    stale_renew(renewer->stale, tid, &renewer->renewal);
+    if (renewer->renewal.n_replaced == 0 || !may_inject(renewer, tid)) {
+        end(renewer, tid);
+        return;
+    }
+    leave_sequence(renewer, tid);
+    renewer->step = RENEW_MAP;
+    run_next(renewer, tid);
+}
+
+static void at_syscall_stop(struct renewer *renewer, pid_t tid) {
+    struct __ptrace_syscall_info info;
+    struct registers regs;
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) < 0)
+        return;
+    if (info.op != PTRACE_SYSCALL_INFO_EXIT) {
+        if (renewer->step == RENEW_REPLACE && !still_stale(renewer, tid))
+            (void)arch_skip_call(tid, -EBADF);
+        (void)ptrace(PTRACE_SYSCALL, tid, NULL, 0L);
+        return;
+    }
+    if (registers_read(tid, &regs))
+        return;
+    if (steps[renewer->step].finish)
+        steps[renewer->step].finish(renewer, tid, registers_result(&regs));
+    renewer->at++;
+    run_next(renewer, tid);
+}
+
+int renew_ask(struct renewer *renewer, struct stale *stale, pid_t tid) {
+    memset(renewer, 0, offsetof(struct renewer, renewal));
+    renewer->stale = stale;
+    renewer->sockets[0] = renewer->sockets[1] = -1;
+    return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
+}
+
+/* Any other stop takes the pending PTRACE_INTERRUPT away (ptrace_stop() in kernel/signal.c). */
+static bool still_asked(const struct renewer *renewer, pid_t tid) {
+    (void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+    return renewer->step == RENEW_ASKED;
+}
+
+bool renew_stop(struct renewer *renewer, pid_t tid, int status) {
+    int event = status >> 16, signal = WSTOPSIG(status);
+    bool calls = renewer->step > RENEW_ASKED && renewer->step < RENEW_BACK;
+    if (event == PTRACE_EVENT_STOP && renewer->step == RENEW_ASKED) {
+        begin(renewer, tid);
+        return true;
+    }
+    if (event == PTRACE_EVENT_STOP && renewer->step == RENEW_BACK) {
+        end(renewer, tid);
+        return true;
+    }
+    if (calls && event == 0 && signal == (SIGTRAP | 0x80)) {
+        at_syscall_stop(renewer, tid);
+        return true;
+    }
+    if (!calls && still_asked(renewer, tid))
+        return false;
+    if (event == 0)
+        renewer->held_signal = signal;
+    (void)ptrace(calls ? PTRACE_SYSCALL : PTRACE_CONT, tid, NULL, 0L);
+    return true;
+}

@@ -1,0 +1,254 @@
+/* answer.c - one notified call, from its receipt to its answer.
+ *
+ * Rules: everything that is to be done for a call is done before the answer, since with it the tracee runs on and may
+ * call again, served by another worker.  A notification may die at any time with its thread, so every look at the
+ * tracee's memory is followed by the question whether the call is still waiting, and nothing is done for one that is
+ * not; for calls that change nothing the answer itself is that question.  OPEN is done here and the descriptor handed
+ * over, so that no other thread can make it another file's; but O_PATH, by whose descriptor nothing can be changed
+ * and which the kernel does not hand over, the tracee opens itself, and where we have no descriptor left what is only
+ * read.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../arch/arch.h"
+#include "interruptible.h"
+#include "../../process/memory.h"
+#include "notify.h"
+#include "opening.h"
+#include "renewals.h"
+#include "repeat.h"
+#include "stay.h"
+#include "terminal.h"
+
+static void send_response(struct worker *worker, long value, uint32_t flags) {
+    memset(worker->response, 0, worker->trap->crew.sizes.seccomp_notif_resp);
+    worker->response->id = worker->request->id;
+    worker->response->val = value > 0 ? value : 0;
+    worker->response->error = value < 0 ? (int32_t)value : 0;
+    worker->response->flags = flags;
+    /* Other workers' wake-ups may happen to be without the flag, too: that costs time, nothing else. */
+    if (worker->strays)
+        (void)notify_wake_in_sync(worker->trap, false);
+    /* It fails when the thread has been killed, and then nobody waits for it. */
+    (void)ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_SEND, worker->response);
+    if (worker->strays)
+        (void)notify_wake_in_sync(worker->trap, true);   /* it has been done before */
+}
+
+void answer_value(struct worker *worker, long value) {
+    send_response(worker, value, 0);
+}
+
+void answer_continue(struct worker *worker) {
+    send_response(worker, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
+}
+
+int answer_awaited(struct worker *worker) {
+    uint64_t id = worker->request->id;
+    return ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0 ? -ESRCH : 0;
+}
+
+static int check_awaited(void *arg) {
+    return answer_awaited(arg);
+}
+
+void answer_done(struct worker *worker, struct caller *caller) {
+    struct notify_trap *trap = worker->trap;
+    run_record(trap->run, &caller->call, caller->call_start);
+    call_end(&caller->call);
+    callers_leave(&trap->callers, caller);
+}
+
+static void return_value(struct worker *worker, struct caller *caller, long value) {
+    caller->call.value = value;
+    answer_done(worker, caller);
+    answer_value(worker, value);
+}
+
+/* ---- OPEN ---- */
+
+#define O_ONLY_TMPFILE (O_TMPFILE & ~O_DIRECTORY)
+#define AGAIN_MAX 100       /* names that change all the time */
+
+static void begin(struct worker *worker, struct caller *caller);
+
+/* A descriptor of ours, or -errno; -EOPNOTSUPP: the tracee is to open it; -EINTR: of opening_wait. */
+static int open_for(struct worker *worker, struct caller *caller, struct stat *st) {
+    const struct call *call = &caller->call;
+    *st = (struct stat){.st_mode = 0};
+    if (call->open_flags & O_PATH)
+        return -EOPNOTSUPP;
+    if (call->made || (call->open_flags & O_ONLY_TMPFILE))
+        return call_open(call);
+    int error = call_open_stat(call, st);
+    if (error && !(error == -ENOENT && (call->open_flags & O_CREAT)))
+        return error;
+    if (terminal_is_own(st))
+        return terminal_open_own(caller->task.tid, call);
+    bool waits = !error && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode);
+    int fd = waits ? opening_wait(worker, caller) : call_open(call);
+    return (fd == -EMFILE || fd == -ENFILE) && !call->alone ? -EOPNOTSUPP : fd;
+}
+
+/* Gives the tracee our descriptor: its number there, or -errno.  The answer is another step (not
+ * SECCOMP_ADDFD_FLAG_SEND): ours is closed before the tracee runs on, else it would hold up an unlock, the end of a
+ * fifo, or an execve (ETXTBSY) for a moment. */
+static long hand_over(struct worker *worker, int fd, int open_flags) {
+    struct seccomp_notif_addfd addfd = {
+        .id = worker->request->id,
+        .srcfd = (uint32_t)fd,
+        .newfd_flags = open_flags & O_CLOEXEC ? O_CLOEXEC : 0,
+    };
+    struct stay stay;
+    stay_begin(&stay, (pid_t)worker->request->pid);
+    int number = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
+    if (number < 0)
+        number = -errno;
+    stay_end(&stay, &worker->trap->crew.spread.own);
+    return number;
+}
+
+static void open_verdict(struct worker *worker, struct caller *caller) {
+    struct call *call = &caller->call;
+    struct stat st;
+    int fd = open_for(worker, caller, &st);
+    switch (fd) {
+    case -EOPNOTSUPP:
+        attach_run(worker, caller);
+        return;
+    case -EINTR:
+        opening_interrupted(worker, caller);
+        return;
+    case -ELOOP:
+        if (worker->again++ == AGAIN_MAX)
+            break;
+        call_end(call);
+        begin(worker, caller);
+        return;
+    }
+    long result = call->finish ? call_finish(call, fd) : fd;
+    if (result >= 0)
+        result = hand_over(worker, fd, call->open_flags);
+    if (fd >= 0)
+        close(fd);
+    if (result >= 0 && terminal_becomes_own(caller->task.tid, &st, call->open_flags)) {
+        terminal_take(call, (int)result);
+        attach_run(worker, caller);
+    } else {
+        return_value(worker, caller, result);
+    }
+}
+
+/* ---- the others ---- */
+
+/* The finish of such a call is in time at the task's next call, or when a sweep finds it over. */
+void answer_held(struct worker *worker, struct caller *caller) {
+    caller->held = true;
+    caller->continued = true;
+    caller->held_since = run_clock();
+    callers_leave(&worker->trap->callers, caller);
+    answer_continue(worker);
+}
+
+static void pass(struct worker *worker, struct caller *caller) {
+    const struct call *call = &caller->call;
+    if (call->watch_exit && !call->any_time) {
+        attach_run(worker, caller);
+        return;
+    }
+    if (call->watch_exit) {
+        answer_held(worker, caller);
+        return;
+    }
+    repeat_keep(worker, caller);
+    caller->continued = true;
+    caller->executes = call->nr == __NR_execve || call->nr == __NR_execveat;
+    answer_done(worker, caller);
+    answer_continue(worker);
+}
+
+static void kill_caller(struct worker *worker, struct caller *caller) {
+    run_warn_killed(worker->trap->run, &caller->call);
+    if (answer_awaited(worker) == 0)
+        (void)kill((pid_t)worker->request->pid, SIGKILL);
+    return_value(worker, caller, -EPERM);
+}
+
+static void carry_out(struct worker *worker, struct caller *caller) {
+    const struct call *call = &caller->call;
+    if (call->kill) {
+        kill_caller(worker, caller);
+        return;
+    }
+    switch (call->verdict) {
+    case VERDICT_PASS:
+        pass(worker, caller);
+        break;
+    case VERDICT_RETURN:
+        return_value(worker, caller, call->value);
+        break;
+    case VERDICT_OPEN:
+        open_verdict(worker, caller);
+        break;
+    case VERDICT_SUBSTITUTE:
+        attach_run(worker, caller);
+        break;
+    }
+}
+
+static void begin(struct worker *worker, struct caller *caller) {
+    const struct seccomp_data *data = &worker->request->data;
+    caller->call_start = run_clock();
+    caller->call.nr = data->nr;
+    for (unsigned i = 0; i < 6; i++)
+        caller->call.arg[i] = data->args[i];
+    memory_check(check_awaited, worker, !call_reads(&caller->call));
+    call_begin(&caller->call);
+    memory_check(NULL, NULL, false);
+    renewals_run(worker, caller);
+    run_spent(worker->trap->run, caller->call.nr, run_clock() - caller->call_start);
+    carry_out(worker, caller);
+}
+
+void answer_request(struct worker *worker) {
+    const struct seccomp_notif *request = worker->request;
+    struct notify_trap *trap = worker->trap;
+    worker->strays = worker->post.place >= 0 &&
+                     spread_strays(&trap->crew.spread, worker->post.place, (pid_t)request->pid, run_clock());
+    if (__atomic_load_n(&trap->ending, __ATOMIC_RELAXED)) {
+        if (answer_awaited(worker) == 0)
+            (void)kill((pid_t)request->pid, SIGKILL);
+        return;
+    }
+    if (request->data.arch != ARCH_AUDIT) {
+        run_warn_foreign(trap->run, (pid_t)request->pid);
+        answer_value(worker, -ENOSYS);
+        return;
+    }
+    if (interruptible_notified(worker))
+        return;
+    worker->again = 0;
+    if (renewals_runs(&trap->tender, (pid_t)request->pid)) {
+        answer_continue(worker);
+        return;
+    }
+    if (repeat_pass(worker))
+        return;
+    struct caller *caller = callers_enter(&trap->callers, (pid_t)request->pid);
+    if (!caller)
+        answer_value(worker, -ENOMEM);
+    else if (caller->attached)
+        answer_continue(worker);
+    else
+        begin(worker, caller);
+}

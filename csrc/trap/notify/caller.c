@@ -1,0 +1,404 @@
+/* caller.c - the threads that have called, as the notify trap keeps them.
+ *
+ * Rules: an id is trusted as long as a pidfd says that its thread lives; sweeps come much oftener than ids can be
+ * used up and come round again.  Without a pidfd (Linux before 6.9 for threads, no descriptor left) nothing is
+ * kept from call to call.  An entry that is busy belongs to its worker; all else is under the lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "caller.h"
+#include "../../process/family.h"
+#include "../../process/proc.h"
+#include "../../run/run.h"
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL         /* Linux 6.9 */
+#endif
+#define MEMORIES_MAX 256u           /* descriptors that may be spent on it */
+#define FEW_FILES 256u
+#define CALLS_OF_MANY 8u            /* most programs make no more, and do not repeat them */
+#define CREDIT_MOST 64
+#define PAUSE 64
+#define HOLD_NS 20000000u           /* after which a held call is looked at */
+
+static void limit_descriptors(struct callers *callers) {
+    struct rlimit files;
+    rlim_t all = getrlimit(RLIMIT_NOFILE, &files) < 0 ? FEW_FILES : files.rlim_cur;
+    callers->most_pidfds = all / 4 < ROSTER_SLOTS ? (unsigned)(all / 4) : ROSTER_SLOTS;
+    callers->most_memories = all / 8 < MEMORIES_MAX ? (unsigned)(all / 8) : MEMORIES_MAX;
+}
+
+int callers_init(struct callers *callers, struct run *run) {
+    memset(callers, 0, sizeof *callers);
+    callers->run = run;
+    limit_descriptors(callers);
+    callers->roster = mmap(NULL, sizeof *callers->roster, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (callers->roster == MAP_FAILED)
+        return -errno;
+    return -pthread_mutex_init(&callers->lock, NULL);
+}
+
+/* A sweep may look while a worker gives it up (callers_peeked()). */
+static void set_busy(struct caller *caller, bool busy) {
+    __atomic_store_n(&caller->busy, busy, __ATOMIC_RELEASE);
+}
+
+static bool is_busy(const struct caller *caller) {
+    return __atomic_load_n(&caller->busy, __ATOMIC_ACQUIRE);
+}
+
+static struct caller **bucket_of(struct callers *callers, pid_t tid) {
+    return &callers->buckets[(unsigned)tid % CALLER_BUCKETS];
+}
+
+static struct caller *find(struct callers *callers, pid_t tid) {
+    struct caller *caller = *bucket_of(callers, tid);
+    while (caller && caller->task.tid != tid)
+        caller = caller->next;
+    return caller;
+}
+
+static void unlink_caller(struct callers *callers, struct caller *caller) {
+    struct caller **link = bucket_of(callers, caller->task.tid);
+    while (*link != caller)
+        link = &(*link)->next;
+    *link = caller->next;
+}
+
+static void link_caller(struct callers *callers, struct caller *caller) {
+    struct caller **bucket = bucket_of(callers, caller->task.tid);
+    caller->next = *bucket;
+    *bucket = caller;
+}
+
+/* ---- the roster ---- */
+
+static int roster_enter(struct callers *callers, pid_t tid) {
+    for (int i = 0; i < ROSTER_SLOTS; i++) {
+        int slot = (callers->next_slot + i) % ROSTER_SLOTS;
+        if (callers->roster->ids[slot])
+            continue;
+        callers->roster->ids[slot] = tid;
+        callers->next_slot = (slot + 1) % ROSTER_SLOTS;
+        return slot;
+    }
+    return -1;   /* the guard then meets it at its next call */
+}
+
+static void roster_leave(struct callers *callers, struct caller *caller) {
+    if (caller->slot >= 0)
+        callers->roster->ids[caller->slot] = 0;
+    caller->slot = -1;
+}
+
+/* ---- entries ---- */
+
+static void close_pidfd(struct callers *callers, struct caller *caller) {
+    if (caller->pidfd >= 0) {
+        close(caller->pidfd);
+        callers->pidfds--;
+    }
+    caller->pidfd = -1;
+}
+
+/* A pidfd of a process's leader can be had everywhere; one that can is a new process. */
+static void identify(struct callers *callers, struct caller *caller) {
+    caller->pidfd = (int)syscall(SYS_pidfd_open, caller->task.tid, 0);
+    if (caller->pidfd >= 0)
+        callers->run->result->stats.processes++;
+    else
+        caller->pidfd = (int)syscall(SYS_pidfd_open, caller->task.tid, PIDFD_THREAD);
+    if (caller->pidfd < 0)
+        return;
+    callers->pidfds++;
+    if (callers->pidfds > callers->most_pidfds)
+        close_pidfd(callers, caller);
+    else
+        caller->slot = roster_enter(callers, caller->task.tid);
+}
+
+static struct caller *add(struct callers *callers, pid_t tid) {
+    struct caller *caller = calloc(1, sizeof *caller);
+    if (!caller)
+        return NULL;
+    task_init(&caller->task, &callers->run->session, tid);
+    caller->pidfd = caller->slot = caller->memory = -1;
+    caller->call.session = &callers->run->session;
+    caller->call.task = &caller->task;
+    identify(callers, caller);
+    link_caller(callers, caller);
+    callers->count++;
+    return caller;
+}
+
+static void end_held(struct callers *callers, struct caller *caller, long result) {
+    if (!caller->held)
+        return;
+    caller->held = false;
+    caller->call.value = call_finish(&caller->call, result);
+    run_record(callers->run, &caller->call, caller->call_start);
+    call_end(&caller->call);
+}
+
+static void close_memory(struct callers *callers, struct caller *caller) {
+    if (caller->memory >= 0) {
+        close(caller->memory);
+        callers->memories--;
+    }
+    caller->memory = -1;
+    caller->passed = 0;
+    caller->credit = 0;
+}
+
+/* It runs another program, or will when it calls next. */
+static void forget_program(struct callers *callers, struct caller *caller) {
+    task_exec(&caller->task);
+    caller->tended = false;
+    close_memory(callers, caller);
+}
+
+static void remove_caller(struct callers *callers, struct caller *caller) {
+    end_held(callers, caller, -ESRCH);
+    unlink_caller(callers, caller);
+    roster_leave(callers, caller);
+    callers->count--;
+    close_memory(callers, caller);
+    close_pidfd(callers, caller);
+    task_clear(&caller->task);
+    free(caller);
+}
+
+/* Another thread of the process may have executed in the name of its leader. */
+static void program_changed(struct callers *callers, pid_t tgid) {
+    struct caller *leader = find(callers, tgid);
+    if (leader)
+        leader->executes = true;
+}
+
+struct caller *callers_enter(struct callers *callers, pid_t tid) {
+    pthread_mutex_lock(&callers->lock);
+    struct caller *caller = find(callers, tid);
+    if (!caller)
+        caller = add(callers, tid);
+    if (caller && !caller->attached) {
+        set_busy(caller, true);
+        caller->continued = false;
+        end_held(callers, caller, 0);
+        if (caller->executes)
+            forget_program(callers, caller);
+        caller->executes = false;
+    }
+    pthread_mutex_unlock(&callers->lock);
+    return caller;
+}
+
+void callers_leave(struct callers *callers, struct caller *caller) {
+    pthread_mutex_lock(&callers->lock);
+    set_busy(caller, false);
+    caller->attached = false;
+    caller->claimed = 0;
+    if (caller->executes && caller->task.tgid != caller->task.tid)
+        program_changed(callers, caller->task.tgid ? caller->task.tgid : family_process(caller->task.tid));
+    if (caller->pidfd < 0 && !caller->held)
+        remove_caller(callers, caller);
+    pthread_mutex_unlock(&callers->lock);
+}
+
+/* The leader's entry is that of a thread which is no more. */
+void callers_executed(struct callers *callers, struct caller *caller, pid_t tid) {
+    pthread_mutex_lock(&callers->lock);
+    forget_program(callers, caller);
+    caller->area = 0;
+    struct caller *leader = tid == caller->task.tid ? NULL : find(callers, tid);
+    if (leader && !is_busy(leader))
+        remove_caller(callers, leader);
+    if (tid != caller->task.tid) {
+        unlink_caller(callers, caller);
+        roster_leave(callers, caller);
+        close_pidfd(callers, caller);
+        caller->task.tid = tid;
+        identify(callers, caller);
+        link_caller(callers, caller);
+    }
+    pthread_mutex_unlock(&callers->lock);
+}
+
+struct caller *callers_peek(struct callers *callers, pid_t tid) {
+    pthread_mutex_lock(&callers->lock);
+    struct caller *caller = find(callers, tid);
+    bool may = caller && caller->memory >= 0 && !caller->attached && !caller->held && !caller->executes &&
+               caller->task.cred_known && caller->task.cred.own;
+    if (may && caller->credit < 0) {
+        caller->credit++;
+        may = false;
+    }
+    if (may)
+        set_busy(caller, true);
+    pthread_mutex_unlock(&callers->lock);
+    return may ? caller : NULL;
+}
+
+void callers_peeked(struct caller *caller, bool hit) {
+    caller->credit += hit ? 1 : -1;
+    if (caller->credit > CREDIT_MOST)
+        caller->credit = CREDIT_MOST;
+    else if (caller->credit < 0)
+        caller->credit = -PAUSE;
+    set_busy(caller, false);
+}
+
+void callers_note_pass(struct callers *callers, struct caller *caller) {
+    if (++caller->passed != CALLS_OF_MANY || caller->pidfd < 0)
+        return;
+    pthread_mutex_lock(&callers->lock);
+    if (callers->memories < callers->most_memories) {
+        caller->memory = proc_open(caller->task.tid, "mem"); /* -1: its calls are all begun */
+        callers->memories += caller->memory >= 0;
+    }
+    caller->credit = CREDIT_MOST;
+    pthread_mutex_unlock(&callers->lock);
+}
+
+bool callers_note_tended(struct callers *callers, pid_t tid) {
+    pthread_mutex_lock(&callers->lock);
+    struct caller *caller = find(callers, tid);
+    bool first = caller && !caller->tended;
+    if (first)
+        caller->tended = true;
+    pthread_mutex_unlock(&callers->lock);
+    return first;
+}
+
+bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]) {
+    pthread_mutex_lock(&callers->lock);
+    const struct caller *caller = find(callers, tid);
+    bool same = caller && caller->continued && caller->call.nr == nr;
+    for (unsigned i = 0; same && i < 6; i++)
+        same = caller->call.arg[i] == arg[i];
+    pthread_mutex_unlock(&callers->lock);
+    return same;
+}
+
+void callers_each(struct callers *callers, void (*each)(void *arg, const struct caller *caller), void *arg) {
+    pthread_mutex_lock(&callers->lock);
+    for (size_t i = 0; i < CALLER_BUCKETS; i++)
+        for (const struct caller *caller = callers->buckets[i]; caller; caller = caller->next)
+            each(arg, caller);
+    pthread_mutex_unlock(&callers->lock);
+}
+
+/* ---- sweeps ---- */
+
+/* Is the thread still in the call that is held? */
+static bool still_in_call(const struct caller *caller) {
+    return family_call(caller->task.tid) == caller->call.nr;
+}
+
+static bool is_dead(const struct caller *caller) {
+    if (caller->pidfd < 0)
+        return kill(caller->task.tid, 0) < 0 && errno == ESRCH;
+    struct pollfd pollfd = {.fd = caller->pidfd, .events = POLLIN};
+    return poll(&pollfd, 1, 0) > 0;
+}
+
+static void sweep_one(struct callers *callers, struct caller *caller, uint64_t now) {
+    if (is_busy(caller))
+        return;
+    if (is_dead(caller)) {
+        if (caller->task.tid != callers->cmd)
+            (void)waitpid(caller->task.tid, NULL, __WALL | WNOHANG);   /* an orphan, if we are its reaper */
+        remove_caller(callers, caller);
+    } else if (caller->held && now - caller->held_since > HOLD_NS && !still_in_call(caller))
+        end_held(callers, caller, 0);
+}
+
+static void sweep(struct callers *callers) {
+    uint64_t now = run_clock();
+    for (size_t i = 0; i < CALLER_BUCKETS; i++) {
+        struct caller *next;
+        for (struct caller *caller = callers->buckets[i]; caller; caller = next) {
+            next = caller->next;
+            sweep_one(callers, caller, now);
+        }
+    }
+}
+
+void callers_sweep(struct callers *callers) {
+    pthread_mutex_lock(&callers->lock);
+    sweep(callers);
+    pthread_mutex_unlock(&callers->lock);
+}
+
+void callers_kill(struct callers *callers) {
+    pthread_mutex_lock(&callers->lock);
+    family_kill(callers->roster->ids, ROSTER_SLOTS, true);
+    pthread_mutex_unlock(&callers->lock);
+}
+
+/* ---- areas ---- */
+
+static size_t push_area(const struct caller *caller, uint64_t areas[CALLER_AREAS], size_t n) {
+    if (caller && caller->area)
+        areas[n++] = caller->area;
+    return n;
+}
+
+size_t callers_areas(struct callers *callers, const struct caller *caller, uint64_t areas[CALLER_AREAS]) {
+    pid_t parent, process = family_of(caller->task.tid, &parent);
+    pthread_mutex_lock(&callers->lock);
+    size_t n = push_area(caller, areas, 0);
+    if (process != caller->task.tid)
+        n = push_area(find(callers, process), areas, n);
+    n = push_area(find(callers, parent), areas, n);
+    pthread_mutex_unlock(&callers->lock);
+    return n;
+}
+
+static bool is_claimed(const struct callers *callers, uint64_t area) {
+    for (size_t i = 0; i < CALLER_BUCKETS; i++)
+        for (const struct caller *caller = callers->buckets[i]; caller; caller = caller->next)
+            if (caller->claimed == area)
+                return true;
+    return false;
+}
+
+bool callers_claim(struct callers *callers, struct caller *caller, uint64_t area) {
+    pthread_mutex_lock(&callers->lock);
+    bool free_area = !is_claimed(callers, area);
+    if (free_area)
+        caller->claimed = area;
+    pthread_mutex_unlock(&callers->lock);
+    return free_area;
+}
+
+/* The process's entry is where its other threads look. */
+void callers_keep_area(struct callers *callers, struct caller *caller, uint64_t area) {
+    pid_t process = family_process(caller->task.tid);
+    pthread_mutex_lock(&callers->lock);
+    struct caller *leader = find(callers, process);
+    if (leader && !leader->area)
+        leader->area = area;
+    caller->area = caller->claimed = area;
+    pthread_mutex_unlock(&callers->lock);
+}
+
+void callers_clear(struct callers *callers) {
+    for (size_t i = 0; i < CALLER_BUCKETS; i++)
+        while (callers->buckets[i])
+            remove_caller(callers, callers->buckets[i]);
+    munmap(callers->roster, sizeof *callers->roster);
+    pthread_mutex_destroy(&callers->lock);
+}

@@ -1,0 +1,260 @@
+/* notify.c - the notify trap: seccomp user notification, answered by a crew of worker threads.
+ *
+ * Rules:
+ * - A call that a worker has received waits for its answer and takes no signal but a deadly one meanwhile
+ *   (WAIT_KILLABLE_RECV): else mkdir would be done, interrupted, and done again.
+ * - Nothing is traced, so fork, exit and signals cost nothing and debuggers work; what must be known of them is found
+ *   out afterwards (caller.c).
+ * - The run ends when no task is left that could call: the listener hangs up.
+ * - If we die the guard kills the tracees.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../command/filter.h"
+#include "interruptible.h"
+#include "../../process/memory.h"
+#include "notify.h"
+
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, uint64_t)     /* Linux 6.6 */
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 1ul
+#endif
+#define FILTER_FLAGS                                                                                                   \
+    (SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV | SECCOMP_FILTER_FLAG_SPEC_ALLOW)
+#define TICK_MS 50
+#define TICK_IDLE_MS 500
+#define TICKS_TO_IDLE 40u
+
+int notify_wake_in_sync(const struct notify_trap *trap, bool sync) {
+    uint64_t flags = sync ? SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP : 0;
+    return ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) < 0 ? -errno : 0;
+}
+
+/* Without it ptrace is faster: who asks for this trap gets it all the same. */
+static int wake_in_sync(const struct notify_trap *trap) {
+    int err = notify_wake_in_sync(trap, true);
+    return trap->run->command->trap == PTO_TRAP_NOTIFY ? 0 : err;
+}
+
+/* Is a descriptor ever handed over here?  There is no notification 0. */
+static int can_hand_over(const struct notify_trap *trap) {
+    struct seccomp_notif_addfd addfd = {.id = 0, .srcfd = (uint32_t)trap->listener};
+    if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) >= 0 || errno == ENOENT)
+        return 0;
+    return -errno;
+}
+
+/* attach.c needs ptrace(2), which a profile may refuse: a task that is not our tracee is ESRCH else. */
+static int can_attach(const struct notify_trap *trap) {
+    return ptrace(PTRACE_INTERRUPT, trap->start.pid, NULL, NULL) < 0 && errno != ESRCH ? -errno : 0;
+}
+
+/* To end all that is still running we must know orphans that have made no call yet. */
+static void become_reaper(struct notify_trap *trap) {
+    int was = 0;
+    if (!(trap->run->command->flags & PTO_KILL_ON_EXIT) || prctl(PR_GET_CHILD_SUBREAPER, &was) < 0 || was)
+        return;
+    trap->reaper_set = prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
+}
+
+static int listen_to_cmd(struct notify_trap *trap) {
+    struct filter *filter = malloc(sizeof *filter);
+    if (!filter)
+        return run_fail(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
+    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, interruptible_extras, INTERRUPTIBLE_EXTRAS);
+    if (err)
+        err = run_fail(trap->run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL);
+    else
+        trap->listener = err = start_listening(trap->run, filter, FILTER_FLAGS, &trap->start);
+    free(filter);
+    return err < 0 ? err : 0;
+}
+
+static int ask_for_all(struct notify_trap *trap) {
+    int err = wake_in_sync(trap);
+    if (!err)
+        err = can_hand_over(trap);
+    if (err)
+        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
+    err = can_attach(trap);
+    if (err)
+        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "ptrace", NULL);
+    err = memory_probe(trap->start.pid);
+    return err ? run_fail(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL) : 0;
+}
+
+static int prepare(struct notify_trap *trap) {
+    int err = ask_for_all(trap);
+    if (err)
+        return err;
+    err = callers_init(&trap->callers, trap->run);
+    if (err)
+        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
+    trap->has_callers = true;
+    trap->callers.cmd = trap->start.pid;
+    tend_init(&trap->tender, trap);
+    err = guard_start(&trap->guard, trap->listener, trap->callers.roster->ids, ROSTER_SLOTS);
+    if (err)
+        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "guard", NULL);
+    trap->cmd_pidfd = (int)syscall(SYS_pidfd_open, trap->start.pid, 0);
+    if (trap->cmd_pidfd < 0)
+        return run_fail(trap->run, PTO_STAGE_SETUP, errno, "pidfd_open", NULL);
+    err = run_announce(trap->run, &trap->start);
+    if (!err)
+        err = crew_start(&trap->crew, trap);
+    if (err)
+        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "start", NULL);
+    trap->has_crew = true;
+    return 0;
+}
+
+/* ---- until the end ---- */
+
+static void kill_all(struct notify_trap *trap) {
+    __atomic_store_n(&trap->ending, true, __ATOMIC_RELAXED);
+    callers_kill(&trap->callers);
+}
+
+void notify_reaped(struct notify_trap *trap, pid_t tid, int status) {
+    if (tid != trap->start.pid)
+        return;
+    trap->run->result->status = status;
+    run_cmd_ended(trap->run, trap->callers.roster->ids, ROSTER_SLOTS);
+    __atomic_store_n(&trap->cmd_reaped, true, __ATOMIC_RELEASE);
+}
+
+static void reap_cmd(struct notify_trap *trap) {
+    int status = 0;
+    pid_t pid;
+    while ((pid = waitpid(trap->start.pid, &status, __WALL)) < 0 && errno == EINTR)
+        continue;
+    if (pid > 0)
+        notify_reaped(trap, pid, status);
+    while (!__atomic_load_n(&trap->cmd_reaped, __ATOMIC_ACQUIRE))
+        sched_yield();   /* a worker was its tracer, and has it */
+    tend_reaped(trap, trap->start.pid);
+    close(trap->cmd_pidfd);
+    trap->cmd_pidfd = -1;   /* poll(2) leaves it out from now on */
+    if (trap->run->command->flags & PTO_KILL_ON_EXIT)
+        kill_all(trap);
+}
+
+/* The same for a CMD that the tender traces. */
+static void mirror_traced_stop(struct notify_trap *trap, int signal) {
+    if (signal == trap->cmd_stop) {
+        __atomic_store_n(&trap->tender.cmd_stop, 0, __ATOMIC_RELAXED);
+        run_stop_with_cmd(trap->start.pid, signal, WEXITED | WSTOPPED);
+        signal = 0;
+    }
+    trap->cmd_stop = signal;
+}
+
+/* A CMD that has been stopped for a whole tick, by a signal of the terminal's, stops us too, once. */
+static void mirror_stop(struct notify_trap *trap) {
+    siginfo_t info = {.si_pid = 0};
+    int traced = __atomic_load_n(&trap->tender.cmd_stop, __ATOMIC_RELAXED);
+    if (traced && trap->cmd_pidfd >= 0) {
+        mirror_traced_stop(trap, traced);
+        return;
+    }
+    if (trap->cmd_pidfd < 0 || waitid(P_PID, (id_t)trap->start.pid, &info, WSTOPPED | WNOHANG | WNOWAIT) < 0)
+        return;
+    int signal = info.si_pid && info.si_code == CLD_STOPPED && info.si_status != SIGSTOP ? info.si_status : 0;
+    if (signal && signal == trap->cmd_stop) {
+        (void)waitid(P_PID, (id_t)trap->start.pid, &info, WSTOPPED | WNOHANG);
+        run_stop_with_cmd(trap->start.pid, signal, WEXITED | WCONTINUED);
+        signal = 0;
+    }
+    trap->cmd_stop = signal;
+}
+
+static void tick(struct notify_trap *trap, uint64_t *seen, unsigned *idle) {
+    bool active = crew_check(&trap->crew, seen);
+    bool waiting = openings_check(&trap->openings);
+    *idle = active || waiting ? 0 : *idle + 1;
+    if (*idle < TICKS_TO_IDLE)
+        callers_sweep(&trap->callers);
+    if (trap->ending)
+        callers_kill(&trap->callers);
+    mirror_stop(trap);
+}
+
+static void wait_for_the_end(struct notify_trap *trap) {
+    uint64_t seen = 0;
+    unsigned idle = 0;
+    for (;;) {
+        struct pollfd pollfds[2] = {
+            {.fd = trap->listener},
+            {.fd = trap->cmd_pidfd, .events = POLLIN},
+        };
+        if (poll(pollfds, 2, idle < TICKS_TO_IDLE || trap->ending ? TICK_MS : TICK_IDLE_MS) < 0 && errno != EINTR)
+            return;
+        if (pollfds[1].revents)
+            reap_cmd(trap);
+        if (pollfds[0].revents && trap->cmd_pidfd < 0)
+            return;
+        tick(trap, &seen, &idle);
+    }
+}
+
+static void give_up(struct notify_trap *trap) {
+    if (!trap->start.pid)
+        return;
+    (void)kill(trap->start.pid, SIGKILL);
+    while (waitpid(trap->start.pid, NULL, __WALL) < 0 && errno == EINTR)
+        continue;
+}
+
+static void clear(struct notify_trap *trap) {
+    run_forget_left(trap->run);
+    if (trap->has_crew)
+        crew_stop(&trap->crew);
+    tend_clear(&trap->tender);
+    guard_stop(&trap->guard);
+    if (trap->has_callers)
+        callers_clear(&trap->callers);
+    if (trap->listener >= 0)
+        close(trap->listener);
+    if (trap->cmd_pidfd >= 0)
+        close(trap->cmd_pidfd);
+    if (trap->reaper_set)
+        (void)prctl(PR_SET_CHILD_SUBREAPER, 0);
+    openings_clear(&trap->openings);
+    start_close(&trap->start);
+    free(trap);
+}
+
+int notify_run(struct run *run) {
+    struct notify_trap *trap = calloc(1, sizeof *trap);
+    if (!trap)
+        return run_fail(run, PTO_STAGE_SETUP, ENOMEM, "user notification", NULL);
+    trap->run = run;
+    trap->start = (struct start){.go = -1, .report = -1, .report_in = -1};
+    trap->listener = trap->cmd_pidfd = -1;
+    openings_init(&trap->openings);
+    become_reaper(trap);
+    int err = listen_to_cmd(trap);
+    if (!err)
+        err = prepare(trap);
+    if (err) {
+        give_up(trap);
+    } else {
+        wait_for_the_end(trap);
+        err = start_outcome(run, &trap->start);
+    }
+    clear(trap);
+    return err;
+}

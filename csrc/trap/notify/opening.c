@@ -1,0 +1,192 @@
+/* opening.c - opens by the notify trap's workers that may wait: of fifos and devices.
+ *
+ * The worker waits in open(2) as the tracee would, so that it meets its peer by the kernel's own rules.  The tracee waits for the
+ * answer meanwhile, where nothing but its death ends the wait (notify.c); so a look at it now and then (proc(5), status) tells
+ * whether it would have been woken, and then the worker is.
+ *
+ * Rules: the worker's place is taken by another one before it waits.  Nobody meets one who is dead: who died before an open began
+ * waits no more when it is made.  An answer of -ERESTARTSYS is for a thread that
+ * finds a signal when it returns, else the program would see that number: a signal for the whole process may go to
+ * another thread, so the thread is interrupted by ptrace(2) then.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "../../process/family.h"
+#include "notify.h"
+#include "opening.h"
+#include "../../process/proc.h"
+
+#define ERESTARTSYS 512         /* include/linux/errno.h */
+#define AGAIN_NS 1000000        /* until one that does not end its wait is woken again */
+#define THREADS_LOOKED_AT 4u     /* of a process: all but those that wait as ours does stop at once */
+#define STATUS_SIZE 4096u       /* of /proc/PID/status: what is wanted comes in time */
+
+struct opening {
+    struct opening *next;
+    struct worker *worker;
+    pthread_t thread;
+    pid_t tid;
+    bool over;                  /* the wait is to end */
+};
+
+/* Signals that the thread would be woken by. */
+struct pending {
+    uint64_t own, shared;
+    unsigned long threads;
+};
+
+void openings_init(struct openings *openings) {
+    pthread_mutex_init(&openings->lock, NULL);
+    pthread_cond_init(&openings->left, NULL);
+    openings->first = NULL;
+}
+
+void openings_clear(struct openings *openings) {
+    pthread_cond_destroy(&openings->left);
+    pthread_mutex_destroy(&openings->lock);
+}
+
+/* ---- signals of a thread ---- */
+
+static struct pending pending_signals(pid_t tid) {
+    char status[STATUS_SIZE];
+    if (!proc_read(tid, "status", status, sizeof status))
+        return (struct pending){.threads = 1};
+    uint64_t blocked = proc_field(status, "\nSigBlk:\t", 16);
+    return (struct pending){
+        .own = proc_field(status, "\nSigPnd:\t", 16) & ~blocked,
+        .shared = proc_field(status, "\nShdPnd:\t", 16) & ~blocked,
+        .threads = proc_field(status, "\nThreads:\t", 10),
+    };
+}
+
+static bool is_stopped(pid_t tid) {
+    char state = family_state(tid);
+    return state == 'T' || state == 't';
+}
+
+/* A stop of the whole process takes its signal away when the first thread obeys; it is complete when all have.  A debugger's stop
+ * of another thread looks the same to those that are traced: then the call is made again for nothing. */
+static bool has_stopped_threads(pid_t tid) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)tid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return false;
+    bool any = false;
+    unsigned looks = 0;
+    for (const struct dirent *entry; !any && looks < THREADS_LOOKED_AT && (entry = readdir(dir));) {
+        pid_t other = (pid_t)strtol(entry->d_name, NULL, 10);
+        looks += other > 0;
+        any = other > 0 && is_stopped(other);
+    }
+    closedir(dir);
+    return any;
+}
+
+/* ---- those that wait ---- */
+
+static bool is_dead(const struct opening *opening) {
+    return answer_awaited(opening->worker) != 0;
+}
+
+static bool is_signalled(const struct opening *opening) {
+    struct pending pending = pending_signals(opening->tid);
+    return pending.own || pending.shared || (pending.threads > 1 && has_stopped_threads(opening->tid));
+}
+
+/* With the lock held.  It may be just about to wait, and is to be woken again then. */
+static void wake(struct opening *opening) {
+    __atomic_store_n(&opening->over, true, __ATOMIC_RELAXED);
+    (void)pthread_kill(opening->thread, crew_wake_signal());
+}
+
+bool openings_check(struct openings *openings) {
+    pthread_mutex_lock(&openings->lock);
+    bool any = openings->first != NULL;
+    for (struct opening *opening = openings->first; opening; opening = opening->next)
+        if (opening->over || is_dead(opening) || is_signalled(opening))
+            wake(opening);
+    pthread_mutex_unlock(&openings->lock);
+    return any;
+}
+
+/* With the lock held. */
+static bool wake_dead(const struct openings *openings) {
+    bool any = false;
+    for (struct opening *opening = openings->first; opening; opening = opening->next) {
+        if (!is_dead(opening))
+            continue;
+        wake(opening);
+        any = true;
+    }
+    return any;
+}
+
+static void end_dead(struct openings *openings) {
+    while (wake_dead(openings)) {
+        struct timespec until = run_time_limit(AGAIN_NS);
+        pthread_cond_timedwait(&openings->left, &openings->lock, &until);
+    }
+}
+
+static void enter(struct openings *openings, struct opening *opening) {
+    pthread_mutex_lock(&openings->lock);
+    end_dead(openings);
+    opening->next = openings->first;
+    openings->first = opening;
+    pthread_mutex_unlock(&openings->lock);
+}
+
+static void leave(struct openings *openings, struct opening *opening) {
+    pthread_mutex_lock(&openings->lock);
+    struct opening **link = &openings->first;
+    while (*link != opening)
+        link = &(*link)->next;
+    *link = opening->next;
+    pthread_cond_broadcast(&openings->left);
+    pthread_mutex_unlock(&openings->lock);
+}
+
+/* ---- the wait ---- */
+
+int opening_wait(struct worker *worker, struct caller *caller) {
+    struct notify_trap *trap = worker->trap;
+    struct opening opening = {.worker = worker, .thread = pthread_self(), .tid = caller->task.tid};
+    (void)crew_wake_signal();
+    crew_relieve(&trap->crew);
+    enter(&trap->openings, &opening);
+    int fd;
+    do
+        fd = call_open(&caller->call);
+    while (fd == -EINTR && !__atomic_load_n(&opening.over, __ATOMIC_RELAXED) && answer_awaited(worker) == 0);
+    leave(&trap->openings, &opening);
+    return fd;
+}
+
+void opening_interrupted(struct worker *worker, struct caller *caller) {
+    struct notify_trap *trap = worker->trap;
+    pid_t tid = caller->task.tid;
+    struct pending pending = pending_signals(tid);
+    caller->call.value = -EINTR;
+    run_record(trap->run, &caller->call, caller->call_start);
+    call_end(&caller->call);
+    caller->continued = true;   /* the call has waited */
+    callers_leave(&trap->callers, caller);
+    if (pending.own || (pending.shared && pending.threads == 1))
+        answer_value(worker, -ERESTARTSYS);
+    else
+        attach_interrupt(worker, tid);
+}

@@ -1,0 +1,338 @@
+/* renewals.c - calls that wait until descriptors of what they have copied up are replaced: the notify trap.
+ *
+ * As hold.c does: one task of each process that has stale descriptors is interrupted and replaces them (renew.c), and so
+ * once more until there are none.  Workers wait; the tender (tend.c) traces those tasks for as long as it takes.
+ *
+ * Rules:
+ * - Nobody waits for who cannot stop: a task in an uninterruptible sleep, as is the caller until its call is answered, runs
+ *   no instruction of its own before it stops for us.
+ * - Forks are not seen: the processes looked at are those that have called, and all that descend from them.
+ * - A task that was let open a file may yet get the lower's; it counts as having it open.
+ * - `copies` of a call lives until the call and all tasks are done with it; all but its `stale` is under the tender's lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "attach.h"
+#include "../../process/family.h"
+#include "notify.h"
+#include "../descriptors/renew.h"
+#include "renewals.h"
+
+#define ROUNDS 8u           /* then what is left is left */
+#define PATIENCE_NS 200000  /* between two looks at who does not stop */
+
+struct renewed {
+    struct renewed *next;           /* of the call's */
+    struct renewed *next_tended;    /* of the tender's, until it is over */
+    struct copies *copies;
+    struct renewer renewer;
+    pid_t tid, pid;
+    bool seized;                    /* for this alone */
+    bool begun, over, late;
+    bool alone;                     /* other threads of the process are not asked */
+    bool passed_over;               /* … and as it does not stop, another one is to be */
+};
+
+/* What one call has copied up. */
+struct copies {
+    struct stale stale;
+    struct renewed *tasks;
+    unsigned users;
+};
+
+static void drop_copies(struct copies *copies) {
+    if (--copies->users)
+        return;
+    stale_clear(&copies->stale);
+    while (copies->tasks) {
+        struct renewed *task = copies->tasks;
+        copies->tasks = task->next;
+        free(task);
+    }
+    free(copies);
+}
+
+/* ---- the tender's side ---- */
+
+static struct renewed *find(const struct tender *tender, pid_t tid) {
+    struct renewed *task = tender->renewed;
+    while (task && task->tid != tid)
+        task = task->next_tended;
+    return task;
+}
+
+static void link_task(struct tender *tender, struct renewed *task) {
+    pthread_mutex_lock(&tender->lock);
+    struct renewed **end = &tender->renewed;
+    while (*end)
+        end = &(*end)->next_tended;
+    *end = task;
+    pthread_mutex_unlock(&tender->lock);
+}
+
+static void is_over(struct tender *tender, struct renewed *task) {
+    struct pto_stats *stats = &tender->trap->run->result->stats;
+    __atomic_add_fetch(&stats->repointed, task->renewer.n_done, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&tender->lock);
+    struct renewed **link = &tender->renewed;
+    while (*link && *link != task)
+        link = &(*link)->next_tended;
+    if (*link)
+        *link = task->next_tended;
+    task->over = true;
+    pthread_cond_broadcast(&tender->served);
+    drop_copies(task->copies);
+    pthread_mutex_unlock(&tender->lock);
+}
+
+void renewals_begin(struct tender *tender, struct renewed *task) {
+    link_task(tender, task);
+    if (renew_ask(&task->renewer, &task->copies->stale, task->tid) == 0)
+        return;   /* it is tended */
+    task->seized = ptrace(PTRACE_SEIZE, task->tid, NULL, (void *)(uintptr_t)ATTACH_OPTIONS) == 0;
+    if (!task->seized || renew_ask(&task->renewer, &task->copies->stale, task->tid))
+        is_over(tender, task);
+}
+
+bool renewals_at_stop(struct tender *tender, pid_t tid, int status) {
+    struct renewed *task = find(tender, tid);
+    if (!task || !renew_stop(&task->renewer, tid, status))
+        return false;
+    bool seized = task->seized;
+    if (task->renewer.step != RENEW_OVER) {
+        __atomic_store_n(&task->begun, true, __ATOMIC_RELEASE);
+        return true;
+    }
+    is_over(tender, task);
+    struct renewed *next = find(tender, tid);
+    if (next) {
+        next->seized = next->seized || seized;
+        (void)renew_ask(&next->renewer, &next->copies->stale, tid);
+        (void)ptrace(PTRACE_CONT, tid, NULL, 0L);
+        return true;
+    }
+    return seized && tend_let_go(tender, tid);
+}
+
+void renewals_at_death(struct tender *tender, pid_t tid) {
+    struct renewed *task;
+    while ((task = find(tender, tid)))
+        is_over(tender, task);
+}
+
+void renewals_end(struct tender *tender) {
+    while (tender->renewed)
+        is_over(tender, tender->renewed);
+}
+
+bool renewals_runs(struct tender *tender, pid_t tid) {
+    if (!__atomic_load_n(&tender->renewed, __ATOMIC_RELAXED))
+        return false;
+    pthread_mutex_lock(&tender->lock);
+    const struct renewed *task = find(tender, tid);
+    bool runs = task && __atomic_load_n(&task->begun, __ATOMIC_ACQUIRE);
+    pthread_mutex_unlock(&tender->lock);
+    return runs;
+}
+
+/* ---- who is looked at ---- */
+
+struct ids {
+    pid_t *ids;
+    size_t n, room;
+};
+
+/* With every id once.  Without memory it is left out. */
+static void add_id(void *arg, pid_t id) {
+    struct ids *ids = arg;
+    for (size_t i = 0; i < ids->n; i++)
+        if (ids->ids[i] == id)
+            return;
+    if (ids->n == ids->room) {
+        size_t room = ids->room ? 2 * ids->room : 64;
+        pid_t *more = realloc(ids->ids, room * sizeof *more);
+        if (!more)
+            return;
+        ids->ids = more;
+        ids->room = room;
+    }
+    if (id)
+        ids->ids[ids->n++] = id;
+}
+
+struct crowd {
+    struct ids processes;
+    struct ids threads;     /* that have called, and whose process is not known */
+    struct ids opening;     /* threads that may be in an open */
+};
+
+static void free_crowd(const struct crowd *crowd) {
+    free(crowd->processes.ids);
+    free(crowd->threads.ids);
+    free(crowd->opening.ids);
+}
+#define CROWD __attribute__((cleanup(free_crowd))) struct crowd
+
+static void add_caller(void *arg, const struct caller *caller) {
+    struct crowd *crowd = arg;
+    bool in_call = caller->busy || caller->continued;
+    if (in_call && call_is_open(caller->call.nr))
+        add_id(&crowd->opening, caller->task.tid);
+    if (caller->task.tgid)
+        add_id(&crowd->processes, caller->task.tgid);
+    else
+        add_id(&crowd->threads, caller->task.tid);
+}
+
+static void look_around(struct worker *worker, struct crowd *crowd) {
+    callers_each(&worker->trap->callers, add_caller, crowd);
+    for (size_t i = 0; i < crowd->threads.n; i++)
+        add_id(&crowd->processes, family_process(crowd->threads.ids[i]));
+    for (size_t i = 0; i < crowd->processes.n; i++)
+        family_children(crowd->processes.ids[i], add_id, &crowd->processes);
+}
+
+/* ---- asking ---- */
+
+/* False: somebody is asked already. */
+static bool is_new(struct tender *tender, const struct copies *copies, pid_t pid, pid_t tid) {
+    pthread_mutex_lock(&tender->lock);
+    const struct renewed *task = copies->tasks;
+    while (task && (task->over || task->passed_over || (task->pid != pid && task->tid != tid)))
+        task = task->next;
+    pthread_mutex_unlock(&tender->lock);
+    return !task;
+}
+
+/* pid 0: the thread alone. */
+static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t tid, bool alone) {
+    struct tender *tender = &worker->trap->tender;
+    struct renewed *task = calloc(1, sizeof *task);
+    if (!task)
+        return;
+    *task = (struct renewed){.copies = copies, .tid = tid, .pid = pid ? pid : -1, .alone = alone};
+    pthread_mutex_lock(&tender->lock);
+    task->next = copies->tasks;
+    copies->tasks = task;
+    copies->users++;
+    pthread_mutex_unlock(&tender->lock);
+    if (tend_renew(tender, task))
+        return;
+    task->over = true;   /* there is no tender */
+    copies->users--;
+}
+
+/* Asks one thread of the process that could stop at once; where none can, all: whichever runs first replaces them. */
+static void ask_process(struct worker *worker, struct copies *copies, pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *dir = opendir(path);
+    pid_t chosen = 0;
+    for (const struct dirent *entry; dir && !chosen && (entry = readdir(dir));) {
+        pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+        char state = tid ? family_state(tid) : 0;
+        if (state && !strchr("DZX", state))
+            chosen = tid;
+    }
+    if (chosen)
+        ask(worker, copies, pid, chosen, true);
+    else if (dir)
+        rewinddir(dir);
+    for (const struct dirent *entry; dir && !chosen && (entry = readdir(dir));)
+        if (entry->d_name[0] != '.')
+            ask(worker, copies, pid, (pid_t)strtol(entry->d_name, NULL, 10), false);
+    if (dir)
+        closedir(dir);
+}
+
+/* How many stale descriptors there are with nobody who is about to replace them, before anybody is asked.  Who opens is
+ * asked before processes are looked at: who is not in its open any more has its descriptor then. */
+static unsigned ask_all(struct worker *worker, struct copies *copies) {
+    CROWD crowd = {.processes = {0}};
+    unsigned stale = 0;
+    look_around(worker, &crowd);
+    for (size_t i = 0; i < crowd.opening.n; i++) {
+        pid_t tid = crowd.opening.ids[i];
+        int nr = family_call(tid);
+        if (tid != (pid_t)worker->request->pid && (nr < 0 || call_is_open(nr)) &&
+            is_new(&worker->trap->tender, copies, 0, tid))
+            ask(worker, copies, 0, tid, false);
+    }
+    for (size_t i = 0; i < crowd.processes.n; i++) {
+        pid_t pid = crowd.processes.ids[i];
+        unsigned n = is_new(&worker->trap->tender, copies, pid, 0) ? stale_count(&copies->stale, pid) : 0;
+        stale += n;
+        if (n)
+            ask_process(worker, copies, pid);
+    }
+    return stale;
+}
+
+/* ---- waiting ---- */
+
+static struct timespec soon(void) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += PATIENCE_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return until;
+}
+
+static bool is_awaited(const struct renewed *task) {
+    return !task->over && !task->late && !task->passed_over;
+}
+
+static void wait_for(struct tender *tender, struct copies *copies) {
+    pthread_mutex_lock(&tender->lock);
+    for (struct renewed *task = copies->tasks; task; task = task->next) {
+        while (is_awaited(task)) {
+            struct timespec until = soon();
+            if (pthread_cond_timedwait(&tender->served, &tender->lock, &until) == 0 || !is_awaited(task))
+                continue;
+            bool stuck = !__atomic_load_n(&task->begun, __ATOMIC_ACQUIRE) && family_state(task->tid) == 'D';
+            *(task->alone ? &task->passed_over : &task->late) = stuck;
+        }
+    }
+    pthread_mutex_unlock(&tender->lock);
+}
+
+static void report_left(struct worker *worker, struct call *call, unsigned left) {
+    struct run *run = worker->trap->run;
+    __atomic_add_fetch(&run->result->stats.left_lower, left, __ATOMIC_RELAXED);
+    if (!left || !(run->command->flags & PTO_STRICT))
+        return;
+    call->kill = true;
+    call->reason = "a descriptor of the lower file could not be replaced";
+}
+
+void renewals_run(struct worker *worker, struct caller *caller) {
+    struct call *call = &caller->call;
+    struct tender *tender = &worker->trap->tender;
+    struct copies *copies = call->copied ? calloc(1, sizeof *copies) : NULL;
+    if (!copies)
+        return;
+    copies->users = 1;
+    stale_add(&copies->stale, call->copied);
+    call->copied = NULL;
+    crew_relieve(&worker->trap->crew);
+    unsigned left = ask_all(worker, copies);
+    for (unsigned round = 1; left && round < ROUNDS; round++) {
+        wait_for(tender, copies);
+        left = ask_all(worker, copies);
+    }
+    wait_for(tender, copies);
+    report_left(worker, call, left);
+    pthread_mutex_lock(&tender->lock);
+    drop_copies(copies);
+    pthread_mutex_unlock(&tender->lock);
+}

@@ -1,0 +1,72 @@
+/* tracee.h - the tracees of the ptrace trap, found by thread id.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_TRACEE_H
+#define PTOVERLAY_TRACEE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../../calls/call.h"
+#include "../../arch/arch.h"
+#include "files.h"
+#include "space.h"
+
+struct renewer;
+
+enum tracee_state {
+    TRACEE_FREE,        /* runs, no call under way */
+    TRACEE_ANNOUNCED,   /* the parent's event named it, its own first stop is to come */
+    TRACEE_HELD,        /* kept at its first stop until the parent's event tells what it inherits */
+    TRACEE_GONE,        /* died before the parent's event */
+    TRACEE_MAPPING,     /* a call is begun; the tracee runs mmap for us first */
+    TRACEE_REWOUND,     /* a call is begun and mapped for; it comes to its seccomp stop again */
+    TRACEE_CALL,        /* a call runs, to be finished at its exit stop */
+    TRACEE_WAITING,     /* a call is begun and waits, see hold.h */
+};
+
+struct tracee {
+    struct tracee *next;          /* in its bucket */
+    struct task task;
+    struct call call;             /* from begin to end in the states MAPPING, REWOUND and CALL */
+    uint64_t call_start;          /* CLOCK_MONOTONIC, ns */
+    enum tracee_state state;
+    bool substituted;             /* CALL: registers were changed and are to be put back from regs */
+    bool untraced;                /* CALL: CLONE_UNTRACED was taken out of clone's flags */
+    bool has_regs;                /* HELD, ANNOUNCED: argument 0 is to be put back from regs */
+    bool opens;                   /* was let open a file, and has not stopped since */
+    bool alone;                   /* CALL: see alone.h, until it is resumed */
+    bool interrupted;             /* was asked to stop for another's call, see alone.h */
+    bool rewound;                 /* WAITING: is at its system call instruction again, and not at its seccomp stop */
+    bool late;                    /* has a renewer, for which nobody waits */
+    int first_signal;             /* HELD: what the first stop said; WAITING and rewound: the last one */
+    int map_error;                /* REWOUND: why there is no area, -errno or 0 */
+    struct registers regs;        /* as the tracee made the call */
+    unsigned again;               /* how often the call was begun anew */
+    uint64_t signal_mask;         /* REWOUND: the tracee's own */
+    struct space *space;
+    struct area *area;            /* taken by the call, or NULL */
+    struct files *files;          /* NULL: no memory */
+    struct renewer *renewer;      /* hold.h: it is to replace descriptors; or NULL */
+};
+
+#define TRACEE_BUCKETS 1024u
+struct tracees {
+    struct tracee *buckets[TRACEE_BUCKETS];
+    size_t count;
+};
+
+struct tracee *tracees_find(struct tracees *tracees, pid_t tid);
+/* NULL: no memory.  The new one is FREE, has no space yet and descriptors of its own. */
+struct tracee *tracees_add(struct tracees *tracees, struct session *session, pid_t tid);
+/* Takes it out and frees it with what it owns; a call under way must have been ended, and hold_forget() called. */
+void tracees_remove(struct tracees *tracees, struct tracee *tracee);
+/* The thread got another id: execve by a thread that is not the leader. */
+void tracees_rename(struct tracees *tracees, struct tracee *tracee, pid_t tid);
+/* Calls each for every tracee; each may remove the one it is given. */
+void tracees_each(struct tracees *tracees, void (*each)(void *arg, struct tracee *tracee), void *arg);
+
+#endif

@@ -1,0 +1,341 @@
+/* verdict.c - one call of a tracee under ptrace: begun at its seccomp stop, carried out, ended.
+ *
+ *     seccomp stop ── call_begin ── PASS, RETURN ────────────────────────────────▶ call_end
+ *                                └─ OPEN, SUBSTITUTE ── arguments ──▶ exit stop ── call_finish, call_end
+ *                                        │  ▲
+ *                         no scratch area▼  │seccomp stop again
+ *                                       mmap ──▶ exit stop, rewind
+ *
+ * Rules: PASS and RETURN cost one stop.  Whatever is changed in the registers for a call is put back at its exit
+ * stop, call number included, so that a restart after a signal (ERESTART*) repeats the call that the tracee made.
+ * No signal handler of the tracee runs between call_begin and the call itself: signals are blocked over a rewind.
+ * A ptrace request that fails means that the tracee was killed; its death is reported by wait.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+
+#include "alone.h"
+#include "../inject.h"
+#include "ptrace.h"
+
+#define AGAIN_MAX 100   /* names that change all the time */
+
+static bool is_execve(int nr) {
+    return nr == __NR_execve || nr == __NR_execveat;
+}
+
+/* In no table, but follow.c must hear about them. */
+static bool is_affinity_call(int nr) {
+    return nr == __NR_sched_getaffinity || nr == __NR_sched_setaffinity;
+}
+
+void tracee_resume(const struct tracee *tracee, int signal) {
+    bool to_exit = tracee->state == TRACEE_CALL || tracee->state == TRACEE_MAPPING;
+    (void)ptrace(to_exit ? PTRACE_SYSCALL : PTRACE_CONT, tracee->task.tid, NULL, (long)signal);
+}
+
+static void end_call(struct ptrace_trap *trap, struct tracee *tracee) {
+    run_record(trap->run, &tracee->call, tracee->call_start);
+    call_end(&tracee->call);
+    area_release(tracee->area);
+    tracee->area = NULL;
+    tracee->state = TRACEE_FREE;
+}
+
+/* The tracee gets value and the call is over. */
+static void return_value(struct ptrace_trap *trap, struct tracee *tracee, long value) {
+    (void)arch_skip_call(tracee->task.tid, value);
+    tracee->call.value = value;
+    end_call(trap, tracee);
+}
+
+/* A call that was begun and that will not run after all: its finish hears about it. */
+static void give_up(struct ptrace_trap *trap, struct tracee *tracee, long error) {
+    if (tracee->call.finish)
+        error = call_finish(&tracee->call, error);
+    return_value(trap, tracee, error);
+}
+
+static void kill_tracee(struct ptrace_trap *trap, struct tracee *tracee) {
+    run_warn_killed(trap->run, &tracee->call);
+    (void)kill(tracee->task.tid, SIGKILL);   /* cannot fail: it is ours and not reaped */
+    end_call(trap, tracee);
+}
+
+/* ---- other arguments ---- */
+
+static void run_substituted(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct registers regs = tracee->regs;
+    const struct area *area = tracee->area;
+    int err =
+        inject_arguments(&tracee->call, tracee->task.tid, area ? area->address : 0, area && area->read_only, &regs);
+    if (err) {
+        give_up(trap, tracee, err);
+        return;
+    }
+    tracee->substituted = true;
+    tracee->state = TRACEE_CALL;
+    (void)registers_write(tracee->task.tid, &regs, inject_number(&tracee->call));
+}
+
+/* No other task has a say in it from here on: what was decided by a descriptor of the tracee's must still hold. */
+static void run_alone(struct ptrace_trap *trap, struct tracee *tracee) {
+    tracee->alone = alone_begin(trap, tracee);
+    if (call_leads_there(&tracee->call))
+        run_substituted(trap, tracee);
+    else
+        give_up(trap, tracee, -EBADF);
+}
+
+/* Instead of its call the tracee runs mmap; verdict_at_exit_stop goes on from there. */
+static void run_mmap(struct tracee *tracee, size_t need) {
+    struct registers regs = tracee->regs;
+    inject_mmap(&regs, need, tracee->call.alone);
+    tracee->state = TRACEE_MAPPING;
+    (void)registers_write(tracee->task.tid, &regs, __NR_mmap);
+}
+
+/* At the exit stop of the mmap: keeps the area and sends the tracee back to its system call. */
+static void mapped(struct tracee *tracee) {
+    struct registers regs;
+    if (registers_read(tracee->task.tid, &regs))
+        return;
+    long address = registers_result(&regs);
+    tracee->map_error = 0;
+    if (inject_mmap_failed(address)) {
+        tracee->map_error = (int)address;
+    } else {
+        size_t size = inject_area_size(inject_size(&tracee->call));
+        tracee->area = space_add(tracee->space, (uint64_t)address, size, tracee->call.alone);
+        if (!tracee->area)
+            tracee->map_error = -ENOMEM;   /* the mapping is lost to the tracee, not to us */
+    }
+    regs = tracee->regs;
+    registers_rewind(&regs, tracee->call.nr);
+    tracee->state = TRACEE_REWOUND;
+    if (!inject_block(tracee->task.tid, &tracee->signal_mask))
+        (void)registers_write(tracee->task.tid, &regs, -1);
+}
+
+/* ---- the stops ---- */
+
+static void substitute(struct ptrace_trap *trap, struct tracee *tracee) {
+    if (registers_read(tracee->task.tid, &tracee->regs))
+        return;
+    size_t need = inject_size(&tracee->call);
+    if (need && !tracee->area)
+        tracee->area = space_take(tracee->space, need, tracee->call.alone);
+    if (need && !tracee->area)
+        run_mmap(tracee, need);
+    else if (tracee->call.alone)
+        run_alone(trap, tracee);
+    else
+        run_substituted(trap, tracee);
+}
+
+/* A child must not get away from us: takes CLONE_UNTRACED out of the flags, until the exit stop. */
+static void keep_child_traced(struct tracee *tracee) {
+    struct call *call = &tracee->call;
+    call->verdict = VERDICT_SUBSTITUTE;
+    call->replacements[0] = (struct replacement){.arg = 0, .value = call->arg[0] & ~(uint64_t)CLONE_UNTRACED};
+    call->n_replacements = 1;
+    call->new_nr = -1;
+    tracee->untraced = true;
+}
+
+static void pass(struct ptrace_trap *trap, struct tracee *tracee) {
+    tracee->opens = call_is_open(tracee->call.nr);
+    if (tracee->call.watch_exit || is_execve(tracee->call.nr))
+        tracee->state = TRACEE_CALL;
+    else
+        end_call(trap, tracee);
+}
+
+static void carry_out(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct call *call = &tracee->call;
+    if (call->kill) {
+        kill_tracee(trap, tracee);
+        return;
+    }
+    if (call->verdict == VERDICT_PASS && call->nr == __NR_clone && (call->arg[0] & CLONE_UNTRACED))
+        keep_child_traced(tracee);
+    switch (call->verdict) {
+    case VERDICT_PASS:
+        pass(trap, tracee);
+        break;
+    case VERDICT_RETURN:
+        return_value(trap, tracee, call->value);
+        break;
+    case VERDICT_OPEN:
+    case VERDICT_SUBSTITUTE:
+        tracee->opens = call->verdict == VERDICT_OPEN;
+        substitute(trap, tracee);
+        break;
+    }
+}
+
+/* view, task and session of a tracee's call never change: tracee_new set them. */
+static void begin(struct ptrace_trap *trap, struct tracee *tracee, const struct __ptrace_syscall_info *info) {
+    struct call *call = &tracee->call;
+    call->nr = (int)info->seccomp.nr;
+    for (unsigned i = 0; i < 6; i++)
+        call->arg[i] = info->seccomp.args[i];
+    tracee->substituted = false;
+    tracee->untraced = false;
+    call_begin(call);
+    if (!hold_call(trap, tracee))
+        carry_out(trap, tracee);
+}
+
+/* It changes nothing, so that it can be begun once more. */
+static bool only_reads(const struct call *call) {
+    return call->verdict == VERDICT_OPEN && !call->finish &&
+           (call->open_flags & (O_ACCMODE | O_CREAT | O_TRUNC)) == O_RDONLY;
+}
+
+/* Back at the call after an area was mapped for it, or descriptors were replaced.  What it is to open may have been copied
+ * up meanwhile. */
+static void go_on(struct ptrace_trap *trap, struct tracee *tracee, const struct __ptrace_syscall_info *info) {
+    inject_unblock(tracee->task.tid, tracee->signal_mask);
+    if (tracee->map_error) {
+        give_up(trap, tracee, tracee->map_error);
+    } else if (only_reads(&tracee->call)) {
+        call_end(&tracee->call);
+        begin(trap, tracee, info);
+    } else {
+        carry_out(trap, tracee);
+    }
+}
+
+/* An execve by another thread may have put a new program in the place of a leader that we hold stopped. */
+static bool still_stopped_there(const struct tracee *tracee) {
+    if (tracee->space->users == 1)
+        return true;
+    struct __ptrace_syscall_info info;
+    return ptrace(PTRACE_GET_SYSCALL_INFO, tracee->task.tid, sizeof info, &info) > 0 &&
+           info.op == PTRACE_SYSCALL_INFO_SECCOMP;
+}
+
+/* A listener of the tracee's own would get calls instead of us: as if there were one already. */
+static void own_filter(struct ptrace_trap *trap, struct tracee *tracee, const struct __ptrace_syscall_info *info) {
+    if (info->seccomp.args[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        (void)arch_skip_call(tracee->task.tid, -EBUSY);
+    else
+        __atomic_store_n(&trap->run->session.filtered, true, __ATOMIC_SEQ_CST);
+    tracee_resume(tracee, 0);
+}
+
+static void resume_call(struct tracee *tracee) {
+    tracee_resume(tracee, 0);
+    if (tracee->alone)
+        alone_end(tracee);
+    tracee->alone = false;
+}
+
+void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct __ptrace_syscall_info info;
+    tracee->call_start = run_clock();
+    if (ptrace(PTRACE_GET_SYSCALL_INFO, tracee->task.tid, sizeof info, &info) < 0 ||
+        info.op != PTRACE_SYSCALL_INFO_SECCOMP)
+        return;
+    if (info.arch != ARCH_AUDIT) {
+        run_warn_foreign(trap->run, tracee->task.tid);
+        (void)arch_skip_call(tracee->task.tid, -ENOSYS);
+        tracee_resume(tracee, 0);
+        return;
+    }
+    if (info.seccomp.nr == __NR_seccomp) {
+        own_filter(trap, tracee, &info);
+        return;
+    }
+    if (is_affinity_call((int)info.seccomp.nr)) {
+        follow_loosen(&trap->follow);
+        tracee_resume(tracee, 0);
+        return;
+    }
+    if (tracee->state == TRACEE_REWOUND)
+        go_on(trap, tracee, &info);
+    else
+        begin(trap, tracee, &info);
+    follow_stop(&trap->follow, tracee->task.tid);
+    run_spent(trap->run, tracee->call.nr, run_clock() - tracee->call_start);
+    if (tracee->state != TRACEE_WAITING && still_stopped_there(tracee))
+        resume_call(tracee);
+}
+
+void verdict_go_on(struct ptrace_trap *trap, struct tracee *tracee) {
+    carry_out(trap, tracee);
+    if (still_stopped_there(tracee))
+        resume_call(tracee);
+}
+
+/* Names have changed since the call was decided: the tracee makes it once more.  False: often enough. */
+static bool begin_again(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct registers regs = tracee->regs;
+    if (tracee->again++ == AGAIN_MAX)
+        return false;
+    registers_rewind(&regs, tracee->call.nr);
+    (void)registers_write(tracee->task.tid, &regs, -1);
+    end_call(trap, tracee);
+    return true;
+}
+
+static void finish(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct call *call = &tracee->call;
+    struct registers regs;
+    if (registers_read(tracee->task.tid, &regs))
+        return;
+    long result = registers_result(&regs), handed = result;
+    if (call->verdict == VERDICT_OPEN && result == -ELOOP && begin_again(trap, tracee))
+        return;
+    tracee->again = 0;
+    if (call->finish)
+        handed = call_finish(call, inject_will_restart(result) ? -EINTR : result);
+    if (inject_will_restart(result))
+        handed = result;
+    if (tracee->substituted || handed != result) {
+        for (unsigned i = 0; tracee->substituted && i < 6; i++)
+            registers_set_arg(&regs, i, registers_arg(&tracee->regs, i));
+        registers_set_result(&regs, handed);
+        (void)registers_write(tracee->task.tid, &regs, call->nr);
+    }
+    call->value = handed;
+    end_call(trap, tracee);
+}
+
+void verdict_at_exit_stop(struct ptrace_trap *trap, struct tracee *tracee) {
+    uint64_t start = run_clock();
+    if (tracee->state == TRACEE_MAPPING)
+        mapped(tracee);
+    else if (tracee->state == TRACEE_CALL)
+        finish(trap, tracee);
+    run_spent(trap->run, tracee->call.nr, run_clock() - start);
+    tracee_resume(tracee, 0);
+}
+
+void verdict_at_exec(struct ptrace_trap *trap, struct tracee *tracee) {
+    task_exec(&tracee->task);
+    if (tracee->state != TRACEE_CALL)
+        return;
+    call_exec_done(&tracee->call);
+    tracee->call.value = 0;
+    end_call(trap, tracee);
+}
+
+void verdict_at_death(struct ptrace_trap *trap, struct tracee *tracee) {
+    if (tracee->state < TRACEE_MAPPING)
+        return;
+    if (tracee->call.finish)
+        (void)call_finish(&tracee->call, -ESRCH);
+    tracee->call.value = -ESRCH;
+    end_call(trap, tracee);
+}

@@ -1,0 +1,58 @@
+/* ids.c - owners that our user namespace does not map.
+ *
+ * They all look alike (overflowuid, proc(5)), and no capability reaches what belongs to them: capable_wrt_inode_uidgid()
+ * in kernel/capability.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <linux/capability.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "../internal.h"
+
+#define ALL_MAPPED UINT32_MAX
+
+static uint32_t unmapped_uid = ALL_MAPPED, unmapped_gid = ALL_MAPPED; /* atomic: of all views of the process */
+
+/* True when a range of the map (user_namespaces(7)) holds the id. */
+static bool maps(const char *map, uint32_t id) {
+    FILE *file = fopen(map, "re");
+    char line[128];
+    unsigned first, outside, count;
+    bool found = !file;   /* without namespaces there is no map */
+    while (file && !found && fgets(line, sizeof line, file))
+        found = sscanf(line, "%u %u %u", &first, &outside, &count) == 3 && id >= first && id - first < count;
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static void learn(uint32_t *unmapped, const char *overflow, const char *map) {
+    FILE *file = fopen(overflow, "re");
+    char line[32];
+    uint32_t id = 65534;   /* DEFAULT_OVERFLOWUID */
+    if (file && fgets(line, sizeof line, file))
+        (void)sscanf(line, "%u", &id);
+    if (file)
+        fclose(file);
+    __atomic_store_n(unmapped, maps(map, id) ? ALL_MAPPED : id, __ATOMIC_RELAXED);
+}
+
+void ids_learn(void) {
+    learn(&unmapped_uid, "/proc/sys/kernel/overflowuid", "/proc/self/uid_map");
+    learn(&unmapped_gid, "/proc/sys/kernel/overflowgid", "/proc/self/gid_map");
+}
+
+bool ids_all_mapped(void) {
+    return unmapped_uid == ALL_MAPPED && unmapped_gid == ALL_MAPPED;
+}
+
+bool capable_over(const struct statx *stx, const struct cred *cred, int cap) {
+    return capable(cred, cap) && stx->stx_uid != unmapped_uid && stx->stx_gid != unmapped_gid;
+}
+
+bool owner_or_capable(const struct statx *stx, const struct cred *cred) {
+    return stx->stx_uid == cred->fsuid || (capable(cred, CAP_FOWNER) && stx->stx_uid != unmapped_uid);
+}

@@ -1,0 +1,140 @@
+/* paths.c - from an index entry to its path in the view, in the upper and in a lower layer.
+ *
+ * Paths are built from the end of a buffer towards its start while walking up the entries.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+
+#include "../internal.h"
+
+struct builder {
+    char *start;   /* of the buffer */
+    char *at;      /* first byte written */
+};
+
+static void builder_init(struct builder *builder, char *buffer) {
+    builder->start = buffer;
+    builder->at = buffer + PATH_MAX - 1;
+    *builder->at = '\0';
+}
+
+static bool prepend(struct builder *builder, const char *bytes, size_t length) {
+    if ((size_t)(builder->at - builder->start) < length)
+        return false;
+    builder->at -= length;
+    memcpy(builder->at, bytes, length);
+    return true;
+}
+
+static int builder_finish(struct builder *builder, char *out, const char *if_empty) {
+    size_t length = (size_t)(builder->start + PATH_MAX - 1 - builder->at);
+    if (length == 0) {
+        strcpy(out, if_empty);
+        return (int)strlen(if_empty);
+    }
+    memcpy(out, builder->at, length + 1);
+    return (int)length;
+}
+
+/* Prepends "/name" for every entry from d up to the root (not included). */
+static bool prepend_names(const struct overlay *ovl, uint32_t d, struct builder *builder) {
+    for (; d != ovl->root; d = at(ovl, d)->parent) {
+        const struct dentry *dentry = at(ovl, d);
+        if (!prepend(builder, dentry->name, dentry->name_length) || !prepend(builder, "/", 1))
+            return false;
+    }
+    return true;
+}
+
+int path_in_view(const struct overlay *ovl, uint32_t d, char *out) {
+    char buffer[PATH_MAX];
+    struct builder builder;
+    builder_init(&builder, buffer);
+    if (!prepend_names(ovl, d, &builder) || !prepend(&builder, ovl->mount, ovl->mount_length))
+        return -ENAMETOOLONG;
+    return builder_finish(&builder, out, "/");
+}
+
+int path_in_upper(const struct overlay *ovl, uint32_t d, char *out) {
+    char buffer[PATH_MAX];
+    struct builder builder;
+    builder_init(&builder, buffer);
+    if (!prepend_names(ovl, d, &builder))
+        return -ENAMETOOLONG;
+    if (*builder.at)
+        builder.at++;   /* relative: without the first slash */
+    return builder_finish(&builder, out, ".");
+}
+
+/* The path that a directory's stack gives for this layer, or NULL. */
+static const struct text *stack_path(const struct overlay *ovl, const struct dentry *dentry, unsigned layer) {
+    if (!dentry->stack || (dentry->flags & D_TARGET))
+        return NULL;
+    const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
+    for (uint32_t i = 0; i < stack->count; i++)
+        if (stack->dirs[i].layer == layer && stack->dirs[i].path)
+            return index_text_at(&ovl->view->index, stack->dirs[i].path);
+    return NULL;
+}
+
+int path_in_lower(const struct overlay *ovl, uint32_t d, unsigned layer, char *out) {
+    char buffer[PATH_MAX];
+    struct builder builder;
+    builder_init(&builder, buffer);
+    for (; d != ovl->root; d = at(ovl, d)->parent) {
+        const struct dentry *dentry = at(ovl, d);
+        const struct text *path = stack_path(ovl, dentry, layer);
+        if (path) {
+            if (!prepend(&builder, path->bytes, path->length))
+                return -ENAMETOOLONG;
+            return builder_finish(&builder, out, ".");
+        }
+        if (!prepend(&builder, dentry->name, dentry->name_length) || !prepend(&builder, "/", 1))
+            return -ENAMETOOLONG;
+    }
+    if (*builder.at)
+        builder.at++;
+    return builder_finish(&builder, out, ".");
+}
+
+int path_absolute(const struct layer *layer, const char *relative, char *out) {
+    size_t length = strlen(relative);
+    if (strcmp(relative, ".") == 0) {
+        if (layer->length == 0) {
+            strcpy(out, "/");
+            return 1;
+        }
+        memcpy(out, layer->root, layer->length + 1);
+        return (int)layer->length;
+    }
+    if (layer->length + 1 + length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(out, layer->root, layer->length);
+    out[layer->length] = '/';
+    memcpy(out + layer->length + 1, relative, length + 1);
+    return (int)(layer->length + 1 + length);
+}
+
+int path_at_upper(const struct overlay *ovl, uint32_t d, char *out) {
+    if (at(ovl, d)->flags & D_COPY)
+        return links_copy_path(ovl, d, out);
+    int length = path_in_upper(ovl, d, out);
+    return length < 0 ? length : 0;
+}
+
+int path_at_top(const struct overlay *ovl, uint32_t d, char *out) {
+    const struct dentry *dentry = at(ovl, d);
+    if (upper_exists(dentry))
+        return path_at_upper(ovl, d, out);
+    int length = path_in_lower(ovl, d, dentry->layer, out);
+    return length < 0 ? length : dentry->layer;
+}
+
+int path_real(const struct overlay *ovl, uint32_t d, char *out) {
+    char relative[PATH_MAX];
+    int layer = path_at_top(ovl, d, relative);
+    return layer < 0 ? layer : path_absolute(&ovl->layers[layer], relative, out);
+}

@@ -1,0 +1,198 @@
+/* places.c - paths of the view that are treated otherwise than what is around them, and mounts below a lower.
+ *
+ * Rules: the innermost place wins; at one path what treats it otherwise comes before the overlay that is there, and of
+ * a direct and a read-only place the one that was added last says whether it can be changed.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../internal.h"
+
+bool path_below(const char *path, size_t path_length, const char *top, size_t top_length) {
+    if (top_length == 0)
+        return true;
+    return path_length >= top_length && memcmp(path, top, top_length) == 0 &&
+           (path_length == top_length || path[top_length] == '/');
+}
+
+/* "/" is held as "", so that a prefix and a name below it always join with one slash. */
+size_t place_length(const char *path) {
+    size_t length = strlen(path);
+    return length == 1 && path[0] == '/' ? 0 : length;
+}
+
+static bool shows(const struct place *place) {
+    return place->kind != PTO_PLACE_READ_ONLY && place->kind != PTO_PLACE_FIXED;
+}
+
+struct place *place_of(const pto_view *view, const char *path, size_t length) {
+    for (size_t i = 0; i < view->n_places; i++) {
+        struct place *place = &view->places[i];
+        if (shows(place) && path_below(path, length, place->path, place->length))
+            return place;
+    }
+    return NULL;
+}
+
+struct place *place_at(const pto_view *view, const char *path, size_t length) {
+    for (size_t i = 0; i < view->n_places; i++) {
+        struct place *place = &view->places[i];
+        if (place->length == length && shows(place) && memcmp(path, place->path, length) == 0)
+            return place;
+    }
+    return NULL;
+}
+
+/* Whether what says last that the path can be changed or not is of this kind. */
+static bool place_restricts(const pto_view *view, int kind, const char *path, size_t length) {
+    for (size_t i = 0; i < view->n_places; i++) {
+        const struct place *place = &view->places[i];
+        bool counts = place->kind == kind || place->kind == PTO_DIRECT;
+        if (counts && path_below(path, length, place->path, place->length))
+            return place->kind == kind;
+    }
+    return false;
+}
+
+bool place_read_only(const pto_view *view, const char *path, size_t length) {
+    return place_restricts(view, PTO_PLACE_READ_ONLY, path, length);
+}
+
+bool place_fixed(const pto_view *view, const char *path, size_t length) {
+    return place_restricts(view, PTO_PLACE_FIXED, path, length);
+}
+
+bool place_in_dir(const pto_view *view, const char *path, size_t length) {
+    for (size_t i = 0; i < view->n_places; i++) {
+        const struct place *place = &view->places[i];
+        if (!shows(place) || place->length <= length + 1 || place->path[length] != '/' ||
+            memcmp(path, place->path, length) != 0)
+            continue;
+        if (!memchr(place->path + length + 1, '/', place->length - length - 1))
+            return true;
+    }
+    return false;
+}
+
+bool view_place_below(const pto_view *view, const struct location *loc) {
+    size_t length = loc->length == 1 ? 0 : loc->length;
+    for (size_t i = 0; i < view->n_places; i++)
+        if (view->places[i].length > length &&
+            path_below(view->places[i].path, view->places[i].length, loc->path, length))
+            return true;
+    return false;
+}
+
+void places_cover(pto_view *view, const char *path, size_t length) {
+    size_t kept = 0;
+    for (size_t i = 0; i < view->n_places; i++) {
+        struct place *place = &view->places[i];
+        if (place->inherited && path_below(place->path, place->length, path, length))
+            free(place->path);
+        else
+            view->places[kept++] = *place;
+    }
+    view->n_places = kept;
+}
+
+bool view_covers(const pto_view *view, const char *path) {
+    const struct place *place = place_of(view, path, place_length(path));
+    return place && place->overlay;
+}
+
+/* Keeps the longest paths first, and at equal length what treats a place otherwise before the overlay. */
+int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay) {
+    struct place *places = realloc(view->places, (view->n_places + 1) * sizeof *places);
+    if (!places)
+        return -ENOMEM;
+    view->places = places;
+    size_t length = place_length(path), i = 0;
+    char *copy = strndup(path, length);
+    if (!copy)
+        return -ENOMEM;
+    while (i < view->n_places && (places[i].length > length || (places[i].length == length && places[i].kind && !kind)))
+        i++;
+    memmove(&places[i + 1], &places[i], (view->n_places - i) * sizeof *places);
+    places[i] = (struct place){.kind = kind, .path = copy, .length = length, .overlay = overlay};
+    view->n_places++;
+    return 0;
+}
+
+int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size) {
+    char cwd[PATH_MAX] = "/";
+    struct walker walker = {.cred = &view->own};
+    struct location loc;
+    if (path[0] != '/' && !getcwd(cwd, sizeof cwd))
+        return fail(message, size, -errno, "%s: %s", path, strerror(errno));
+    int error = view_walk(view, &walker, cwd, path, WALK_FOLLOW, &loc);
+    bool hide = kind == PTO_HIDDEN, missing = !error && loc.type == 0;
+    if (hide && (error == -ENOENT || error == -ENOTDIR))
+        return 1;
+    if (missing && !hide)   /* what is to be hidden, and comes to be later, is hidden then */
+        error = -ENOENT;
+    if (!error && !view->outer && (kind == PTO_DIRECT || kind == PTO_PLACE_FIXED) && access(loc.path, F_OK) < 0)
+        error = -errno;
+    if (!error)
+        error = place_insert(view, kind, loc.path, NULL);
+    return error ? fail(message, size, error, "%s: %s", path, strerror(-error)) : missing;
+}
+
+/* ---- mounts ---- */
+
+/* The octal escapes of /proc/self/mountinfo (proc_pid_mountinfo(5)). */
+static void unescape(char *path) {
+    char *out = path;
+    for (const char *in = path; *in; in++)
+        if (in[0] == '\\' && in[1] >= '0' && in[1] <= '3' && in[2] && in[3]) {
+            *out++ = (char)((in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0'));
+            in += 3;
+        } else {
+            *out++ = *in;
+        }
+    *out = '\0';
+}
+
+static int add_submount(struct overlay *ovl, const char *path) {
+    struct stat st;
+    if (lstat(path, &st) < 0 || st.st_dev == ovl->dev)
+        return 0;
+    struct submount *submounts = realloc(ovl->submounts, (ovl->n_submounts + 1) * sizeof *submounts);
+    if (!submounts)
+        return -ENOMEM;
+    ovl->submounts = submounts;
+    char *copy = strdup(path);
+    if (!copy)
+        return -ENOMEM;
+    submounts[ovl->n_submounts++] = (struct submount){.path = copy, .length = strlen(copy), .dev = st.st_dev};
+    return 0;
+}
+
+int find_submounts(struct overlay *ovl) {
+    FILE *info = ovl->own ? fopen("/proc/self/mountinfo", "re") : NULL;
+    if (!info)
+        return 0;
+    char *line = NULL;
+    size_t size = 0;
+    int error = 0;
+    while (!error && getline(&line, &size, info) > 0) {
+        char *path = NULL;
+        if (sscanf(line, "%*s %*s %*s %*s %ms", &path) != 1)
+            continue;
+        unescape(path);
+        size_t length = place_length(path);
+        if (length > ovl->mount_length && path_below(path, length, ovl->mount, ovl->mount_length))
+            error = add_submount(ovl, path);
+        free(path);
+    }
+    free(line);
+    fclose(info);
+    return error;
+}

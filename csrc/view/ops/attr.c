@@ -1,0 +1,253 @@
+/* attr.c - chmod, chown, utimes and truncate on an object of the view.
+ *
+ * Rules: permission is asked of what the view shows, as setattr_prepare() in fs/attr.c does, before anything is
+ * copied up; truncation copies no data that it throws away.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../internal.h"
+
+/* chown_common() in fs/open.c takes set-id bits off, whoever gives the file to whom. */
+static mode_t without_set_id(mode_t mode, const struct statx *shown, const struct cred *cred) {
+    if (S_ISDIR(mode))
+        return mode;
+    bool drop_group = (mode & S_IXGRP) || !may_keep_setgid(shown, cred);
+    return mode & ~(mode_t)(S_ISUID | (drop_group ? S_ISGID : 0));
+}
+
+/* notify_change() in fs/attr.c: bits that go with the owner are a change of the mode, even where both ids stay. */
+static int may_chown(const struct statx *stx, const struct attr_change *change, const struct cred *cred) {
+    if (without_set_id(stx->stx_mode, stx, cred) != stx->stx_mode && !owner_or_capable(stx, cred))
+        return -EPERM;
+    if (capable_over(stx, cred, CAP_CHOWN))
+        return 0;
+    bool owner = stx->stx_uid == cred->fsuid;
+    if ((change->valid & ATTR_UID) && !(owner && change->uid == stx->stx_uid))
+        return -EPERM;
+    if ((change->valid & ATTR_GID) && !(owner && (change->gid == stx->stx_gid || may_give_group(cred, change->gid))))
+        return -EPERM;
+    return 0;
+}
+
+static int may_set_times(const struct location *loc, const struct statx *stx, const struct attr_change *change,
+                         const struct cred *cred) {
+    if (owner_or_capable(stx, cred))
+        return 0;
+    if (!(change->valid & ATTR_TIMES_NOW))
+        return -EPERM;
+    return permission(loc->overlay, loc->dentry, cred, W_OK);
+}
+
+static int may_truncate(const struct location *loc, const struct statx *stx, const struct attr_change *change,
+                        const struct cred *cred) {
+    if (S_ISDIR(loc->type))
+        return -EISDIR;
+    if (!S_ISREG(loc->type))
+        return -EINVAL;
+    int error = permission(loc->overlay, loc->dentry, cred, W_OK);
+    if (!error)
+        error = write_access(loc->overlay, loc->dentry);
+    bool grows = (uint64_t)change->size > stx->stx_size;   /* inode_newsize_ok() in fs/attr.c */
+    bool beyond = (change->valid & ATTR_LIMIT) && (uint64_t)change->size > change->size_limit;
+    return !error && grows && beyond ? -EFBIG : error;
+}
+
+/* What it has, of an object that a lower may have; 0: its file system has none, or we may not ask. */
+static unsigned present_flags(const struct location *loc) {
+    char path[PATH_MAX];
+    int flags = 0;
+    if (path_real(loc->overlay, loc->dentry, path) < 0)
+        return 0;
+    CLOSE_FD fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ? 0 : (unsigned)flags;
+}
+
+/* fileattr_set_prepare() in fs/ioctl.c, and fs/ext4/ioctl.c. */
+static int may_set_flags(const struct location *loc, const struct statx *stx, const struct attr_change *change,
+                         const struct cred *cred) {
+    if (!owner_or_capable(stx, cred))
+        return -EPERM;
+    bool guards = capable(cred, CAP_LINUX_IMMUTABLE), journals = capable(cred, CAP_SYS_RESOURCE);
+    unsigned changed = guards && journals ? 0 : present_flags(loc) ^ change->fsflags;
+    if ((changed & (FS_APPEND_FL | FS_IMMUTABLE_FL)) && !guards)
+        return -EPERM;
+    return (changed & FS_JOURNAL_DATA_FL) && !journals ? -EPERM : 0;
+}
+
+static int may_change(const struct location *loc, const struct statx *stx, const struct attr_change *change,
+                      const struct cred *cred) {
+    int error = 0;
+    if (change->valid & ATTR_MODE)
+        error = owner_or_capable(stx, cred) ? 0 : -EPERM;
+    if (!error && (change->valid & ATTR_FLAGS))
+        error = may_set_flags(loc, stx, change, cred);
+    if (!error && (change->valid & ATTR_OWNER))
+        error = may_chown(stx, change, cred);
+    if (!error && (change->valid & (ATTR_ATIME | ATTR_MTIME)))
+        error = may_set_times(loc, stx, change, cred);
+    if (!error && (change->valid & ATTR_SIZE))
+        error = may_truncate(loc, stx, change, cred);
+    return error;
+}
+
+/* What can be set is set; what cannot (another owner, by an ordinary user) is kept beside the object. */
+static int change_mode(struct overlay *ovl, int fd, const char *path, mode_t mode, const struct kept *kept) {
+    if (!kept || !kept->owner)
+        return chmod(path, mode) < 0 ? -errno : 0;
+    if (fd_has_acl(fd) && chmod(path, mode & 0777) < 0)   /* whose entries follow the mode */
+        return -errno;
+    struct kept changed = *kept;
+    changed.mode = (kept->mode & S_IFMT) | mode;
+    return kept_store(ovl, fd, &changed);
+}
+
+int mode_of_acl(struct overlay *ovl, uint32_t d, int fd, const struct cred *cred) {
+    char path[FD_PATH];
+    struct stat st;
+    struct statx shown;
+    int error = dentry_owner(ovl, d, &shown);
+    if (error || fstat(fd, &st) < 0)
+        return error ? error : -errno;
+    mode_t mode = (shown.stx_mode & 07000u) | (st.st_mode & 0777);
+    if (!may_keep_setgid(&shown, cred))
+        mode &= ~(mode_t)S_ISGID;
+    if (mode == (shown.stx_mode & 07777))
+        return 0;
+    fd_path(fd, path);
+    return change_mode(ovl, fd, path, mode, kept_find(ovl, st.st_ino));
+}
+
+int drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, bool ours) {
+    char path[FD_PATH];
+    struct statx shown;
+    if (capable(cred, CAP_FSETID) || (!ours && ovl->kept.count == 0))
+        return 0;
+    int error = dentry_owner(ovl, d, &shown);
+    mode_t mode = error ? 0 : without_set_id(shown.stx_mode, &shown, cred);
+    if (error || mode == shown.stx_mode)
+        return error;
+    CLOSE_FD fd = open_upper_object(ovl, d);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fd < 0 ? fd : -errno;
+    const struct kept *kept = kept_find(ovl, st.st_ino);
+    if (!ours && (!kept || !kept->owner))
+        return 0;
+    fd_path(fd, path);
+    return change_mode(ovl, fd, path, mode & 07777, kept);
+}
+
+/* The kernel does that itself to a file whose owner can be set. */
+static int change_owner(struct overlay *ovl, int fd, const struct attr_change *change, const struct kept *kept,
+                        mode_t kept_mode) {
+    uid_t uid = change->valid & ATTR_UID ? change->uid : (uid_t)-1;
+    gid_t gid = change->valid & ATTR_GID ? change->gid : (gid_t)-1;
+    if (kept && kept->owner) {
+        struct kept changed = *kept;
+        changed.uid = uid == (uid_t)-1 ? kept->uid : uid;
+        changed.gid = gid == (gid_t)-1 ? kept->gid : gid;
+        changed.mode = kept_mode;
+        return kept_store(ovl, fd, &changed);
+    }
+    return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+static int change_flags(const char *path, unsigned fsflags) {
+    CLOSE_FD fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int flags = (int)fsflags;
+    return fd < 0 || ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
+}
+
+static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *change, const struct statx *shown,
+                 const struct cred *cred) {
+    char path[FD_PATH];
+    struct stat st;
+    CLOSE_FD fd = open_upper_object(ovl, d);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    const struct kept *kept = kept_find(ovl, st.st_ino);
+    fd_path(fd, path);
+    int error = 0;
+    if ((change->valid & ATTR_SIZE) && truncate(path, change->size) < 0)
+        error = -errno;
+    if (!error && (change->valid & ATTR_OWNER))
+        error = change_owner(ovl, fd, change, kept, kept ? without_set_id(kept->mode, shown, cred) : 0);
+    if (!error && (change->valid & ATTR_MODE)) {
+        mode_t mode = change->mode & 07777;
+        if (!may_keep_setgid(shown, cred))
+            mode &= ~(mode_t)S_ISGID;
+        error = change_mode(ovl, fd, path, mode, kept_find(ovl, st.st_ino));
+    }
+    if (!error && (change->valid & (ATTR_ATIME | ATTR_MTIME))) {
+        struct timespec times[2] = {change->atime, change->mtime};
+        if (!(change->valid & ATTR_ATIME))
+            times[0].tv_nsec = UTIME_OMIT;
+        if (!(change->valid & ATTR_MTIME))
+            times[1].tv_nsec = UTIME_OMIT;
+        error = utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+    }
+    if (!error && (change->valid & ATTR_FLAGS))
+        error = change_flags(path, change->fsflags);
+    return error;
+}
+
+int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change,
+                 const struct cred *cred) {
+    struct statx stx;
+    (void)view;
+    if (loc->type == 0)
+        return -ENOENT;
+    struct overlay *ovl = loc->overlay;
+    if ((change->valid & ATTR_MODE) && S_ISLNK(loc->type))
+        return -EOPNOTSUPP;
+    int error = dentry_getattr(ovl, loc->dentry, &stx);
+    if (error)
+        return error;
+    if (loc->read_only)
+        return -EROFS;
+    error = may_change(loc, &stx, change, cred);
+    if (!error)
+        error = copy_up(ovl, loc->dentry, change->valid & ATTR_SIZE ? change->size : KEEP_NONE_YET);
+    if (!error && (change->valid & ATTR_SIZE))
+        error = drop_set_id(ovl, loc->dentry, cred, true);
+    if (!error)
+        error = apply(ovl, loc->dentry, change, &stx, cred);
+    view_changed(ovl);
+    if (!error)
+        at(ovl, loc->dentry)->flags &= (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH);
+    return error;
+}
+
+/* ---- fsync and watches ---- */
+
+int view_sync(pto_view *view, const struct location *loc, const char *real) {
+    char upper[PATH_MAX];
+    struct overlay *ovl = loc->overlay;
+    (void)view;
+    if (ovl->flags & (PTO_TEMPORARY | PTO_VOLATILE))
+        return 0;
+    if (loc->detached || !loc->upper)
+        return VIEW_SYNC_REAL;
+    int error = path_real(ovl, loc->dentry, upper);
+    if (error < 0)
+        return error;
+    if (strcmp(upper, real) == 0 || (!S_ISDIR(loc->type) && !S_ISREG(loc->type)))
+        return VIEW_SYNC_REAL;
+    error = path_in_upper(ovl, loc->dentry, upper);
+    CLOSE_FD fd = error < 0 ? error : open_beneath(ovl->layers[0].fd, upper, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    if (fd < 0)
+        return fd;
+    return fsync(fd) < 0 ? -errno : 0;
+}

@@ -1,0 +1,421 @@
+/* copy_up.c - makes a lower object exist in the upper, with all that it is.
+ *
+ * Rules: parents first; the copy is complete before it gets its name, by one link or rename, and the parent's times
+ * are put back; data is moved inside the kernel where it can be (FICLONE, copy_file_range(2), sendfile(2)) and holes
+ * stay holes.  fs/overlayfs/copy_up.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "../internal.h"
+
+#define CHUNK (1u << 30)        /* of one copy_file_range(2) */
+#define BUFFER 65536u
+
+/* ---- data ---- */
+
+static int copy_by_hand(int in, int out, off_t *offset, off_t end) {
+    char buffer[BUFFER];
+    while (*offset < end) {
+        size_t wanted = (size_t)(end - *offset) < sizeof buffer ? (size_t)(end - *offset) : sizeof buffer;
+        ssize_t got = pread(in, buffer, wanted, *offset);
+        if (got <= 0)
+            return got < 0 ? -errno : 0;   /* the lower got shorter meanwhile */
+        for (ssize_t done = 0; done < got;) {
+            ssize_t put = pwrite(out, buffer + done, (size_t)(got - done), *offset + done);
+            if (put < 0)
+                return -errno;
+            done += put;
+        }
+        *offset += got;
+    }
+    return 0;
+}
+
+static ssize_t move_chunk(int in, int out, off_t *offset, size_t size, bool *ranges) {
+    if (*ranges) {
+        off_t to = *offset;
+        ssize_t moved = copy_file_range(in, offset, out, &to, size, 0);
+        if (moved >= 0 ||
+            (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM))
+            return moved;
+        *ranges = false;
+    }
+    if (lseek(out, *offset, SEEK_SET) < 0)
+        return -1;
+    return sendfile(out, in, offset, size);
+}
+
+/* Copies [start, end), which holds data. */
+static int copy_extent(int in, int out, off_t start, off_t end, bool *ranges) {
+    off_t offset = start;
+    while (offset < end) {
+        size_t size = end - offset > (off_t)CHUNK ? CHUNK : (size_t)(end - offset);
+        ssize_t moved = move_chunk(in, out, &offset, size, ranges);
+        if (moved < 0 && (errno == EINVAL || errno == ENOSYS))
+            return copy_by_hand(in, out, &offset, end);
+        if (moved < 0)
+            return -errno;
+        if (moved == 0)
+            return copy_by_hand(in, out, &offset, end);   /* proc-like files move nothing */
+    }
+    return 0;
+}
+
+int copy_data(struct overlay *ovl, int in, int out, off_t size, bool whole) {
+    if (size == 0)
+        return 0;
+    __atomic_add_fetch(&ovl->view->stats.copied_bytes, (uint64_t)size,
+                       __ATOMIC_RELAXED);   /* ahead.c: without the lock */
+    if (whole && ioctl(out, FICLONE, in) == 0)
+        return 0;
+    bool ranges = true;
+    off_t at = 0;
+    while (at < size) {
+        off_t data = lseek(in, at, SEEK_DATA);
+        if (data < 0 && errno == ENXIO)
+            break;   /* only a hole is left */
+        off_t hole = data < 0 ? size : lseek(in, data, SEEK_HOLE);
+        if (data < 0)
+            data = at;
+        if (hole < 0 || hole > size)
+            hole = size;
+        if (data >= size)
+            break;
+        int error = copy_extent(in, out, data, hole, &ranges);
+        if (error)
+            return error;
+        at = hole;
+    }
+    return ftruncate(out, size) < 0 ? -errno : 0;
+}
+
+/* ---- attributes ---- */
+
+/* Gives the copy its owner. 1: it could not be had, so that it must be kept. */
+static int set_owner(int fd, const struct statx *stx) {
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (st.st_uid == stx->stx_uid && st.st_gid == stx->stx_gid)
+        return 0;
+    if (fchownat(fd, "", stx->stx_uid, stx->stx_gid, AT_EMPTY_PATH) == 0)
+        return 0;
+    if (errno != EPERM && errno != EINVAL)
+        return -errno;
+    if (fchownat(fd, "", (uid_t)-1, stx->stx_gid, AT_EMPTY_PATH) < 0 && errno != EPERM && errno != EINVAL)
+        return -errno;
+    return 1;
+}
+
+static int set_mode(int fd, mode_t mode) {
+    char path[FD_PATH];
+    if (S_ISLNK(mode))
+        return 0;
+    fd_path(fd, path);
+    return chmod(path, mode & 07777) < 0 ? -errno : 0;
+}
+
+static int set_times(int fd, const struct statx *stx, bool cut) {
+    struct timespec times[2] = {{stx->stx_atime.tv_sec, stx->stx_atime.tv_nsec},
+                                {stx->stx_mtime.tv_sec, stx->stx_mtime.tv_nsec}};
+    char path[FD_PATH];
+    if (cut)
+        times[1].tv_nsec = UTIME_NOW;
+    fd_path(fd, path);
+    return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
+}
+
+/* What the lower object was when it was copied, so that a commit can tell whether it has changed since.  Where it cannot be
+ * kept (symlinks and devices of an ordinary user) the commit goes by times. */
+static void store_base(struct overlay *ovl, int from, int to) {
+    struct stat st;
+    char text[160];
+    if (fstat(from, &st) < 0)
+        return;
+    int length = snprintf(text, sizeof text, "%llx:%llu:%o:%u:%u:%lld:%lld:%ld", (unsigned long long)st.st_dev,
+                          (unsigned long long)st.st_ino, st.st_mode, st.st_uid, st.st_gid, (long long)st.st_size,
+                          (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    (void)private_set(ovl, to, "ptoverlay.base", text, (size_t)length);
+}
+
+/* Where a copy gets its name. */
+struct target {
+    int dirfd;
+    const char *name;
+    unsigned left;          /* a file with several names goes to <work>/links first: how many, else 0 */
+    bool cut;               /* its data is about to be truncated, and that is now */
+};
+
+/* stx: what the view shows of the lower object. */
+static int copy_attributes(struct overlay *ovl, int from, int to, const struct statx *stx,
+                           const struct target *target) {
+    struct stat st;
+    int unowned = set_owner(to, stx);
+    if (unowned < 0 || fstat(to, &st) < 0)
+        return unowned < 0 ? unowned : -errno;
+    mode_t mode = stx->stx_mode;
+    if (unowned)   /* the view asks the kept mode; we must be able to work with the copy */
+        mode = (mode & ~07000u) | (S_ISDIR(mode) ? 0700 : 0600);
+    int error = copy_xattrs(ovl, from, to);
+    struct kept kept = {.upper_ino = st.st_ino, .identity = !S_ISDIR(mode), .owner = unowned == 1};
+    kept.ino = stx->stx_ino;
+    kept.dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+    kept.uid = stx->stx_uid;
+    kept.gid = stx->stx_gid;
+    kept.mode = stx->stx_mode;
+    kept.rdev = makedev(stx->stx_rdev_major, stx->stx_rdev_minor);
+    if (!error && (kept.identity || kept.owner))
+        error = kept_store(ovl, to, &kept);
+    if (!error)
+        store_base(ovl, from, to);
+    if (!error && target->left)
+        error = links_mark(ovl, to, target->left);
+    if (!error)
+        error = set_mode(to, mode);   /* after the attributes: who may not write may not set them either */
+    return error ? error : set_times(to, stx, target->cut);
+}
+
+/* ---- one object ---- */
+
+static int open_lower(const struct overlay *ovl, uint32_t d, int flags) {
+    char path[PATH_MAX];
+    unsigned layer = at(ovl, d)->layer;
+    int error = path_in_lower(ovl, d, layer, path);
+    return error < 0 ? error : open_beneath(ovl->layers[layer].fd, path, flags);
+}
+
+/* A file without a name where the file system can do it: nothing is left of it when we are killed. */
+static int open_copy(struct work_object *object) {
+    int fd = openat(object->ovl->work, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        object->name[0] = '\0';
+        return fd;
+    }
+    if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL)
+        return -errno;
+    fd = openat(object->ovl->work, object->name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+    return fd < 0 ? -errno : fd;
+}
+
+static int place_copy(struct work_object *object, int fd, const struct target *target) {
+    char path[FD_PATH];
+    if (object->name[0])
+        return work_place(object, target->dirfd, target->name, PLACE_NEW);
+    fd_path(fd, path);
+    return linkat(AT_FDCWD, path, target->dirfd, target->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* A file of the work directory, or without a name, that holds the first `size` bytes of the source. */
+static int fill_copy(struct overlay *ovl, struct work_object *object, int source, off_t size, bool whole) {
+    int fd = whole ? ahead_take(ovl, source) : -ENODATA;
+    if (fd != -ENODATA) {
+        object->name[0] = '\0';
+        return fd;
+    }
+    fd = open_copy(object);
+    if (fd < 0) {
+        object->name[0] = '\0';
+        return fd;
+    }
+    int error = copy_data(ovl, source, fd, size, whole);
+    if (error)
+        close(fd);
+    return error ? error : fd;
+}
+
+/* A copy that has its attributes from the lower and its data still there. */
+static int copy_attributes_only(struct overlay *ovl, uint32_t d, const struct target *target, const struct statx *stx) {
+    CLOSE_FD in = open_lower(ovl, d, O_PATH | O_NOFOLLOW);
+    if (in < 0)
+        return in;
+    WORK_OBJECT object;
+    work_object_init(ovl, &object);
+    CLOSE_FD out = open_copy(&object);
+    if (out < 0) {
+        object.name[0] = '\0';
+        return out;
+    }
+    int error = metacopy_mark(ovl, d, out, stx);
+    if (!error)
+        error = copy_attributes(ovl, in, out, stx, target);
+    if (!error)
+        error = place_copy(&object, out, target);
+    if (!error)
+        at(ovl, d)->flags |= D_METACOPY;
+    return error;
+}
+
+static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
+    bool lacks = at(ovl, d)->flags & D_METACOPY;
+    CLOSE_FD in = open_lower(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    if (in < 0)
+        return in;
+    CLOSE_FD data = lacks ? metacopy_open(ovl, d) : -1;
+    if (lacks && data < 0)
+        return data;
+    WORK_OBJECT object;
+    work_object_init(ovl, &object);
+    off_t size = (off_t)stx->stx_size;
+    bool whole = keep < 0 || keep >= size;
+    target->cut = !whole;
+    CLOSE_FD out = fill_copy(ovl, &object, lacks ? data : in, whole ? size : keep, whole);
+    if (out < 0)
+        return out;
+    int error = copy_attributes(ovl, in, out, stx, target);
+    if (!error)
+        error = sync_object(ovl, out);
+    if (!error)
+        error = place_copy(&object, out, target);
+    if (!error)
+        opened_copied(ovl, d, lacks ? data : in);
+    if (!error && lacks)
+        metacopy_done(ovl, d);
+    return error;
+}
+
+static int make_node(struct overlay *ovl, uint32_t d, const char *work, const struct statx *stx) {
+    char target[PATH_MAX];
+    mode_t type = stx->stx_mode & S_IFMT;
+    if (type == S_IFDIR)
+        return mkdirat(ovl->work, work, 0700) < 0 ? -errno : 0;
+    if (type != S_IFLNK)
+        return mknodat(ovl->work, work, type | 0600, makedev(stx->stx_rdev_major, stx->stx_rdev_minor)) < 0 ? -errno
+                                                                                                            : 0;
+    ssize_t length = dentry_readlink(ovl, d, target, sizeof target);
+    if (length < 0 || length >= (ssize_t)sizeof target)
+        return length < 0 ? (int)length : -ENAMETOOLONG;
+    target[length] = '\0';
+    return symlinkat(target, ovl->work, work) < 0 ? -errno : 0;
+}
+
+static int copy_node(struct overlay *ovl, uint32_t d, const struct target *target, const struct statx *stx) {
+    CLOSE_FD in = open_lower(ovl, d, O_PATH | O_NOFOLLOW);
+    if (in < 0)
+        return in;
+    WORK_OBJECT object;
+    work_object_init(ovl, &object);
+    int error = make_node(ovl, d, object.name, stx);
+    if (error) {
+        object.name[0] = '\0';
+        return error;
+    }
+    CLOSE_FD out = openat(ovl->work, object.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (out < 0)
+        return -errno;
+    error = copy_attributes(ovl, in, out, stx, target);
+    return error ? error : work_place(&object, target->dirfd, target->name, PLACE_NEW);
+}
+
+static void now_in_upper(struct overlay *ovl, uint32_t d) {
+    struct dentry *dentry = at(ovl, d);
+    view_changed(ovl);
+    dentry->upper = dentry->lower;
+    dentry->flags |= D_CHECKED;
+    dentry->flags &= (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH | D_NO_DEFAULT_ACL);
+    if (is_dir_kind(dentry->upper)) {
+        dentry->flags |= D_LOADED;
+        ovl->dirs_changed = true;
+    }
+    ovl->view->stats.copy_ups++;
+    opened_placed(ovl, d);
+}
+
+/* A copy at its target: whole, or for the beginning without its data. */
+static int copy_object(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
+    bool meta = keep == KEEP_NONE_YET && (ovl->flags & PTO_METACOPY) && !ovl->layers[0].dot_form && stx->stx_size > 0;
+    if (!S_ISREG(stx->stx_mode))
+        return copy_node(ovl, d, target, stx);
+    return meta ? copy_attributes_only(ovl, d, target, stx) : copy_file(ovl, d, keep, target, stx);
+}
+
+/* A file with several names. 1: by way of <work>/links, 0: it is to be copied as any other. */
+static int copy_linked(struct overlay *ovl, uint32_t d, off_t keep, const struct statx *stx) {
+    struct statx lower;
+    char name[LINKS_NAME];
+    struct target target = {.name = name};
+    int error = lower_statx(ovl, d, &lower);
+    if (!error)
+        error = links_begin(ovl, &lower, name, &target.left);
+    if (error || !target.left)
+        return error;
+    target.dirfd = ovl->links;
+    error = copy_object(ovl, d, keep, &target, stx);
+    if (!error)
+        error = links_copied(ovl, &lower, name, target.left);
+    if (!error)
+        error = links_join(ovl, d);
+    return error ? error : 1;
+}
+
+/* The parent is in the upper already. */
+static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
+    struct statx stx;
+    struct timespec times[2];
+    char name[NAME_MAX + 1];
+    UPPER_DIR dir;
+    int error = upper_dir_open(ovl, at(ovl, d)->parent, &dir);
+    if (!error)
+        error = dentry_getattr(ovl, d, &stx);
+    int placed = error || !(at(ovl, d)->flags & D_LINKED) ? error : copy_linked(ovl, d, keep, &stx);
+    if (placed < 0)
+        return placed;
+    if (!placed) {
+        struct target target = {.dirfd = dir.fd, .name = name};
+        entry_name(ovl, d, name);
+        keep_times(dir.fd, times);
+        error = copy_object(ovl, d, keep, &target, &stx);
+        restore_times(dir.fd, times);
+    }
+    if (!error)
+        now_in_upper(ovl, d);
+    return error;
+}
+
+#define DEPTH_MAX (PATH_MAX / 2)
+
+int copy_up_dir(struct overlay *ovl, uint32_t d) {
+    uint32_t chain[DEPTH_MAX];
+    size_t depth = 0;
+    if (!has_upper(ovl))
+        return -EROFS;
+    for (; !upper_exists(at(ovl, d)); d = at(ovl, d)->parent) {
+        if (!is_dir_kind(shown_kind(at(ovl, d))))
+            return -ENOENT;   /* removed behind an open descriptor */
+        if (depth == DEPTH_MAX)
+            return -ENAMETOOLONG;
+        chain[depth++] = d;
+    }
+    if (!is_dir_kind(at(ovl, d)->upper))
+        return -ENOENT;
+    int error = check_upper(ovl, d);
+    while (!error && depth > 0)
+        error = copy_up_one(ovl, chain[--depth], -1);
+    return error;
+}
+
+int copy_up(struct overlay *ovl, uint32_t d, off_t keep) {
+    const struct dentry *dentry = at(ovl, d);
+    if (upper_exists(dentry)) {
+        int error = check_upper(ovl, d);
+        bool lacks = !error && (at(ovl, d)->flags & D_METACOPY) && keep != KEEP_NONE_YET;
+        return lacks ? metacopy_fill(ovl, d, keep) : error;
+    }
+    if (dentry->upper == KIND_WHITEOUT || !lower_exists(dentry) || dentry->lower == KIND_WHITEOUT)
+        return -ENOENT;
+    if (is_dir_kind(dentry->lower))
+        return copy_up_dir(ovl, d);
+    int error = copy_up_dir(ovl, dentry->parent);
+    return error ? error : copy_up_one(ovl, d, keep);
+}
