@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 import os
 import re
+import runpy
 import shutil
 import sys
 import sysconfig
@@ -18,6 +19,8 @@ from typing import Any
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+
+from distutils.command.install_data import install_data  # isort: skip  (after setuptools, which has it)
 
 
 def missing() -> str:
@@ -72,6 +75,22 @@ class BuildCore(build_ext):
         return list(objects)
 
 
+class InstallData(install_data):
+    """Also the man page, which is made of the docs here, so that it is never another version's."""
+
+    def run(self) -> None:
+        page = Path(self.get_finalized_command("build").build_temp, "ptoverlay.1")
+        try:
+            text = runpy.run_path(str(Path(__file__).with_name("tools") / "manual.py"))["page"]()
+        except ModuleNotFoundError as error:  # where setup.py is run by hand
+            print(f"ptoverlay: without the man page: {error}", file=sys.stderr)
+        else:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_bytes(text)
+            self.data_files.append(("share/man/man1", [str(page)]))
+        super().run()
+
+
 def older(path: str, others: Iterable[str]) -> bool:
     """Whether the file is missing or older than one of the others."""
     if not os.path.exists(path):
@@ -87,5 +106,5 @@ def last_word() -> list[str]:
 
 
 asked = "egg_info" in sys.argv and "PTOVERLAY_BUILD" not in os.environ
-setup(cffi_modules=["csrc/build.py:builder"], cmdclass={"build_ext": BuildCore},
+setup(cffi_modules=["csrc/build.py:builder"], cmdclass={"build_ext": BuildCore, "install_data": InstallData},
       setup_requires=last_word() if asked else [])

@@ -1,4 +1,4 @@
-"""What Sphinx is told: tools/docs builds the pages and the man page with it.
+"""What Sphinx is told: tools/docs builds the pages with it.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -25,4 +25,3 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 today = " "  # the same text gives the same pages, whenever they are built
-man_pages = [("manual", "ptoverlay", "run a program over a merged view of directories, without a mount", "", 1)]

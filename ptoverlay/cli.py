@@ -138,6 +138,7 @@ SUBCOMMANDS = {
     "export": "write a layer as an archive, or as an image",
     "import": "make a sandbox of a layer in an archive",
     "fsck": "check a layer for what the kernel would refuse or misread",
+    "completion": "print what completes words in bash, zsh or fish",
 }
 _SHORT = {option.short: option for option in OPTIONS if option.short}
 _LONG = {option.long: option for option in OPTIONS if option.long}

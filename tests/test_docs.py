@@ -1,4 +1,4 @@
-"""The documentation: it builds without a warning, its examples do what they say; the completions of the shells.
+"""The documentation: it builds without a warning, its examples do what they say; the man page.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -9,7 +9,6 @@ import doctest
 import fnmatch
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -17,25 +16,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.box import command
 from support.oracle import USER, as_user, run
 from support.sandboxes import LIMIT, Tool
 
 from ptoverlay import cli
 
 TOP = Path(__file__).resolve().parent.parent
-SHARE = TOP / "share"
-sys.path.insert(0, str(TOP / "tools"))
 
 
 @pytest.fixture
 def tool(area: Path) -> Tool:
     """An ordinary user with the command `ptoverlay` in PATH."""
     made = Tool(area, USER)
-    path = made.directory("bin") / "ptoverlay"
-    path.write_text(f"#!/bin/sh\nexec {' '.join(command())} \"$@\"\n")
-    path.chmod(0o755)
-    made.env["PATH"] = f"{path.parent}:{made.env['PATH']}"
+    made.put_in_path()
     return made
 
 
@@ -106,11 +99,12 @@ def test_examples_of_the_python_page(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.debian("man-db")
 def test_pages_and_man_page_are_built_without_a_warning(tmp_path: Path) -> None:
-    for builder in ("html", "man"):
-        done = run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder, "-d", tmp_path / "cache",
-                    TOP / "docs", tmp_path / builder])
-        assert (done.status, done.err) == (0, "")
-    manual = run(["man", "-l", str(tmp_path / "man/ptoverlay.1")],
+    done = run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", tmp_path / "cache",
+                TOP / "docs", tmp_path / "html"])
+    assert (done.status, done.err) == (0, "")
+    done = run([sys.executable, TOP / "tools/manual.py", tmp_path / "ptoverlay.1"])
+    assert (done.status, done.err) == (0, "")
+    manual = run(["man", "-l", str(tmp_path / "ptoverlay.1")],
                  env={**os.environ, "MANWIDTH": "120", "LC_ALL": "C.UTF-8"})
     shown = re.sub(r".\x08", "", manual.out)
     assert manual.status == 0
@@ -129,69 +123,3 @@ def test_every_page_is_in_a_table_of_contents() -> None:
     index = (TOP / "docs/index.rst").read_text()
     for path in (TOP / "docs").glob("*.rst"):
         assert path.stem == "index" or re.search(rf"^   {path.stem}$", index, re.MULTILINE), path.name
-
-
-# ---- completions ----
-
-
-@pytest.mark.quick
-def test_completions_are_those_of_the_tables() -> None:
-    import completions
-
-    for name, text in completions.files().items():
-        assert (SHARE / name).read_text() == text, f"{name}: run tools/docs"
-
-
-def bash(tool: Tool, line: str) -> set[str]:
-    """What bash offers for the last word of the line."""
-    words = line.split(" ")
-    script = (f"source /usr/share/bash-completion/bash_completion; source {SHARE}/ptoverlay.bash\n"
-              "compopt() { :; }  # it works on a terminal only\n"
-              f"COMP_WORDS=({' '.join(f'{word!r}' for word in words)}); COMP_CWORD={len(words) - 1}\n"
-              f"COMP_LINE={line!r}; COMP_POINT={len(line)}\n_ptoverlay\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"")
-    done = run([*as_user(tool.who), "bash", "-c", script], cwd=tool.home, env=tool.env)
-    assert (done.status, done.err) == (0, "")
-    return {word.rstrip() for word in done.out.splitlines()} - {""}
-
-
-@pytest.mark.debian("bash-completion")
-def test_completion_in_bash(tool: Tool) -> None:
-    tool.box("mine", "touch x")
-    (tool.home / "directory").mkdir()
-    assert {"diff", "discard"} <= bash(tool, "ptoverlay di")
-    assert bash(tool, "ptoverlay --che") == {"--check"}
-    assert bash(tool, "ptoverlay --tra") == {"--trap", "--trace"}
-    assert bash(tool, "ptoverlay --trap n") == {"notify"}
-    assert bash(tool, "ptoverlay diff m") == {"mine"}
-    assert bash(tool, "ptoverlay run --name m") == {"mine"}
-    assert bash(tool, "ptoverlay export mine --for") == {"--format"}
-    assert bash(tool, "ptoverlay export mine --format o") == {"oci", "overlayfs"}
-    assert bash(tool, "ptoverlay --hide dir") == {"directory"}
-    assert "setpriv" in bash(tool, "ptoverlay -q --trap auto setpri")
-    assert "setpriv" in bash(tool, "ptoverlay run -q -- setpri")
-    assert "directory" in {word.rstrip("/") for word in bash(tool, "ptoverlay -- ls dir")}
-
-
-@pytest.mark.debian("fish")
-def test_completion_in_fish(tool: Tool) -> None:
-    tool.box("mine", "touch x")
-
-    def fish(line: str) -> set[str]:
-        done = run([*as_user(tool.who), "fish", "-c", f"source {SHARE}/ptoverlay.fish; complete -C '{line}'"],
-                   cwd=tool.home, env=tool.env)
-        assert (done.status, done.err) == (0, "")
-        return {shown.split("\t")[0] for shown in done.out.splitlines()}
-
-    assert {"diff", "discard"} <= fish("ptoverlay di")
-    assert fish("ptoverlay --trap n") == {"notify"}
-    assert "mine" in fish("ptoverlay diff m")
-    assert fish("ptoverlay export mine --form") == {"--format"}
-
-
-@pytest.mark.debian("zsh")
-def test_completion_in_zsh(tool: Tool) -> None:
-    script = (f"fpath=({SHARE} $fpath); autoload -Uz compinit && compinit -u -d {tool.home}/dump\n"
-              "autoload +X _ptoverlay && [[ $_comps[ptoverlay] == _ptoverlay ]] && print loaded")
-    done = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, check=False, env=tool.env)
-    assert (done.stdout, done.stderr) == ("loaded\n", "")
-    assert run(["zsh", "-n", SHARE / "_ptoverlay"]).status == 0

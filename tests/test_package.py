@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from ptoverlay import cli, options
+from ptoverlay import cli, completions, options
 
 TOP = Path(__file__).resolve().parent.parent
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PTOVERLAY_"))}
@@ -115,8 +115,10 @@ def test_wheel_serves_every_python_from_3_11(wheel: Path) -> None:
     assert not [name for name in names if not name.startswith("ptoverlay")]
 
 
-def test_installed_command_runs(wheel: Path, tmp_path: Path) -> None:
-    place = tmp_path / "environment"
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel in it."""
+    place = tmp_path_factory.mktemp("installed") / "environment"
     venv.create(place, with_pip=False, symlinks=True)
     (site,) = place.glob("lib/python*/site-packages")
     # cffi and python-ptrace as they are in the environment of the tests; nothing is fetched
@@ -124,12 +126,42 @@ def test_installed_command_runs(wheel: Path, tmp_path: Path) -> None:
     done = run([sys.executable, "-m", "pip", "--python", place / "bin/python", "install", "--no-deps", "--no-index",
                 wheel])
     assert done.returncode == 0, done.stdout + done.stderr
+    return place
+
+
+def test_installed_command_runs(installed: Path) -> None:
+    place = installed
     commands: list[list[str | Path]] = [[place / "bin/ptoverlay"], [place / "bin/python", "-m", "ptoverlay"]]
     for words in commands:
         done = run([*words, "--", "sh", "-c", "echo ran; exit 3"], cwd=Path("/"))
         assert (done.stdout, done.stderr, done.returncode) == ("ran\n", "", 3)
     where = run([place / "bin/python", "-c", "import ptoverlay._core as c; print(c.__file__)"], cwd=Path("/"))
+    (site,) = place.glob("lib/python*/site-packages")
     assert where.stdout.startswith(str(site))
+
+
+@pytest.mark.debian("man-db")
+def test_man_finds_the_page_where_the_command_is_found(installed: Path) -> None:
+    """Where PATH has the command man looks beside it: in environments, below ~/.local, in /usr/local."""
+    environment = {**CLEAN, "PATH": f"{installed}/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    environment.pop("MANPATH", None)
+    done = run(["man", "-w", "ptoverlay"], environment=environment)
+    assert (done.stdout, done.stderr) == (f"{installed}/share/man/man1/ptoverlay.1\n", "")
+
+
+@pytest.mark.debian("bash-completion")
+def test_bash_loads_the_installed_completions(installed: Path) -> None:
+    """bash-completion finds them below a directory of XDG_DATA_DIRS, as /usr/local/share is, and ~/.local/share."""
+    script = ("source /usr/share/bash-completion/bash_completion; _completion_loader ptoverlay; "
+              "complete -p ptoverlay")
+    for variables in ({"XDG_DATA_DIRS": f"{installed}/share"}, {"XDG_DATA_HOME": f"{installed}/share"}):
+        done = run(["bash", "-c", script], environment={**CLEAN, **variables})
+        assert done.stdout == "complete -o bashdefault -o default -F _ptoverlay ptoverlay\n", done.stderr
+
+
+def test_completions_of_all_shells_are_installed(installed: Path) -> None:
+    for shell, name in completions.FILES.items():
+        assert (installed / "share" / name).read_text() == completions.text(shell)
 
 
 def test_source_distribution_has_all_that_it_takes(tree: Path, tmp_path: Path) -> None:

@@ -10,28 +10,28 @@ import sys
 import tempfile
 from pathlib import Path
 
-import completions
+import manual
+
+from ptoverlay import completions
 
 TOP = Path(__file__).resolve().parent.parent
 
 
-def sphinx(builder: str, target: Path) -> bool:
-    """Runs one builder; whether it had nothing to say."""
+def sphinx(target: Path) -> bool:
+    """Builds the pages; whether it had nothing to say."""
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder, "-d", cache]
+        command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-d", cache]
         return subprocess.run([*command, TOP / "docs", target], check=False).returncode == 0
 
 
 def main(pages: Path, share: Path) -> int:
     """Builds everything."""
-    share.mkdir(parents=True, exist_ok=True)
-    for name, text in completions.files().items():
-        (share / name).write_text(text)
-    with tempfile.TemporaryDirectory() as manual:
-        built = [sphinx("html", pages / "html"), sphinx("man", Path(manual))]
-        if all(built):
-            (share / "ptoverlay.1").write_bytes(Path(manual, "ptoverlay.1").read_bytes())
-    return 0 if all(built) else 1
+    made = {completions.FILES[shell]: completions.text(shell).encode() for shell in completions.FILES}
+    for name, text in {**made, "man/man1/ptoverlay.1": manual.page()}.items():
+        file = share / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text)
+    return 0 if sphinx(pages / "html") else 1
 
 
 if __name__ == "__main__":

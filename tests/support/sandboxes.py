@@ -49,6 +49,13 @@ class Tool:
             os.chown(path, self.who.uid, self.who.gid)
         return path
 
+    def put_in_path(self) -> None:
+        """`ptoverlay` becomes a command that the user's shells find."""
+        path = self.directory("bin") / "ptoverlay"
+        path.write_text(f"#!/bin/sh\nexec {' '.join(command())} \"$@\"\n")
+        path.chmod(0o755)
+        self.env["PATH"] = f"{path.parent}:{self.env['PATH']}"
+
     def words(self, *words: str | Path) -> list[str]:
         """The command line that runs `ptoverlay WORDS` as the user."""
         return [*as_user(self.who), *command(), *map(str, words)]
@@ -94,12 +101,16 @@ class Tool:
                     shows: Callable[[str], None] | None = None) -> tuple[int, str]:
         """Runs it on a pty of its own, with `typed` as what is typed: status, and all that the terminal showed.
         columns: how wide the terminal is; shows: called with what it has shown up to now, each time there is more."""
+        return self.shell_on_terminal(self.words(*words), typed, columns, shows)
+
+    def shell_on_terminal(self, line: list[str], typed: str, columns: int = 0,
+                          shows: Callable[[str], None] | None = None) -> tuple[int, str]:
+        """The same for any command line."""
         pid, fd = pty.fork()
         if pid == 0:
             try:
                 os.chdir(self.home)
                 termios.tcsetwinsize(0, (24, columns))
-                line = self.words(*words)
                 os.execvpe(line[0], line, self.env)
             finally:
                 os._exit(120)

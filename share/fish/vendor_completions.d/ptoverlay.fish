@@ -8,6 +8,19 @@ function __ptoverlay_names
     end
 end
 
+# Paths of a view, which ptoverlay itself knows.
+function __ptoverlay_paths
+    set -l words (commandline -opc)
+    set -l word (commandline -ct)
+    set -l program (string replace -r '^~/' ~/ -- $words[1])
+    if test (count $words) -eq 2
+        __ptoverlay_names
+    else
+        command $program completion --words $words[2..-1] (string unescape -- "$word"; or echo "$word") 2>/dev/null |
+            string split0
+    end
+end
+
 complete -c ptoverlay -n __fish_use_subcommand -a run -d 'run a command (the default)'
 complete -c ptoverlay -n __fish_use_subcommand -a list -d 'the named sandboxes'
 complete -c ptoverlay -n __fish_use_subcommand -a shell -d 'a shell in a sandbox'
@@ -22,28 +35,29 @@ complete -c ptoverlay -n __fish_use_subcommand -a try -d 'run a command, look at
 complete -c ptoverlay -n __fish_use_subcommand -a export -d 'write a layer as an archive, or as an image'
 complete -c ptoverlay -n __fish_use_subcommand -a import -d 'make a sandbox of a layer in an archive'
 complete -c ptoverlay -n __fish_use_subcommand -a fsck -d 'check a layer for what the kernel would refuse or misread'
+complete -c ptoverlay -n __fish_use_subcommand -a completion -d 'print what completes words in bash, zsh or fish'
 complete -c ptoverlay -n __fish_use_subcommand -l check -d 'what this machine allows'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -s l -l lower -r -a '(__fish_complete_directories)' -d 'read-only layers, topmost first; \\: for a colon in a name (default: /)'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -s u -l upper -r -a '(__fish_complete_directories)' -d 'the writable layer; made if missing (default: temporary, thrown away)'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -s w -l work -r -a '(__fish_complete_directories)' -d 'scratch on the upper\'s file system (default: .NAME.work beside the upper)'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -s m -l mount -r -a '(__fish_complete_directories)' -d 'where the view appears (default: the topmost lower\'s own path)'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -s o -x -d 'overlayfs mount options: lowerdir= upperdir= workdir= ro volatile userxattr …'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l overlay -x -d 'one more overlay, in the -o form plus mount=DIR; repeatable'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l direct -r -a '(__fish_complete_directories)' -d 'seen and written as on the host; repeatable (always: /proc /sys /dev)'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l read-only -r -a '(__fish_complete_directories)' -d 'nothing below it can be changed; repeatable'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l hide -r -a '(__fish_complete_directories)' -d 'not there in the view; repeatable'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l name -x -a '(__ptoverlay_names)' -d 'keep the upper layer in the sandbox of this name, and go on from it the next time'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -s C -l chdir -r -a '(__fish_complete_directories)' -d 'directory to start in'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l trap -x -a 'auto ptrace notify' -d 'how system calls are trapped (default: auto)'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l kill-on-exit -d 'end what is still running when CMD ends (default: wait for it)'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l strict -d 'a call that cannot be carried out faithfully kills the program, with a reason'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l trace -r -F -d 'one line a trapped call, with its verdict; - is standard error'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l stats -d 'at the end: calls by name, verdict and time, copy-ups and bytes'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l report -r -F -d 'write a page about the run: what it changed and where its time went'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -s v -l verbose -d 'say more'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -s q -l quiet -d 'no warnings'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -l version -d 'print the version'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck' -s h -l help -d 'print this help'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -s l -l lower -r -a '(__fish_complete_directories)' -d 'read-only layers, topmost first; \\: for a colon in a name (default: /)'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -s u -l upper -r -a '(__fish_complete_directories)' -d 'the writable layer; made if missing (default: temporary, thrown away)'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -s w -l work -r -a '(__fish_complete_directories)' -d 'scratch on the upper\'s file system (default: .NAME.work beside the upper)'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -s m -l mount -r -a '(__fish_complete_directories)' -d 'where the view appears (default: the topmost lower\'s own path)'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -s o -x -d 'overlayfs mount options: lowerdir= upperdir= workdir= ro volatile userxattr …'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l overlay -x -d 'one more overlay, in the -o form plus mount=DIR; repeatable'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l direct -r -a '(__fish_complete_directories)' -d 'seen and written as on the host; repeatable (always: /proc /sys /dev)'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l read-only -r -a '(__fish_complete_directories)' -d 'nothing below it can be changed; repeatable'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l hide -r -a '(__fish_complete_directories)' -d 'not there in the view; repeatable'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l name -x -a '(__ptoverlay_names)' -d 'keep the upper layer in the sandbox of this name, and go on from it the next time'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -s C -l chdir -r -a '(__fish_complete_directories)' -d 'directory to start in'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l trap -x -a 'auto ptrace notify' -d 'how system calls are trapped (default: auto)'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l kill-on-exit -d 'end what is still running when CMD ends (default: wait for it)'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l strict -d 'a call that cannot be carried out faithfully kills the program, with a reason'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l trace -r -F -d 'one line a trapped call, with its verdict; - is standard error'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l stats -d 'at the end: calls by name, verdict and time, copy-ups and bytes'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l report -r -F -d 'write a page about the run: what it changed and where its time went'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -s v -l verbose -d 'say more'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -s q -l quiet -d 'no warnings'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -l version -d 'print the version'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit try export import fsck completion' -s h -l help -d 'print this help'
 complete -c ptoverlay -n '__fish_seen_subcommand_from list' -s h -l help -d 'show this help message and exit'
 complete -c ptoverlay -n '__fish_seen_subcommand_from list' -l json -d 'a list of objects, one a sandbox'
 complete -c ptoverlay -n '__fish_seen_subcommand_from list' -a '(__ptoverlay_names)' -d sandbox
@@ -54,7 +68,7 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from shell' -s l -l lower -r -a
 complete -c ptoverlay -n '__fish_seen_subcommand_from shell' -s w -l work -r -a '(__fish_complete_directories)' -d 'the work directory (default: .NAME.work beside the upper)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from shell' -s m -l mount -r -a '(__fish_complete_directories)' -d 'where the view appears (default: the topmost lower)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from shell' -l userxattr -d 'read user.overlay.* attributes, as root too'
-complete -c ptoverlay -n '__fish_seen_subcommand_from shell' -s C -l chdir -r -a '(__fish_complete_directories)' -d 'directory to start in'
+complete -c ptoverlay -n '__fish_seen_subcommand_from shell' -s C -l chdir -x -a '(__ptoverlay_paths)' -d 'directory to start in'
 complete -c ptoverlay -n '__fish_seen_subcommand_from shell' -a '(__ptoverlay_names)' -d sandbox
 complete -c ptoverlay -n '__fish_seen_subcommand_from fork' -s h -l help -d 'show this help message and exit'
 complete -c ptoverlay -n '__fish_seen_subcommand_from fork' -a '(__ptoverlay_names)' -d sandbox
@@ -71,7 +85,7 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from diff' -s p -l patch -d 'a 
 complete -c ptoverlay -n '__fish_seen_subcommand_from diff' -l stat -d 'lines added and removed, file by file'
 complete -c ptoverlay -n '__fish_seen_subcommand_from diff' -l json -d 'a list of objects, one a change'
 complete -c ptoverlay -n '__fish_seen_subcommand_from diff' -l color -x -a 'auto always never' -d 'colours (default: on a terminal, unless NO_COLOR is set)'
-complete -c ptoverlay -n '__fish_seen_subcommand_from diff' -a '(__ptoverlay_names)' -d sandbox
+complete -c ptoverlay -n '__fish_seen_subcommand_from diff' -f -k -a '(__ptoverlay_paths)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from explain' -s h -l help -d 'show this help message and exit'
 complete -c ptoverlay -n '__fish_seen_subcommand_from explain' -l name -x -a '(__ptoverlay_names)' -d 'a named sandbox'
 complete -c ptoverlay -n '__fish_seen_subcommand_from explain' -s u -l upper -r -a '(__fish_complete_directories)' -d 'the upper layer'
@@ -80,7 +94,7 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from explain' -s w -l work -r -
 complete -c ptoverlay -n '__fish_seen_subcommand_from explain' -s m -l mount -r -a '(__fish_complete_directories)' -d 'where the view appears (default: the topmost lower)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from explain' -l userxattr -d 'read user.overlay.* attributes, as root too'
 complete -c ptoverlay -n '__fish_seen_subcommand_from explain' -l json -d 'a list of objects, one a path'
-complete -c ptoverlay -n '__fish_seen_subcommand_from explain' -a '(__ptoverlay_names)' -d sandbox
+complete -c ptoverlay -n '__fish_seen_subcommand_from explain' -f -k -a '(__ptoverlay_paths)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from stats' -s h -l help -d 'show this help message and exit'
 complete -c ptoverlay -n '__fish_seen_subcommand_from stats' -l name -x -a '(__ptoverlay_names)' -d 'a named sandbox'
 complete -c ptoverlay -n '__fish_seen_subcommand_from stats' -s u -l upper -r -a '(__fish_complete_directories)' -d 'the upper layer'
@@ -100,7 +114,7 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from discard' -s m -l mount -r 
 complete -c ptoverlay -n '__fish_seen_subcommand_from discard' -l userxattr -d 'read user.overlay.* attributes, as root too'
 complete -c ptoverlay -n '__fish_seen_subcommand_from discard' -s n -l dry-run -d 'only show what would be undone'
 complete -c ptoverlay -n '__fish_seen_subcommand_from discard' -s v -l verbose -d 'show what is undone'
-complete -c ptoverlay -n '__fish_seen_subcommand_from discard' -a '(__ptoverlay_names)' -d sandbox
+complete -c ptoverlay -n '__fish_seen_subcommand_from discard' -f -k -a '(__ptoverlay_paths)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -s h -l help -d 'show this help message and exit'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -l name -x -a '(__ptoverlay_names)' -d 'a named sandbox'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -s u -l upper -r -a '(__fish_complete_directories)' -d 'the upper layer'
@@ -115,7 +129,7 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -l trust -d 'also 
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -s v -l verbose -d 'show what is committed'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -l json -d 'an object: committed and refused changes'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -l color -x -a 'auto always never' -d 'colours (default: on a terminal, unless NO_COLOR is set)'
-complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -a '(__ptoverlay_names)' -d sandbox
+complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -f -k -a '(__ptoverlay_paths)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from try' -s h -l help -d 'show this help message and exit'
 complete -c ptoverlay -n '__fish_seen_subcommand_from try' -l then -x -a 'ask commit discard keep' -d 'what to do at the end, where nobody can be asked'
 complete -c ptoverlay -n '__fish_seen_subcommand_from try' -s l -l lower -r -a '(__fish_complete_directories)' -d 'read-only layers, topmost first; \\: for a colon in a name (default: /)'
@@ -173,8 +187,10 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from fsck' -l userxattr -d 'rea
 complete -c ptoverlay -n '__fish_seen_subcommand_from fsck' -l repair -d 'put right what can be; contents are never removed'
 complete -c ptoverlay -n '__fish_seen_subcommand_from fsck' -l json -d 'a list of objects, one a problem'
 complete -c ptoverlay -n '__fish_seen_subcommand_from fsck' -a '(__ptoverlay_names)' -d sandbox
+complete -c ptoverlay -n '__fish_seen_subcommand_from completion' -s h -l help -d 'show this help message and exit'
+complete -c ptoverlay -n '__fish_seen_subcommand_from completion' -x -a 'bash zsh fish'
 complete -c ptoverlay -n 'contains -- --check (commandline -opc)' -s h -l help -d 'show this help message and exit'
 complete -c ptoverlay -n 'contains -- --check (commandline -opc)' -s u -l upper -r -a '(__fish_complete_directories)' -d 'where layers are to be (default: $TMPDIR, /tmp)'
 complete -c ptoverlay -n 'contains -- --check (commandline -opc)' -l json -d 'an object with all findings'
 complete -c ptoverlay -n 'contains -- --check (commandline -opc)' -l color -x -a 'auto always never' -d 'colours (default: on a terminal, unless NO_COLOR is set)'
-complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit export import fsck' -x -a '(__fish_complete_subcommand)'
+complete -c ptoverlay -n 'not __fish_seen_subcommand_from list shell fork remove diff explain stats discard commit export import fsck completion' -x -a '(__fish_complete_subcommand)'
