@@ -275,7 +275,7 @@ def test_chosen_tests_need_few_packages(tmp_path: Path) -> None:
     empty = tmp_path / "bin"
     empty.mkdir()
     for words, wanted in ((["-m", "quick"], set()), (["tests/test_report.py"], {"chromium"}),
-                          (["tests/test_docs.py", "-k", "zsh"], {"zsh"})):
+                          (["tests/test_completion.py", "-k", "zsh"], {"zsh"})):
         file = tmp_path / "list"
         run([sys.executable, "-m", "pytest", "--collect-only", "-q", "--missing-packages", file, *words], cwd=TOP,
             environment={**CLEAN, "PATH": str(empty)})
