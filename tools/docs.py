@@ -1,6 +1,6 @@
 """Builds the pages, the man page and the shell completions: docs.py PAGES SHARE.
 
-Rules: a warning of Sphinx is an error; the same tree gives the same bytes (test_docs.py compares share/ with them).
+Rules: a warning of Sphinx is an error; the same tree gives the same bytes (test_completion.py compares share/).
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
