@@ -201,6 +201,16 @@ void instances_clear(struct session *session);
 int magic_link(void *arg, const char *link, char *target);
 /* Text that readlink of a magic link shows in the view, into out[PATH_MAX]; 0: it is no such link. -errno. */
 int magic_text(struct call *call, const char *link, char *out);
+/* What follows "/proc/PID/" or "/proc/PID/task/TID/"; NULL: path is not of that form. */
+const char *magic_process(const char *path, pid_t *pid);
+/* From a real path, without " (deleted)", to what the view has there, both in path[PATH_MAX]; *kind: OBJECT_NAMED or
+ * OBJECT_DELETED; *same: the kernel comes to the same object by that path.  -errno. */
+int magic_shown(struct call *call, char *path, int *kind, bool *same);
+
+/* ---- maps.c ---- */
+/* Is the call's location, to be opened with these flags, a file of /proc that tells real paths which the view has elsewhere?  Then
+ * the plan is to open its text with the view's paths.  The view is entered, and left meanwhile. */
+bool maps_plan(struct call *call, int flags);
 
 /* ---- outside.c: descriptors that came from outside and are opened again; the view is entered ---- */
 /* Does link, which is …/fd/N in /proc, lead to a lower's file that such a descriptor may write? */
@@ -226,6 +236,10 @@ const char *programs_original(struct session *session, const char *real);
 #define SHORT_NAME 92
 int programs_shorten(struct session *session, const char *path, char out[SHORT_NAME]);
 void programs_unshorten(struct session *session, int number);
+int write_all(int fd, const char *text, size_t length);
+/* A file that only the owner of cred may read, under such a name. */
+int programs_text(struct session *session, const struct cred *cred, const char *text, size_t length,
+                  char out[SHORT_NAME]);
 
 /* ---- script.c, elf.c: what an executable asks for ---- */
 #define SCRIPT_LINE 256     /* BINPRM_BUF_SIZE */
@@ -274,7 +288,7 @@ struct call_scratch {
     struct call_scratch *next;
     bool entered;               /* we hold view_lock */
     bool exec_patch;            /* exec: AT_EXECFN is to be changed */
-    int short_name;             /* of a socket address, -1: none */
+    int short_name;             /* in the run's directory: of a socket address, of a text; -1: none */
     uint64_t *generation;       /* watch() */
     unsigned *pending;
     void *owned[2];             /* freed by call_end */

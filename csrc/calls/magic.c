@@ -34,15 +34,23 @@ static const char *after_number(const char *text, pid_t *number) {
     return at > text && *at == '/' ? at + 1 : NULL;
 }
 
-/* "cwd", "root", "exe", "fd/N", "map_files/RANGE", "ns/KIND" below a process or a task of it: whose it is; 0: it is none. */
-static pid_t owner(const char *link) {
-    pid_t pid, tid;
-    const char *rest = after(link, "/proc/");
-    if (!rest || !(rest = after_number(rest, &pid)))
-        return 0;
+const char *magic_process(const char *path, pid_t *pid) {
+    pid_t tid;
+    const char *rest = after(path, "/proc/");
+    if (!rest || !(rest = after_number(rest, pid)))
+        return NULL;
     const char *task = after(rest, "task/");
     if (task && (task = after_number(task, &tid)))
         rest = task;
+    return rest;
+}
+
+/* "cwd", "root", "exe", "fd/N", "map_files/RANGE", "ns/KIND" below a process or a task of it: whose it is; 0: it is none. */
+static pid_t owner(const char *link) {
+    pid_t pid;
+    const char *rest = magic_process(link, &pid);
+    if (!rest)
+        return 0;
     static const char *const names[] = {"cwd", "root", "exe"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(rest, names[i]) == 0)
@@ -68,9 +76,13 @@ static void removed_path(struct call *call, char *path) {
     char rest[PATH_MAX];
     struct location *loc = &call->scratch->spare;
     memcpy(rest, path, strlen(path) + 1);
-    for (char *slash = strrchr(path, '/'); slash && slash != path; slash = strrchr(path, '/')) {
-        *slash = '\0';
-        if (view_locate(call->view, path, loc) < 0 || loc->detached)
+    for (char *slash = strrchr(path, '/'); slash; slash = strrchr(path, '/')) {
+        bool root = slash == path;
+        slash[root] = '\0';
+        bool found = view_locate(call->view, path, loc) == 0 && !loc->detached;
+        if (root && !(found && loc->length == 1))
+            break;
+        if (!found)
             continue;
         size_t tail = strlen(rest + (slash - path)), length = loc->length == 1 ? 0 : loc->length;
         if (length + tail >= PATH_MAX)
@@ -83,10 +95,32 @@ static void removed_path(struct call *call, char *path) {
     memcpy(path, name, strlen(name) + 1);
 }
 
+int magic_shown(struct call *call, char *path, int *kind, bool *same) {
+    struct location *loc = &call->scratch->spare;
+    const char *original = programs_original(call->session, path);
+    *same = false;
+    if (original) {
+        memcpy(path, original, strlen(original) + 1);
+        *kind = OBJECT_NAMED;
+        return 0;
+    }
+    int rc = view_locate(call->view, path, loc);
+    if (rc < 0)
+        return rc;
+    *same = loc->pass;
+    if (loc->detached) {
+        *kind = OBJECT_DELETED;
+        removed_path(call, path);
+    } else {
+        memcpy(path, loc->path, loc->length + 1);
+    }
+    return 0;
+}
+
 /* Where the link leads: the view's path into target and *kind, or "" when it has none. */
 static int look(struct call *call, const char *link, char *target, int *kind) {
-    struct location *loc = &call->scratch->spare;
     char kept[PROC_LINK];
+    bool same;
     pid_t pid = owner(link);
     if (strcmp(strrchr(link, '/'), "/cwd") == 0 && cwd_kept(call->session, pid)) {
         cwd_link(call->session, pid, kept);
@@ -97,24 +131,12 @@ static int look(struct call *call, const char *link, char *target, int *kind) {
         return *kind;
     if (*kind == OBJECT_ANONYMOUS)
         return LEADS_TO_OBJECT;
-    const char *original = programs_original(call->session, target);
-    if (original) {
-        memcpy(target, original, strlen(original) + 1);
-        return LEADS_ELSEWHERE;
-    }
-    int rc = view_locate(call->view, target, loc);
+    int rc = magic_shown(call, target, kind, &same);
     if (rc < 0)
         return rc;
-    bool same = loc->pass && link != kept;
-    if (loc->detached) {
-        *kind = OBJECT_DELETED;
-        removed_path(call, target);
-    } else {
-        memcpy(target, loc->path, loc->length + 1);
-    }
     if (*kind != OBJECT_NAMED)
         return LEADS_TO_OBJECT;
-    return same ? LEADS_TO_PATH : LEADS_ELSEWHERE;
+    return same && link != kept ? LEADS_TO_PATH : LEADS_ELSEWHERE;
 }
 
 /* Those that write contents; attributes and names are the view's. */

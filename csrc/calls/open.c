@@ -258,6 +258,17 @@ static void open_location(struct call *call, struct location *loc, const struct 
     open_overlay(call, loc, opening);
 }
 
+/* False: the file tells nothing that has to be told otherwise. */
+static bool open_maps(struct call *call, const struct opening *opening) {
+    struct open_plan *plan = &call->scratch->plan;
+    if (!maps_plan(call, opening->flags))
+        return false;
+    open_real(call, plan->path, plan->flags, 0);
+    call->verdict = VERDICT_OPEN;
+    call->made = plan->fd >= 0;
+    return true;
+}
+
 /* The kernel is left to open what is there for reading. */
 static void open_passed(struct call *call, int error, int flags) {
     const struct location *loc = &call->scratch->loc[0];
@@ -280,6 +291,8 @@ static void open_path(struct call *call, struct opening *opening, bool as_asked)
         return;
     view_enter(call);
     rc = walk_given(call, 0, open_walk_flags(opening->flags), &target);
+    if (rc == 0 && !target.by_fd && open_maps(call, opening))
+        return;
     if (target.pass && as_asked && !may_change(opening->flags))
         return open_passed(call, rc, opening->flags);
     if (rc < 0)
@@ -354,6 +367,8 @@ static void open_scoped(struct call *call, struct opening *opening, uint64_t res
     rc = walk_scoped(call, resolve, open_walk_flags(opening->flags));
     if (rc < 0)
         return answer(call, rc);
+    if (open_maps(call, opening))
+        return;
     open_location(call, loc, opening, false);
 }
 

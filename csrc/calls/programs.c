@@ -1,5 +1,6 @@
 /* programs.c - the directory of a run, and what is kept there: links with a program's last component, copies of
- * programs whose ELF interpreter the kernel would look for in the wrong place, short names of socket paths.
+ * programs whose ELF interpreter the kernel would look for in the wrong place, short names of socket paths, texts that a
+ * tracee opens by their path.
  *
  * Rules: made when first needed, preferably where no overlay can be, hidden in the view, gone with the run; open to
  * tracees with other ids for passing through and executing, and to nobody for writing; one that a killed supervisor left
@@ -282,13 +283,49 @@ const char *programs_original(struct session *session, const char *real) {
 
 /* ---- short names ---- */
 
-int programs_shorten(struct session *session, const char *path, char out[SHORT_NAME]) {
+/* A new one; -1: there is no directory. */
+static int short_name(struct session *session, char out[SHORT_NAME]) {
     const char *directory = run_directory(session);
     if (!directory)
-        return -ENAMETOOLONG;
+        return -1;
     int number = (int)(session->programs->sequence++ & 0xffffff);
     snprintf(out, SHORT_NAME, "%s/s%d", directory, number);
+    return number;
+}
+
+int programs_shorten(struct session *session, const char *path, char out[SHORT_NAME]) {
+    int number = short_name(session, out);
+    if (number < 0)
+        return -ENAMETOOLONG;
     return symlink(path, out) < 0 ? -errno : number;
+}
+
+int write_all(int fd, const char *text, size_t length) {
+    for (size_t at = 0; at < length;) {
+        ssize_t n = write(fd, text + at, length - at);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+int programs_text(struct session *session, const struct cred *cred, const char *text, size_t length,
+                  char out[SHORT_NAME]) {
+    int number = short_name(session, out);
+    if (number < 0)
+        return -ENOENT;
+    CLOSE_DESCRIPTOR fd = open(out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return -errno;
+    int rc = write_all(fd, text, length);
+    if (rc == 0 && fchmod(fd, 0400) < 0)
+        rc = -errno;
+    if (rc == 0 && !cred->own && fchown(fd, cred->fsuid, cred->fsgid) < 0)
+        rc = -errno;
+    if (rc < 0)
+        (void)unlink(out);
+    return rc < 0 ? rc : number;
 }
 
 void programs_unshorten(struct session *session, int number) {

@@ -5,6 +5,21 @@
 
 #include <sys/auxv.h>
 
+/* Its program and what is mapped with it, as often as they follow each other. */
+static void show_maps(void) {
+    char line[PATH_MAX + 128], last[PATH_MAX] = "";
+    FILE *maps = fopen("/proc/self/maps", "re");
+    while (maps && fgets(line, sizeof line, maps)) {
+        const char *path = strchr(line, '/');
+        if (path && strncmp(path, last, sizeof last) != 0)
+            printf("  maps %s", path);
+        if (path)
+            snprintf(last, sizeof last, "%s", path);
+    }
+    if (maps)
+        fclose(maps);
+}
+
 int main(int argc, char **argv) {
     printf("  argc %d\n", argc);
     for (int i = 0; i < argc; i++)
@@ -32,5 +47,6 @@ int main(int argc, char **argv) {
         if (!line[i])
             line[i] = ' ';
     printf("  cmdline %.300s\n", line);
+    show_maps();
     return 7;
 }

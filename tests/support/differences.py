@@ -107,6 +107,20 @@ DIFFERENCES = (
         "the kernel writes it by itself: into the lower, over what is there, or to a program of the host's",
     ),
     Difference(
+        "/proc/PID/maps, smaps and numa_maps of processes of the run that have mapped what the kernel has elsewhere",
+        "are the kernel's: each reading tells anew, so does the ioctl(2) PROCMAP_QUERY, and of a process that has "
+        "ended there is nothing",
+        "are files with the text of the moment of the open, which fstat(2) and readlink of their descriptors show. "
+        "Device and inode number in it are the real file's",
+        "the kernel writes the paths of the layers there. Where it has no other path than the view, its file is opened",
+    ),
+    Difference(
+        "The paths of what is executed and mapped in the records of perf_event_open(2)",
+        "are the mount's",
+        "are the layers'",
+        "the kernel writes them to memory that it shares with the program",
+    ),
+    Difference(
         "Leases and F_SETOWN of a descriptor opened for reading before the file was copied up",
         "stay",
         "are gone",
