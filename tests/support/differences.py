@@ -115,6 +115,12 @@ DIFFERENCES = (
         "the kernel writes the paths of the layers there. Where it has no other path than the view, its file is opened",
     ),
     Difference(
+        "Paths of bound sockets in /proc/net/unix and by sock_diag(7) (ss -x)",
+        "are as they were given to bind(2)",
+        "are the upper's. getsockname(2), getpeername(2), accept(2) and recvmsg(2) tell what was given",
+        "the kernel tells the name that the supervisor has bound",
+    ),
+    Difference(
         "The paths of what is executed and mapped in the records of perf_event_open(2)",
         "are the mount's",
         "are the layers'",
