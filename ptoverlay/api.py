@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from ptoverlay import errors, fsck, options
 from ptoverlay.changes import Change, absolute, changes, select
@@ -38,7 +38,20 @@ from ptoverlay.errors import Failure
 from ptoverlay.explain import Explanation, explain
 from ptoverlay.keep import sandbox_of
 from ptoverlay.layers import Layers, default_work
-from ptoverlay.process import Command, Process, Start, StrPath, command_line, plain, supervisor, words_of
+from ptoverlay.process import (
+    Command,
+    Options,
+    Process,
+    Start,
+    StrPath,
+    command_line,
+    completed,
+    plain,
+    reap,
+    streams,
+    supervisor,
+    words_of,
+)
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name
 from ptoverlay.ship import export, importing
@@ -52,29 +65,6 @@ if TYPE_CHECKING:
     from ptoverlay.ship.importing import Imported
 
 _KILLED_PATIENCE = 5.0  # seconds until what a killed supervisor leaves has to be gone
-
-
-class Options(TypedDict, total=False):
-    """Arguments of subprocess.Popen that `Overlay.start` and `Overlay.run` take, with the same meaning.
-
-    cwd is a directory in the view; shell=True is the view's /bin/sh.
-    """
-
-    stdin: Any
-    stdout: Any
-    stderr: Any
-    cwd: StrPath | None
-    env: Any
-    shell: bool
-    bufsize: int
-    close_fds: bool
-    pass_fds: Sequence[int]
-    restore_signals: bool
-    start_new_session: bool
-    process_group: int | None
-    umask: int
-    pipesize: int
-    universal_newlines: bool | None
 
 
 class Overlay:
@@ -167,7 +157,7 @@ class Overlay:
             if process is not None and _runs(process):
                 process.kill()
                 if isinstance(process, Process):
-                    _reap(process)
+                    reap(process)
             self._process = self._sandbox = self._named = None
             self._held.close()
 
@@ -298,7 +288,7 @@ class Overlay:
         Traceback (most recent call last):
         FileNotFoundError: [Errno 2] No such file or directory: 'no-such-command'
         """
-        _streams(popen, input, capture_output)
+        streams(popen, input, capture_output)
         with self.start(args, text=text, encoding=encoding, errors=errors, **popen) as process:
             try:
                 out, err = process.communicate(input, timeout=timeout)
@@ -309,7 +299,7 @@ class Overlay:
             except BaseException:
                 process.kill()
                 raise
-        return _completed(args, process.returncode, out, err, check)
+        return completed(args, process.returncode, out, err, check)
 
     async def start_async(self, args: Command, **popen: Unpack[Options]) -> asyncio.subprocess.Process:
         """Starts a command, as asyncio.create_subprocess_exec does; errors as of `start`.
@@ -365,7 +355,7 @@ class Overlay:
         """
         import asyncio
 
-        _streams(popen, input, capture_output)
+        streams(popen, input, capture_output)
         begin = asyncio.create_task(asyncio.to_thread(partial(
             self.start, args, text=text, encoding=encoding, errors=errors, **popen)))
         try:
@@ -374,7 +364,7 @@ class Overlay:
             await asyncio.wait([begin])
             if begin.exception() is None:
                 begin.result().kill()
-                await asyncio.to_thread(_reap, begin.result())
+                await asyncio.to_thread(reap, begin.result())
             raise
         talk = asyncio.create_task(asyncio.to_thread(process.communicate, input, timeout))
         try:
@@ -383,9 +373,9 @@ class Overlay:
             process.kill()
             await asyncio.wait([talk])
             if talk.exception() is not None:
-                await asyncio.to_thread(_reap, process)
+                await asyncio.to_thread(reap, process)
             raise
-        return _completed(args, process.returncode, out, err, check)
+        return completed(args, process.returncode, out, err, check)
 
     @property
     def _temporary(self) -> bool:
@@ -551,41 +541,8 @@ def _told() -> Iterator[None]:
         raise errors.from_os_error(os.fsdecode(error.filename or "overlay"), error) from error
 
 
-def _streams(popen: Options, input: object, capture_output: bool) -> None:
-    """What run()'s own arguments mean for Popen's; as in subprocess.run."""
-    if input is not None:
-        if popen.get("stdin") is not None:
-            raise ValueError("stdin and input arguments may not both be used.")
-        popen["stdin"] = subprocess.PIPE
-    if capture_output:
-        if popen.get("stdout") is not None or popen.get("stderr") is not None:
-            raise ValueError("stdout and stderr arguments may not be used with capture_output.")
-        popen["stdout"] = popen["stderr"] = subprocess.PIPE
-
-
-def _completed(args: Command, code: int, out: Any, err: Any, check: bool) -> subprocess.CompletedProcess[Any]:
-    done = subprocess.CompletedProcess(args, code, out, err)
-    if check:
-        done.check_returncode()
-    return done
-
-
 def _runs(process: Process[Any] | asyncio.subprocess.Process) -> bool:
     return (process.poll() if isinstance(process, Process) else process.returncode) is None
-
-
-def _reap(process: Process[Any]) -> None:
-    """Waits for a process that is to end, and closes its pipes."""
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            try:
-                stream.close()
-            except OSError:
-                pass  # what was written to it has no reader any more
-    try:
-        process.wait()
-    except (OSError, Failure):
-        pass  # it never ran
 
 
 def _remove(tops: Sequence[str], owner: int) -> None:

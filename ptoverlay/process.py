@@ -13,15 +13,39 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, AnyStr
+from typing import Any, AnyStr, TypedDict
 
 from ptoverlay.child import BEGUN, unpack
+from ptoverlay.errors import Failure
 
 StrPath = str | os.PathLike[str]
 Command = StrPath | Sequence[StrPath]
 
 _START = "import sys; sys.path[:] = {path!r}; from ptoverlay.{module} import {function}; sys.exit({call})"
 _PIECE = 65536
+
+
+class Options(TypedDict, total=False):
+    """Arguments of subprocess.Popen that `Overlay.start` and `Overlay.run` take, with the same meaning.
+
+    cwd is a directory in the view; shell=True is the view's /bin/sh.
+    """
+
+    stdin: Any
+    stdout: Any
+    stderr: Any
+    cwd: StrPath | None
+    env: Any
+    shell: bool
+    bufsize: int
+    close_fds: bool
+    pass_fds: Sequence[int]
+    restore_signals: bool
+    start_new_session: bool
+    process_group: int | None
+    umask: int
+    pipesize: int
+    universal_newlines: bool | None
 
 
 def supervisor(fd: int, temporary: bool, words: Sequence[str]) -> list[str]:
@@ -151,3 +175,37 @@ class Process(subprocess.Popen[AnyStr]):
 def command_line(options: Sequence[str], cwd: StrPath | None, words: Sequence[str]) -> list[str]:
     """The words of `ptoverlay run`."""
     return [*options, *(() if cwd is None else ("-C", os.fspath(cwd))), "--", *words]
+
+
+def streams(popen: Options, input: object, capture_output: bool) -> None:
+    """What run()'s own arguments mean for Popen's; as in subprocess.run."""
+    if input is not None:
+        if popen.get("stdin") is not None:
+            raise ValueError("stdin and input arguments may not both be used.")
+        popen["stdin"] = subprocess.PIPE
+    if capture_output:
+        if popen.get("stdout") is not None or popen.get("stderr") is not None:
+            raise ValueError("stdout and stderr arguments may not be used with capture_output.")
+        popen["stdout"] = popen["stderr"] = subprocess.PIPE
+
+
+def completed(args: Command, code: int, out: Any, err: Any, check: bool) -> subprocess.CompletedProcess[Any]:
+    """What run() returns, or raises; as subprocess.run."""
+    done = subprocess.CompletedProcess(args, code, out, err)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def reap(process: Process[Any]) -> None:
+    """Waits for a process that is to end, and closes its pipes."""
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            try:
+                stream.close()
+            except OSError:
+                pass  # what was written to it has no reader any more
+    try:
+        process.wait()
+    except (OSError, Failure):
+        pass  # it never ran
