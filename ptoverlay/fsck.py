@@ -255,9 +255,9 @@ class Checker:
 
     def check_metacopy(self, this: Object, _: Object | None) -> Iterator[Problem]:
         """EIO."""
-        if "metacopy" not in this.marks or this.is_dir or not this.status.st_size:
+        if "metacopy" not in this.marks or this.is_dir:
             return
-        if self.is_foreign(this):
+        if self.is_foreign(this) and this.status.st_size:
             yield Problem(this.path, f"user {this.status.st_uid} says that its data is in a lower (metacopy)")
         elif this.lower != stat.S_IFREG:
             yield Problem(this.path, "its data is in no lower (metacopy)")

@@ -41,8 +41,10 @@ def bar(what: str, total: int) -> Iterator[Advance]:
     shown = _Bar(what, total)
     try:
         yield shown.advance
-    finally:
+    except BaseException:
         shown.stop()
+        raise
+    shown.finish()
 
 
 class _Bar:
@@ -73,6 +75,12 @@ class _Bar:
                                  transient=True)
         self.progress.start()
         self.task = self.progress.add_task(self.what, total=self.total or None, seen="")
+
+    def finish(self) -> None:
+        """All is done: what was last drawn may be older."""
+        if self.progress is not None:
+            self.progress.update(self.task, completed=self.total or self.done, seen=f"{self.done // OBJECT:,} objects")
+        self.stop()
 
     def stop(self) -> None:
         if self.progress is not None:

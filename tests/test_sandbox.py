@@ -422,7 +422,7 @@ def test_output_that_nobody_reads(tool: Tool) -> None:
 
 def test_json_of_names_that_are_no_text(tool: Tool) -> None:
     tool.box("one", r"""touch "$(printf 'a\377b\nc\033[2J')" """)
-    assert tool("diff", "one").out == f"added     {tool.lower}/a\\xffb\\nc\\x1b[2J\n"
+    assert tool("diff", "one").out == f'added     "{tool.lower}/a\\377b\\nc\\033[2J"\n'
     ((change),) = json.loads(tool("diff", "one", "--json").out)
     assert os.fsencode(change["path"]).endswith(b"/a\xffb\nc\x1b[2J")
 
