@@ -235,6 +235,7 @@ void answer_request(struct worker *worker) {
         answer_value(worker, -ENOSYS);
         return;
     }
+    borrow_wait(&trap->borrowers, (pid_t)request->pid);
     if (interruptible_notified(worker))
         return;
     worker->again = 0;

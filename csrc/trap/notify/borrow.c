@@ -2,8 +2,8 @@
  *
  * Registers belong to the debugger.  So the task makes its own call, and the text of its path is another meanwhile: one that
  * leads to the program of the upper through a descriptor that is lent to the task.  A script keeps that descriptor, since the
- * kernel gives its interpreter the path through it.  When the program runs, what shows the path is put right.  A chdir comes
- * to a lower's part of the directory, or to nothing, and the supervisor knows where the task is (calls/cwd.c).
+ * kernel gives its interpreter the path through it.  What shows the path to the program is put right before a call of its own
+ * is answered.  A chdir comes to a lower's part of the directory, or to nothing, and the supervisor knows where the task is (calls/cwd.c).
  *
  * Rules: a call that comes to the same as it stands is left alone.  Text that needs more room than there was is written only
  * where nobody can look before it is put back: where no other task has this memory, or where the kernel waits, with the path in
@@ -29,8 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "borrow.h"
 #include "edits.h"
+#include "notify.h"
 #include "../../process/family.h"
 #include "../../process/memory.h"
 #include "../../process/proc.h"
@@ -302,6 +302,8 @@ static void wait_and_give_back(struct borrowing *b) {
     wait_for_open(b);
     for (int i = 0; i < LOOKS && !(shown = shown_name(b)) && is_in_execve(b); i++)
         pause_between();
+    if (!shown)
+        shown = shown_name(b);   /* it may have come out of its execve between the two looks */
     if (shown && b->script)
         show_argument(b);
     if (shown)
@@ -315,10 +317,34 @@ static void wait_and_give_back(struct borrowing *b) {
     }
 }
 
+/* By the id that the task has when it has executed: its process's.  NULL: too many at a time, nobody waits for it. */
+static pid_t *enter(struct borrowers *borrowers, pid_t tid) {
+    pid_t process = family_process(tid);
+    for (size_t i = 0; i < BORROWERS; i++) {
+        pid_t none = 0;
+        if (__atomic_compare_exchange_n(&borrowers->tids[i], &none, process, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            return &borrowers->tids[i];
+    }
+    return NULL;
+}
+
+static bool is_borrower(const struct borrowers *borrowers, pid_t tid) {
+    for (size_t i = 0; i < BORROWERS; i++)
+        if (__atomic_load_n(&borrowers->tids[i], __ATOMIC_SEQ_CST) == tid)
+            return true;
+    return false;
+}
+
+void borrow_wait(const struct borrowers *borrowers, pid_t tid) {
+    for (int i = 0; i < LOOKS && is_borrower(borrowers, tid); i++)
+        pause_between();
+}
+
 static bool run_execve(struct borrowing *b, struct caller *caller) {
     struct call *call = &caller->call;
     if (!prepare(b, call))
         return false;
+    pid_t *borrower = b->text.count ? enter(&b->worker->trap->borrowers, b->tid) : NULL;
     caller->executes = true;
     call->value = 0;
     crew_relieve(&b->worker->trap->crew);
@@ -326,6 +352,8 @@ static bool run_execve(struct borrowing *b, struct caller *caller) {
     answer_continue(b->worker);
     if (b->text.count)
         wait_and_give_back(b);
+    if (borrower)
+        __atomic_store_n(borrower, 0, __ATOMIC_SEQ_CST);
     return true;
 }
 

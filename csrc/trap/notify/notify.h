@@ -8,6 +8,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 
+#include "borrow.h"
 #include "caller.h"
 #include "crew.h"
 #include "guard.h"
@@ -24,6 +25,7 @@ struct notify_trap {
     struct guard guard;
     struct tender tender;
     struct openings openings;
+    struct borrowers borrowers;
     int listener;
     int cmd_pidfd;
     bool has_callers, has_crew;   /* were made, and are to be cleared */
