@@ -96,9 +96,9 @@ def test_it_is_told_at_once_and_by_name(started: World) -> None:
 
 def test_the_key_that_ends_cmd_leaves_the_rest(started: World) -> None:
     """The first Ctrl-C is CMD's, the next one is for what it left."""
-    script = "setsid sleep 1000 & echo $! >pid; echo up; exec sleep 1000"
+    script = "setsid sh -c 'echo $$ >pid; echo up; exec sleep 1000' & exec sleep 1000"
     terminal = Terminal([*words(started), "sh", "-c", script], started.env, started.mount)
-    terminal.expect("up", LIMIT)
+    terminal.expect("up", LIMIT)   # of who is in a session of his own by then
     terminal.send("\x03")
     terminal.expect("is still running", LIMIT)
     (pid,) = ids(started.upper / "pid")
