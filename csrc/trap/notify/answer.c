@@ -13,11 +13,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/major.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "../../arch/arch.h"
@@ -82,6 +84,11 @@ static void return_value(struct worker *worker, struct caller *caller, long valu
 
 static void begin(struct worker *worker, struct caller *caller);
 
+/* /dev/null and its like, which never make one wait and are opened most often: drivers/char/mem.c */
+static bool is_memory_device(const struct stat *st) {
+    return S_ISCHR(st->st_mode) && major(st->st_rdev) == MEM_MAJOR;
+}
+
 /* A descriptor of ours, or -errno; -EOPNOTSUPP: the tracee is to open it; -EINTR: of opening_wait. */
 static int open_for(struct worker *worker, struct caller *caller, struct stat *st) {
     const struct call *call = &caller->call;
@@ -95,7 +102,7 @@ static int open_for(struct worker *worker, struct caller *caller, struct stat *s
         return error;
     if (terminal_is_own(st))
         return terminal_open_own(caller->task.tid, call);
-    bool waits = !error && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode);
+    bool waits = !error && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) && !is_memory_device(st);
     int fd = waits ? opening_wait(worker, caller) : call_open(call);
     return (fd == -EMFILE || fd == -ENFILE) && !call->alone ? -EOPNOTSUPP : fd;
 }
