@@ -25,7 +25,7 @@ from support import host
 from support.bench import OWNER, SELF, Bench
 from support.oracle import ROOT, USER, Who
 from support.subjects import Subjects
-from support.trees import Node, write
+from support.trees import Node, remove, write
 from support.world import World
 
 IS_ROOT = os.geteuid() == 0
@@ -148,23 +148,13 @@ def trap(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def _remove(path: Path) -> None:
-    """A whole tree, directories without permissions included."""
-    for directory, names, _ in os.walk(path):
-        for name in names:
-            below = Path(directory, name)
-            if not below.is_symlink():
-                below.chmod(0o700)
-    shutil.rmtree(path)
-
-
 @pytest.fixture(scope="session")
 def base() -> Iterator[Path]:
     """A directory for everything, open for others, removed at the end."""
     path = Path(tempfile.mkdtemp(prefix="ptoverlay-tests-"))
     path.chmod(0o755)
     yield path
-    _remove(path)
+    remove(path)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +194,7 @@ def area(base: Path) -> Iterator[Path]:
     path.mkdir()
     path.chmod(0o755)
     yield path
-    _remove(path)
+    remove(path)
 
 
 @pytest.fixture

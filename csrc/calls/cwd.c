@@ -45,7 +45,7 @@ void cwd_link(const struct session *session, pid_t tid, char out[PROC_LINK]) {
     if (fd < 0)
         descriptor_link(tid, AT_FDCWD, out);
     else
-        snprintf(out, PROC_LINK, "/proc/self/fd/%d", fd);
+        own_descriptor_link(fd, out);
 }
 
 static struct cwds *make_cwds(struct session *session) {

@@ -23,7 +23,7 @@
 #include "acting.h"
 #include "host.h"
 
-#define HOST_NAME_PATH (HOST_PATH + sizeof((struct host *)0)->name)   /* bytes of "/proc/self/fd/N/NAME" */
+#define HOST_NAME_PATH (PROC_LINK + sizeof((struct host *)0)->name)   /* bytes of "/proc/self/fd/N/NAME" */
 
 /* ---- holding ---- */
 
@@ -95,8 +95,8 @@ static int check_held(struct call *call, int fd) {
     struct call_scratch *scratch = call->scratch;
     struct location *loc = &scratch->spare;
     struct stat st;
-    char link[HOST_PATH];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    char link[PROC_LINK];
+    own_descriptor_link(fd, link);
     int kind = object_read(link, scratch->text);
     if (kind < 0)
         return kind;
@@ -138,12 +138,12 @@ bool host_held(const struct call *call, unsigned i) {
 }
 
 /* A path that leads to the object. */
-static const char *object_path(const struct host *host, char out[HOST_PATH]) {
-    snprintf(out, HOST_PATH, "/proc/self/fd/%d", host->object);
+static const char *object_path(const struct host *host, char out[PROC_LINK]) {
+    own_descriptor_link(host->object, out);
     return out;
 }
 
-void host_object_path(const struct call *call, unsigned i, char out[HOST_PATH]) {
+void host_object_path(const struct call *call, unsigned i, char out[PROC_LINK]) {
     (void)object_path(&call->scratch->host[i], out);
 }
 
@@ -224,7 +224,7 @@ long host_rename(struct call *call, unsigned flags) {
 
 long host_link(struct call *call, bool by_descriptor) {
     const struct host *from = &call->scratch->host[0], *to = &call->scratch->host[1];
-    char path[HOST_PATH];
+    char path[PROC_LINK];
     ACT(call, false);
     if (from->object < 0)
         return error_of(linkat(from->dir, from->name, to->dir, to->name, 0));
@@ -242,7 +242,7 @@ static long set_owner(const struct host *host, const struct attr_change *change)
 }
 
 static long set_times(const struct host *host, const struct attr_change *change) {
-    char path[HOST_PATH];
+    char path[PROC_LINK];
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
     if (change->valid & ATTR_ATIME)
         times[0] = change->atime;
@@ -254,7 +254,7 @@ static long set_times(const struct host *host, const struct attr_change *change)
 }
 
 static long set_flags(const struct host *host, const struct attr_change *change) {
-    char path[HOST_PATH];
+    char path[PROC_LINK];
     struct stat st;
     if (fstat(host->object, &st) < 0)
         return -errno;
@@ -267,7 +267,7 @@ static long set_flags(const struct host *host, const struct attr_change *change)
 /* The limit is the caller's and not ours: inode_newsize_ok() in fs/attr.c, after who may. */
 static long set_size(const struct host *host, const struct attr_change *change) {
     struct stat st;
-    char path[HOST_PATH];
+    char path[PROC_LINK];
     (void)object_path(host, path);
     bool beyond = (change->valid & ATTR_LIMIT) && (uint64_t)change->size > change->size_limit;
     if (beyond && stat(path, &st) == 0 && S_ISREG(st.st_mode) && change->size > st.st_size &&
@@ -278,7 +278,7 @@ static long set_size(const struct host *host, const struct attr_change *change) 
 
 long host_setattr(struct call *call, const struct attr_change *change) {
     const struct host *host = &call->scratch->host[0];
-    char path[HOST_PATH];
+    char path[PROC_LINK];
     ACT(call, false);
     if (change->valid & ATTR_MODE)
         return is_symlink(host) ? -EOPNOTSUPP : error_of(chmod(object_path(host, path), change->mode));
@@ -325,7 +325,7 @@ int host_stat(const struct call *call, struct stat *st) {
 
 int host_open(const struct call *call, int flags, mode_t mode) {
     const struct host *host = &call->scratch->host[0];
-    char path[HOST_PATH];
+    char path[PROC_LINK];
     ACTING acting;
     int rc = acting_begin(&acting, call, flags & (O_CREAT | O_TMPFILE));
     if (rc < 0)

@@ -7,8 +7,6 @@
 
 #include "internal.h"
 
-#define HOST_PATH 32    /* bytes of "/proc/self/fd/N" */
-
 /* Each holds operand i's object, or directory and name, in the scratch until the call's end.  The view is entered.
  * 0; -errno; -VIEW_AGAIN: it is not what was walked to any more. */
 int host_hold_name(struct call *call, unsigned i, const struct location *loc);
@@ -18,7 +16,7 @@ int host_hold_object(struct call *call, unsigned i, const struct location *loc);
 int host_hold_link(struct call *call, unsigned i, const char *link);
 bool host_held(const struct call *call, unsigned i);
 /* A path that leads to the object that is held. */
-void host_object_path(const struct call *call, unsigned i, char out[HOST_PATH]);
+void host_object_path(const struct call *call, unsigned i, char out[PROC_LINK]);
 void host_drop(struct host *host);
 
 /* To the end of the block no tracee moves or removes a name of the host's: for calls that take a path which the

@@ -68,6 +68,8 @@ enum object_kind {
 int object_read(const char *link, char *real);
 #define PROC_LINK 64        /* bytes of "/proc/PID/fd/N" */
 void descriptor_link(pid_t tid, int fd, char out[PROC_LINK]);
+/* The same of a descriptor of ours. */
+void own_descriptor_link(int fd, char out[PROC_LINK]);
 /* What proc(5) tells of a descriptor of the tracee. */
 struct descriptor_info {
     int flags;      /* O_*, O_CLOEXEC included */

@@ -10,10 +10,10 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "host.h"
 #include "internal.h"
+#include "../process/proc.h"
 
 /* changing(), by a call that makes an object: the umask counts. */
 static struct location *making(struct call *call) {
@@ -28,15 +28,10 @@ void do_mkdir(struct call *call) {
     answer(call, host_held(call, 0) ? host_mkdir(call, mode) : view_mkdir(call->view, loc, mode, &call->task->cred));
 }
 
-/* include/linux/kdev_t.h, new_decode_dev() */
-static dev_t decode_device(uint32_t dev) {
-    return makedev((dev & 0xfff00) >> 8, (dev & 0xff) | ((dev >> 12) & 0xfff00));
-}
-
 void do_mknod(struct call *call) {
     unsigned at = after_operand(call);
     mode_t mode = (mode_t)call->arg[at];
-    dev_t dev = decode_device((uint32_t)call->arg[at + 1]);
+    dev_t dev = proc_device((uint32_t)call->arg[at + 1]);
     if (!(mode & S_IFMT))
         mode |= S_IFREG;
     if (S_ISDIR(mode))
@@ -146,7 +141,7 @@ void do_rename(struct call *call) {
 
 /* The new name is for an object without one: of O_TMPFILE, of a deleted file.  Never a second one for a lower file. */
 static void link_unnamed(struct call *call, const struct target targets[2], bool by_descriptor) {
-    char link[HOST_PATH], *real = call->scratch->text;
+    char link[PROC_LINK], *real = call->scratch->text;
     struct location *was = &call->scratch->spare;
     const struct location *to = targets[1].loc;
     if (!settle_change(call, 0, 0, &targets[0]))

@@ -37,6 +37,10 @@ int object_read(const char *link, char *real) {
     return OBJECT_DELETED;
 }
 
+void own_descriptor_link(int fd, char out[PROC_LINK]) {
+    snprintf(out, PROC_LINK, "/proc/self/fd/%d", fd);
+}
+
 void descriptor_link(pid_t tid, int fd, char out[PROC_LINK]) {
     if (fd == AT_FDCWD)
         snprintf(out, PROC_LINK, "/proc/%d/cwd", tid);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/sysmacros.h>
 #include <sys/types.h>
 
 /* /proc/TID/name, for reading, or -1.  Async-signal-safe. */
@@ -17,6 +18,10 @@ int proc_open(pid_t tid, const char *name);
 bool proc_read(pid_t tid, const char *name, char *text, size_t size);
 /* The number behind name ("\nTgid:\t") in /proc/TID/status, base 10 or 16; 0: no such field.  Async-signal-safe. */
 uint64_t proc_field(const char *text, const char *name, unsigned base);
+/* A device number as system calls and proc(5) have it: new_decode_dev() in include/linux/kdev_t.h. */
+static inline dev_t proc_device(uint32_t dev) {
+    return makedev((dev & 0xfff00) >> 8, (dev & 0xff) | ((dev >> 12) & 0xfff00));
+}
 /* Writes a number in decimal and returns its end; no NUL.  Async-signal-safe. */
 char *proc_number(char *at, unsigned number);
 

@@ -13,7 +13,6 @@ import argparse
 import itertools
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from .box import Box
 from .oracle import ROOT, USER, Who, as_user, run
 from .snapshot import UNTOUCHED, Snapshot, differences, parse
 from .subjects import Subjects
+from .trees import remove
 
 #: Where the lower is, what the view covers, and what is direct.
 VIEWS = ("elsewhere", "itself", "whole", "direct")
@@ -138,16 +138,6 @@ class Grounds:
             self.trees[name] = after
         more = set(os.listdir(self.area)) - {"lower", "mnt", "beside", "run"}
         return {**changed, **({"(none)": [f"made beside the trees: {sorted(more)}"]} if more else {})}
-
-
-def remove(path: Path) -> None:
-    """A whole tree, directories without permissions included."""
-    for directory, names, _ in os.walk(path):
-        for name in names:
-            below = Path(directory, name)
-            if not below.is_symlink():
-                below.chmod(0o700)
-    shutil.rmtree(path)
 
 
 def grounds(area: Path, subjects: Subjects) -> tuple[Callable[[Who], Grounds], Callable[[], None]]:

@@ -6,6 +6,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -238,3 +239,13 @@ def write_split(layers: Sequence[Path], nodes: Sequence[Node], owner: tuple[int,
         settle(layer)
         for node in closed:
             os.chmod(layer / node.path, node.mode)
+
+
+def remove(path: Path) -> None:
+    """A whole tree, directories without permissions included."""
+    for directory, names, _ in os.walk(path):
+        for name in names:
+            below = Path(directory, name)
+            if not below.is_symlink():
+                below.chmod(0o700)
+    shutil.rmtree(path)

@@ -44,14 +44,14 @@ static bool is_terminal(const struct stat *st) {
     return number == TTY_MAJOR || is_pty(number);
 }
 
-/* The device number of the task's controlling terminal, 0: none.  fs/proc/array.c, new_encode_dev(). */
+/* The device number of the task's controlling terminal, 0: none.  fs/proc/array.c. */
 static dev_t own_terminal(pid_t tid) {
     char text[STAT_SIZE];
     char *at = proc_read(tid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
     for (int i = 0; at && i <= FIELDS_TO_TTY; i++)
         at = strchr(at + 1, ' ');
     uint32_t dev = at ? (uint32_t)strtol(at, NULL, 10) : 0;
-    return makedev((dev & 0xfff00) >> 8, (dev & 0xff) | ((dev >> 12) & 0xfff00));
+    return proc_device(dev);
 }
 
 /* Where the kernel's driver has it. */

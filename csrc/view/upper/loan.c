@@ -77,7 +77,7 @@ void loan_end(struct loan *loan) {
         (void)!unlinkat(loan->ovl->work, loan->note, 0);
 }
 
-static void settle(struct overlay *ovl, const char *note) {
+static int settle(struct overlay *ovl, const char *note) {
     char text[PATH_MAX], name[FD_PATH];
     struct stat st;
     unsigned mode;
@@ -86,22 +86,15 @@ static void settle(struct overlay *ovl, const char *note) {
     ssize_t length = readlinkat(ovl->work, note, text, sizeof text - 1);
     text[length > 0 ? length : 0] = '\0';
     if (sscanf(text, "%o %llu %n", &mode, &ino, &at) != 2 || !at)
-        return;
+        return 0;
     CLOSE_FD fd = open_beneath(ovl->layers[0].fd, text + at, O_PATH | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != ino || (st.st_mode & 07777) != lent_mode(&st, mode))
-        return;   /* given back, or changed since */
+        return 0;   /* given back, or changed since */
     fd_path(fd, name);
     (void)!chmod(name, mode);   /* fails only where somebody changed its owner since */
+    return 0;
 }
 
 int loans_settle(struct overlay *ovl) {
-    STREAM *stream;
-    const struct dirent *entry;
-    int error = open_stream(ovl->work, &stream);
-    while (!error && !(error = read_stream(stream, &entry)) && entry) {
-        size_t length = strlen(entry->d_name);
-        if (length > strlen(NOTE) && strcmp(entry->d_name + length - strlen(NOTE), NOTE) == 0)
-            settle(ovl, entry->d_name);
-    }
-    return error;
+    return work_notes(ovl, NOTE, settle);
 }

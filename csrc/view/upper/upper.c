@@ -160,6 +160,18 @@ void work_name(struct overlay *ovl, char out[WORK_NAME]) {
     snprintf(out, WORK_NAME, "#%llx", (unsigned long long)++ovl->sequence);
 }
 
+int work_notes(struct overlay *ovl, const char *ending, int (*settle)(struct overlay *ovl, const char *note)) {
+    STREAM *stream;
+    const struct dirent *entry;
+    int error = open_stream(ovl->work, &stream);
+    while (!error && !(error = read_stream(stream, &entry)) && entry) {
+        size_t length = strlen(entry->d_name), tail = strlen(ending);
+        if (length > tail && strcmp(entry->d_name + length - tail, ending) == 0)
+            error = settle(ovl, entry->d_name);
+    }
+    return error;
+}
+
 void work_object_init(struct overlay *ovl, struct work_object *object) {
     object->ovl = ovl;
     work_name(ovl, object->name);

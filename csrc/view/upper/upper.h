@@ -112,6 +112,8 @@ void last_dir_close(struct overlay *ovl);
 void upper_dir_close(struct upper_dir *dir);
 #define UPPER_DIR __attribute__((cleanup(upper_dir_close))) struct upper_dir
 void work_name(struct overlay *ovl, char out[WORK_NAME]);
+/* Settles what a killed run has noted: calls it for each name in the work directory with this ending, until it fails. */
+int work_notes(struct overlay *ovl, const char *ending, int (*settle)(struct overlay *ovl, const char *note));
 /* Removes what is left in the work directory under this name, if anything. */
 void work_remove(struct overlay *ovl, const char *name);
 /* An object in the work directory that goes away unless it was put in place. */

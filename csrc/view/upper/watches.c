@@ -278,15 +278,7 @@ static int settle_bare(struct overlay *ovl, const char *note) {
 }
 
 int bare_settle(struct overlay *ovl) {
-    STREAM *stream;
-    const struct dirent *entry;
-    int error = open_stream(ovl->work, &stream);
-    while (!error && !(error = read_stream(stream, &entry)) && entry) {
-        size_t length = strlen(entry->d_name);
-        if (length > strlen(NOTE) && strcmp(entry->d_name + length - strlen(NOTE), NOTE) == 0)
-            error = settle_bare(ovl, entry->d_name);
-    }
-    return error;
+    return work_notes(ovl, NOTE, settle_bare);
 }
 
 /* ---- which there are ---- */
