@@ -5,7 +5,8 @@
  * died it kills all that are on the roster and their descendants, and then whoever calls, until none is left.
  *
  * Rules: it keeps no descriptor of the supervisor's but those it needs, so that nobody waits for the end of a pipe
- * because of it, and is in a session of its own, so that no terminal ends it.  Forked from a process with threads:
+ * because of it, nor finds a layer locked by it after the supervisor's death: guard_start() returns when it has let
+ * go of them.  It is in a session of its own, so that no terminal ends it.  Forked from a process with threads:
  * async-signal-safe functions only.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -75,16 +76,33 @@ static _Noreturn void watch(int life, int listener, const pid_t *ids, size_t n_i
     _exit(0);
 }
 
+/* Until the guard has closed its copy of the pipe's other end. */
+static void wait_until_closed(int fd) {
+    char byte;
+    while (read(fd, &byte, 1) < 0 && errno == EINTR)
+        continue;
+}
+
 int guard_start(struct guard *guard, int listener, const pid_t *ids, size_t n_ids) {
-    int life[2];
+    int life[2], let_go[2];
     if (pipe2(life, O_CLOEXEC) < 0)
         return -errno;
+    if (pipe2(let_go, O_CLOEXEC) < 0) {
+        int error = errno;
+        close(life[0]);
+        close(life[1]);
+        return -error;
+    }
     pid_t pid = fork();
     if (pid == 0)
         watch(life[0], listener, ids, n_ids);
-    int error = errno;
+    int error = pid < 0 ? errno : 0;
     close(life[0]);
-    if (pid < 0) {
+    close(let_go[1]);
+    if (!error)
+        wait_until_closed(let_go[0]);
+    close(let_go[0]);
+    if (error) {
         close(life[1]);
         return -error;
     }

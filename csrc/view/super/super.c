@@ -23,7 +23,7 @@
 #include "../internal.h"
 
 #define VOLATILE_MARK "incompat/volatile"   /* below <work>/work, as the kernel names it */
-#define LOCK_TRIES 5u
+#define LOCK_TRIES 25u
 
 int fail(char *message, size_t size, int error, const char *format, ...) {
     va_list args;
@@ -284,7 +284,7 @@ static int open_lowers(struct overlay *ovl, const struct pto_overlay *spec, char
     return 0;
 }
 
-/* Who only asks whether a directory is locked locks it for a moment. */
+/* Who only asks whether a directory is locked locks it for a moment; so does what a killed run has just forked. */
 static int try_lock(int fd) {
     const struct timespec pause = {.tv_nsec = 2000000};
     for (unsigned tries = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; tries++) {
