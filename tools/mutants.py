@@ -28,8 +28,11 @@ sys.path.insert(0, str(TOP / "tests"))
 from support import host
 
 #: What runs the core most, the quickest first.
-TESTS = ["view", "view_kept", "permission", "layers", "differential", "places", "exec", "semantics", "calls", "tricks",
-         "nested", "repoint", "faults", "seed"]
+TESTS = [f"tests/{name}.py" for name in (
+    "semantics/test_view", "semantics/test_view_kept", "semantics/test_permission", "product/test_layers",
+    "semantics/test_differential", "semantics/test_places", "semantics/test_exec", "semantics/test_semantics",
+    "semantics/test_calls", "traps/test_tricks", "traps/test_nested", "semantics/test_repoint",
+    "reliability/test_faults", "semantics/test_seed")]
 EQUIVALENT = Path(__file__).with_name("mutation") / "equivalent.txt"
 SLOWER = 10.0   # a run is given this many times the processor time that its tests took
 START = 20.0    # seconds of pytest itself, on a machine that does much else
@@ -176,7 +179,7 @@ def run(options: argparse.Namespace, room: Path) -> int:
         host.mount_tmpfs(room)
     coverage = Coverage.load()
     coverage.follow()
-    files = options.tests or [f"tests/test_{name}.py" for name in TESTS]
+    files = options.tests or TESTS
     stale = list(files) if options.gather else coverage.stale(files)
     if stale:
         gather(coverage, stale, room)

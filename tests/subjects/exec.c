@@ -1,7 +1,7 @@
 /* exec.c - subject: execve, execveat and all that starts programs, on programs and scripts of the tree.
  *
  * The tree has bin/show (the subject `show`, static), bin/show-dynamic (its PT_INTERP is in the tree),
- * bin/show-library, bin/busy, and scripts; see tests/test_exec.py.
+ * bin/show-library, bin/busy, and scripts; see tests/semantics/test_exec.py.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #include "subject.h"

@@ -46,12 +46,12 @@ def build(directory: Path) -> Path:
     include = [f"-I{ROOT_DIRECTORY / 'csrc'}", f"-I{sysconfig.get_path('include')}"]
 
     def compile_one(source: Path) -> str:
-        output = str(directory / f"{source.parent.name}-{source.stem}.o")
+        output = str(directory / f"{'-'.join(source.parts[-3:])}.o")
         subprocess.run(["gcc", *core.COMPILE, "-O1", "-fPIC", *include, "-c", str(source), "-o", output], check=True)
         return output
 
     sources = [Path(source).resolve() for source in core.sources()]
-    view = [source for source in sources if source.parent.name == "view"]
+    view = [source for source in sources if "view" in source.parts]
     with ThreadPoolExecutor() as pool:
         inner = list(pool.map(compile_one, [SOURCES / "points.c", *view]))
         outer = list(pool.map(compile_one, [binding, *(source for source in sources if source not in view)]))

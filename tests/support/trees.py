@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -249,3 +250,24 @@ def remove(path: Path) -> None:
             if not below.is_symlink():
                 below.chmod(0o700)
     shutil.rmtree(path)
+
+
+def tree(top: Path) -> dict[str, tuple[object, ...]]:
+    """What is there: kind, mode, contents or target, which names are one file."""
+    found: dict[str, tuple[object, ...]] = {}
+    first: dict[int, str] = {}
+    for directory, names, files in os.walk(top):
+        names.sort()  # the first name of a file is the same whatever order the directory is in
+        for name in sorted((*names, *files)):
+            path = Path(directory, name)
+            status = path.lstat()
+            shown = str(path.relative_to(top))
+            content: object = ""
+            if path.is_symlink():
+                content = os.readlink(path)
+            elif path.is_file():
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+            group = first.setdefault(status.st_ino, shown) if not path.is_dir() else ""
+            xattrs = tuple(sorted(os.listxattr(path, follow_symlinks=False)))
+            found[shown] = (oct(status.st_mode), content, group, xattrs)
+    return found

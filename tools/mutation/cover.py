@@ -25,8 +25,8 @@ CACHE = VENV / "coverage.json"
 PLACES = 8 << 20   # as cover.c
 HERE = Path(__file__).resolve().parent
 #: Tests that compile csrc/view into programs of their own, which the recording does not see: they run most of it.
-LINKED = {"tests/test_faults.py::test_error_at_every_call[trusted]": "csrc/view/",
-          "tests/test_faults.py::test_error_at_every_call[by-user]": "csrc/view/"}
+LINKED = {"tests/reliability/test_faults.py::test_error_at_every_call[trusted]": "csrc/view/",
+          "tests/reliability/test_faults.py::test_error_at_every_call[by-user]": "csrc/view/"}
 TIMEOUT = 1800.0   # seconds for a file of tests
 
 Lines = dict[str, list[int]]

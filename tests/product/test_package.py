@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from support.box import ROOT_DIRECTORY as TOP
 
 from ptoverlay import cli, completions, options
 
-TOP = Path(__file__).resolve().parent.parent
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PTOVERLAY_"))}
 # What a plain run must not pay for.
 UNWANTED = {"argparse", "asyncio", "contextlib", "ctypes", "dataclasses", "inspect", "json", "logging", "pathlib",
@@ -174,7 +174,7 @@ def test_source_distribution_has_all_that_it_takes(tree: Path, tmp_path: Path) -
     if tracked.returncode == 0:
         missing = set(tracked.stdout.split()) - names
         assert missing <= {".gitignore", ".ci/run"}
-    assert {"csrc/ptoverlay.h", "csrc/build.py", "setup.py", "tests/test_package.py", "LICENSE"} <= names
+    assert {"csrc/ptoverlay.h", "csrc/build.py", "setup.py", "tests/product/test_package.py", "LICENSE"} <= names
 
 
 def sentence_of(done: subprocess.CompletedProcess[str]) -> str:
@@ -274,8 +274,8 @@ def test_chosen_tests_need_few_packages(tmp_path: Path) -> None:
     """The list that tools/test installs: of the quick ones and of one file."""
     empty = tmp_path / "bin"
     empty.mkdir()
-    for words, wanted in ((["-m", "quick"], set()), (["tests/test_report.py"], {"chromium"}),
-                          (["tests/test_completion.py", "-k", "zsh"], {"zsh"})):
+    for words, wanted in ((["-m", "quick"], set()), (["tests/product/test_report.py"], {"chromium"}),
+                          (["tests/product/test_completion.py", "-k", "zsh"], {"zsh"})):
         file = tmp_path / "list"
         run([sys.executable, "-m", "pytest", "--collect-only", "-q", "--missing-packages", file, *words], cwd=TOP,
             environment={**CLEAN, "PATH": str(empty)})

@@ -9,12 +9,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.box import ROOT_DIRECTORY
 from support.oracle import USER, as_user, run
 from support.sandboxes import Tool
 
 from ptoverlay import completions
 
-SHARE = Path(__file__).resolve().parent.parent / "share"
+SHARE = ROOT_DIRECTORY / "share"
 HARD = "it's new: a=b.txt"
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from support.box import ROOT_DIRECTORY
 from support.oracle import USER, as_user
 
 import ptoverlay
@@ -456,7 +457,7 @@ def test_names_are_looked_up_when_they_are_used() -> None:
 def test_all_of_it_as_an_ordinary_user(base: Path) -> None:
     done = subprocess.run([*as_user(USER), sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__,
                            "--basetemp", f"/tmp/ptoverlay-api-{os.getpid()}"],
-                          capture_output=True, text=True, check=False, timeout=600, cwd=Path(__file__).parent.parent,
+                          capture_output=True, text=True, check=False, timeout=600, cwd=ROOT_DIRECTORY,
                           env={**os.environ, "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp"})
     subprocess.run(["rm", "-rf", f"/tmp/ptoverlay-api-{os.getpid()}"], check=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support import replays
+from support.box import ROOT_DIRECTORY
 from support.differences import documentation
 from support.oracle import ROOT, Who
 from support.pair import Parted, differences
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.root_only
 @pytest.mark.quick
 def test_documented() -> None:
     """docs/differences.rst is what support/differences.py says; made by `python -m support.differences`."""
-    documented = Path(__file__).resolve().parent.parent / "docs/differences.rst"
+    documented = ROOT_DIRECTORY / "docs/differences.rst"
     assert documented.read_text() == documentation()
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.box import ROOT_DIRECTORY
 from support.oracle import USER, as_user
 
 pytest_plugins = ["pytester"]
@@ -308,7 +309,7 @@ def test_all_of_it_as_an_ordinary_user(base: Path) -> None:
     place = f"/tmp/ptoverlay-plugin-{os.getpid()}"
     done = subprocess.run([*as_user(USER), sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__,
                            "--basetemp", place], capture_output=True, text=True, check=False, timeout=600,
-                          cwd=Path(__file__).parent.parent,
+                          cwd=ROOT_DIRECTORY,
                           env={**os.environ, "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp"})
     subprocess.run(["rm", "-rf", place], check=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr

@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.box import ROOT_DIRECTORY as TOP
 from support.oracle import USER, as_user, run
 from support.sandboxes import LIMIT, Tool
 
 from ptoverlay import cli
-
-TOP = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture

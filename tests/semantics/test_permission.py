@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from support import attempts
-from support.box import Box
+from support.box import ROOT_DIRECTORY, Box
 from support.faults import memory_directory
 from support.oracle import ROOT, USER, Done, as_user, run
 from support.subjects import Subjects
 from support.world import World
 
 pytestmark = pytest.mark.root_only
-TESTS = Path(__file__).parent
+TESTS = ROOT_DIRECTORY / "tests"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_commit_killed import tree
+from support.trees import tree
 
 from ptoverlay.changes import changes
 from ptoverlay.commit import commit, kernel

@@ -15,7 +15,7 @@ import pytest
 from support.oracle import ROOT, USER, Done, Kernel, as_user, run
 from support.subjects import Subjects
 from support.tool import tool_for
-from test_commit_killed import tree
+from support.trees import tree
 
 from ptoverlay.commit.journal import Journal
 from ptoverlay.errors import who_can_change

@@ -19,6 +19,7 @@ from random import Random
 
 import pytest
 from support.killing import killed_at
+from support.trees import tree
 
 from ptoverlay.commit import commit
 from ptoverlay.commit.journal import Journal
@@ -97,27 +98,6 @@ def _additions(view: View, m: str) -> None:
 SCENES: dict[str, Callable[[View, str], None]] = {
     "contents": _contents, "names": _names, "removals": _removals, "additions": _additions,
 }
-
-
-def tree(top: Path) -> dict[str, tuple[object, ...]]:
-    """What is there: kind, mode, contents or target, which names are one file."""
-    found: dict[str, tuple[object, ...]] = {}
-    first: dict[int, str] = {}
-    for directory, names, files in os.walk(top):
-        names.sort()  # the first name of a file is the same whatever order the directory is in
-        for name in sorted((*names, *files)):
-            path = Path(directory, name)
-            status = path.lstat()
-            shown = str(path.relative_to(top))
-            content: object = ""
-            if path.is_symlink():
-                content = os.readlink(path)
-            elif path.is_file():
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-            group = first.setdefault(status.st_ino, shown) if not path.is_dir() else ""
-            xattrs = tuple(sorted(os.listxattr(path, follow_symlinks=False)))
-            found[shown] = (oct(status.st_mode), content, group, xattrs)
-    return found
 
 
 def scene(area: Path, name: str, *, layered: bool = False) -> Sandbox:

@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.box import ROOT_DIRECTORY as TOP
 
-TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP / "tools"))
 
-import bench  # noqa: E402
-from benchmark import peers, rounds, rows, table, targets, trees  # noqa: E402
-from benchmark.peers import NATIVE, Peer, Place  # noqa: E402
-from benchmark.results import Results, Spread  # noqa: E402
+import bench
+from benchmark import peers, rounds, rows, table, targets, trees
+from benchmark.peers import NATIVE, Peer, Place
+from benchmark.results import Results, Spread
 
 FEW = dataclasses.replace(trees.QUICK, seconds=0.001, entries=20, files=2, big=1 << 20,
                           rounds={trees.CALL: 2, trees.PROGRAM: 1, trees.LONG: 0}, minutes=5)
