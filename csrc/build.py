@@ -13,6 +13,9 @@ from cffi import FFI
 
 HERE = Path(os.path.relpath(Path(__file__).parent))
 COMPILE = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
+# For tests: HELD() of process/lock.h is asserted.
+if os.environ.get("PTOVERLAY_CHECK_LOCKS"):
+    COMPILE.append("-DPTO_CHECK_LOCKS")
 # The same machine under the names that uname(2) has for it.
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 
