@@ -187,6 +187,14 @@ static inline bool upper_exists(const struct dentry *dentry) {
 static inline bool lower_exists(const struct dentry *dentry) {
     return dentry->lower != KIND_NONE && dentry->lower != KIND_UNKNOWN && dentry->lower != KIND_WHITEOUT;
 }
+/* What the view shows: KIND_NONE, or a DT_* kind. */
+static inline uint8_t shown_kind(const struct dentry *dentry) {
+    if (dentry->upper == KIND_WHITEOUT)
+        return KIND_NONE;
+    if (dentry->upper != KIND_NONE)
+        return dentry->upper;
+    return dentry->lower == KIND_UNKNOWN || dentry->lower == KIND_WHITEOUT ? KIND_NONE : dentry->lower;
+}
 #define is_dir_kind(k) ((k) == DT_DIR)
 
 #endif

@@ -65,6 +65,12 @@ uint32_t index_find(const struct index *index, uint32_t parent, const char *name
     return 0;
 }
 
+void index_name(const struct index *index, uint32_t d, char out[NAME_MAX + 1]) {
+    const struct dentry *dentry = index_at(index, d);
+    memcpy(out, dentry->name, dentry->name_length);
+    out[dentry->name_length] = '\0';
+}
+
 static void hash_in(struct index *index, uint32_t d) {
     struct dentry *dentry = index_at(index, d);
     uint32_t *head = bucket(index, dentry->parent, dentry->name, dentry->name_length);

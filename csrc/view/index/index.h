@@ -9,6 +9,7 @@
 #ifndef PTOVERLAY_INDEX_H
 #define PTOVERLAY_INDEX_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -88,6 +89,8 @@ static inline struct dentry *index_at(const struct index *index, uint32_t d) {
 uint32_t index_root(struct index *index);
 /* 0: not known. */
 uint32_t index_find(const struct index *index, uint32_t parent, const char *name, size_t length);
+/* A copy of the entry's name, ended by a NUL. */
+void index_name(const struct index *index, uint32_t d, char out[NAME_MAX + 1]);
 /* Makes an entry (upper KIND_NONE, lower KIND_UNKNOWN). 0: out of memory. */
 uint32_t index_add(struct index *index, uint32_t parent, const char *name, size_t length);
 /* Frees the entry and all below it. */

@@ -16,17 +16,17 @@
 #define DEFAULT_ACL "system.posix_acl_default"
 #define ACL_BYTES 4096   /* some 500 entries; more are not granted anything */
 
-bool has_acl(const struct overlay *ovl, uint32_t d) {
+bool acl_present(const struct overlay *ovl, uint32_t d) {
     return real_getxattr(ovl, d, ACCESS_ACL, NULL, 0) > 0;
 }
 
-bool fd_has_acl(int fd) {
+bool acl_on_fd(int fd) {
     char path[FD_PATH];
     fd_path(fd, path);
     return getxattr(path, ACCESS_ACL, NULL, 0) > 0;
 }
 
-bool has_default_acl(struct overlay *ovl, uint32_t d) {
+bool acl_has_default(struct overlay *ovl, uint32_t d) {
     struct dentry *dentry = at(ovl, d);
     if (dentry->flags & D_NO_DEFAULT_ACL)
         return false;
@@ -34,13 +34,6 @@ bool has_default_acl(struct overlay *ovl, uint32_t d) {
         return true;
     dentry->flags |= D_NO_DEFAULT_ACL;
     return false;
-}
-
-static bool in_group(const struct cred *cred, gid_t gid) {
-    for (size_t i = 0; i < cred->ngroups; i++)
-        if (cred->groups[i] == gid)
-            return true;
-    return cred->fsgid == gid;
 }
 
 /* The algorithm of acl(5), "ACCESS CHECK ALGORITHM", from the named users on. */
@@ -69,7 +62,8 @@ int acl_permission(struct overlay *ovl, uint32_t d, const struct cred *cred, uns
             others = perm;
         else if (tag == ACL_USER && id == cred->fsuid)
             user = perm, user_seen = true;
-        else if ((tag == ACL_GROUP && in_group(cred, id)) || (tag == ACL_GROUP_OBJ && in_group(cred, stx.stx_gid))) {
+        else if ((tag == ACL_GROUP && cred_in_group(cred, id)) ||
+                 (tag == ACL_GROUP_OBJ && cred_in_group(cred, stx.stx_gid))) {
             group_seen = true;
             if ((perm & wanted) == wanted)
                 groups = perm;

@@ -36,7 +36,7 @@ static void read_uuid(const struct layer *layer, uint8_t out[16]) {
     memcpy(out, fsuuid.uuid, sizeof fsuuid.uuid);
 }
 
-int kernel_index_name(const struct overlay *ovl, uint32_t d, char out[KERNEL_INDEX_NAME]) {
+int handle_name(const struct overlay *ovl, uint32_t d, char out[KERNEL_INDEX_NAME]) {
     union {
         struct file_handle handle;
         char room[sizeof(struct file_handle) + HANDLE_MAX];

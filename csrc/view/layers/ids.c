@@ -49,10 +49,10 @@ bool ids_all_mapped(void) {
     return unmapped_uid == ALL_MAPPED && unmapped_gid == ALL_MAPPED;
 }
 
-bool capable_over(const struct statx *stx, const struct cred *cred, int cap) {
-    return capable(cred, cap) && stx->stx_uid != unmapped_uid && stx->stx_gid != unmapped_gid;
+bool ids_capable_over(const struct statx *stx, const struct cred *cred, int cap) {
+    return cred_capable(cred, cap) && stx->stx_uid != unmapped_uid && stx->stx_gid != unmapped_gid;
 }
 
-bool owner_or_capable(const struct statx *stx, const struct cred *cred) {
-    return stx->stx_uid == cred->fsuid || (capable(cred, CAP_FOWNER) && stx->stx_uid != unmapped_uid);
+bool ids_owner_or_capable(const struct statx *stx, const struct cred *cred) {
+    return stx->stx_uid == cred->fsuid || (cred_capable(cred, CAP_FOWNER) && stx->stx_uid != unmapped_uid);
 }

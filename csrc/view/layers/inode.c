@@ -18,28 +18,6 @@
 
 #include "../internal.h"
 
-#define STATX_WANTED (STATX_BASIC_STATS | STATX_BTIME)
-
-static int statx_at(int dirfd, const char *path, int flags, struct statx *stx) {
-    return statx(dirfd, path, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, stx) < 0 ? -errno : 0;
-}
-
-int lower_statx(const struct overlay *ovl, uint32_t d, struct statx *stx) {
-    char path[PATH_MAX];
-    unsigned layer = at(ovl, d)->layer;
-    int error = path_in_lower(ovl, d, layer, path);
-    return error < 0 ? error : statx_at(ovl->layers[layer].fd, path, 0, stx);
-}
-
-int upper_statx(const struct overlay *ovl, uint32_t d, struct statx *stx) {
-    char path[PATH_MAX];
-    int kept = upper_dir_kept(ovl, d);
-    if (kept >= 0)
-        return statx_at(kept, "", AT_EMPTY_PATH, stx);
-    int layer = path_at_upper(ovl, d, path);
-    return layer < 0 ? layer : statx_at(ovl->layers[layer].fd, path, 0, stx);
-}
-
 static dev_t dev_of(const struct statx *stx) {
     return makedev(stx->stx_dev_major, stx->stx_dev_minor);
 }
@@ -89,7 +67,7 @@ static bool is_kept_owner(const struct overlay *ovl, uint32_t d, const struct ke
 }
 
 /* Puts in what the upper's file shows but does not have. */
-static void show_kept(const struct overlay *ovl, uint32_t d, struct statx *stx) {
+void inode_show(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     const struct kept *kept = kept_find(ovl, stx->stx_ino);
     stx->stx_nlink = links_count(ovl, stx, true);
     if (kept && is_kept_owner(ovl, d, kept)) {
@@ -126,9 +104,9 @@ int dentry_owner(struct overlay *ovl, uint32_t d, struct statx *stx) {
         return lower_statx(ovl, d, stx);
     int error = check_upper(ovl, d);
     if (!error)
-        error = upper_statx(ovl, d, stx);
+        error = backing_upper_statx(ovl, d, stx);
     if (!error)
-        show_kept(ovl, d, stx);
+        inode_show(ovl, d, stx);
     return error;
 }
 
@@ -152,24 +130,8 @@ int view_getattr(pto_view *view, const struct location *loc, struct statx *stx) 
     if (loc->type == 0)
         return -ENOENT;
     if (!loc->overlay)
-        return statx_at(AT_FDCWD, loc->path, 0, stx);
+        return fd_statx(AT_FDCWD, loc->path, 0, stx);
     return dentry_getattr(loc->overlay, loc->dentry, stx);
-}
-
-int view_fix_attr(pto_view *view, const char *real, struct statx *stx) {
-    struct location loc;
-    int error = view_locate(view, real, &loc);
-    if (error || !loc.overlay)
-        return error;
-    struct overlay *ovl = loc.overlay;
-    if (loc.detached) {
-        if (loc.upper)
-            show_kept(ovl, ovl->root, stx);
-        else
-            stx->stx_nlink = links_left(ovl, stx);
-        return 0;
-    }
-    return dentry_getattr(ovl, loc.dentry, stx);   /* also for what was opened before it was copied up */
 }
 
 static bool attr_is_real(const struct overlay *ovl) {
@@ -189,19 +151,6 @@ bool view_attr_is_real(pto_view *view) {
 
 /* ---- permission ---- */
 
-bool capable(const struct cred *cred, int cap) {
-    return cred->caps & (1ull << cap);
-}
-
-static bool in_group(const struct cred *cred, gid_t gid) {
-    if (cred->fsgid == gid)
-        return true;
-    for (size_t i = 0; i < cred->ngroups; i++)
-        if (cred->groups[i] == gid)
-            return true;
-    return false;
-}
-
 /* The order of acl_permission_check() in fs/namei.c: owner, ACL, group, others. */
 static int mode_permission(struct overlay *ovl, uint32_t d, const struct statx *stx, const struct cred *cred,
                            unsigned mask) {
@@ -213,20 +162,21 @@ static int mode_permission(struct overlay *ovl, uint32_t d, const struct statx *
         if (granted != -ENODATA)
             return granted;
     }
-    if (in_group(cred, stx->stx_gid))
+    if (cred_in_group(cred, stx->stx_gid))
         return (mode >> 3 & mask) == mask ? 0 : -EACCES;
     return (mode & mask) == mask ? 0 : -EACCES;
 }
 
 static bool overridden(const struct statx *stx, const struct cred *cred, unsigned mask) {
     bool directory = S_ISDIR(stx->stx_mode);
-    if (capable_over(stx, cred, CAP_DAC_OVERRIDE) && (directory || !(mask & 1) || (stx->stx_mode & 0111)))
+    if (ids_capable_over(stx, cred, CAP_DAC_OVERRIDE) && (directory || !(mask & 1) || (stx->stx_mode & 0111)))
         return true;
-    return capable_over(stx, cred, CAP_DAC_READ_SEARCH) && !(mask & 2) && (directory || mask == 4);
+    return ids_capable_over(stx, cred, CAP_DAC_READ_SEARCH) && !(mask & 2) && (directory || mask == 4);
 }
 
 static bool never_asked(const struct dentry *dentry, const struct cred *cred, int mask) {
-    return capable(cred, CAP_DAC_OVERRIDE) && ids_all_mapped() && (is_dir_kind(shown_kind(dentry)) || !(mask & X_OK));
+    return cred_capable(cred, CAP_DAC_OVERRIDE) && ids_all_mapped() &&
+           (is_dir_kind(shown_kind(dentry)) || !(mask & X_OK));
 }
 
 int permission(struct overlay *ovl, uint32_t d, const struct cred *cred, int mask) {
@@ -255,7 +205,7 @@ int view_permission(pto_view *view, const struct location *loc, const struct cre
 int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cred *cred) {
     struct statx directory, object;
     int error = permission(ovl, parent, cred, W_OK | X_OK);
-    if (error || (capable(cred, CAP_FOWNER) && ids_all_mapped()))
+    if (error || (cred_capable(cred, CAP_FOWNER) && ids_all_mapped()))
         return error;
     error = dentry_owner(ovl, parent, &directory);
     if (error || !(directory.stx_mode & S_ISVTX) || directory.stx_uid == cred->fsuid)
@@ -263,7 +213,7 @@ int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cr
     error = dentry_owner(ovl, d, &object);
     if (error)
         return error;
-    return object.stx_uid == cred->fsuid || capable_over(&object, cred, CAP_FOWNER) ? 0 : -EPERM;
+    return object.stx_uid == cred->fsuid || ids_capable_over(&object, cred, CAP_FOWNER) ? 0 : -EPERM;
 }
 
 int may_create(struct overlay *ovl, const struct location *loc, const struct cred *cred) {
@@ -277,42 +227,10 @@ int may_create(struct overlay *ovl, const struct location *loc, const struct cre
 }
 
 bool may_keep_setgid(const struct statx *stx, const struct cred *cred) {
-    return in_group(cred, stx->stx_gid) || capable_over(stx, cred, CAP_FSETID);
-}
-
-bool may_give_group(const struct cred *cred, gid_t gid) {
-    return in_group(cred, gid) || capable(cred, CAP_CHOWN);
+    return cred_in_group(cred, stx->stx_gid) || ids_capable_over(stx, cred, CAP_FSETID);
 }
 
 /* ---- symlinks and file systems ---- */
-
-ssize_t dentry_readlink(struct overlay *ovl, uint32_t d, char *out, size_t size) {
-    const struct dentry *dentry = at(ovl, d);
-    char path[PATH_MAX];
-    if (dentry->flags & D_TARGET) {
-        const struct text *text = index_text_at(&ovl->view->index, dentry->stack);
-        size_t length = text->length < size ? text->length : size;
-        memcpy(out, text->bytes, length);
-        return (ssize_t)length;
-    }
-    int layer = path_at_top(ovl, d, path);
-    if (layer < 0)
-        return layer;
-    ssize_t length = readlinkat(ovl->layers[layer].fd, path, out, size);
-    return length < 0 ? -errno : length;
-}
-
-int view_readlink(pto_view *view, const struct location *loc, char *out, size_t size) {
-    (void)view;
-    if (loc->type == 0)
-        return -ENOENT;
-    if (!S_ISLNK(loc->type))
-        return -EINVAL;
-    if (loc->overlay)
-        return (int)dentry_readlink(loc->overlay, loc->dentry, out, size);
-    ssize_t length = readlink(loc->path, out, size);
-    return length < 0 ? -errno : (int)length;
-}
 
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630   /* linux/magic.h */
 
@@ -328,16 +246,4 @@ int view_statfs(pto_view *view, const struct location *loc, struct statfs *out) 
         return -errno;
     out->f_type = OVERLAYFS_SUPER_MAGIC;
     return 0;
-}
-
-int view_real(pto_view *view, const struct location *loc, char *out) {
-    (void)view;
-    if (!loc->overlay) {
-        memcpy(out, loc->path, loc->length + 1);
-        return 0;
-    }
-    if (loc->type == 0)
-        return -ENOENT;
-    int length = path_real(loc->overlay, loc->dentry, out);
-    return length < 0 ? length : 0;
 }

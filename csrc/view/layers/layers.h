@@ -9,12 +9,12 @@
 
 /* places.c */
 /* Of a canonical path as places hold it: "/" is "". */
-size_t place_length(const char *path);
+size_t path_length(const char *path);
 int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay);
 /* What is mounted at path covers the places inherited from the view around there. */
 void places_cover(pto_view *view, const char *path, size_t length);
 /* What is mounted below a lower that shows at its own place. */
-int find_submounts(struct overlay *ovl);
+int places_find_mounts(struct overlay *ovl);
 /* The innermost place that covers the canonical path, NULL: none (as on the host). PTO_PLACE_* ones are skipped: they
  * only say what may not be changed. */
 struct place *place_of(const pto_view *view, const char *path, size_t length);
@@ -31,10 +31,10 @@ bool path_below(const char *path, size_t path_length, const char *top, size_t to
 int path_in_view(const struct overlay *ovl, uint32_t d, char *out); /* absolute, "/" for the root */
 int path_in_upper(const struct overlay *ovl, uint32_t d, char *out); /* relative to the layer, "." for the root */
 int path_in_lower(const struct overlay *ovl, uint32_t d, unsigned layer, char *out);
-int path_real(const struct overlay *ovl, uint32_t d, char *out); /* absolute host path of the topmost object */
+int backing_path(const struct overlay *ovl, uint32_t d, char *out); /* absolute host path of the topmost object */
 /* Index in ovl->layers of what the upper has of it, or of the topmost object, and the path there. -ENAMETOOLONG. */
-int path_at_upper(const struct overlay *ovl, uint32_t d, char *out);
-int path_at_top(const struct overlay *ovl, uint32_t d, char *out);
+int backing_at_upper(const struct overlay *ovl, uint32_t d, char *out);
+int backing_at_top(const struct overlay *ovl, uint32_t d, char *out);
 int path_absolute(const struct layer *layer, const char *relative, char *out);
 
 /* lookup.c */
@@ -50,8 +50,6 @@ int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer,
 /* Reads the private attributes of an upper object once. */
 int check_upper(struct overlay *ovl, uint32_t d);
 int load_upper(struct overlay *ovl, uint32_t d);
-/* What the view shows: KIND_NONE, or a DT_* kind. */
-uint8_t shown_kind(const struct dentry *dentry);
 static inline mode_t kind_type(uint8_t kind) {
     return (mode_t)kind << 12; /* IFTODT(3) backwards */
 }
@@ -62,7 +60,7 @@ static inline bool is_merged(const struct dentry *dentry) {
 /* The directories merged by d: count and copies into dirs (at most LOWERS_MAX). */
 uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs);
 /* The path, relative to its layer, of one of them. Returns the length or -ENAMETOOLONG. */
-int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out);
+int lower_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out);
 
 /* redirect.c */
 /* out = directory/name, both relative to a layer; out may be directory. Returns the length or -ENAMETOOLONG. */
@@ -101,43 +99,58 @@ ssize_t redirect_read(const struct layer *layer, const char *path, char redirect
  * -ENAMETOOLONG.  ovl_get_redirect() in fs/overlayfs/dir.c. */
 int path_in_lowers(const struct overlay *ovl, uint32_t d, char out[PATH_MAX]);
 
-/* inode.c */
+/* fd.c */
 struct statx;
+/* lstat of a path below a directory. */
+int fd_statx(int dirfd, const char *path, int flags, struct statx *stx);
+
+/* lower.c */
+/* Opens the topmost lower object. */
+int lower_open(const struct overlay *ovl, uint32_t d, int flags);
+
+/* cred.c */
+bool cred_in_group(const struct cred *cred, gid_t gid);
+/* Our own, and what the machine asks of us. 0 or -ENOMEM. */
+int cred_learn(pto_view *view);
+
+/* inode.c */
+/* Puts in what the upper's file shows but does not have. */
+void inode_show(const struct overlay *ovl, uint32_t d, struct statx *stx);
 /* lstat of the object as its topmost lower, or its upper, has it. */
 int lower_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
-int upper_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
+int backing_upper_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
 /* mask: R_OK W_OK X_OK; -EACCES. */
 int permission(struct overlay *ovl, uint32_t d, const struct cred *cred, int mask);
 int dentry_getattr(struct overlay *ovl, uint32_t d, struct statx *stx);
 /* Owner, group and mode alone are right. */
 int dentry_owner(struct overlay *ovl, uint32_t d, struct statx *stx);
-ssize_t dentry_readlink(struct overlay *ovl, uint32_t d, char *out, size_t size);
+ssize_t backing_readlink(struct overlay *ovl, uint32_t d, char *out, size_t size);
 /* -EPERM or -EACCES when cred may not remove d from its directory (sticky(7)). */
 int may_delete(struct overlay *ovl, uint32_t parent, uint32_t d, const struct cred *cred);
 /* -EEXIST, -EROFS, -EACCES as for every call that makes a name. */
 int may_create(struct overlay *ovl, const struct location *loc, const struct cred *cred);
-bool capable(const struct cred *cred, int cap);
+bool cred_capable(const struct cred *cred, int cap);
 bool may_keep_setgid(const struct statx *stx, const struct cred *cred);
-bool may_give_group(const struct cred *cred, gid_t gid);
+bool cred_may_give_group(const struct cred *cred, gid_t gid);
 
 /* ids.c: capabilities over an object, whose owner our user namespace may not map */
 void ids_learn(void);
 bool ids_all_mapped(void);
-bool capable_over(const struct statx *stx, const struct cred *cred, int cap);
-bool owner_or_capable(const struct statx *stx, const struct cred *cred);
+bool ids_capable_over(const struct statx *stx, const struct cred *cred, int cap);
+bool ids_owner_or_capable(const struct statx *stx, const struct cred *cred);
 
 /* acl.c: POSIX ACLs, acl(5) */
-bool has_acl(const struct overlay *ovl, uint32_t d);
-bool fd_has_acl(int fd);
+bool acl_present(const struct overlay *ovl, uint32_t d);
+bool acl_on_fd(int fd);
 /* 0 or -EACCES; -ENODATA when the object has no ACL. The owner is the caller's to check. */
 int acl_permission(struct overlay *ovl, uint32_t d, const struct cred *cred, unsigned mask);
 /* What posix_acl_from_xattr() of fs/posix_acl.c says of a value: 0, -EINVAL, -EOPNOTSUPP. */
 int acl_check(const void *value, size_t size);
 /* True when an upper directory gives its new entries a default ACL. */
-bool has_default_acl(struct overlay *ovl, uint32_t d);
+bool acl_has_default(struct overlay *ovl, uint32_t d);
 
 /* handle.c: the name that the kernel's overlayfs gives the copy of a lower file with several names, in <work>/index. */
 #define KERNEL_INDEX_NAME 299 /* (21 + MAX_HANDLE_SZ) bytes in hexadecimal, and a NUL */
-int kernel_index_name(const struct overlay *ovl, uint32_t d, char out[KERNEL_INDEX_NAME]);
+int handle_name(const struct overlay *ovl, uint32_t d, char out[KERNEL_INDEX_NAME]);
 
 #endif

@@ -17,40 +17,6 @@
 
 #include "../internal.h"
 
-uint8_t shown_kind(const struct dentry *dentry) {
-    if (dentry->upper == KIND_WHITEOUT)
-        return KIND_NONE;
-    if (dentry->upper != KIND_NONE)
-        return dentry->upper;
-    return dentry->lower == KIND_UNKNOWN || dentry->lower == KIND_WHITEOUT ? KIND_NONE : dentry->lower;
-}
-
-uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs) {
-    const struct dentry *dentry = at(ovl, d);
-    if (d == ovl->root) {
-        for (unsigned i = 0; i < ovl->n_lowers; i++)
-            dirs[i] = (struct lower_dir){.layer = (uint16_t)(i + 1)};
-        return ovl->n_lowers;
-    }
-    if (!is_dir_kind(dentry->lower))
-        return 0;
-    if (!dentry->stack) {
-        dirs[0] = (struct lower_dir){.layer = dentry->layer};
-        return 1;
-    }
-    const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
-    memcpy(dirs, stack->dirs, stack->count * sizeof dirs[0]);
-    return stack->count;
-}
-
-int lower_dir_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out) {
-    if (!dir->path)
-        return path_in_lower(ovl, d, dir->layer, out);
-    const struct text *text = index_text_at(&ovl->view->index, dir->path);
-    memcpy(out, text->bytes, text->length + 1);
-    return (int)text->length;
-}
-
 /* What the layers of a directory have under one name. */
 struct probe {
     uint8_t kind;
@@ -223,7 +189,7 @@ static int check_lower_data(struct overlay *ovl, uint32_t d) {
 
 static int lookup_lower(struct overlay *ovl, uint32_t d) {
     char name[NAME_MAX + 1];
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     ovl->view->asked = d;
     int error = lookup_lower_as(ovl, d, name, at(ovl, d)->name_length, true);
     if (!error && at(ovl, d)->lower == DT_LNK && at(ovl, d)->upper == KIND_NONE)
@@ -244,7 +210,7 @@ int lookup_again(struct overlay *ovl, uint32_t d) {
 int lower_positive(struct overlay *ovl, uint32_t d) {
     char name[NAME_MAX + 1];
     struct probe probe;
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     int error = probe_lowers(ovl, at(ovl, d)->parent, name, at(ovl, d)->name_length, true, &probe);
     if (error)
         return error;
@@ -262,7 +228,7 @@ int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer,
         error = path_in_lower(ovl, d, *layer, path);
         return error < 0 ? error : 0;
     }
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     error = probe_lowers(ovl, at(ovl, d)->parent, name, at(ovl, d)->name_length, true, &probe);
     if (error)
         return error;
@@ -320,11 +286,11 @@ int check_upper(struct overlay *ovl, uint32_t d) {
     if (dentry->flags & D_CHECKED)
         return dentry->flags & D_METACOPY ? metacopy_again(ovl, d) : 0;
     char path[PATH_MAX];
-    int layer = path_at_upper(ovl, d, path);
+    int layer = backing_at_upper(ovl, d, path);
     if (layer < 0)
         return layer;
     bool plain = is_dir_kind(dentry->upper) || dentry->upper == DT_REG;
-    CLOSE_FD fd = open_beneath(ovl->layers[layer].fd, path, O_PATH | O_NOFOLLOW);
+    CLOSE_FD fd = fd_beneath(ovl->layers[layer].fd, path, O_PATH | O_NOFOLLOW);
     if (fd < 0)
         return fd;
     struct stat st;

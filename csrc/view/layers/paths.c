@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../internal.h"
 
@@ -118,23 +119,46 @@ int path_absolute(const struct layer *layer, const char *relative, char *out) {
     return (int)(layer->length + 1 + length);
 }
 
-int path_at_upper(const struct overlay *ovl, uint32_t d, char *out) {
-    if (at(ovl, d)->flags & D_COPY)
-        return links_copy_path(ovl, d, out);
-    int length = path_in_upper(ovl, d, out);
-    return length < 0 ? length : 0;
+bool path_below(const char *path, size_t path_length, const char *top, size_t top_length) {
+    if (top_length == 0)
+        return true;
+    return path_length >= top_length && memcmp(path, top, top_length) == 0 &&
+           (path_length == top_length || path[top_length] == '/');
 }
 
-int path_at_top(const struct overlay *ovl, uint32_t d, char *out) {
-    const struct dentry *dentry = at(ovl, d);
-    if (upper_exists(dentry))
-        return path_at_upper(ovl, d, out);
-    int length = path_in_lower(ovl, d, dentry->layer, out);
-    return length < 0 ? length : dentry->layer;
+/* "/" is held as "", so that a prefix and a name below it always join with one slash. */
+size_t path_length(const char *path) {
+    size_t length = strlen(path);
+    return length == 1 && path[0] == '/' ? 0 : length;
 }
 
-int path_real(const struct overlay *ovl, uint32_t d, char *out) {
-    char relative[PATH_MAX];
-    int layer = path_at_top(ovl, d, relative);
-    return layer < 0 ? layer : path_absolute(&ovl->layers[layer], relative, out);
+int path_join(char *out, const char *directory, size_t directory_length, const char *name, size_t length) {
+    size_t at = 0;
+    if (!(directory_length == 1 && directory[0] == '.')) {
+        if (directory_length + 1 >= PATH_MAX)
+            return -ENAMETOOLONG;
+        memmove(out, directory, directory_length);
+        out[directory_length] = '/';
+        at = directory_length + 1;
+    }
+    if (at + length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(out + at, name, length);
+    out[at + length] = '\0';
+    return (int)(at + length);
+}
+
+int path_of_fd(const struct overlay *ovl, int fd, char out[PATH_MAX]) {
+    char link[FD_PATH], real[PATH_MAX];
+    const struct layer *upper = &ovl->layers[0];
+    fd_path(fd, link);
+    ssize_t length = readlink(link, real, sizeof real - 1);
+    if (length < 0)
+        return -errno;
+    real[length] = '\0';
+    if (!path_below(real, (size_t)length, upper->root, upper->length))
+        return -ESTALE;
+    const char *relative = real + upper->length + (real[upper->length] == '/');
+    strcpy(out, *relative ? relative : ".");
+    return 0;
 }

@@ -16,19 +16,6 @@
 
 #include "../internal.h"
 
-bool path_below(const char *path, size_t path_length, const char *top, size_t top_length) {
-    if (top_length == 0)
-        return true;
-    return path_length >= top_length && memcmp(path, top, top_length) == 0 &&
-           (path_length == top_length || path[top_length] == '/');
-}
-
-/* "/" is held as "", so that a prefix and a name below it always join with one slash. */
-size_t place_length(const char *path) {
-    size_t length = strlen(path);
-    return length == 1 && path[0] == '/' ? 0 : length;
-}
-
 static bool shows(const struct place *place) {
     return place->kind != PTO_PLACE_READ_ONLY && place->kind != PTO_PLACE_FIXED;
 }
@@ -104,7 +91,7 @@ void places_cover(pto_view *view, const char *path, size_t length) {
 }
 
 bool view_covers(const pto_view *view, const char *path) {
-    const struct place *place = place_of(view, path, place_length(path));
+    const struct place *place = place_of(view, path, path_length(path));
     return place && place->overlay;
 }
 
@@ -114,7 +101,7 @@ int place_insert(pto_view *view, int kind, const char *path, struct overlay *ove
     if (!places)
         return -ENOMEM;
     view->places = places;
-    size_t length = place_length(path), i = 0;
+    size_t length = path_length(path), i = 0;
     char *copy = strndup(path, length);
     if (!copy)
         return -ENOMEM;
@@ -124,25 +111,6 @@ int place_insert(pto_view *view, int kind, const char *path, struct overlay *ove
     places[i] = (struct place){.kind = kind, .path = copy, .length = length, .overlay = overlay};
     view->n_places++;
     return 0;
-}
-
-int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size) {
-    char cwd[PATH_MAX] = "/";
-    struct walker walker = {.cred = &view->own};
-    struct location loc;
-    if (path[0] != '/' && !getcwd(cwd, sizeof cwd))
-        return fail(message, size, -errno, "%s: %s", path, strerror(errno));
-    int error = view_walk(view, &walker, cwd, path, WALK_FOLLOW, &loc);
-    bool hide = kind == PTO_HIDDEN, missing = !error && loc.type == 0;
-    if (hide && (error == -ENOENT || error == -ENOTDIR))
-        return 1;
-    if (missing && !hide)   /* what is to be hidden, and comes to be later, is hidden then */
-        error = -ENOENT;
-    if (!error && !view->outer && (kind == PTO_DIRECT || kind == PTO_PLACE_FIXED) && access(loc.path, F_OK) < 0)
-        error = -errno;
-    if (!error)
-        error = place_insert(view, kind, loc.path, NULL);
-    return error ? fail(message, size, error, "%s: %s", path, strerror(-error)) : missing;
 }
 
 /* ---- mounts ---- */
@@ -175,7 +143,7 @@ static int add_submount(struct overlay *ovl, const char *path) {
     return 0;
 }
 
-int find_submounts(struct overlay *ovl) {
+int places_find_mounts(struct overlay *ovl) {
     FILE *info = ovl->own ? fopen("/proc/self/mountinfo", "re") : NULL;
     if (!info)
         return 0;
@@ -187,7 +155,7 @@ int find_submounts(struct overlay *ovl) {
         if (sscanf(line, "%*s %*s %*s %*s %ms", &path) != 1)
             continue;
         unescape(path);
-        size_t length = place_length(path);
+        size_t length = path_length(path);
         if (length > ovl->mount_length && path_below(path, length, ovl->mount, ovl->mount_length))
             error = add_submount(ovl, path);
         free(path);

@@ -15,22 +15,6 @@
 
 #include "../internal.h"
 
-int path_join(char *out, const char *directory, size_t directory_length, const char *name, size_t length) {
-    size_t at = 0;
-    if (!(directory_length == 1 && directory[0] == '.')) {
-        if (directory_length + 1 >= PATH_MAX)
-            return -ENAMETOOLONG;
-        memmove(out, directory, directory_length);
-        out[directory_length] = '/';
-        at = directory_length + 1;
-    }
-    if (at + length >= PATH_MAX)
-        return -ENAMETOOLONG;
-    memcpy(out + at, name, length);
-    out[at + length] = '\0';
-    return (int)(at + length);
-}
-
 /* ---- what is sought ---- */
 
 static int sought_set(struct sought *sought, const char *name, size_t length, bool derived) {
@@ -194,7 +178,7 @@ int search_path(struct search *search, unsigned layer, char *path, bool *stop) {
         ++search->next;
     if (search->next == search->end || search->next->layer != layer)
         return 0;
-    int at = lower_dir_path(search->ovl, search->parent, search->next, path);
+    int at = lower_path(search->ovl, search->parent, search->next, path);
     return at < 0 ? at : path_join(path, path, (size_t)at, sought->name, sought->length);
 }
 
@@ -205,11 +189,11 @@ static int name_below(const struct overlay *ovl, uint32_t d, char name[PATH_MAX]
     char path[PATH_MAX];
     ssize_t length = 0;
     if (at(ovl, d)->flags & (D_REDIRECT | D_METACOPY)) {
-        int layer = path_at_upper(ovl, d, path);
+        int layer = backing_at_upper(ovl, d, path);
         length = layer < 0 ? layer : redirect_read(&ovl->layers[layer], path, name);
     }
     if (length == 0) {
-        entry_name(ovl, d, name);
+        index_name(&ovl->view->index, d, name);
         length = at(ovl, d)->name_length;
     }
     return (int)length;

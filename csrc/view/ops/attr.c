@@ -27,21 +27,22 @@ static mode_t without_set_id(mode_t mode, const struct statx *shown, const struc
 
 /* notify_change() in fs/attr.c: bits that go with the owner are a change of the mode, even where both ids stay. */
 static int may_chown(const struct statx *stx, const struct attr_change *change, const struct cred *cred) {
-    if (without_set_id(stx->stx_mode, stx, cred) != stx->stx_mode && !owner_or_capable(stx, cred))
+    if (without_set_id(stx->stx_mode, stx, cred) != stx->stx_mode && !ids_owner_or_capable(stx, cred))
         return -EPERM;
-    if (capable_over(stx, cred, CAP_CHOWN))
+    if (ids_capable_over(stx, cred, CAP_CHOWN))
         return 0;
     bool owner = stx->stx_uid == cred->fsuid;
     if ((change->valid & ATTR_UID) && !(owner && change->uid == stx->stx_uid))
         return -EPERM;
-    if ((change->valid & ATTR_GID) && !(owner && (change->gid == stx->stx_gid || may_give_group(cred, change->gid))))
+    if ((change->valid & ATTR_GID) &&
+        !(owner && (change->gid == stx->stx_gid || cred_may_give_group(cred, change->gid))))
         return -EPERM;
     return 0;
 }
 
 static int may_set_times(const struct location *loc, const struct statx *stx, const struct attr_change *change,
                          const struct cred *cred) {
-    if (owner_or_capable(stx, cred))
+    if (ids_owner_or_capable(stx, cred))
         return 0;
     if (!(change->valid & ATTR_TIMES_NOW))
         return -EPERM;
@@ -66,7 +67,7 @@ static int may_truncate(const struct location *loc, const struct statx *stx, con
 static unsigned present_flags(const struct location *loc) {
     char path[PATH_MAX];
     int flags = 0;
-    if (path_real(loc->overlay, loc->dentry, path) < 0)
+    if (backing_path(loc->overlay, loc->dentry, path) < 0)
         return 0;
     CLOSE_FD fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ? 0 : (unsigned)flags;
@@ -75,9 +76,9 @@ static unsigned present_flags(const struct location *loc) {
 /* fileattr_set_prepare() in fs/ioctl.c, and fs/ext4/ioctl.c. */
 static int may_set_flags(const struct location *loc, const struct statx *stx, const struct attr_change *change,
                          const struct cred *cred) {
-    if (!owner_or_capable(stx, cred))
+    if (!ids_owner_or_capable(stx, cred))
         return -EPERM;
-    bool guards = capable(cred, CAP_LINUX_IMMUTABLE), journals = capable(cred, CAP_SYS_RESOURCE);
+    bool guards = cred_capable(cred, CAP_LINUX_IMMUTABLE), journals = cred_capable(cred, CAP_SYS_RESOURCE);
     unsigned changed = guards && journals ? 0 : present_flags(loc) ^ change->fsflags;
     if ((changed & (FS_APPEND_FL | FS_IMMUTABLE_FL)) && !guards)
         return -EPERM;
@@ -88,7 +89,7 @@ static int may_change(const struct location *loc, const struct statx *stx, const
                       const struct cred *cred) {
     int error = 0;
     if (change->valid & ATTR_MODE)
-        error = owner_or_capable(stx, cred) ? 0 : -EPERM;
+        error = ids_owner_or_capable(stx, cred) ? 0 : -EPERM;
     if (!error && (change->valid & ATTR_FLAGS))
         error = may_set_flags(loc, stx, change, cred);
     if (!error && (change->valid & ATTR_OWNER))
@@ -104,7 +105,7 @@ static int may_change(const struct location *loc, const struct statx *stx, const
 static int change_mode(struct overlay *ovl, int fd, const char *path, mode_t mode, const struct kept *kept) {
     if (!kept || !kept->owner)
         return chmod(path, mode) < 0 ? -errno : 0;
-    if (fd_has_acl(fd) && chmod(path, mode & 0777) < 0)   /* whose entries follow the mode */
+    if (acl_on_fd(fd) && chmod(path, mode & 0777) < 0)   /* whose entries follow the mode */
         return -errno;
     struct kept changed = *kept;
     changed.mode = (kept->mode & S_IFMT) | mode;
@@ -130,13 +131,13 @@ int mode_of_acl(struct overlay *ovl, uint32_t d, int fd, const struct cred *cred
 int drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, bool ours) {
     char path[FD_PATH];
     struct statx shown;
-    if (capable(cred, CAP_FSETID) || (!ours && ovl->kept.count == 0))
+    if (cred_capable(cred, CAP_FSETID) || (!ours && ovl->kept.count == 0))
         return 0;
     int error = dentry_owner(ovl, d, &shown);
     mode_t mode = error ? 0 : without_set_id(shown.stx_mode, &shown, cred);
     if (error || mode == shown.stx_mode)
         return error;
-    CLOSE_FD fd = open_upper_object(ovl, d);
+    CLOSE_FD fd = backing_open(ovl, d);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return fd < 0 ? fd : -errno;
@@ -172,7 +173,7 @@ static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *chan
                  const struct cred *cred) {
     char path[FD_PATH];
     struct stat st;
-    CLOSE_FD fd = open_upper_object(ovl, d);
+    CLOSE_FD fd = backing_open(ovl, d);
     if (fd < 0)
         return fd;
     if (fstat(fd, &st) < 0)
@@ -240,13 +241,13 @@ int view_sync(pto_view *view, const struct location *loc, const char *real) {
         return 0;
     if (loc->detached || !loc->upper)
         return VIEW_SYNC_REAL;
-    int error = path_real(ovl, loc->dentry, upper);
+    int error = backing_path(ovl, loc->dentry, upper);
     if (error < 0)
         return error;
     if (strcmp(upper, real) == 0 || (!S_ISDIR(loc->type) && !S_ISREG(loc->type)))
         return VIEW_SYNC_REAL;
     error = path_in_upper(ovl, loc->dentry, upper);
-    CLOSE_FD fd = error < 0 ? error : open_beneath(ovl->layers[0].fd, upper, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    CLOSE_FD fd = error < 0 ? error : fd_beneath(ovl->layers[0].fd, upper, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0)
         return fd;
     return fsync(fd) < 0 ? -errno : 0;

@@ -48,7 +48,7 @@ static int find_given(const struct location *loc, const struct creation *creatio
     if (error)
         return error;
     *given = (struct given){.uid = cred->fsuid, .gid = cred->fsgid, .mode = creation->mode & 07777};
-    given->inherits = !S_ISLNK(creation->mode) && has_default_acl(ovl, loc->parent);
+    given->inherits = !S_ISLNK(creation->mode) && acl_has_default(ovl, loc->parent);
     if (!given->inherits)
         given->mode &= ~cred->umask;
     if (S_ISLNK(creation->mode))
@@ -205,7 +205,7 @@ int create(const struct location *loc, const struct creation *creation, const st
     if (error)
         return error;
     char name[NAME_MAX + 1];
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     bool whiteout = at(ovl, d)->upper == KIND_WHITEOUT, directory = S_ISDIR(creation->mode);
     bool opaque = directory && (whiteout || is_dir_kind(at(ovl, loc->parent)->lower));
     bool in_place = whiteout && !ovl->layers[0].dot_form;
@@ -266,7 +266,7 @@ int view_mknod(pto_view *view, const struct location *loc, mode_t mode, dev_t de
     if (error)
         return error;
     bool whiteout = type == S_IFCHR && dev == makedev(0, 0); /* would remove a name: not made by the kernel's either */
-    if (whiteout || ((type == S_IFCHR || type == S_IFBLK) && !capable(cred, CAP_MKNOD)))
+    if (whiteout || ((type == S_IFCHR || type == S_IFBLK) && !cred_capable(cred, CAP_MKNOD)))
         return -EPERM;
     return create(loc, &(struct creation){.mode = type | (mode & 07777), .dev = dev}, cred, &made);
 }

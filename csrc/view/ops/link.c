@@ -45,7 +45,7 @@ static void named(struct overlay *ovl, uint32_t d, uint8_t kind) {
 static int link_over(struct overlay *ovl, int from, const char *old, int flags, const struct upper_dir *dir,
                      uint32_t d) {
     char name[NAME_MAX + 1];
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     if (at(ovl, d)->upper != KIND_WHITEOUT || ovl->layers[0].dot_form) {
         loud_begin(&dir->quiet);
         int linked = linkat(from, old, dir->fd, name, flags);
@@ -65,7 +65,7 @@ static int link_over(struct overlay *ovl, int from, const char *old, int flags, 
 static int may_link(struct overlay *ovl, uint32_t d, const struct cred *cred) {
     struct statx stx;
     int error = ovl->view->protected_hardlinks ? dentry_getattr(ovl, d, &stx) : 0;
-    if (error || !ovl->view->protected_hardlinks || owner_or_capable(&stx, cred))
+    if (error || !ovl->view->protected_hardlinks || ids_owner_or_capable(&stx, cred))
         return error;
     bool special = !S_ISREG(stx.stx_mode) || (stx.stx_mode & S_ISUID) ||
                    (stx.stx_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
@@ -99,7 +99,7 @@ int view_link(pto_view *view, const struct location *from, const struct location
     if (error)
         return error;
     char old[NAME_MAX + 1];
-    entry_name(ovl, from->dentry, old);
+    index_name(&ovl->view->index, from->dentry, old);
     error = link_over(ovl, source.fd, old, 0, &dir, d);
     if (!error)
         named(ovl, d, at(ovl, from->dentry)->upper);
@@ -138,7 +138,7 @@ static int path_of_new(const struct overlay *ovl, const struct location *loc, ui
         length = path_absolute(&ovl->layers[0], upper, real);
     if (length < 0)
         return length;
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     return path_join(real, real, (size_t)length, name, strlen(name));
 }
 
@@ -176,7 +176,7 @@ static int place_bound(struct overlay *ovl, const struct location *loc, uint32_t
     int error = upper_dir_open(ovl, loc->parent, &dir);
     if (error)
         return error;
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     if (in_work) {
         snprintf(object.name, sizeof object.name, "%s", real + length + 1);
         error = place_made(&object, &dir, name, whiteout && !ovl->layers[0].dot_form ? PLACE_OVER : PLACE_NEW, false);

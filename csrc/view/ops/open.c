@@ -22,7 +22,7 @@ static bool writes(int flags) {
 
 static int plan_real(const struct location *loc, uint32_t d, int flags, struct open_plan *plan) {
     bool elsewhere = (at(loc->overlay, d)->flags & D_METACOPY) && !(flags & O_PATH);
-    int length = elsewhere ? metacopy_real(loc->overlay, d, plan->path) : path_real(loc->overlay, d, plan->path);
+    int length = elsewhere ? metacopy_real(loc->overlay, d, plan->path) : backing_path(loc->overlay, d, plan->path);
     if (length < 0)
         return length;
     plan->flags = (flags & ~(O_CREAT | O_EXCL)) | O_NOFOLLOW;
@@ -49,7 +49,7 @@ static int open_new(const struct location *loc, int flags, mode_t mode, const st
         return error;
     struct statx stx;
     mode_t wanted = writes(flags) ? 0600 : 0400;
-    if (upper_statx(loc->overlay, made, &stx) < 0 || (stx.stx_mode & wanted) == wanted)
+    if (backing_upper_statx(loc->overlay, made, &stx) < 0 || (stx.stx_mode & wanted) == wanted)
         return 0;   /* it is made: what else goes wrong the caller meets when it opens it */
     plan->fix_mode = true;
     plan->mode = stx.stx_mode & 07777;
@@ -69,7 +69,7 @@ static int open_tmpfile(const struct location *loc, int flags, mode_t mode, cons
     if (!error)
         error = plan_real(loc, loc->dentry, flags, plan);
     plan->flags = flags & ~O_NOFOLLOW;
-    plan->mode = mode & 07777 & ~(has_default_acl(ovl, loc->dentry) ? 0 : cred->umask);
+    plan->mode = mode & 07777 & ~(acl_has_default(ovl, loc->dentry) ? 0 : cred->umask);
     return error;
 }
 
@@ -123,7 +123,7 @@ static int open_existing(const struct location *loc, int flags, const struct cre
     struct statx stx;
     if (flags & O_NOATIME) {
         error = dentry_getattr(ovl, loc->dentry, &stx);
-        if (error || !owner_or_capable(&stx, cred))
+        if (error || !ids_owner_or_capable(&stx, cred))
             return error ? error : -EPERM;
     }
     if ((mask & W_OK) && S_ISREG(loc->type)) {

@@ -28,7 +28,7 @@ int look_at(struct overlay *ovl, uint32_t d, struct last_look *look) {
     look->seen = look->upper ? ovl->kept.count || ovl->n_shared : lower_exists(dentry) && (dentry->flags & D_LINKED);
     if (!look->seen)
         return 0;
-    int error = look->upper ? upper_statx(ovl, d, &look->stx) : lower_statx(ovl, d, &look->stx);
+    int error = look->upper ? backing_upper_statx(ovl, d, &look->stx) : lower_statx(ovl, d, &look->stx);
     return error || look->upper ? error : links_removing(ovl, d, &look->stx);
 }
 
@@ -75,7 +75,7 @@ static int remove_entry(const struct location *loc) {
     if (error)
         return error;
     char name[NAME_MAX + 1];
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     bool directory = is_dir_kind(shown_kind(at(ovl, d))), told = false;
     if (lower_only) {
         error = make_whiteout(ovl, dir.fd, name);

@@ -150,7 +150,7 @@ static int redirect_value(struct overlay *ovl, uint32_t d, bool same_parent, cha
         return 0;
     if (!same_parent)
         return path_in_lowers(ovl, d, out);
-    entry_name(ovl, d, out);
+    index_name(&ovl->view->index, d, out);
     return at(ovl, d)->name_length;
 }
 
@@ -161,7 +161,7 @@ static int pin_lowers(struct overlay *ovl, uint32_t d) {
     uint32_t count = lower_dirs(ovl, d, dirs), done = 0;
     int error = 0;
     for (; done < count && !error; done++) {
-        int length = lower_dir_path(ovl, d, &dirs[done], path);
+        int length = lower_path(ovl, d, &dirs[done], path);
         dirs[done].path = length < 0 ? 0 : index_text(&ovl->view->index, path, (size_t)length);
         if (!dirs[done].path)
             error = length < 0 ? length : -ENOMEM;
@@ -176,7 +176,7 @@ static int pin_lowers(struct overlay *ovl, uint32_t d) {
 
 static int redirect(struct overlay *ovl, uint32_t d, bool same_parent) {
     char value[PATH_MAX];
-    CLOSE_FD fd = open_upper_object(ovl, d);
+    CLOSE_FD fd = backing_open(ovl, d);
     if (fd < 0)
         return fd;
     QUIET quiet;
@@ -204,7 +204,7 @@ static int ready_object(const struct move *move, uint32_t d, uint32_t other) {
     int positive = lower_positive(ovl, other);
     if (positive <= 0)
         return positive;
-    CLOSE_FD fd = open_upper_object(ovl, d);
+    CLOSE_FD fd = backing_open(ovl, d);
     QUIET quiet;
     quiet_begin(ovl, fd, &quiet);
     int error = fd < 0 ? fd : mark_opaque(ovl, fd);
@@ -268,7 +268,7 @@ int clear_whiteouts(struct overlay *ovl, uint32_t directory, int fd) {
     for (uint32_t d = at(ovl, directory)->child; d; d = at(ovl, d)->sibling) {
         if (at(ovl, d)->upper != KIND_WHITEOUT)
             continue;
-        entry_name(ovl, d, name);
+        index_name(&ovl->view->index, d, name);
         if (unlinkat(fd, name, 0) < 0 && errno != ENOENT)
             return -errno;
         at(ovl, d)->upper = at(ovl, d)->lower = KIND_NONE;
@@ -282,7 +282,7 @@ static int clear_target(struct move *move) {
     struct overlay *ovl = move->ovl;
     char path[PATH_MAX];
     int error = path_in_upper(ovl, move->target, path);
-    CLOSE_FD fd = error < 0 ? -1 : open_beneath(ovl->layers[0].fd, path, O_PATH | O_DIRECTORY);
+    CLOSE_FD fd = error < 0 ? -1 : fd_beneath(ovl->layers[0].fd, path, O_PATH | O_DIRECTORY);
     if (error < 0 || fd < 0)
         return error < 0 ? error : fd;
     QUIET quiet;
@@ -387,8 +387,8 @@ static int prepare(struct move *move) {
     if (whiteout < 0)
         error = whiteout;
     move->whiteout = whiteout > 0;
-    entry_name(ovl, move->source, move->from_name);
-    entry_name(ovl, move->target, move->to_name);
+    index_name(&ovl->view->index, move->source, move->from_name);
+    index_name(&ovl->view->index, move->target, move->to_name);
     return error;
 }
 

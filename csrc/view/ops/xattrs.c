@@ -221,7 +221,7 @@ static int escape(const struct overlay *ovl, const char *name, char out[XATTR_NA
 /* The path of the topmost object. */
 static int object_path(const struct overlay *ovl, uint32_t d, char out[PATH_MAX]) {
     char relative[PATH_MAX];
-    int layer = path_at_top(ovl, d, relative);
+    int layer = backing_at_top(ovl, d, relative);
     return layer < 0 ? layer : layer_path(&ovl->layers[layer], relative, out);
 }
 
@@ -295,17 +295,17 @@ ssize_t view_listxattr(pto_view *view, const struct location *loc, char *out, si
 /* xattr_permission() of fs/xattr.c for what has to be written. */
 static int may_write(const struct location *loc, const char *name, const struct statx *stx, const struct cred *cred) {
     if (begins(name, "trusted."))
-        return capable(cred, CAP_SYS_ADMIN) ? 0 : -EPERM;
+        return cred_capable(cred, CAP_SYS_ADMIN) ? 0 : -EPERM;
     if (begins(name, "security.")) {
         int needed = strcmp(name, "security.capability") == 0 ? CAP_SETFCAP : CAP_SYS_ADMIN;
-        return capable(cred, needed) ? 0 : -EPERM;
+        return cred_capable(cred, needed) ? 0 : -EPERM;
     }
     if (begins(name, "system."))
-        return owner_or_capable(stx, cred) ? 0 : -EPERM;
+        return ids_owner_or_capable(stx, cred) ? 0 : -EPERM;
     if (begins(name, "user.")) {
         if (!S_ISREG(loc->type) && !S_ISDIR(loc->type))
             return -EPERM;
-        if (S_ISDIR(loc->type) && (stx->stx_mode & S_ISVTX) && !owner_or_capable(stx, cred))
+        if (S_ISDIR(loc->type) && (stx->stx_mode & S_ISVTX) && !ids_owner_or_capable(stx, cred))
             return -EPERM;
     }
     return permission(loc->overlay, loc->dentry, cred, W_OK);
@@ -342,7 +342,7 @@ static int begin_change(const struct location *loc, const char *name, const stru
     if (!error)
         error = copy_up(loc->overlay, loc->dentry, KEEP_NONE_YET);
     view_changed(loc->overlay);
-    return error ? error : open_upper_object(loc->overlay, loc->dentry);
+    return error ? error : backing_open(loc->overlay, loc->dentry);
 }
 
 int view_setxattr(pto_view *view, const struct location *loc, const char *name, const void *value, size_t size,

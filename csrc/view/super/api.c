@@ -295,7 +295,7 @@ static int describe(struct overlay *ovl, uint32_t d, struct pto_entry *out) {
         error = path_absolute(&ovl->layers[layer], relative, out->lower_path);
     if (error < 0 || !has_upper(ovl))
         return error < 0 ? error : 0;
-    int top = path_at_upper(ovl, d, relative);
+    int top = backing_at_upper(ovl, d, relative);
     error = top < 0 ? top : path_absolute(&ovl->layers[top], relative, out->upper_path);
     return error < 0 ? error : 0;
 }
@@ -339,7 +339,7 @@ int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size
             continue;
         if (used + dentry->name_length + 2u <= size) {
             list[used] = (char)dentry->upper;
-            entry_name(ovl, child, list + used + 1);
+            index_name(&ovl->view->index, child, list + used + 1);
         }
         used += dentry->name_length + 2u;
     }

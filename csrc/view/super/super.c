@@ -35,55 +35,6 @@ int fail(char *message, size_t size, int error, const char *format, ...) {
     return error;
 }
 
-/* ---- our own credentials ---- */
-
-static uint64_t own_caps(void) {
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2] = {{0}};
-    if (syscall(SYS_capget, &header, data) < 0)
-        return 0;
-    return data[0].effective | (uint64_t)data[1].effective << 32;
-}
-
-static mode_t own_umask(void) {
-    FILE *status = fopen("/proc/self/status", "re");
-    unsigned mask = 022;
-    char line[256];
-    while (status && fgets(line, sizeof line, status))
-        if (sscanf(line, "Umask: %o", &mask) == 1)
-            break;
-    if (status)
-        fclose(status);
-    return (mode_t)mask;
-}
-
-/* fs.NAME, which is one digit. */
-static int own_sysctl(const char *name) {
-    char path[64], value = '0';
-    snprintf(path, sizeof path, "/proc/sys/fs/%s", name);
-    CLOSE_FD fd = open(path, O_RDONLY | O_CLOEXEC);
-    return fd >= 0 && read(fd, &value, 1) == 1 ? value - '0' : 0;
-}
-
-static int own_cred(pto_view *view) {
-    int n = getgroups(0, NULL);
-    gid_t *groups = calloc((size_t)(n > 0 ? n : 1), sizeof *groups);
-    if (!groups)
-        return -ENOMEM;
-    n = getgroups(n, groups);
-    ids_learn();
-    view->umask = own_umask();
-    view->protected_hardlinks = own_sysctl("protected_hardlinks");
-    view->protected_symlinks = own_sysctl("protected_symlinks");
-    view->protected_regular = own_sysctl("protected_regular");
-    view->protected_fifos = own_sysctl("protected_fifos");
-    view->own =
-        (struct cred){.own = true, .fsuid = geteuid(), .fsgid = getegid(), .caps = own_caps(), .umask = view->umask};
-    view->own.groups = groups;
-    view->own.ngroups = n > 0 ? (size_t)n : 0;
-    return 0;
-}
-
 /* ---- the view ---- */
 
 pto_view *pto_view_new(void) {
@@ -91,11 +42,12 @@ pto_view *pto_view_new(void) {
     if (!view)
         return NULL;
     view->base = view;
+    ids_learn();
     if (index_open(&view->index) < 0) {
         free(view);
         return NULL;
     }
-    if (own_cred(view) < 0 || pthread_mutex_init(&view->lock, NULL) != 0 ||
+    if (cred_learn(view) < 0 || pthread_mutex_init(&view->lock, NULL) != 0 ||
         pthread_cond_init(&view->copied, NULL) != 0) {
         index_close(&view->index);
         free((void *)view->own.groups);
@@ -112,7 +64,7 @@ static void overlay_release(struct overlay *ovl) {
     marks_close(ovl);
     within_changed(ovl);
     for (size_t i = 0; i < 2; i++) {
-        close_fd(&ovl->locks[i]);
+        fd_close(&ovl->locks[i]);
         ovl->locks[i] = -1;
     }
 }
@@ -133,7 +85,7 @@ static void overlay_free(struct overlay *ovl) {
     if (ovl->root)
         index_drop_root(&ovl->view->index, ovl->root);
     for (unsigned i = 0; ovl->layers && i <= WORK_LAYER(ovl); i++) {
-        close_fd(&ovl->layers[i].fd);
+        fd_close(&ovl->layers[i].fd);
         free(ovl->layers[i].root);
     }
     for (size_t i = 0; i < ovl->n_submounts; i++)
@@ -141,7 +93,7 @@ static void overlay_free(struct overlay *ovl) {
     free(ovl->submounts);
     links_close(ovl);
     last_dir_close(ovl);
-    close_fd(&ovl->work);
+    fd_close(&ovl->work);
     free(ovl->layers);
     free(ovl->mount);
     free(ovl->work_root);
@@ -180,30 +132,6 @@ void pto_view_free(pto_view *view) {
     free(view);
 }
 
-/* Bounds the memory of names that only cache what the lower has. */
-#define CACHED_NAMES 100000u
-
-void view_lock(pto_view *view) {
-    pto_view *base = view->base;
-    pthread_mutex_lock(&base->lock);
-    base->may_ask_again = false;
-    if (base->index.cached <= CACHED_NAMES)
-        return;
-    for (; view; view = view->outer)
-        for (size_t i = 0; i < view->n_overlays; i++)
-            index_shrink(&base->index, view->overlays[i]->root, 0);
-    __atomic_add_fetch(&base->changes, 1, __ATOMIC_SEQ_CST); /* D_PASSED is lost */
-    base->index.cached = 0;
-}
-
-void view_may_ask_again(pto_view *view) {
-    view->base->may_ask_again = true;
-}
-
-void view_unlock(pto_view *view) {
-    pthread_mutex_unlock(&view->base->lock);
-}
-
 bool view_covers_all(const pto_view *view) {
     const struct place *root = view->n_places ? &view->places[view->n_places - 1] : NULL;
     return root && root->length == 0 && root->overlay;
@@ -233,19 +161,27 @@ const char *view_writable(const pto_view *view, size_t i, bool *names) {
     return NULL;
 }
 
+int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size) {
+    char cwd[PATH_MAX] = "/";
+    struct walker walker = {.cred = &view->own};
+    struct location loc;
+    if (path[0] != '/' && !getcwd(cwd, sizeof cwd))
+        return fail(message, size, -errno, "%s: %s", path, strerror(errno));
+    int error = view_walk(view, &walker, cwd, path, WALK_FOLLOW, &loc);
+    bool hide = kind == PTO_HIDDEN, missing = !error && loc.type == 0;
+    if (hide && (error == -ENOENT || error == -ENOTDIR))
+        return 1;
+    if (missing && !hide)   /* what is to be hidden, and comes to be later, is hidden then */
+        error = -ENOENT;
+    if (!error && !view->outer && (kind == PTO_DIRECT || kind == PTO_PLACE_FIXED) && access(loc.path, F_OK) < 0)
+        error = -errno;
+    if (!error)
+        error = place_insert(view, kind, loc.path, NULL);
+    return error ? fail(message, size, error, "%s: %s", path, strerror(-error)) : missing;
+}
+
 struct pto_stats *view_stats(pto_view *view) {
     return &view->base->stats;
-}
-
-/* Both only grow, so their sum is the same only if both are. */
-uint64_t view_changes(const pto_view *view, uint32_t missing) {
-    pto_view *base = view->base;
-    uint64_t changes = __atomic_load_n(&base->changes, __ATOMIC_SEQ_CST);
-    return missing ? changes + __atomic_load_n(appeared_in(base, missing), __ATOMIC_SEQ_CST) : changes;
-}
-
-uint64_t view_generation(pto_view *view) {
-    return view->base->generation;
 }
 
 void pto_index_size(pto_view *view, uint64_t *entries, uint64_t *bytes) {
@@ -260,7 +196,7 @@ static int layer_open(struct layer *layer, const char *path, char *message, size
     char *real = realpath(path, NULL);
     if (!real)
         return fail(message, size, -errno, "%s: %s", path, strerror(errno));
-    layer->length = place_length(real);
+    layer->length = path_length(real);
     layer->root = real;
     real[layer->length] = '\0';
     const char *name = layer->length ? real : "/";
@@ -498,7 +434,7 @@ static int overlay_open(pto_view *view, struct overlay *ovl, const struct pto_ov
     ovl->mount = ovl->within ? strdup(spec->mount) : realpath(spec->mount, NULL);
     if (!ovl->mount)
         return fail(message, size, -errno, "%s: %s", spec->mount, strerror(errno));
-    ovl->mount_length = place_length(ovl->mount);
+    ovl->mount_length = path_length(ovl->mount);
     ovl->mount[ovl->mount_length] = '\0';
     int error = open_lowers(ovl, spec, message, size);
     if (!error && spec->upper)
@@ -530,7 +466,7 @@ static int overlay_open(pto_view *view, struct overlay *ovl, const struct pto_ov
             return fail(message, size, error, "%s: %s", ovl->layers[0].root, strerror(-error));
         ovl->inherited |= at(ovl, ovl->root)->child != 0;
     }
-    error = find_submounts(ovl);
+    error = places_find_mounts(ovl);
     return error ? error : make_places(view, ovl);
 }
 

@@ -143,7 +143,7 @@ static int add_stack(struct laying *laying, const struct overlay *ovl, uint32_t 
         error = add_source(laying, &ovl->layers[0], path, count ? ovl->layers[0].prefix : within->escaped);
     for (uint32_t i = 0; error >= 0 && i < count; i++) {
         const struct layer *layer = &ovl->layers[dirs[i].layer];
-        error = lower_dir_path(ovl, d, &dirs[i], path);
+        error = lower_path(ovl, d, &dirs[i], path);
         if (error >= 0)
             error = add_source(laying, layer, path, layer->prefix);
     }
@@ -247,7 +247,7 @@ void within_changed(const struct overlay *ovl) {
 /* What is hidden in a lower is hidden where it shows. */
 static int hide_below(const struct laying *laying, const char *lower, const char *mount) {
     const pto_view *outer = laying->view->outer;
-    size_t length = place_length(lower), mount_length = place_length(mount);
+    size_t length = path_length(lower), mount_length = path_length(mount);
     int error = 0;
     for (size_t i = 0; !error && i < outer->n_places; i++) {
         const struct place *place = &outer->places[i];

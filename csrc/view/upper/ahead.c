@@ -36,7 +36,7 @@ static bool is_of(const struct ahead *ahead, const struct overlay *ovl, const st
 static void drop(struct ahead **at) {
     struct ahead *ahead = *at;
     *at = ahead->next;
-    close_fd(&ahead->fd);
+    fd_close(&ahead->fd);
     free(ahead);
 }
 

@@ -189,13 +189,6 @@ static int copy_attributes(struct overlay *ovl, int from, int to, const struct s
 
 /* ---- one object ---- */
 
-static int open_lower(const struct overlay *ovl, uint32_t d, int flags) {
-    char path[PATH_MAX];
-    unsigned layer = at(ovl, d)->layer;
-    int error = path_in_lower(ovl, d, layer, path);
-    return error < 0 ? error : open_beneath(ovl->layers[layer].fd, path, flags);
-}
-
 /* A file without a name where the file system can do it: nothing is left of it when we are killed. */
 static int open_copy(struct work_object *object) {
     int fd = openat(object->ovl->work, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -237,7 +230,7 @@ static int fill_copy(struct overlay *ovl, struct work_object *object, int source
 
 /* A copy that has its attributes from the lower and its data still there. */
 static int copy_attributes_only(struct overlay *ovl, uint32_t d, const struct target *target, const struct statx *stx) {
-    CLOSE_FD in = open_lower(ovl, d, O_PATH | O_NOFOLLOW);
+    CLOSE_FD in = lower_open(ovl, d, O_PATH | O_NOFOLLOW);
     if (in < 0)
         return in;
     WORK_OBJECT object;
@@ -259,7 +252,7 @@ static int copy_attributes_only(struct overlay *ovl, uint32_t d, const struct ta
 
 static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
     bool lacks = at(ovl, d)->flags & D_METACOPY;
-    CLOSE_FD in = open_lower(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    CLOSE_FD in = lower_open(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (in < 0)
         return in;
     CLOSE_FD data = lacks ? metacopy_open(ovl, d) : -1;
@@ -293,7 +286,7 @@ static int make_node(struct overlay *ovl, uint32_t d, const char *work, const st
     if (type != S_IFLNK)
         return mknodat(ovl->work, work, type | 0600, makedev(stx->stx_rdev_major, stx->stx_rdev_minor)) < 0 ? -errno
                                                                                                             : 0;
-    ssize_t length = dentry_readlink(ovl, d, target, sizeof target);
+    ssize_t length = backing_readlink(ovl, d, target, sizeof target);
     if (length < 0 || length >= (ssize_t)sizeof target)
         return length < 0 ? (int)length : -ENAMETOOLONG;
     target[length] = '\0';
@@ -301,7 +294,7 @@ static int make_node(struct overlay *ovl, uint32_t d, const char *work, const st
 }
 
 static int copy_node(struct overlay *ovl, uint32_t d, const struct target *target, const struct statx *stx) {
-    CLOSE_FD in = open_lower(ovl, d, O_PATH | O_NOFOLLOW);
+    CLOSE_FD in = lower_open(ovl, d, O_PATH | O_NOFOLLOW);
     if (in < 0)
         return in;
     WORK_OBJECT object;
@@ -373,7 +366,7 @@ static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
         return placed;
     if (!placed) {
         struct target target = {.dirfd = dir.fd, .name = name};
-        entry_name(ovl, d, name);
+        index_name(&ovl->view->index, d, name);
         keep_times(dir.fd, times);
         error = copy_object(ovl, d, keep, &target, &stx);
         restore_times(dir.fd, times);

@@ -277,7 +277,7 @@ static void open_kernel_dir(struct overlay *ovl) {
     while (!error && !found && !(error = read_stream(stream, &entry)) && entry)
         found = entry->d_name[0] != '.';
     if (!found) {
-        close_fd(&ovl->kernel_links);
+        fd_close(&ovl->kernel_links);
         ovl->kernel_links = -1;
     }
 }
@@ -343,7 +343,7 @@ static int join(struct overlay *ovl, uint32_t d, struct shared *shared) {
     int error = upper_dir_open(ovl, at(ovl, d)->parent, &dir);
     if (error)
         return error;
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     int copies = copy_at(ovl, shared, room, &link);
     if (fstatat(copies, link, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
@@ -366,7 +366,7 @@ static int join(struct overlay *ovl, uint32_t d, struct shared *shared) {
 static int adopt(struct overlay *ovl, uint32_t d, const struct statx *lower) {
     char name[KERNEL_INDEX_NAME];
     struct stat st;
-    int error = kernel_index_name(ovl, d, name);
+    int error = handle_name(ovl, d, name);
     if (error == -EOPNOTSUPP || error == -EOVERFLOW)
         return 0;   /* then the kernel has none either */
     if (error || fstatat(ovl->kernel_links, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -485,8 +485,8 @@ void links_removed(struct overlay *ovl, const struct statx *stx, bool upper) {
 }
 
 void links_close(struct overlay *ovl) {
-    close_fd(&ovl->links);
-    close_fd(&ovl->kernel_links);
+    fd_close(&ovl->links);
+    fd_close(&ovl->kernel_links);
     for (size_t i = 0; i < ovl->chains; i++)
         while (ovl->by_lower[i]) {
             struct shared *shared = ovl->by_lower[i];

@@ -47,7 +47,7 @@ int loan_take(const struct overlay *ovl, int fd, const char *path, struct loan *
     struct stat st;
     char name[FD_PATH];
     *loan = (struct loan){.ovl = ovl, .fd = fd};
-    if (capable(&ovl->view->own, CAP_DAC_OVERRIDE))
+    if (cred_capable(&ovl->view->own, CAP_DAC_OVERRIDE))
         return 0;
     if (fstat(fd, &st) < 0)
         return -errno;
@@ -87,7 +87,7 @@ static int settle(struct overlay *ovl, const char *note) {
     text[length > 0 ? length : 0] = '\0';
     if (sscanf(text, "%o %llu %n", &mode, &ino, &at) != 2 || !at)
         return 0;
-    CLOSE_FD fd = open_beneath(ovl->layers[0].fd, text + at, O_PATH | O_NOFOLLOW);
+    CLOSE_FD fd = fd_beneath(ovl->layers[0].fd, text + at, O_PATH | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != ino || (st.st_mode & 07777) != lent_mode(&st, mode))
         return 0;   /* given back, or changed since */
     fd_path(fd, name);

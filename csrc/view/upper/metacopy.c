@@ -62,7 +62,7 @@ static int find_data(struct overlay *ovl, uint32_t d, unsigned above, const char
     char name[NAME_MAX + 1], path[PATH_MAX];
     struct search search;
     bool stop = false;
-    entry_name(ovl, d, name);
+    index_name(&ovl->view->index, d, name);
     int error = search_begin(&search, ovl, at(ovl, d)->parent, name, strlen(name), false);
     if (!error)
         error = search_redirect(&search, above, path_above, &stop);
@@ -93,9 +93,9 @@ int metacopy_open(const struct overlay *ovl, uint32_t d) {
     if (!dentry->stack)
         return -EIO;
     const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
-    int length = lower_dir_path(ovl, d, &stack->dirs[0], path);
+    int length = lower_path(ovl, d, &stack->dirs[0], path);
     return length < 0 ? length
-                      : open_beneath(ovl->layers[stack->dirs[0].layer].fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+                      : fd_beneath(ovl->layers[stack->dirs[0].layer].fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 }
 
 int metacopy_real(const struct overlay *ovl, uint32_t d, char *out) {
@@ -114,7 +114,7 @@ void metacopy_done(struct overlay *ovl, uint32_t d) {
 
 int metacopy_again(struct overlay *ovl, uint32_t d) {
     char path[PATH_MAX];
-    int layer = path_at_upper(ovl, d, path);
+    int layer = backing_at_upper(ovl, d, path);
     if (layer < 0)
         return layer;
     ssize_t mark = private_get_at(&ovl->layers[layer], path, MARK, NULL, 0);
@@ -158,7 +158,7 @@ int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep) {
     int error = path_in_upper(ovl, d, path);
     if (error < 0)
         return error;
-    CLOSE_FD out = open_beneath(ovl->layers[0].fd, path, O_WRONLY | O_NOFOLLOW);
+    CLOSE_FD out = fd_beneath(ovl->layers[0].fd, path, O_WRONLY | O_NOFOLLOW);
     if (out < 0)
         return out;
     if (fstat(out, &st) < 0)
@@ -195,6 +195,6 @@ int metacopy_pin(struct overlay *ovl, uint32_t d) {
     int length = path_in_lowers(ovl, d, value);
     if (length < 0)
         return length;
-    CLOSE_FD fd = open_upper_object(ovl, d);
+    CLOSE_FD fd = backing_open(ovl, d);
     return fd < 0 ? fd : private_set(ovl, fd, "redirect", value, (size_t)length);
 }

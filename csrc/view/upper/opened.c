@@ -34,14 +34,6 @@ void view_opened(pto_view *view, const struct location *loc) {
         opened(loc->overlay, loc->dentry);
 }
 
-void view_opened_before(pto_view *view, const char *real) {
-    struct location loc;
-    view_lock(view);
-    if (view_locate(view, real, &loc) == 0)
-        view_opened(view, &loc);
-    view_unlock(view);
-}
-
 /* Another name of the same file may be the one that was opened. */
 static bool was_opened(const struct overlay *ovl, uint32_t d) {
     const struct dentry *dentry = at(ovl, d);
@@ -63,7 +55,7 @@ void opened_copied(struct overlay *ovl, uint32_t d, int lower) {
 static int open_upper_file(const struct overlay *ovl, uint32_t d) {
     char path[PATH_MAX];
     int length = path_in_upper(ovl, d, path);
-    return length < 0 ? length : open_beneath(ovl->layers[0].fd, path, O_RDONLY | O_NOFOLLOW);
+    return length < 0 ? length : fd_beneath(ovl->layers[0].fd, path, O_RDONLY | O_NOFOLLOW);
 }
 
 static int report(pto_view *view, const struct overlay *ovl, const struct copying *copying) {

@@ -18,78 +18,7 @@
 
 #include "../internal.h"
 
-void fd_path(int fd, char out[FD_PATH]) {
-    snprintf(out, FD_PATH, "/proc/self/fd/%d", fd);   /* fits: 14 characters and a number */
-}
-
-void close_fd(const int *fd) {
-    if (*fd >= 0)
-        close(*fd);
-}
-
-void entry_name(const struct overlay *ovl, uint32_t d, char out[NAME_MAX + 1]) {
-    const struct dentry *dentry = at(ovl, d);
-    memcpy(out, dentry->name, dentry->name_length);
-    out[dentry->name_length] = '\0';
-}
-
-/* Where there is no openat2(2): one component after the other. */
-static int open_by_steps(int dirfd, const char *path, int flags, mode_t mode) {
-    int fd = openat(dirfd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    while (fd >= 0 && *path) {
-        char name[NAME_MAX + 1];
-        size_t length = strcspn(path, "/");
-        bool last = path[length] == '\0';
-        if (length > NAME_MAX) {
-            close(fd);
-            return -ENAMETOOLONG;
-        }
-        memcpy(name, path, length);
-        name[length] = '\0';
-        int next = openat(fd, name, (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC, mode);
-        int error = errno;
-        close(fd);
-        errno = error;
-        fd = next;
-        path += length + !last;
-    }
-    return fd < 0 ? -errno : fd;
-}
-
-int open_beneath(int dirfd, const char *path, int flags) {
-    struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-    if (flags & O_NOFOLLOW && flags & O_PATH)
-        how.resolve = RESOLVE_BENEATH;   /* the last component itself may be a symlink */
-    int fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
-    if (fd >= 0)
-        return fd;
-    return errno == ENOSYS || errno == EPERM || errno == EAGAIN ? open_by_steps(dirfd, path, flags, 0) : -errno;
-}
-
-int view_open_exact(const char *path, int flags, mode_t mode) {
-    struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = RESOLVE_NO_SYMLINKS};
-    if ((flags & O_TMPFILE) == O_TMPFILE)
-        how.mode = mode;
-    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
-    if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
-        return fd >= 0 ? fd : -errno;
-    CLOSE_FD root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return root < 0 ? -errno : open_by_steps(root, path + 1, flags, mode);
-}
-
-int open_upper_object(const struct overlay *ovl, uint32_t d) {
-    char path[PATH_MAX];
-    int layer = path_at_upper(ovl, d, path);
-    return layer < 0 ? layer : open_beneath(ovl->layers[layer].fd, path, O_PATH | O_NOFOLLOW);
-}
-
 /* ---- directories ---- */
-
-int upper_dir_kept(const struct overlay *ovl, uint32_t d) {
-    const struct last_dir *last = &ovl->last_dir;
-    return last->d && last->d == d && last->generation == ovl->view->generation ? last->fd : -1;
-}
 
 void last_dir_close(struct overlay *ovl) {
     if (ovl->last_dir.d)
@@ -99,9 +28,9 @@ void last_dir_close(struct overlay *ovl) {
 
 /* Takes what is kept, or opens it. */
 static int take_dir(struct overlay *ovl, uint32_t d, const char *path) {
-    int fd = upper_dir_kept(ovl, d);
+    int fd = backing_last_dir(ovl, d);
     if (fd < 0)
-        return open_beneath(ovl->layers[0].fd, path, O_PATH | O_DIRECTORY);
+        return fd_beneath(ovl->layers[0].fd, path, O_PATH | O_DIRECTORY);
     ovl->last_dir.d = 0;
     return fd;
 }
@@ -193,21 +122,6 @@ static int rename_flags(int from, const char *old, int to, const char *new, unsi
     if (errno == EINVAL && flags == RENAME_NOREPLACE)   /* a file system without the flag; nobody else writes there */
         return renameat(from, old, to, new) < 0 ? -errno : 0;
     return -errno;
-}
-
-int path_of_fd(const struct overlay *ovl, int fd, char out[PATH_MAX]) {
-    char link[FD_PATH], real[PATH_MAX];
-    const struct layer *upper = &ovl->layers[0];
-    fd_path(fd, link);
-    ssize_t length = readlink(link, real, sizeof real - 1);
-    if (length < 0)
-        return -errno;
-    real[length] = '\0';
-    if (!path_below(real, (size_t)length, upper->root, upper->length))
-        return -ESTALE;
-    const char *relative = real + upper->length + (real[upper->length] == '/');
-    strcpy(out, *relative ? relative : ".");
-    return 0;
 }
 
 /* Of a name in an upper directory. */

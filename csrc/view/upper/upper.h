@@ -55,9 +55,9 @@ int kept_load(struct overlay *ovl, int fd, const struct stat *st);
 
 /* upper.c: changing the upper */
 /* Opens what the path names without following any symlink, below the layer. */
-int open_beneath(int dirfd, const char *path, int flags);
+int fd_beneath(int dirfd, const char *path, int flags);
 /* The topmost object of an entry, O_PATH and not following. */
-int open_upper_object(const struct overlay *ovl, uint32_t d);
+int backing_open(const struct overlay *ovl, uint32_t d);
 /* O_PATH turned into what chmod, utimensat, setxattr accept: "/proc/self/fd/N". */
 #define FD_PATH 32
 void fd_path(int fd, char out[FD_PATH]);
@@ -89,7 +89,7 @@ void quiet_begin(struct overlay *ovl, int fd, struct quiet *quiet);
 void quiet_end(struct quiet *quiet);
 #define QUIET __attribute__((cleanup(quiet_end))) struct quiet
 bool watches_any(const pto_view *view);
-/* open_beneath() of a directory for reading, unheard. */
+/* fd_beneath() of a directory for reading, unheard. */
 int open_unheard(struct overlay *ovl, int layer, const char *path, struct quiet *quiet);
 /* But of this call they do; errno stays. */
 void loud_begin(const struct quiet *quiet);
@@ -107,7 +107,7 @@ struct upper_dir {
 };
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir);
 /* The descriptor that is kept of an upper directory, still the overlay's; -1: none. */
-int upper_dir_kept(const struct overlay *ovl, uint32_t d);
+int backing_last_dir(const struct overlay *ovl, uint32_t d);
 void last_dir_close(struct overlay *ovl);
 void upper_dir_close(struct upper_dir *dir);
 #define UPPER_DIR __attribute__((cleanup(upper_dir_close))) struct upper_dir
@@ -151,14 +151,12 @@ int place_made(struct work_object *object, const struct upper_dir *dir, const ch
 int bare_name(const struct upper_dir *dir, const char *name, char note[WORK_NAME + 8]);
 void bare_over(const struct upper_dir *dir, const char *note);
 void watches_clear(pto_view *view);
-/* A copy of the entry's name, ended by a NUL. */
-void entry_name(const struct overlay *ovl, uint32_t d, char out[NAME_MAX + 1]);
 void keep_times(int dirfd, struct timespec times[2]);
 void restore_times(int dirfd, const struct timespec times[2]);
 /* fsync(2), unless nobody will look at the upper after a crash. */
 int sync_object(const struct overlay *ovl, int fd);
-void close_fd(const int *fd);
-#define CLOSE_FD __attribute__((cleanup(close_fd))) int
+void fd_close(const int *fd);
+#define CLOSE_FD __attribute__((cleanup(fd_close))) int
 
 /* copy_up.c */
 #define KEEP_ALL (-1)

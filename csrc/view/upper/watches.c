@@ -101,8 +101,8 @@ void quiet_begin(struct overlay *ovl, int fd, struct quiet *quiet) {
 int open_unheard(struct overlay *ovl, int layer, const char *path, struct quiet *quiet) {
     *quiet = (struct quiet){.fd = -1, .above = -1};
     if (!ovl->view->base->watches)
-        return open_beneath(layer, path, O_RDONLY | O_DIRECTORY);
-    CLOSE_FD place = open_beneath(layer, path, O_PATH | O_DIRECTORY);
+        return fd_beneath(layer, path, O_RDONLY | O_DIRECTORY);
+    CLOSE_FD place = fd_beneath(layer, path, O_PATH | O_DIRECTORY);
     if (place < 0)
         return place;
     begin(ovl, place, quiet, true);
@@ -115,8 +115,8 @@ void quiet_end(struct quiet *quiet) {
         return;
     change_quiet(quiet->view, quiet->above, -1, quiet->reading);
     change_quiet(quiet->view, quiet->fd, -1, quiet->reading);
-    close_fd(&quiet->above);
-    close_fd(&quiet->fd);
+    fd_close(&quiet->above);
+    fd_close(&quiet->fd);
     *quiet = (struct quiet){.fd = -1, .above = -1};
 }
 
@@ -268,7 +268,7 @@ static int settle_bare(struct overlay *ovl, const char *note) {
     if (!name)
         return 0;
     *name++ = '\0';
-    CLOSE_FD dir = open_beneath(ovl->layers[0].fd, text, O_PATH | O_DIRECTORY);
+    CLOSE_FD dir = fd_beneath(ovl->layers[0].fd, text, O_PATH | O_DIRECTORY);
     if (dir < 0)
         return 0;   /* it has gone altogether */
     int error = remove_tree(dir, name);

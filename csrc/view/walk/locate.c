@@ -53,7 +53,7 @@ static bool merges(const struct overlay *ovl, uint32_t d, unsigned layer, const 
     uint32_t count = lower_dirs(ovl, d, dirs);
     for (uint32_t i = 0; i < count; i++)
         if (dirs[i].layer == layer)
-            return lower_dir_path(ovl, d, &dirs[i], path) >= 0 && strcmp(path, relative) == 0;
+            return lower_path(ovl, d, &dirs[i], path) >= 0 && strcmp(path, relative) == 0;
     return false;
 }
 
@@ -61,7 +61,7 @@ static bool merges(const struct overlay *ovl, uint32_t d, unsigned layer, const 
 static bool copied_from(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
     struct stat lower, upper;
     char path[PATH_MAX];
-    int top = path_at_upper(ovl, d, path);
+    int top = backing_at_upper(ovl, d, path);
     if (top < 0 || fstatat(ovl->layers[layer].fd, relative, &lower, AT_SYMLINK_NOFOLLOW) < 0 ||
         fstatat(ovl->layers[top].fd, path, &upper, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
@@ -162,9 +162,9 @@ static void learn_lowers(struct overlay *ovl, uint32_t d) {
     bool shown = is_dir_kind(shown_kind(at(ovl, d))) && !(at(ovl, d)->flags & D_OPAQUE);
     uint32_t count = shown ? lower_dirs(ovl, d, dirs) : 0;
     for (uint32_t i = 0; i < count && dirs[i].layer < ovl->n_lowers; i++) {
-        if (lower_dir_path(ovl, d, &dirs[i], path) < 0)
+        if (lower_path(ovl, d, &dirs[i], path) < 0)
             continue;
-        CLOSE_FD fd = open_beneath(ovl->layers[dirs[i].layer].fd, path, O_RDONLY | O_DIRECTORY);
+        CLOSE_FD fd = fd_beneath(ovl->layers[dirs[i].layer].fd, path, O_RDONLY | O_DIRECTORY);
         learn_names(ovl, d, fd);
     }
 }
@@ -274,6 +274,30 @@ int view_locate(pto_view *view, const char *real, struct location *loc) {
     fill_location(view, ovl, d == ovl->root ? d : at(ovl, d)->parent, d, loc);
     loc->pass = !loc->upper && home.layer == ovl->own && strcmp(loc->path, real) == 0;
     return 0;
+}
+
+void view_opened_before(pto_view *view, const char *real) {
+    struct location loc;
+    view_lock(view);
+    if (view_locate(view, real, &loc) == 0)
+        view_opened(view, &loc);
+    view_unlock(view);
+}
+
+int view_fix_attr(pto_view *view, const char *real, struct statx *stx) {
+    struct location loc;
+    int error = view_locate(view, real, &loc);
+    if (error || !loc.overlay)
+        return error;
+    struct overlay *ovl = loc.overlay;
+    if (loc.detached) {
+        if (loc.upper)
+            inode_show(ovl, ovl->root, stx);
+        else
+            stx->stx_nlink = links_left(ovl, stx);
+        return 0;
+    }
+    return dentry_getattr(ovl, loc.dentry, stx);   /* also for what was opened before it was copied up */
 }
 
 int pto_map_back(pto_view *view, const char *real, char *out, size_t size) {

@@ -160,7 +160,7 @@ static int learn_search(struct overlay *ovl, uint32_t d) {
     if (error)
         return error;
     unsigned flags = D_SEARCH_KNOWN;
-    if ((upper.stx_mode & 0111) == 0111 && !has_acl(ovl, d))
+    if ((upper.stx_mode & 0111) == 0111 && !acl_present(ovl, d))
         flags |= D_SEARCH_ALL;
     if (is_merged(at(ovl, d)) && lower_statx(ovl, d, &lower) == 0) {
         bool same = lower.stx_uid == upper.stx_uid && lower.stx_gid == upper.stx_gid;
@@ -296,8 +296,8 @@ static int push(struct walk *walk, const char *target, size_t length) {
 }
 
 static int link_target(struct walk *walk, char *target, size_t *length) {
-    ssize_t got =
-        walk->ovl ? dentry_readlink(walk->ovl, walk->d, target, PATH_MAX) : readlink(walk->loc->path, target, PATH_MAX);
+    ssize_t got = walk->ovl ? backing_readlink(walk->ovl, walk->d, target, PATH_MAX)
+                            : readlink(walk->loc->path, target, PATH_MAX);
     if (got < 0)
         return walk->ovl ? (int)got : -errno;
     if (got >= PATH_MAX)

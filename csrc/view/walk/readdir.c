@@ -376,7 +376,7 @@ static int read_lowers(struct dir_list *list) {
             group = list->count;
         struct reading reading = {.list = list, .layer = layer, .several = count > 1, .group = group};
         reading.foreign = layer != ovl->own && ovl->layers[layer].dev != ovl->dev;
-        int error = lower_dir_path(ovl, list->d, &dirs[i], path);
+        int error = lower_path(ovl, list->d, &dirs[i], path);
         if (error >= 0)
             error = read_layer(&reading, path, add_lower);
         reading.dots = true;   /* after the objects, which count more */
@@ -574,6 +574,6 @@ int dir_is_empty(struct overlay *ovl, uint32_t d) {
     char path[PATH_MAX];
     struct dir_list list = {.ovl = ovl, .d = d};
     struct reading reading = {.list = &list, .layer = dirs[0].layer};
-    error = lower_dir_path(ovl, d, &dirs[0], path);
+    error = lower_path(ovl, d, &dirs[0], path);
     return error < 0 ? error : read_layer(&reading, path, find_shown);
 }
