@@ -22,7 +22,8 @@
 
 #include "../calls/limits.h"
 #include "landlock.h"
-#include "../run/nested.h"
+#include "record.h"
+#include "slot.h"
 #include "start.h"
 
 #define STATUS_NEVER_RAN 127
@@ -86,8 +87,9 @@ static _Noreturn void give_up(int fd, int stage, int error) {
     _exit(STATUS_NEVER_RAN);
 }
 
-/* From here on all calls are trapped.  Stage NONE carries the listener.  0, or -errno. */
-static int be_trapped(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
+/* From here on all calls are trapped.  Stage NONE carries the listener. */
+int start_enter_filter(const struct run *run, const void *arg) {
+    const struct start_filter *entered = arg;
     int error = gain_right();
     if (!error)
         error = limits_hold();
@@ -95,16 +97,16 @@ static int be_trapped(const struct run *run, const struct filter *filter, unsign
         return error;
     if (run->landlock >= 0)
         (void)landlock_enter(run->landlock);   /* a second line of defence: without it the first holds */
-    int listener = install_filter(filter, flags);
-    if (listener >= 0 && (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
-        report(fd, PTO_STAGE_NONE, listener);
+    int listener = install_filter(entered->filter, entered->flags);
+    if (listener >= 0 && entered->report >= 0)
+        report(entered->report, PTO_STAGE_NONE, listener);
     return listener < 0 ? listener : 0;
 }
 
-static _Noreturn void child(const struct run *run, const struct filter *filter, unsigned flags, int fd) {
+static _Noreturn void child(const struct run *run, start_enter_fn *enter, const void *arg, int fd) {
     const struct pto_command *command = run->command;
     (void)setrlimit(RLIMIT_NOFILE, &run->files);   /* not above what it is now, so that it cannot fail */
-    int error = run->nested ? nested_enter(run) : be_trapped(run, filter, flags, fd);
+    int error = enter(run, arg);
     if (error)
         give_up(fd, PTO_STAGE_SETUP, -error);
     if (command->chdir && chdir(command->chdir) < 0)
@@ -121,12 +123,12 @@ static void close_pair(int pair[2]) {
             close(pair[i]);
 }
 
-int start_fork(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start) {
+int start_fork(struct run *run, start_enter_fn *enter, const void *arg, struct start *start) {
     int go[2] = {-1, -1}, report[2] = {-1, -1};
     if (pipe2(go, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0) {
         int error = errno;
         close_pair(go);
-        return run_fail(run, PTO_STAGE_SETUP, error, "pipe", NULL);
+        return record_failure(run, PTO_STAGE_SETUP, error, "pipe", NULL);
     }
     pid_t pid = fork();
     if (pid == 0) {
@@ -134,14 +136,14 @@ int start_fork(struct run *run, const struct filter *filter, unsigned filter_fla
         close(go[1]);   /* so that the supervisor's death ends the wait */
         if (read(go[0], &byte, 1) != 1)
             _exit(STATUS_NEVER_RAN);
-        child(run, filter, filter_flags, report[1]);
+        child(run, enter, arg, report[1]);
     }
     int error = errno;
     close(go[0]);
     close(report[1]);
     *start = (struct start){
         .pid = pid > 0 ? pid : 0, .go = go[1], .report = report[0], .report_in = -1, .report_in_cmd = report[1]};
-    return pid < 0 ? run_fail(run, PTO_STAGE_SETUP, error, "fork", NULL) : 0;
+    return pid < 0 ? record_failure(run, PTO_STAGE_SETUP, error, "fork", NULL) : 0;
 }
 
 /* The first report of a CMD that listens: its listener, or -errno. */
@@ -150,11 +152,11 @@ static int wait_for_listener(struct run *run, const struct start *start) {
     struct start_report message;
     while (poll(&pollfd, 1, -1) < 0)
         if (errno != EINTR)
-            return run_fail(run, PTO_STAGE_SETUP, errno, "poll", NULL);
+            return record_failure(run, PTO_STAGE_SETUP, errno, "poll", NULL);
     if (read(start->report, &message, sizeof message) != sizeof message)
-        return run_fail(run, PTO_STAGE_SETUP, EIO, "start", NULL);
+        return record_failure(run, PTO_STAGE_SETUP, EIO, "start", NULL);
     if (message.stage != PTO_STAGE_NONE)
-        return run_fail(run, message.stage, message.error, "seccomp filter", NULL);
+        return record_failure(run, message.stage, message.error, "seccomp filter", NULL);
     return message.error;
 }
 
@@ -167,16 +169,17 @@ static void die_with(pid_t parent) {
 int start_listening(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start) {
     int report[2];
     if (pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0)
-        return run_fail(run, PTO_STAGE_SETUP, errno, "pipe", NULL);
+        return record_failure(run, PTO_STAGE_SETUP, errno, "pipe", NULL);
     pid_t us = getpid(), pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
+        const struct start_filter entered = {.filter = filter, .flags = filter_flags, .report = report[1]};
         die_with(us);
-        child(run, filter, filter_flags, report[1]);
+        child(run, start_enter_filter, &entered, report[1]);
     }
     int error = errno;
     *start = (struct start){
         .pid = pid > 0 ? pid : 0, .go = -1, .report = report[0], .report_in = report[1], .report_in_cmd = report[1]};
-    return pid < 0 ? run_fail(run, PTO_STAGE_SETUP, error, "clone", NULL) : wait_for_listener(run, start);
+    return pid < 0 ? record_failure(run, PTO_STAGE_SETUP, error, "clone", NULL) : wait_for_listener(run, start);
 }
 
 int start_go(struct start *start) {
@@ -197,10 +200,10 @@ static const char *what_failed(const struct run *run, int stage) {
 
 int start_outcome(struct run *run, struct start *start) {
     struct start_report message;
-    run_over(run);
+    slot_over(run->slot);
     if (read(start->report, &message, sizeof message) != sizeof message)
         return 0;
-    return run_fail(run, message.stage, message.error, what_failed(run, message.stage), NULL);
+    return record_failure(run, message.stage, message.error, what_failed(run, message.stage), NULL);
 }
 
 void start_close(struct start *start) {

@@ -9,7 +9,7 @@
 #include <sys/types.h>
 
 #include "filter.h"
-#include "../run/run.h"
+#include "run.h"
 
 /* CMD before its execve.  It waits until start_go, so that a tracer can seize it first. */
 struct start {
@@ -20,10 +20,20 @@ struct start {
     int report_in_cmd; /* the number of that end in CMD, whose execve closes it */
 };
 
-/* Forks CMD, which will wait for start_go; the calling thread becomes its parent.  0, or -errno (run_fail was called).  filter_flags: of
- * seccomp(2), SECCOMP_SET_MODE_FILTER. */
-int start_fork(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start);
-/* Lets CMD install the filter, change to its directory and execute: all calls from here are trapped. */
+/* What CMD does before its execve, so that its calls are trapped from then on.  0, or -errno.  Async-signal-safe. */
+typedef int start_enter_fn(const struct run *run, const void *arg);
+/* One of them: arg is a struct start_filter. */
+start_enter_fn start_enter_filter;
+struct start_filter {
+    const struct filter *filter;
+    unsigned flags;     /* of seccomp(2), SECCOMP_SET_MODE_FILTER */
+    int report;         /* where the listener is told, -1: there is none */
+};
+
+/* Forks CMD, which will wait for start_go and then enter; the calling thread becomes its parent.  0, or -errno
+ * (record_failure was called). */
+int start_fork(struct run *run, start_enter_fn *enter, const void *arg, struct start *start);
+/* Lets CMD enter, change to its directory and execute: all calls from here are trapped. */
 int start_go(struct start *start);
 /* The same for a filter with a listener (SECCOMP_FILTER_FLAG_NEW_LISTENER): does not wait, and returns the listener, which
  * is closed on exec.  Until its execve CMD shares our descriptors, so that no call of its is needed to hand it over. */

@@ -21,8 +21,11 @@
 #include <unistd.h>
 
 #include "../calls/nest.h"
-#include "nested.h"
+#include "../command/record.h"
+#include "../command/slot.h"
 #include "../command/start.h"
+#include "../command/stop.h"
+#include "nested.h"
 
 struct pto_nested {
     uint32_t id;
@@ -157,7 +160,9 @@ int pto_nested_add_place(pto_nested *nested, int kind, const char *path, char *m
 
 /* ---- the run ---- */
 
-int nested_enter(const struct run *run) {
+/* In CMD before its execve: from here on it is in the nest's view. */
+static int enter(const struct run *run, const void *arg) {
+    (void)arg;
     const struct nest_request request = {.id = run->nested, .kind = run->command->flags & PTO_STRICT};
     return (int)ask(NEST_ENTER, &request);
 }
@@ -173,7 +178,7 @@ static int wait_for_cmd(pid_t cmd, int *status) {
         if (!WIFSTOPPED(*status))
             return 0;
         if (WSTOPSIG(*status) != SIGSTOP)
-            run_stop_with_cmd(cmd, WSTOPSIG(*status), WEXITED | WCONTINUED);
+            stop_with_cmd(cmd, WSTOPSIG(*status), WEXITED | WCONTINUED);
     }
 }
 
@@ -208,21 +213,21 @@ static void wait_for_members(const struct run *run, bool killing) {
 
 int nested_run(struct run *run) {
     struct start start = {.go = -1, .report = -1, .report_in = -1};
-    int err = start_fork(run, NULL, 0, &start);
+    int err = start_fork(run, enter, NULL, &start);
     if (err)
         return err;
     run->result->stats.processes = 1;
-    err = run_announce(run, &start);
+    err = slot_announce(run->slot, &start);
     if (!err)
         err = start_go(&start);
     if (err) {
-        err = run_fail(run, PTO_STAGE_SETUP, -err, "start", NULL);
+        err = record_failure(run, PTO_STAGE_SETUP, -err, "start", NULL);
         (void)kill(start.pid, SIGKILL);
     }
     int waited = wait_for_cmd(start.pid, &run->result->status);
     if (!err && waited)
-        err = run_fail(run, PTO_STAGE_SETUP, -waited, "wait", NULL);
-    run_cmd_ended(run, NULL, 0);
+        err = record_failure(run, PTO_STAGE_SETUP, -waited, "wait", NULL);
+    slot_cmd_ended(run->slot, run->nested, NULL, 0);
     wait_for_members(run, err || (run->command->flags & PTO_KILL_ON_EXIT));
     if (!err)
         err = start_outcome(run, &start);

@@ -5,10 +5,8 @@
 #ifndef PTOVERLAY_NESTED_H
 #define PTOVERLAY_NESTED_H
 
-#include "run.h"
+#include "../command/run.h"
 
-/* In CMD before its execve: from here on it is in the nest's view.  0, or -errno.  Async-signal-safe. */
-int nested_enter(const struct run *run);
 /* As ptrace_run(), for a run whose `nested` is set. */
 int nested_run(struct run *run);
 /* A process in this nest, 0: none is left, or -errno; SIGKILL to all of them. */

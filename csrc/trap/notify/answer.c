@@ -22,6 +22,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "../../command/record.h"
+#include "../../process/clock.h"
 #include "../../arch/arch.h"
 #include "interruptible.h"
 #include "../../process/memory.h"
@@ -66,7 +68,7 @@ static int check_awaited(void *arg) {
 
 void answer_done(struct worker *worker, struct caller *caller) {
     struct notify_trap *trap = worker->trap;
-    run_record(trap->run, &caller->call, caller->call_start);
+    record_call(trap->run, &caller->call, caller->call_start);
     call_end(&caller->call);
     callers_leave(&trap->callers, caller);
 }
@@ -162,7 +164,7 @@ static void open_verdict(struct worker *worker, struct caller *caller) {
 void answer_held(struct worker *worker, struct caller *caller) {
     caller->held = true;
     caller->continued = true;
-    caller->held_since = run_clock();
+    caller->held_since = clock_now();
     callers_leave(&worker->trap->callers, caller);
     answer_continue(worker);
 }
@@ -185,7 +187,7 @@ static void pass(struct worker *worker, struct caller *caller) {
 }
 
 static void kill_caller(struct worker *worker, struct caller *caller) {
-    run_warn_killed(worker->trap->run, &caller->call);
+    record_killed(worker->trap->run, &caller->call);
     if (answer_awaited(worker) == 0)
         (void)kill((pid_t)worker->request->pid, SIGKILL);
     return_value(worker, caller, -EPERM);
@@ -215,7 +217,7 @@ static void carry_out(struct worker *worker, struct caller *caller) {
 
 static void begin(struct worker *worker, struct caller *caller) {
     const struct seccomp_data *data = &worker->request->data;
-    caller->call_start = run_clock();
+    caller->call_start = clock_now();
     caller->call.nr = data->nr;
     for (unsigned i = 0; i < 6; i++)
         caller->call.arg[i] = data->args[i];
@@ -223,7 +225,7 @@ static void begin(struct worker *worker, struct caller *caller) {
     call_begin(&caller->call);
     memory_check(NULL, NULL, false);
     renewals_run(worker, caller);
-    run_spent(worker->trap->run, caller->call.nr, run_clock() - caller->call_start);
+    record_spent(worker->trap->run, caller->call.nr, clock_now() - caller->call_start);
     carry_out(worker, caller);
 }
 
@@ -231,14 +233,14 @@ void answer_request(struct worker *worker) {
     const struct seccomp_notif *request = worker->request;
     struct notify_trap *trap = worker->trap;
     worker->strays = worker->post.place >= 0 &&
-                     spread_strays(&trap->crew.spread, worker->post.place, (pid_t)request->pid, run_clock());
+                     spread_strays(&trap->crew.spread, worker->post.place, (pid_t)request->pid, clock_now());
     if (__atomic_load_n(&trap->ending, __ATOMIC_RELAXED)) {
         if (answer_awaited(worker) == 0)
             (void)kill((pid_t)request->pid, SIGKILL);
         return;
     }
     if (request->data.arch != ARCH_AUDIT) {
-        run_warn_foreign(trap->run, (pid_t)request->pid);
+        record_foreign(trap->run, (pid_t)request->pid);
         answer_value(worker, -ENOSYS);
         return;
     }

@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "../../process/clock.h"
 #include "attach.h"
 #include "borrow.h"
 #include "../inject.h"
@@ -40,7 +41,7 @@ static pthread_once_t cookie_once = PTHREAD_ONCE_INIT;
 
 static void make_cookie(void) {
     if (getrandom(cookie, sizeof cookie, 0) != sizeof cookie)
-        cookie[0] = run_clock();
+        cookie[0] = clock_now();
 }
 
 static bool is_area(pid_t tid, uint64_t address, uint64_t need) {

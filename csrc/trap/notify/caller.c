@@ -22,7 +22,8 @@
 #include "caller.h"
 #include "../../process/family.h"
 #include "../../process/proc.h"
-#include "../../run/run.h"
+#include "../../process/clock.h"
+#include "../../command/record.h"
 
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL         /* Linux 6.9 */
@@ -149,7 +150,7 @@ static void end_held(struct callers *callers, struct caller *caller, long result
         return;
     caller->held = false;
     caller->call.value = call_finish(&caller->call, result);
-    run_record(callers->run, &caller->call, caller->call_start);
+    record_call(callers->run, &caller->call, caller->call_start);
     call_end(&caller->call);
 }
 
@@ -326,7 +327,7 @@ static void sweep_one(struct callers *callers, struct caller *caller, uint64_t n
 }
 
 static void sweep(struct callers *callers) {
-    uint64_t now = run_clock();
+    uint64_t now = clock_now();
     for (size_t i = 0; i < CALLER_BUCKETS; i++) {
         struct caller *next;
         for (struct caller *caller = callers->buckets[i]; caller; caller = next) {

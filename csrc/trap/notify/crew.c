@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../process/clock.h"
 #include "notify.h"
 
 #define WORKERS_MAX 1024u
@@ -228,14 +229,14 @@ int crew_wake_signal(void) {
 
 /* Joins it; one that still waits after a while is woken, as often as it takes. */
 static void join(struct worker *worker) {
-    struct timespec until = run_time_limit(PATIENCE_NS);
+    struct timespec until = clock_in(PATIENCE_NS);
     if (pthread_timedjoin_np(worker->thread, NULL, &until) == 0)
         return;
     if (!crew_wake_signal())
         return;
     do {
         pthread_kill(worker->thread, WAKE_SIGNAL);
-        until = run_time_limit(PATIENCE_NS);
+        until = clock_in(PATIENCE_NS);
     } while (pthread_timedjoin_np(worker->thread, NULL, &until) != 0);
 }
 

@@ -23,6 +23,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../command/record.h"
+#include "../../command/slot.h"
+#include "../../command/stop.h"
 #include "../../command/filter.h"
 #include "interruptible.h"
 #include "../../process/memory.h"
@@ -73,10 +76,10 @@ static void become_reaper(struct notify_trap *trap) {
 static int listen_to_cmd(struct notify_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
-        return run_fail(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
+        return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
     int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, interruptible_extras, INTERRUPTIBLE_EXTRAS);
     if (err)
-        err = run_fail(trap->run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL);
+        err = record_failure(trap->run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL);
     else
         trap->listener = err = start_listening(trap->run, filter, FILTER_FLAGS, &trap->start);
     free(filter);
@@ -88,12 +91,12 @@ static int ask_for_all(struct notify_trap *trap) {
     if (!err)
         err = can_hand_over(trap);
     if (err)
-        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
+        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
     err = can_attach(trap);
     if (err)
-        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "ptrace", NULL);
+        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "ptrace", NULL);
     err = memory_probe(trap->start.pid);
-    return err ? run_fail(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL) : 0;
+    return err ? record_failure(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL) : 0;
 }
 
 static int prepare(struct notify_trap *trap) {
@@ -102,21 +105,21 @@ static int prepare(struct notify_trap *trap) {
         return err;
     err = callers_init(&trap->callers, trap->run);
     if (err)
-        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
+        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
     trap->has_callers = true;
     trap->callers.cmd = trap->start.pid;
     tend_init(&trap->tender, trap);
     err = guard_start(&trap->guard, trap->listener, trap->callers.roster->ids, ROSTER_SLOTS);
     if (err)
-        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "guard", NULL);
+        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "guard", NULL);
     trap->cmd_pidfd = (int)syscall(SYS_pidfd_open, trap->start.pid, 0);
     if (trap->cmd_pidfd < 0)
-        return run_fail(trap->run, PTO_STAGE_SETUP, errno, "pidfd_open", NULL);
-    err = run_announce(trap->run, &trap->start);
+        return record_failure(trap->run, PTO_STAGE_SETUP, errno, "pidfd_open", NULL);
+    err = slot_announce(trap->run->slot, &trap->start);
     if (!err)
         err = crew_start(&trap->crew, trap);
     if (err)
-        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "start", NULL);
+        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "start", NULL);
     trap->has_crew = true;
     return 0;
 }
@@ -132,7 +135,7 @@ void notify_reaped(struct notify_trap *trap, pid_t tid, int status) {
     if (tid != trap->start.pid)
         return;
     trap->run->result->status = status;
-    run_cmd_ended(trap->run, trap->callers.roster->ids, ROSTER_SLOTS);
+    slot_cmd_ended(trap->run->slot, 0, trap->callers.roster->ids, ROSTER_SLOTS);
     __atomic_store_n(&trap->cmd_reaped, true, __ATOMIC_RELEASE);
 }
 
@@ -156,7 +159,7 @@ static void reap_cmd(struct notify_trap *trap) {
 static void mirror_traced_stop(struct notify_trap *trap, int signal) {
     if (signal == trap->cmd_stop) {
         __atomic_store_n(&trap->tender.cmd_stop, 0, __ATOMIC_RELAXED);
-        run_stop_with_cmd(trap->start.pid, signal, WEXITED | WSTOPPED);
+        stop_with_cmd(trap->start.pid, signal, WEXITED | WSTOPPED);
         signal = 0;
     }
     trap->cmd_stop = signal;
@@ -175,7 +178,7 @@ static void mirror_stop(struct notify_trap *trap) {
     int signal = info.si_pid && info.si_code == CLD_STOPPED && info.si_status != SIGSTOP ? info.si_status : 0;
     if (signal && signal == trap->cmd_stop) {
         (void)waitid(P_PID, (id_t)trap->start.pid, &info, WSTOPPED | WNOHANG);
-        run_stop_with_cmd(trap->start.pid, signal, WEXITED | WCONTINUED);
+        stop_with_cmd(trap->start.pid, signal, WEXITED | WCONTINUED);
         signal = 0;
     }
     trap->cmd_stop = signal;
@@ -219,7 +222,7 @@ static void give_up(struct notify_trap *trap) {
 }
 
 static void clear(struct notify_trap *trap) {
-    run_forget_left(trap->run);
+    slot_forget_left(trap->run->slot);
     if (trap->has_crew)
         crew_stop(&trap->crew);
     tend_clear(&trap->tender);
@@ -240,7 +243,7 @@ static void clear(struct notify_trap *trap) {
 int notify_run(struct run *run) {
     struct notify_trap *trap = calloc(1, sizeof *trap);
     if (!trap)
-        return run_fail(run, PTO_STAGE_SETUP, ENOMEM, "user notification", NULL);
+        return record_failure(run, PTO_STAGE_SETUP, ENOMEM, "user notification", NULL);
     trap->run = run;
     trap->start = (struct start){.go = -1, .report = -1, .report_in = -1};
     trap->listener = trap->cmd_pidfd = -1;

@@ -13,9 +13,12 @@
 #include "crew.h"
 #include "guard.h"
 #include "opening.h"
-#include "../../run/run.h"
+#include "../../command/run.h"
 #include "../../command/start.h"
 #include "tend.h"
+
+/* As ptrace_run().  With result->stage SETUP nothing of CMD has run: the other trap may be tried. */
+int notify_run(struct run *run);
 
 struct notify_trap {
     struct run *run;

@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../command/record.h"
+#include "../../process/clock.h"
 #include "attach.h"
 #include "../../process/family.h"
 #include "notify.h"
@@ -137,7 +139,7 @@ static bool wake_dead(const struct openings *openings) {
 
 static void end_dead(struct openings *openings) {
     while (wake_dead(openings)) {
-        struct timespec until = run_time_limit(AGAIN_NS);
+        struct timespec until = clock_in(AGAIN_NS);
         pthread_cond_timedwait(&openings->left, &openings->lock, &until);
     }
 }
@@ -181,7 +183,7 @@ void opening_interrupted(struct worker *worker, struct caller *caller) {
     pid_t tid = caller->task.tid;
     struct pending pending = pending_signals(tid);
     caller->call.value = -EINTR;
-    run_record(trap->run, &caller->call, caller->call_start);
+    record_call(trap->run, &caller->call, caller->call_start);
     call_end(&caller->call);
     caller->continued = true;   /* the call has waited */
     callers_leave(&trap->callers, caller);

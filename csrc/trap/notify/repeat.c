@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../command/record.h"
+#include "../../process/clock.h"
 #include "../../process/memory.h"
 #include "notify.h"
 #include "repeat.h"
@@ -102,13 +104,13 @@ bool repeat_pass(struct worker *worker) {
     struct caller *caller = callers_peek(&worker->trap->callers, (pid_t)worker->request->pid);
     if (!caller)
         return false;
-    uint64_t start = run_clock();
+    uint64_t start = clock_now();
     size_t length = read_path(caller->memory, args[path_arg], path);
     bool kept = length && is_kept(worker, data->nr, key, path, length);
     callers_peeked(caller, kept);
     if (!kept)
         return false;
-    run_passed(run, data->nr, run_clock() - start);
+    record_passed(run, data->nr, clock_now() - start);
     answer_continue(worker);
     return true;
 }

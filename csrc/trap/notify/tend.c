@@ -27,6 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../process/clock.h"
 #include "attach.h"
 #include "../../process/family.h"
 #include "interruptible.h"
@@ -127,7 +128,7 @@ static bool ask(struct tender *tender, struct tend_request *request, bool may_st
             pthread_cond_wait(&tender->served, &tender->lock);
             continue;
         }
-        struct timespec until = run_time_limit(RETRY_NS);
+        struct timespec until = clock_in(RETRY_NS);
         pthread_kill(tender->thread, crew_wake_signal());
         pthread_cond_timedwait(&tender->served, &tender->lock, &until);
     }

@@ -28,6 +28,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../command/record.h"
+#include "../../command/slot.h"
+#include "../../command/stop.h"
 #include "alone.h"
 #include "../../process/memory.h"
 #include "ptrace.h"
@@ -70,7 +73,7 @@ static void end_all(struct ptrace_trap *trap) {
 
 /* A tracee that cannot be kept track of must not run. */
 static void lose(struct ptrace_trap *trap, pid_t tid) {
-    run_warn(trap->run, "process %d killed: out of memory", (int)tid);
+    record_warning(trap->run, "process %d killed: out of memory", (int)tid);
     (void)kill(tid, SIGKILL);
 }
 
@@ -124,7 +127,7 @@ static void at_death(struct ptrace_trap *trap, struct tracee *tracee, pid_t tid,
     if (tid == trap->cmd) {
         trap->run->result->status = status;
         trap->cmd_ended = true;
-        run_cmd_ended(trap->run, NULL, 0);
+        slot_cmd_ended(trap->run->slot, 0, NULL, 0);
         if (trap->run->command->flags & PTO_KILL_ON_EXIT)
             end_all(trap);
     }
@@ -325,8 +328,7 @@ static int wait_first(struct ptrace_trap *trap, struct event *event) {
     got = wait_event(event, WNOHANG);
     if (got)
         return got;
-    run_stop_with_cmd(trap->cmd, trap->cmd_stop,
-                      WEXITED | WSTOPPED);   /* from PTRACE_LISTEN SIGCONT leads to a new stop */
+    stop_with_cmd(trap->cmd, trap->cmd_stop, WEXITED | WSTOPPED); /* from PTRACE_LISTEN SIGCONT leads to a new stop */
     trap->cmd_stop = 0;
     return wait_event(event, 0);
 }
@@ -364,38 +366,39 @@ static int seize(struct ptrace_trap *trap) {
     pid_t pid = trap->start.pid;
     struct tracee *tracee = tracee_new(trap, pid, TRACEE_FREE);
     if (!tracee || !(tracee->space = space_new()))
-        return run_fail(trap->run, PTO_STAGE_SETUP, ENOMEM, "tracee", NULL);
+        return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "tracee", NULL);
     if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)(uintptr_t)OPTIONS) < 0) {
         int error = errno;
-        return run_fail(trap->run, PTO_STAGE_SETUP, error, "ptrace", why_not_traced(error));
+        return record_failure(trap->run, PTO_STAGE_SETUP, error, "ptrace", why_not_traced(error));
     }
     int err = memory_probe(pid);
     if (err)
-        return run_fail(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL);
-    err = run_announce(trap->run, &trap->start);
+        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL);
+    err = slot_announce(trap->run->slot, &trap->start);
     if (!err)
         err = start_go(&trap->start);
-    return err ? run_fail(trap->run, PTO_STAGE_SETUP, -err, "start", NULL) : 0;
+    return err ? record_failure(trap->run, PTO_STAGE_SETUP, -err, "start", NULL) : 0;
 }
 
 static int make_filter(struct run *run, struct filter *filter) {
     static const struct filter_extra extras[] = {
         {.nr = __NR_clone, .arg = 0, .mask = CLONE_UNTRACED},
         {.nr = __NR_seccomp, .arg = 0, .mask = SECCOMP_SET_MODE_FILTER},
-        {.nr = __NR_sched_getaffinity, .arg = 1, .mask = UINT64_MAX},   /* a size: never 0 in earnest */
+        {.nr = __NR_sched_getaffinity, .arg = 1, .mask = UINT64_MAX}, /* a size: never 0 in earnest */
         {.nr = __NR_sched_setaffinity, .arg = 1, .mask = UINT64_MAX},
     };
     int err = filter_make(filter, SECCOMP_RET_TRACE, extras, sizeof extras / sizeof extras[0]);
-    return err ? run_fail(run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL) : 0;
+    return err ? record_failure(run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL) : 0;
 }
 
 static int start(struct ptrace_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
-        return run_fail(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
+        return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
     int err = make_filter(trap->run, filter);
+    const struct start_filter entered = {.filter = filter, .flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW, .report = -1};
     if (!err)
-        err = start_fork(trap->run, filter, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &trap->start);
+        err = start_fork(trap->run, start_enter_filter, &entered, &trap->start);
     free(filter);
     if (err)
         return err;
@@ -414,7 +417,7 @@ static void forget(void *arg, struct tracee *tracee) {
 int ptrace_run(struct run *run) {
     struct ptrace_trap *trap = calloc(1, sizeof *trap);
     if (!trap)
-        return run_fail(run, PTO_STAGE_SETUP, ENOMEM, "ptrace", NULL);
+        return record_failure(run, PTO_STAGE_SETUP, ENOMEM, "ptrace", NULL);
     trap->run = run;
     trap->start = (struct start){.go = -1, .report = -1, .report_in = -1};
     follow_init(&trap->follow);
@@ -423,7 +426,7 @@ int ptrace_run(struct run *run) {
         (void)kill(trap->cmd, SIGKILL);
     int served = serve_until_the_end(trap);
     if (!err && served)
-        err = run_fail(run, PTO_STAGE_SETUP, -served, "wait", NULL);
+        err = record_failure(run, PTO_STAGE_SETUP, -served, "wait", NULL);
     if (!err)
         err = start_outcome(run, &trap->start);
     follow_clear(&trap->follow);

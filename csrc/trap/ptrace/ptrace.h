@@ -5,11 +5,15 @@
 #ifndef PTOVERLAY_PTRACE_H
 #define PTOVERLAY_PTRACE_H
 
+#include "../../command/run.h"
 #include "follow.h"
 #include "hold.h"
-#include "../../run/run.h"
 #include "../../command/start.h"
 #include "tracee.h"
+
+/* Starts CMD and lives until it and what it started have ended.  0, or -errno with result->stage and
+ * result->message set. */
+int ptrace_run(struct run *run);
 
 struct ptrace_trap {
     struct run *run;

@@ -23,6 +23,8 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
+#include "../../command/record.h"
+#include "../../process/clock.h"
 #include "alone.h"
 #include "../inject.h"
 #include "ptrace.h"
@@ -44,7 +46,7 @@ void tracee_resume(const struct tracee *tracee, int signal) {
 }
 
 static void end_call(struct ptrace_trap *trap, struct tracee *tracee) {
-    run_record(trap->run, &tracee->call, tracee->call_start);
+    record_call(trap->run, &tracee->call, tracee->call_start);
     call_end(&tracee->call);
     area_release(tracee->area);
     tracee->area = NULL;
@@ -66,7 +68,7 @@ static void give_up(struct ptrace_trap *trap, struct tracee *tracee, long error)
 }
 
 static void kill_tracee(struct ptrace_trap *trap, struct tracee *tracee) {
-    run_warn_killed(trap->run, &tracee->call);
+    record_killed(trap->run, &tracee->call);
     (void)kill(tracee->task.tid, SIGKILL);   /* cannot fail: it is ours and not reaped */
     end_call(trap, tracee);
 }
@@ -243,12 +245,12 @@ static void resume_call(struct tracee *tracee) {
 
 void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
     struct __ptrace_syscall_info info;
-    tracee->call_start = run_clock();
+    tracee->call_start = clock_now();
     if (ptrace(PTRACE_GET_SYSCALL_INFO, tracee->task.tid, sizeof info, &info) < 0 ||
         info.op != PTRACE_SYSCALL_INFO_SECCOMP)
         return;
     if (info.arch != ARCH_AUDIT) {
-        run_warn_foreign(trap->run, tracee->task.tid);
+        record_foreign(trap->run, tracee->task.tid);
         (void)arch_skip_call(tracee->task.tid, -ENOSYS);
         tracee_resume(tracee, 0);
         return;
@@ -267,7 +269,7 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
     else
         begin(trap, tracee, &info);
     follow_stop(&trap->follow, tracee->task.tid);
-    run_spent(trap->run, tracee->call.nr, run_clock() - tracee->call_start);
+    record_spent(trap->run, tracee->call.nr, clock_now() - tracee->call_start);
     if (tracee->state != TRACEE_WAITING && still_stopped_there(tracee))
         resume_call(tracee);
 }
@@ -313,12 +315,12 @@ static void finish(struct ptrace_trap *trap, struct tracee *tracee) {
 }
 
 void verdict_at_exit_stop(struct ptrace_trap *trap, struct tracee *tracee) {
-    uint64_t start = run_clock();
+    uint64_t start = clock_now();
     if (tracee->state == TRACEE_MAPPING)
         mapped(tracee);
     else if (tracee->state == TRACEE_CALL)
         finish(trap, tracee);
-    run_spent(trap->run, tracee->call.nr, run_clock() - start);
+    record_spent(trap->run, tracee->call.nr, clock_now() - start);
     tracee_resume(tracee, 0);
 }
 

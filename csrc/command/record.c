@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "run.h"
+#include "record.h"
 
-int run_fail(struct run *run, int stage, int error, const char *what, const char *why) {
+int record_failure(struct run *run, int stage, int error, const char *what, const char *why) {
     struct pto_result *result = run->result;
     result->stage = stage;
     result->error = error;
@@ -25,7 +25,7 @@ int run_fail(struct run *run, int stage, int error, const char *what, const char
     return -error;
 }
 
-void run_warn(const struct run *run, const char *format, ...) {
+void record_warning(const struct run *run, const char *format, ...) {
     if (run->command->message_fd < 0)
         return;
     char line[1024];
@@ -52,36 +52,21 @@ static void read_comm(pid_t tid, char *name) {
     fclose(file);
 }
 
-void run_warn_foreign(struct run *run, pid_t tid) {
+void record_foreign(struct run *run, pid_t tid) {
     if (__atomic_exchange_n(&run->foreign_noted, true, __ATOMIC_RELAXED))
         return;
     char name[32];
     read_comm(tid, name);
-    run_warn(run, "%s (process %d): 32-bit system calls are refused with ENOSYS: run a 64-bit build of it", name,
-             (int)tid);
+    record_warning(run, "%s (process %d): 32-bit system calls are refused with ENOSYS: run a 64-bit build of it", name,
+                   (int)tid);
 }
 
-void run_warn_killed(const struct run *run, const struct call *call) {
+void record_killed(const struct run *run, const struct call *call) {
     const struct call_row *row = call_row(call->nr);
     char name[32];
     read_comm(call->task->tid, name);
-    run_warn(run, "%s (process %d) killed: %s: %s (--strict)", name, (int)call->task->tid, row ? row->name : "?",
-             call->reason ? call->reason : "cannot be carried out faithfully");
-}
-
-uint64_t run_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);   /* cannot fail for this clock */
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-struct timespec run_time_limit(long nanoseconds) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += nanoseconds;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    return until;
+    record_warning(run, "%s (process %d) killed: %s: %s (--strict)", name, (int)call->task->tid, row ? row->name : "?",
+                   call->reason ? call->reason : "cannot be carried out faithfully");
 }
 
 static void write_trace(struct run *run, const struct call *call, uint64_t start) {
@@ -122,7 +107,7 @@ static void count(struct run *run, int nr, enum verdict_kind verdict) {
         __atomic_fetch_add(&run->result->stats.calls[nr][verdict], 1, __ATOMIC_RELAXED);
 }
 
-void run_record(struct run *run, const struct call *call, uint64_t start) {
+void record_call(struct run *run, const struct call *call, uint64_t start) {
     count(run, call->nr, call->verdict);
     if (run->trace_fd < 0)
         return;
@@ -132,12 +117,12 @@ void run_record(struct run *run, const struct call *call, uint64_t start) {
     pthread_mutex_unlock(&run->trace_lock);
 }
 
-void run_passed(struct run *run, int nr, uint64_t nanoseconds) {
+void record_passed(struct run *run, int nr, uint64_t nanoseconds) {
     count(run, nr, VERDICT_PASS);
-    run_spent(run, nr, nanoseconds);
+    record_spent(run, nr, nanoseconds);
 }
 
-void run_spent(struct run *run, int nr, uint64_t nanoseconds) {
+void record_spent(struct run *run, int nr, uint64_t nanoseconds) {
     if ((unsigned)nr < PTO_CALLS)
         __atomic_fetch_add(&run->result->stats.nanoseconds[nr], nanoseconds, __ATOMIC_RELAXED);
 }

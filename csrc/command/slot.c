@@ -1,0 +1,107 @@
+/* slot.c - where other threads find a run: its CMD, and what that has left.
+ *
+ * Rule: who looks counts itself among the users, and the run waits for them before it closes or frees what they may use.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include "slot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../process/clock.h"
+#include "start.h"
+
+#define RUNS 256
+static struct slot slots[RUNS] = {[0 ... RUNS - 1] = {.pidfd = -1}};
+
+struct slot *slot_claim(const void *owner) {
+    for (size_t i = 0; i < RUNS; i++) {
+        const void *free_slot = NULL;
+        if (!atomic_compare_exchange_strong(&slots[i].owner, &free_slot, owner))
+            continue;
+        return &slots[i];
+    }
+    return NULL;
+}
+
+struct slot *slot_enter(const void *owner) {
+    for (size_t i = 0; i < RUNS; i++) {
+        atomic_fetch_add(&slots[i].users, 1);
+        if (atomic_load(&slots[i].owner) == owner)
+            return &slots[i];
+        atomic_fetch_sub(&slots[i].users, 1);
+    }
+    return NULL;
+}
+
+void slot_leave(struct slot *slot) {
+    atomic_fetch_sub(&slot->users, 1);
+}
+
+static void slot_forget_cmd(struct slot *slot) {
+    int pidfd = atomic_exchange(&slot->pidfd, -1);
+    while (atomic_load(&slot->users))
+        sched_yield();
+    if (pidfd < 0)
+        return;
+    close(pidfd);
+    close(slot->report);
+}
+
+void slot_release(struct slot *slot) {
+    atomic_store(&slot->ended, 0);
+    slot_forget_cmd(slot);
+    atomic_store(&slot->over, false);
+    atomic_store(&slot->pending, 0);
+    atomic_store(&slot->owner, NULL);
+}
+
+int slot_deliver(struct slot *slot, int pidfd) {
+    uint64_t pending = atomic_exchange(&slot->pending, 0);
+    int err = 0;
+    for (; pending; pending &= pending - 1) {
+        int signal = __builtin_ctzll(pending) + 1;
+        if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0)
+            err = -errno;
+    }
+    return err;
+}
+
+int slot_announce(struct slot *slot, const struct start *start) {
+    slot_forget_cmd(slot);   /* of a trap that was tried before */
+    int report = fcntl(start->report, F_DUPFD_CLOEXEC, 0);
+    int pidfd = report < 0 ? -1 : (int)syscall(SYS_pidfd_open, start->pid, 0);   /* close-on-exec by itself */
+    if (pidfd < 0) {
+        int error = errno;
+        if (report >= 0)
+            close(report);
+        return -error;
+    }
+    slot->report = report;
+    slot->report_in_cmd = start->report_in_cmd;
+    atomic_store(&slot->pidfd, pidfd);
+    (void)slot_deliver(slot, pidfd);   /* a CMD that is gone already has no use for them */
+    return 0;
+}
+
+void slot_cmd_ended(struct slot *slot, uint32_t nested, const pid_t *ids, size_t n) {
+    slot->ids = ids;
+    slot->n_ids = n;
+    slot->nested = nested;
+    atomic_store(&slot->ended, clock_now());
+}
+
+void slot_forget_left(struct slot *slot) {
+    atomic_store(&slot->ended, 0);
+    while (atomic_load(&slot->users))
+        sched_yield();
+}
+
+void slot_over(struct slot *slot) {
+    atomic_store(&slot->over, true);
+}
