@@ -50,6 +50,7 @@ def compilations(compiler: str, machine: str, *flags: str) -> list[list[str]]:
 CHECKS = (
     Check("ruff", str(BIN / "ruff"), lambda: [[str(BIN / "ruff"), "check", "--quiet", "."]]),
     Check("mypy", str(BIN / "mypy"), lambda: [[str(BIN / "mypy"), "--no-error-summary"]]),
+    Check("rooms", "nm", lambda: [[sys.executable, str(TOP / "tools/rooms.py")]]),
     Check("format", str(BIN / "clang-format"),
           lambda: [[str(BIN / "clang-format"), "--dry-run", "-Werror", str(path)]
                    for path in [*CORE, *HEADERS, *PROGRAMS]]),
