@@ -219,7 +219,7 @@ def copy_attributes(lower: str, upper: str) -> None:
 
 
 def _keep_owner(upper: str, status: os.stat_result) -> None:
-    """In the form of kept_store() in csrc/view/ops/xattrs.c."""
+    """In the form of private_store_shown() in csrc/view/upper/private_set.c."""
     kept = f"1:{status.st_uid}:{status.st_gid}:{status.st_mode:o}:0:0:0:0"
     try:
         os.chown(upper, -1, status.st_gid)

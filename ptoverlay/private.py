@@ -14,7 +14,7 @@ _CAP_SYS_ADMIN = 21  # linux/capability.h
 
 def prefix(*, userxattr: bool) -> str:
     """The prefix that the core uses: trusted.overlay. where the kernel lets this user, else user.overlay.
-    (choose_prefix() of csrc/view/super/super.c).  Nothing is written to find out."""
+    (choose_prefix() of csrc/view/super/lay.c).  Nothing is written to find out."""
     return USER if userxattr or not _may_trust() else TRUSTED
 
 

@@ -295,7 +295,7 @@ class _Reader:
             self.outcome.owners += 1
 
     def keep(self, path: str, wanted: Attributes, mode: int) -> bool:
-        """Keeps owner and mode beside the object (kept_store() of csrc/view/ops/xattrs.c); False where nothing can."""
+        """Keeps owner and mode beside the object, as csrc/view/upper/private_set.c; False where nothing can."""
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             return False
         text = f"1:{wanted.uid}:{wanted.gid}:{stat.S_IFMT(mode) | wanted.mode:o}:0:0:0:0"

@@ -9,12 +9,12 @@
 
 #include PART
 
-#ifdef PART_AHEAD
+#ifdef PART_COPY_AHEAD
 /* A copy that was made ahead is for the very object, unchanged. */
 static void part(void) {
     const struct overlay *ovl = (const struct overlay *)&ovl, *other = (const struct overlay *)&other;
     struct stat st = {.st_dev = 1, .st_ino = 2, .st_size = 3, .st_mtim = {4, 5}};
-    struct ahead ahead = {.ovl = ovl, .of = st};
+    struct copy_ahead ahead = {.ovl = ovl, .of = st};
     (void)say("the same", is_of(&ahead, ovl, &st));
     (void)say("another overlay", is_of(&ahead, other, &st));
     int64_t *const fields[] = {(int64_t *)&st.st_dev, (int64_t *)&st.st_ino, &st.st_size, &st.st_mtim.tv_sec,

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.quick
 CORE = ROOT_DIRECTORY / "csrc"
 MACHINE = os.uname().machine
 #: What each file calls that is called here; the rest is left unresolved.
-CALLED = {"view/upper/ahead.c": (), "trap/notify/caller.c": (), "trap/inject.c": ("process/family.c", "process/proc.c"),
-          "trap/notify/tend.c": ("process/memory.c",)}
+CALLED = {"view/upper/copy_ahead.c": (), "trap/notify/caller.c": (),
+          "trap/inject.c": ("process/family.c", "process/proc.c"), "trap/notify/tend.c": ("process/memory.c",)}
 
 
 def told(subjects: Subjects, area: Path, part: str) -> dict[str, str]:
@@ -33,7 +33,7 @@ def told(subjects: Subjects, area: Path, part: str) -> dict[str, str]:
 
 def test_ahead(subjects: Subjects, area: Path) -> None:
     """A copy made without the lock is taken for its own file as it was, and for nothing else."""
-    assert told(subjects, area, "view/upper/ahead.c") == {
+    assert told(subjects, area, "view/upper/copy_ahead.c") == {
         "the same": "1", "another overlay": "0", **{f"another field {i}": "0" for i in range(5)}}
 
 

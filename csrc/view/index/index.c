@@ -249,7 +249,7 @@ static bool has_paths(const struct index *index, const struct dentry *dentry) {
 }
 
 static bool droppable(const struct index *index, const struct dentry *dentry) {
-    return dentry->upper == KIND_NONE && !dentry->child && !(dentry->flags & (D_KEPT | D_LOADED | D_EXECUTED)) &&
+    return dentry->upper == KIND_NONE && !dentry->child && !(dentry->flags & (D_LOADED | D_EXECUTED)) &&
            !has_paths(index, dentry);
 }
 

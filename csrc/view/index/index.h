@@ -9,10 +9,12 @@
 #ifndef PTOVERLAY_INDEX_H
 #define PTOVERLAY_INDEX_H
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "arena.h"
 
@@ -24,7 +26,6 @@
 #define D_LOADED 1u           /* the upper directory's names are all in the index */
 #define D_CHECKED 2u          /* the upper object's private attributes have been read */
 #define D_OPAQUE 4u           /* nothing of the lower shows through */
-#define D_KEPT 8u             /* overlay->kept has attributes for it */
 #define D_PASSED 16u          /* a walk ended here, and nothing was there */
 #define D_REDIRECT 32u        /* the upper directory has a redirect */
 #define D_LINKED 64u          /* lower file with more than one link */
@@ -113,5 +114,36 @@ static inline const struct text *index_text_at(const struct index *index, uint32
 /* Replaces the stack of a directory: count lower_dirs (whose paths it then owns). 0 or -ENOMEM. */
 int index_set_stack(struct index *index, uint32_t d, const struct lower_dir *dirs, uint32_t count);
 void index_free_stack(struct index *index, struct dentry *dentry);
+
+/* shown.c - what an object of the upper shows and does not have. */
+/* Attributes that the upper's file shows but does not have (identity, owner), by its inode number. */
+struct shown {
+    uint64_t upper_ino;     /* 0: free slot */
+    uint64_t ino;           /* identity from before the copy-up, when `identity` */
+    dev_t dev;
+    uid_t uid;              /* owner and mode that could not be set, when `owner` */
+    gid_t gid;
+    mode_t mode;
+    dev_t rdev;
+    bool identity, owner;
+    bool foreign;           /* said by somebody else: counts for a directory that the lower has so */
+};
+struct shown_table {
+    struct shown *slots;
+    size_t size, count;     /* size: a power of two */
+};
+/* NULL: all that it shows is its own. */
+const struct shown *shown_find(const struct shown_table *table, uint64_t upper_ino);
+/* 0 or -ENOMEM. */
+int shown_set(struct shown_table *table, const struct shown *shown);
+void shown_drop(struct shown_table *table, uint64_t upper_ino);
+
+/* stream.c - the entries of a real directory. */
+/* A stream of its own over the directory: 0 or -errno. */
+int stream_open(int dir, DIR **stream);
+/* *entry is NULL at the end.  0 or -errno. */
+int stream_read(DIR *stream, const struct dirent **entry);
+void stream_close(DIR **stream);
+#define STREAM __attribute__((cleanup(stream_close))) DIR
 
 #endif

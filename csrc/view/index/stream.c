@@ -9,14 +9,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "index.h"
 
-void close_stream(DIR **stream) {
+void stream_close(DIR **stream) {
     if (*stream)
         closedir(*stream);
 }
 
-int open_stream(int dir, DIR **stream) {
+int stream_open(int dir, DIR **stream) {
     int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     *stream = fd < 0 ? NULL : fdopendir(fd);
     if (*stream)
@@ -27,7 +27,7 @@ int open_stream(int dir, DIR **stream) {
     return error;
 }
 
-int read_stream(DIR *stream, const struct dirent **entry) {
+int stream_read(DIR *stream, const struct dirent **entry) {
     errno = 0;
     *entry = readdir(stream);
     return *entry || !errno ? 0 : -errno;

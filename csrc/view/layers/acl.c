@@ -8,16 +8,17 @@
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 #define ACCESS_ACL "system.posix_acl_access"
 #define DEFAULT_ACL "system.posix_acl_default"
 #define ACL_BYTES 4096   /* some 500 entries; more are not granted anything */
 
 bool acl_present(const struct overlay *ovl, uint32_t d) {
-    return real_getxattr(ovl, d, ACCESS_ACL, NULL, 0) > 0;
+    return backing_getxattr(ovl, d, ACCESS_ACL, NULL, 0) > 0;
 }
 
 bool acl_on_fd(int fd) {
@@ -30,7 +31,7 @@ bool acl_has_default(struct overlay *ovl, uint32_t d) {
     struct dentry *dentry = at(ovl, d);
     if (dentry->flags & D_NO_DEFAULT_ACL)
         return false;
-    if (real_getxattr(ovl, d, DEFAULT_ACL, NULL, 0) > 0)
+    if (backing_getxattr(ovl, d, DEFAULT_ACL, NULL, 0) > 0)
         return true;
     dentry->flags |= D_NO_DEFAULT_ACL;
     return false;
@@ -39,13 +40,13 @@ bool acl_has_default(struct overlay *ovl, uint32_t d) {
 /* The algorithm of acl(5), "ACCESS CHECK ALGORITHM", from the named users on. */
 int acl_permission(struct overlay *ovl, uint32_t d, const struct cred *cred, unsigned wanted) {
     unsigned char buffer[ACL_BYTES];
-    ssize_t size = real_getxattr(ovl, d, ACCESS_ACL, buffer, sizeof buffer);
+    ssize_t size = backing_getxattr(ovl, d, ACCESS_ACL, buffer, sizeof buffer);
     if (size == -ERANGE)
         return -EACCES;
     if (size < (ssize_t)sizeof(struct posix_acl_xattr_header))
         return -ENODATA;
     struct statx stx;
-    int error = dentry_owner(ovl, d, &stx);   /* the group that is shown, which the copy may not have */
+    int error = inode_owner(ovl, d, &stx);   /* the group that is shown, which the copy may not have */
     if (error)
         return error;
     unsigned limit = 7, others = 0, groups = 0;

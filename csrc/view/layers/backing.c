@@ -9,11 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 int backing_at_upper(const struct overlay *ovl, uint32_t d, char *out) {
     if (at(ovl, d)->flags & D_COPY)
-        return links_copy_path(ovl, d, out);
+        return linked_copy_path(ovl, d, out);
     int length = path_in_upper(ovl, d, out);
     return length < 0 ? length : 0;
 }
@@ -39,9 +39,9 @@ int backing_last_dir(const struct overlay *ovl, uint32_t d) {
 
 int backing_upper_statx(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     char path[PATH_MAX];
-    int kept = backing_last_dir(ovl, d);
-    if (kept >= 0)
-        return fd_statx(kept, "", AT_EMPTY_PATH, stx);
+    int last = backing_last_dir(ovl, d);
+    if (last >= 0)
+        return fd_statx(last, "", AT_EMPTY_PATH, stx);
     int layer = backing_at_upper(ovl, d, path);
     return layer < 0 ? layer : fd_statx(ovl->layers[layer].fd, path, 0, stx);
 }
@@ -90,4 +90,16 @@ int view_real(pto_view *view, const struct location *loc, char *out) {
         return -ENOENT;
     int length = backing_path(loc->overlay, loc->dentry, out);
     return length < 0 ? length : 0;
+}
+
+ssize_t backing_getxattr(const struct overlay *ovl, uint32_t d, const char *name, void *value, size_t size) {
+    char path[PATH_MAX];
+    int layer = backing_at_top(ovl, d, path);
+    return layer < 0 ? layer : fd_getxattr_at(ovl->layers[layer].fd, path, name, value, size);
+}
+
+ssize_t backing_listxattr(const struct overlay *ovl, uint32_t d, char *list, size_t size) {
+    char path[PATH_MAX];
+    int layer = backing_at_top(ovl, d, path);
+    return layer < 0 ? layer : fd_listxattr_at(ovl->layers[layer].fd, path, list, size);
 }

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 bool cred_capable(const struct cred *cred, int cap) {
     return cred->caps & (1ull << cap);

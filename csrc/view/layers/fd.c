@@ -10,9 +10,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 void fd_path(int fd, char out[FD_PATH]) {
     snprintf(out, FD_PATH, "/proc/self/fd/%d", fd);   /* fits: 14 characters and a number */
@@ -72,4 +73,28 @@ int view_open_exact(const char *path, int flags, mode_t mode) {
 
 int fd_statx(int dirfd, const char *path, int flags, struct statx *stx) {
     return statx(dirfd, path, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_WANTED, stx) < 0 ? -errno : 0;
+}
+
+/* A path that reaches by a descriptor what is below it. */
+static int path_by_fd(int dirfd, const char *path, char out[PATH_MAX]) {
+    int length = snprintf(out, PATH_MAX, "/proc/self/fd/%d/%s", dirfd, path);
+    return length >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+ssize_t fd_getxattr_at(int dirfd, const char *path, const char *name, void *value, size_t size) {
+    char real[PATH_MAX];
+    int error = path_by_fd(dirfd, path, real);
+    if (error)
+        return error;
+    ssize_t length = lgetxattr(real, name, value, size);
+    return length < 0 ? -errno : length;
+}
+
+ssize_t fd_listxattr_at(int dirfd, const char *path, char *list, size_t size) {
+    char real[PATH_MAX];
+    int error = path_by_fd(dirfd, path, real);
+    if (error)
+        return error;
+    ssize_t length = llistxattr(real, list, size);
+    return length < 0 ? -errno : length;
 }

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 #define HANDLE_MAX 128u    /* MAX_HANDLE_SZ of linux/exportfs.h */
 #define HEAD 21u           /* of struct ovl_fb: version, magic, length, flags, type, uuid */
@@ -36,7 +36,7 @@ static void read_uuid(const struct layer *layer, uint8_t out[16]) {
     memcpy(out, fsuuid.uuid, sizeof fsuuid.uuid);
 }
 
-int handle_name(const struct overlay *ovl, uint32_t d, char out[KERNEL_INDEX_NAME]) {
+int handle_name(const struct overlay *ovl, uint32_t d, char out[HANDLE_NAME]) {
     union {
         struct file_handle handle;
         char room[sizeof(struct file_handle) + HANDLE_MAX];

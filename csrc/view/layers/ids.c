@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 #define ALL_MAPPED UINT32_MAX
 

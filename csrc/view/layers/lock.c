@@ -5,7 +5,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 /* Bounds the memory of names that only cache what the lower has. */
 #define CACHED_NAMES 100000u

@@ -10,12 +10,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 /* What the layers of a directory have under one name. */
 struct probe {
@@ -66,9 +65,9 @@ static int probe_layer(struct search *search, struct probe *probe, unsigned numb
     bool last = number == ovl->n_lowers, absent = fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0;
     if (absent && errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
         return -errno;
-    if (absent && !has_dot_whiteout(layer, path))
+    if (absent && !marks_has_dot(layer, path))
         return PROBE_ON;
-    int whiteout = absent || is_whiteout(&st) ? 1 : is_marked_at(layer, path, &st);
+    int whiteout = absent || marks_is_whiteout(&st) ? 1 : marks_is_marked_at(layer, path, &st);
     if (whiteout < 0)
         return whiteout;
     if (whiteout) {
@@ -92,7 +91,7 @@ static int probe_layer(struct search *search, struct probe *probe, unsigned numb
     int error = probe_keep(ovl, probe, number, path, strlen(path), search->sought.derived);
     if (error || last)
         return error ? error : PROBE_END;
-    int opaque = is_opaque(layer, path);
+    int opaque = marks_is_opaque(layer, path);
     *stop |= opaque > 0;
     error = opaque ? opaque : search_redirect(search, number, path, stop);
     return error < 0 ? error : PROBE_ON;
@@ -184,7 +183,7 @@ static int check_lower_data(struct overlay *ovl, uint32_t d) {
         return length;
     if (fstatat(ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    return metacopy_check(ovl, d, layer, path, &st);
+    return metadata_check(ovl, d, layer, path, &st);
 }
 
 static int lookup_lower(struct overlay *ovl, uint32_t d) {
@@ -199,7 +198,7 @@ static int lookup_lower(struct overlay *ovl, uint32_t d) {
     return error;
 }
 
-int lookup_again(struct overlay *ovl, uint32_t d) {
+int lookup_recheck(struct overlay *ovl, uint32_t d) {
     const struct dentry *dentry = at(ovl, d);
     if (dentry->upper != KIND_NONE || lower_exists(dentry) || ovl->view->asked == d)
         return 0;
@@ -207,7 +206,7 @@ int lookup_again(struct overlay *ovl, uint32_t d) {
     return lookup_lower(ovl, d);
 }
 
-int lower_positive(struct overlay *ovl, uint32_t d) {
+int lookup_positive(struct overlay *ovl, uint32_t d) {
     char name[NAME_MAX + 1];
     struct probe probe;
     index_name(&ovl->view->index, d, name);
@@ -218,7 +217,7 @@ int lower_positive(struct overlay *ovl, uint32_t d) {
     return probe.kind != KIND_NONE && probe.kind != KIND_WHITEOUT;
 }
 
-int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer, char *path) {
+int lookup_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer, char *path) {
     char name[NAME_MAX + 1];
     struct probe probe;
     int error = 0;
@@ -249,7 +248,7 @@ int probe_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer,
 /* An upper directory merges what lies below its name, or below its redirect, unless it is opaque. */
 static int check_upper_dir(struct overlay *ovl, uint32_t d, const char *path) {
     char redirect[PATH_MAX];
-    int opaque = is_opaque(&ovl->layers[0], path);
+    int opaque = marks_is_opaque(&ovl->layers[0], path);
     if (opaque < 0)
         return opaque;
     if (opaque) {
@@ -279,12 +278,12 @@ static int check_upper_dir(struct overlay *ovl, uint32_t d, const char *path) {
     return 0;
 }
 
-int check_upper(struct overlay *ovl, uint32_t d) {
+int lookup_check_upper(struct overlay *ovl, uint32_t d) {
     struct dentry *dentry = at(ovl, d);
     if (!upper_exists(dentry))
         return 0;
     if (dentry->flags & D_CHECKED)
-        return dentry->flags & D_METACOPY ? metacopy_again(ovl, d) : 0;
+        return dentry->flags & D_METACOPY ? metadata_recheck(ovl, d) : 0;
     char path[PATH_MAX];
     int layer = backing_at_upper(ovl, d, path);
     if (layer < 0)
@@ -296,16 +295,16 @@ int check_upper(struct overlay *ovl, uint32_t d) {
     struct stat st;
     if (fstat(fd, &st) < 0)
         return -errno;
-    int whiteout = is_marked_at(&ovl->layers[layer], path, &st);
+    int whiteout = marks_is_marked_at(&ovl->layers[layer], path, &st);
     if (whiteout) {
         at(ovl, d)->upper = whiteout > 0 ? KIND_WHITEOUT : at(ovl, d)->upper;
         return whiteout < 0 ? whiteout : 0;
     }
     int error = 0;
     if (plain || !(ovl->flags & PTO_USERXATTR))
-        error = kept_load(ovl, fd, &st);
+        error = private_load_shown(ovl, fd, &st);
     if (!error && dentry->upper == DT_REG)
-        error = metacopy_check(ovl, d, (unsigned)layer, path, &st);
+        error = metadata_check(ovl, d, (unsigned)layer, path, &st);
     if (!error && is_dir_kind(dentry->upper))
         error = check_upper_dir(ovl, d, path);
     if (!error)
@@ -316,22 +315,22 @@ int check_upper(struct overlay *ovl, uint32_t d) {
 /* A kind, or -errno. */
 static int upper_kind(const struct overlay *ovl, int fd, const struct dirent *entry, bool marked) {
     struct stat st;
-    int whiteout = marked ? is_marked_whiteout(&ovl->layers[0], fd, entry->d_name) : 0;
+    int whiteout = marked ? marks_is_marked(&ovl->layers[0], fd, entry->d_name) : 0;
     if (whiteout)
         return whiteout < 0 ? whiteout : (int)KIND_WHITEOUT;
     if (entry->d_type != DT_CHR && entry->d_type != DT_UNKNOWN)
         return entry->d_type;
     if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? (int)KIND_NONE : -errno;   /* gone: somebody changes the upper behind our back */
-    return is_whiteout(&st) ? (int)KIND_WHITEOUT : (int)IFTODT(st.st_mode);
+    return marks_is_whiteout(&st) ? (int)KIND_WHITEOUT : (int)IFTODT(st.st_mode);
 }
 
 static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dirent *entry, bool marked) {
     const char *name = entry->d_name;
     if (name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0')))
         return 0;
-    bool dot = ovl->layers[0].dot_form && is_dot_name(name);
-    if (dot && is_dot_name(name + DOT_LENGTH))
+    bool dot = ovl->layers[0].dot_form && marks_is_dot(name);
+    if (dot && marks_is_dot(name + DOT_LENGTH))
         return 0;   /* .wh..wh..opq, and what aufs keeps for itself */
     name += dot ? DOT_LENGTH : 0;
     size_t length = strlen(name);
@@ -348,7 +347,7 @@ static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dire
     return kind < 0 ? kind : 0;
 }
 
-int load_upper(struct overlay *ovl, uint32_t d) {
+int lookup_load_upper(struct overlay *ovl, uint32_t d) {
     struct dentry *dentry = at(ovl, d);
     if ((dentry->flags & D_LOADED) || !is_dir_kind(dentry->upper))
         return 0;
@@ -357,16 +356,16 @@ int load_upper(struct overlay *ovl, uint32_t d) {
     if (error < 0)
         return error;
     QUIET quiet;
-    CLOSE_FD fd = open_unheard(ovl, ovl->layers[0].fd, path, &quiet);
+    CLOSE_FD fd = quiet_open(ovl, ovl->layers[0].fd, path, &quiet);
     if (fd < 0)
         return fd;
-    int marked = has_marked_whiteouts(&ovl->layers[0], fd);
+    int marked = marks_has_marked(&ovl->layers[0], fd);
     if (marked < 0)
         return marked;
     STREAM *stream;
     const struct dirent *entry;
-    error = open_stream(fd, &stream);
-    while (!error && !(error = read_stream(stream, &entry)) && entry)
+    error = stream_open(fd, &stream);
+    while (!error && !(error = stream_read(stream, &entry)) && entry)
         error = load_entry(ovl, d, fd, entry, marked);
     if (!error)
         at(ovl, d)->flags |= D_LOADED;
@@ -376,9 +375,9 @@ int load_upper(struct overlay *ovl, uint32_t d) {
 int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uint32_t *out) {
     if (length > NAME_MAX)
         return -ENAMETOOLONG;
-    if (ovl->layers[0].dot_form && length >= DOT_LENGTH && is_dot_name(name))
+    if (ovl->layers[0].dot_form && length >= DOT_LENGTH && marks_is_dot(name))
         return -EINVAL;   /* such a name is a mark */
-    int error = load_upper(ovl, d);
+    int error = lookup_load_upper(ovl, d);
     if (error)
         return error;
     struct index *index = &ovl->view->index;
@@ -392,11 +391,8 @@ int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uin
         error = lookup_lower(ovl, child);
         index->cached += (uint32_t)made;
     } else {
-        error = check_upper(ovl, child);
+        error = lookup_check_upper(ovl, child);
     }
-    bool copies = ovl->n_shared || ovl->kernel_links >= 0;
-    if (!error && copies && (at(ovl, child)->flags & D_LINKED) && at(ovl, child)->upper == KIND_NONE)
-        error = links_join(ovl, child);
     if (error) {
         if (made && at(ovl, child)->upper == KIND_NONE)
             index_drop(index, child);

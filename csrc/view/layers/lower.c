@@ -3,12 +3,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs) {
     const struct dentry *dentry = at(ovl, d);

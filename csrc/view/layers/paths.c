@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 struct builder {
     char *start;   /* of the buffer */

@@ -7,14 +7,12 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "../internal.h"
+#include "layers.h"
 
 static bool shows(const struct place *place) {
     return place->kind != PTO_PLACE_READ_ONLY && place->kind != PTO_PLACE_FIXED;
@@ -79,15 +77,15 @@ bool view_place_below(const pto_view *view, const struct location *loc) {
 }
 
 void places_cover(pto_view *view, const char *path, size_t length) {
-    size_t kept = 0;
+    size_t left = 0;
     for (size_t i = 0; i < view->n_places; i++) {
         struct place *place = &view->places[i];
         if (place->inherited && path_below(place->path, place->length, path, length))
             free(place->path);
         else
-            view->places[kept++] = *place;
+            view->places[left++] = *place;
     }
-    view->n_places = kept;
+    view->n_places = left;
 }
 
 bool view_covers(const pto_view *view, const char *path) {

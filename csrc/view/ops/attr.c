@@ -15,13 +15,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
+#include "ops.h"
 
 /* chown_common() in fs/open.c takes set-id bits off, whoever gives the file to whom. */
-static mode_t without_set_id(mode_t mode, const struct statx *shown, const struct cred *cred) {
+static mode_t without_set_id(mode_t mode, const struct statx *stx, const struct cred *cred) {
     if (S_ISDIR(mode))
         return mode;
-    bool drop_group = (mode & S_IXGRP) || !may_keep_setgid(shown, cred);
+    bool drop_group = (mode & S_IXGRP) || !permission_keep_setgid(stx, cred);
     return mode & ~(mode_t)(S_ISUID | (drop_group ? S_ISGID : 0));
 }
 
@@ -57,7 +59,7 @@ static int may_truncate(const struct location *loc, const struct statx *stx, con
         return -EINVAL;
     int error = permission(loc->overlay, loc->dentry, cred, W_OK);
     if (!error)
-        error = write_access(loc->overlay, loc->dentry);
+        error = busy_write_access(loc->overlay, loc->dentry);
     bool grows = (uint64_t)change->size > stx->stx_size;   /* inode_newsize_ok() in fs/attr.c */
     bool beyond = (change->valid & ATTR_LIMIT) && (uint64_t)change->size > change->size_limit;
     return !error && grows && beyond ? -EFBIG : error;
@@ -102,63 +104,63 @@ static int may_change(const struct location *loc, const struct statx *stx, const
 }
 
 /* What can be set is set; what cannot (another owner, by an ordinary user) is kept beside the object. */
-static int change_mode(struct overlay *ovl, int fd, const char *path, mode_t mode, const struct kept *kept) {
-    if (!kept || !kept->owner)
+static int change_mode(struct overlay *ovl, int fd, const char *path, mode_t mode, const struct shown *shown) {
+    if (!shown || !shown->owner)
         return chmod(path, mode) < 0 ? -errno : 0;
     if (acl_on_fd(fd) && chmod(path, mode & 0777) < 0)   /* whose entries follow the mode */
         return -errno;
-    struct kept changed = *kept;
-    changed.mode = (kept->mode & S_IFMT) | mode;
-    return kept_store(ovl, fd, &changed);
+    struct shown changed = *shown;
+    changed.mode = (shown->mode & S_IFMT) | mode;
+    return private_store_shown(ovl, fd, &changed);
 }
 
-int mode_of_acl(struct overlay *ovl, uint32_t d, int fd, const struct cred *cred) {
+int attr_follow_acl(struct overlay *ovl, uint32_t d, int fd, const struct cred *cred) {
     char path[FD_PATH];
     struct stat st;
-    struct statx shown;
-    int error = dentry_owner(ovl, d, &shown);
+    struct statx stx;
+    int error = inode_owner(ovl, d, &stx);
     if (error || fstat(fd, &st) < 0)
         return error ? error : -errno;
-    mode_t mode = (shown.stx_mode & 07000u) | (st.st_mode & 0777);
-    if (!may_keep_setgid(&shown, cred))
+    mode_t mode = (stx.stx_mode & 07000u) | (st.st_mode & 0777);
+    if (!permission_keep_setgid(&stx, cred))
         mode &= ~(mode_t)S_ISGID;
-    if (mode == (shown.stx_mode & 07777))
+    if (mode == (stx.stx_mode & 07777))
         return 0;
     fd_path(fd, path);
-    return change_mode(ovl, fd, path, mode, kept_find(ovl, st.st_ino));
+    return change_mode(ovl, fd, path, mode, shown_find(&ovl->shown, st.st_ino));
 }
 
-int drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, bool ours) {
+int attr_drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, bool ours) {
     char path[FD_PATH];
-    struct statx shown;
-    if (cred_capable(cred, CAP_FSETID) || (!ours && ovl->kept.count == 0))
+    struct statx stx;
+    if (cred_capable(cred, CAP_FSETID) || (!ours && ovl->shown.count == 0))
         return 0;
-    int error = dentry_owner(ovl, d, &shown);
-    mode_t mode = error ? 0 : without_set_id(shown.stx_mode, &shown, cred);
-    if (error || mode == shown.stx_mode)
+    int error = inode_owner(ovl, d, &stx);
+    mode_t mode = error ? 0 : without_set_id(stx.stx_mode, &stx, cred);
+    if (error || mode == stx.stx_mode)
         return error;
     CLOSE_FD fd = backing_open(ovl, d);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return fd < 0 ? fd : -errno;
-    const struct kept *kept = kept_find(ovl, st.st_ino);
-    if (!ours && (!kept || !kept->owner))
+    const struct shown *shown = shown_find(&ovl->shown, st.st_ino);
+    if (!ours && (!shown || !shown->owner))
         return 0;
     fd_path(fd, path);
-    return change_mode(ovl, fd, path, mode & 07777, kept);
+    return change_mode(ovl, fd, path, mode & 07777, shown);
 }
 
 /* The kernel does that itself to a file whose owner can be set. */
-static int change_owner(struct overlay *ovl, int fd, const struct attr_change *change, const struct kept *kept,
-                        mode_t kept_mode) {
+static int change_owner(struct overlay *ovl, int fd, const struct attr_change *change, const struct shown *shown,
+                        mode_t shown_mode) {
     uid_t uid = change->valid & ATTR_UID ? change->uid : (uid_t)-1;
     gid_t gid = change->valid & ATTR_GID ? change->gid : (gid_t)-1;
-    if (kept && kept->owner) {
-        struct kept changed = *kept;
-        changed.uid = uid == (uid_t)-1 ? kept->uid : uid;
-        changed.gid = gid == (gid_t)-1 ? kept->gid : gid;
-        changed.mode = kept_mode;
-        return kept_store(ovl, fd, &changed);
+    if (shown && shown->owner) {
+        struct shown changed = *shown;
+        changed.uid = uid == (uid_t)-1 ? shown->uid : uid;
+        changed.gid = gid == (gid_t)-1 ? shown->gid : gid;
+        changed.mode = shown_mode;
+        return private_store_shown(ovl, fd, &changed);
     }
     return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
@@ -169,7 +171,7 @@ static int change_flags(const char *path, unsigned fsflags) {
     return fd < 0 || ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
 }
 
-static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *change, const struct statx *shown,
+static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *change, const struct statx *stx,
                  const struct cred *cred) {
     char path[FD_PATH];
     struct stat st;
@@ -178,18 +180,18 @@ static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *chan
         return fd;
     if (fstat(fd, &st) < 0)
         return -errno;
-    const struct kept *kept = kept_find(ovl, st.st_ino);
+    const struct shown *shown = shown_find(&ovl->shown, st.st_ino);
     fd_path(fd, path);
     int error = 0;
     if ((change->valid & ATTR_SIZE) && truncate(path, change->size) < 0)
         error = -errno;
     if (!error && (change->valid & ATTR_OWNER))
-        error = change_owner(ovl, fd, change, kept, kept ? without_set_id(kept->mode, shown, cred) : 0);
+        error = change_owner(ovl, fd, change, shown, shown ? without_set_id(shown->mode, stx, cred) : 0);
     if (!error && (change->valid & ATTR_MODE)) {
         mode_t mode = change->mode & 07777;
-        if (!may_keep_setgid(shown, cred))
+        if (!permission_keep_setgid(stx, cred))
             mode &= ~(mode_t)S_ISGID;
-        error = change_mode(ovl, fd, path, mode, kept_find(ovl, st.st_ino));
+        error = change_mode(ovl, fd, path, mode, shown_find(&ovl->shown, st.st_ino));
     }
     if (!error && (change->valid & (ATTR_ATIME | ATTR_MTIME))) {
         struct timespec times[2] = {change->atime, change->mtime};
@@ -213,7 +215,7 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
     struct overlay *ovl = loc->overlay;
     if ((change->valid & ATTR_MODE) && S_ISLNK(loc->type))
         return -EOPNOTSUPP;
-    int error = dentry_getattr(ovl, loc->dentry, &stx);
+    int error = inode_getattr(ovl, loc->dentry, &stx);
     if (error)
         return error;
     if (loc->read_only)
@@ -222,7 +224,7 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
     if (!error)
         error = copy_up(ovl, loc->dentry, change->valid & ATTR_SIZE ? change->size : KEEP_NONE_YET);
     if (!error && (change->valid & ATTR_SIZE))
-        error = drop_set_id(ovl, loc->dentry, cred, true);
+        error = attr_drop_set_id(ovl, loc->dentry, cred, true);
     if (!error)
         error = apply(ovl, loc->dentry, change, &stx, cred);
     view_changed(ovl);
@@ -231,7 +233,7 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
     return error;
 }
 
-/* ---- fsync and watches ---- */
+/* ---- fsync ---- */
 
 int view_sync(pto_view *view, const struct location *loc, const char *real) {
     char upper[PATH_MAX];

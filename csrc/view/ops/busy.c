@@ -9,7 +9,8 @@
 #define _GNU_SOURCE
 #include <sys/stat.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "ops.h"
 
 void view_set_busy(pto_view *view, view_busy_fn *busy, void *arg) {
     view->busy = busy;
@@ -28,11 +29,11 @@ static bool perhaps_executed(const struct dentry *dentry) {
     return (dentry->flags & D_EXECUTED) || (!upper_exists(dentry) && (dentry->flags & D_LINKED));
 }
 
-int write_access(struct overlay *ovl, uint32_t d) {
+int busy_write_access(struct overlay *ovl, uint32_t d) {
     struct statx stx;
     const pto_view *view = ovl->view;
     if (!view->busy || !perhaps_executed(at(ovl, d)))
         return 0;
-    int error = dentry_getattr(ovl, d, &stx);
+    int error = inode_getattr(ovl, d, &stx);
     return error ? error : view->busy(view->busy_arg, &stx);
 }

@@ -10,26 +10,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
+#include "../walk/walk.h"
+#include "ops.h"
 
 #define DEFAULT_ACL "system.posix_acl_default"
-
-int locate_entry(const struct location *loc, uint32_t *d) {
-    struct overlay *ovl = loc->overlay;
-    if (loc->dentry) {
-        *d = loc->dentry;
-        return 0;
-    }
-    const char *name = strrchr(loc->path, '/') + 1;
-    int error = lookup(ovl, loc->parent, name, loc->length - (size_t)(name - loc->path), d);
-    return error ? error : lookup_again(ovl, *d);
-}
 
 /* What the kernel would give the new object. */
 struct given {
@@ -44,7 +35,7 @@ static int find_given(const struct location *loc, const struct creation *creatio
                       struct given *given) {
     struct statx parent;
     struct overlay *ovl = loc->overlay;
-    int error = dentry_owner(ovl, loc->parent, &parent);
+    int error = inode_owner(ovl, loc->parent, &parent);
     if (error)
         return error;
     *given = (struct given){.uid = cred->fsuid, .gid = cred->fsgid, .mode = creation->mode & 07777};
@@ -59,7 +50,7 @@ static int find_given(const struct location *loc, const struct creation *creatio
     given->gid = parent.stx_gid;
     if (S_ISDIR(creation->mode))
         given->mode |= S_ISGID;
-    else if ((given->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && !may_keep_setgid(&parent, cred))
+    else if ((given->mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) && !permission_keep_setgid(&parent, cred))
         given->mode &= ~(mode_t)S_ISGID;
     return 0;
 }
@@ -91,7 +82,7 @@ static int make(int dirfd, const char *name, const struct creation *creation, mo
     }
 }
 
-int give_owner(struct overlay *ovl, int dirfd, const char *name, const struct kept *owner) {
+int create_give_owner(struct overlay *ovl, int dirfd, const char *name, const struct shown *owner) {
     struct stat st;
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
@@ -101,20 +92,20 @@ int give_owner(struct overlay *ovl, int dirfd, const char *name, const struct ke
         return 0;
     if (errno != EPERM)
         return -errno;
-    struct kept kept = *owner;
-    kept.upper_ino = st.st_ino;
-    kept.owner = true;
+    struct shown shown = *owner;
+    shown.upper_ino = st.st_ino;
+    shown.owner = true;
     CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : kept_store(ovl, fd, &kept);
+    return fd < 0 ? -errno : private_store_shown(ovl, fd, &shown);
 }
 
 /* Owner and mode of what was made by the supervisor. With a default ACL the kernel has worked out the mode. */
 static int adjust(struct overlay *ovl, int dirfd, const char *name, const struct creation *creation,
                   const struct given *given) {
     struct stat st;
-    struct kept owner = {.uid = given->uid, .gid = given->gid, .rdev = creation->dev};
+    struct shown owner = {.uid = given->uid, .gid = given->gid, .rdev = creation->dev};
     owner.mode = (creation->mode & S_IFMT) | given->mode;
-    int error = give_owner(ovl, dirfd, name, &owner);
+    int error = create_give_owner(ovl, dirfd, name, &owner);
     if (error)
         return error;
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -127,7 +118,7 @@ static int adjust(struct overlay *ovl, int dirfd, const char *name, const struct
 
 static int mark_new_opaque(struct overlay *ovl, int dirfd, const char *name) {
     CLOSE_FD fd = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : mark_opaque(ovl, fd);
+    return fd < 0 ? -errno : whiteout_opaque(ovl, fd);
 }
 
 static int finish_object(struct overlay *ovl, int dirfd, const char *name, const struct creation *creation,
@@ -139,7 +130,7 @@ static int finish_object(struct overlay *ovl, int dirfd, const char *name, const
 /* The kernel works a default ACL out when an object is made below it, so the work directory is lent the parent's. */
 static int lend_default_acl(struct overlay *ovl, uint32_t parent) {
     char value[4096], path[FD_PATH];
-    ssize_t size = real_getxattr(ovl, parent, DEFAULT_ACL, value, sizeof value);
+    ssize_t size = backing_getxattr(ovl, parent, DEFAULT_ACL, value, sizeof value);
     if (size < 0)
         return (int)size;
     fd_path(ovl->work, path);
@@ -177,7 +168,7 @@ static void created(struct overlay *ovl, uint32_t d, mode_t mode, bool opaque) {
     dentry->flags = D_CHECKED;
     if (S_ISDIR(mode))
         dentry->flags |= (uint16_t)(D_LOADED | (opaque ? D_OPAQUE : 0));
-    dir_names_changed(ovl, dentry->parent);
+    readdir_names_changed(ovl, dentry->parent);
     if (!file)
         view_changed(ovl);
     else if (missed)
@@ -188,9 +179,9 @@ static void created(struct overlay *ovl, uint32_t d, mode_t mode, bool opaque) {
 int create(const struct location *loc, const struct creation *creation, const struct cred *cred, uint32_t *made) {
     struct overlay *ovl = loc->overlay;
     uint32_t d;
-    int error = may_create(ovl, loc, cred);
+    int error = permission_create(ovl, loc, cred);
     if (!error)
-        error = locate_entry(loc, &d);
+        error = entry_locate(loc, &d);
     if (error)
         return error;
     if (shown_kind(at(ovl, d)) != KIND_NONE)
@@ -214,9 +205,9 @@ int create(const struct location *loc, const struct creation *creation, const st
                  (given.inherits || !(given.mode & ovl->view->umask) || S_ISLNK(creation->mode)) &&
                  !(given.mode & 07000);
     if (plain) {
-        loud_begin(&dir.quiet);
+        quiet_lift(&dir.quiet);
         error = make(dir.fd, name, creation, given.mode);
-        loud_end(&dir.quiet);
+        quiet_return(&dir.quiet);
         if (!error && opaque)
             error = mark_new_opaque(ovl, dir.fd, name);
         if (error && opaque)
@@ -229,14 +220,14 @@ int create(const struct location *loc, const struct creation *creation, const st
             unopened.fd = NULL;   /* its open is to be heard here */
         error = make_in_work(loc, &object, &unopened, &given, opaque);
         if (!error)
-            error = place_made(&object, &dir, name,
-                               !in_place   ? PLACE_NEW
-                               : directory ? PLACE_EXCHANGE
-                                           : PLACE_OVER,
-                               directory);
+            error = watches_put(&object, &dir, name,
+                                !in_place   ? PUT_NEW
+                                : directory ? PUT_EXCHANGE
+                                            : PUT_OVER,
+                                directory);
     }
     if (!error && whiteout)
-        error = drop_dot_whiteout(ovl, dir.fd, name);
+        error = whiteout_drop_dot(ovl, dir.fd, name);
     if (error)
         return error;
     created(ovl, d, creation->mode, opaque);
@@ -262,7 +253,7 @@ int view_mknod(pto_view *view, const struct location *loc, mode_t mode, dev_t de
         return -EPERM;
     if (type == S_IFLNK)
         return -EINVAL;
-    int error = may_create(loc->overlay, loc, cred);
+    int error = permission_create(loc->overlay, loc, cred);
     if (error)
         return error;
     bool whiteout = type == S_IFCHR && dev == makedev(0, 0); /* would remove a name: not made by the kernel's either */

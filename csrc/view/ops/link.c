@@ -5,7 +5,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,16 +12,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
+#include "../walk/walk.h"
+#include "ops.h"
 
 /* Everything up to the new name: permission, the parent in the upper, its descriptor. */
-static int begin(const struct location *to, const struct cred *cred, uint32_t *d, struct upper_dir *dir) {
+static int begin_name(const struct location *to, const struct cred *cred, uint32_t *d, struct upper_dir *dir) {
     struct overlay *ovl = to->overlay;
-    int error = may_create(ovl, to, cred);
+    int error = permission_create(ovl, to, cred);
     if (!error && to->slash)
         error = -ENOENT;
     if (!error)
-        error = locate_entry(to, d);
+        error = entry_locate(to, d);
     if (!error && shown_kind(at(ovl, *d)) != KIND_NONE)
         error = -EEXIST;
     if (!error)
@@ -38,7 +40,7 @@ static void named(struct overlay *ovl, uint32_t d, uint8_t kind) {
     dentry->lower = KIND_NONE;
     dentry->layer = 0;
     dentry->flags = 0;
-    dir_changed(ovl, dentry->parent);
+    readdir_changed(ovl, dentry->parent);
 }
 
 /* Links from/old at the entry's name, over a whiteout by way of the work directory. */
@@ -47,10 +49,10 @@ static int link_over(struct overlay *ovl, int from, const char *old, int flags, 
     char name[NAME_MAX + 1];
     index_name(&ovl->view->index, d, name);
     if (at(ovl, d)->upper != KIND_WHITEOUT || ovl->layers[0].dot_form) {
-        loud_begin(&dir->quiet);
+        quiet_lift(&dir->quiet);
         int linked = linkat(from, old, dir->fd, name, flags);
-        loud_end(&dir->quiet);
-        return linked < 0 ? -errno : drop_dot_whiteout(ovl, dir->fd, name);
+        quiet_return(&dir->quiet);
+        return linked < 0 ? -errno : whiteout_drop_dot(ovl, dir->fd, name);
     }
     WORK_OBJECT object;
     work_object_init(ovl, &object);
@@ -58,13 +60,13 @@ static int link_over(struct overlay *ovl, int from, const char *old, int flags, 
         object.name[0] = '\0';
         return -errno;
     }
-    return place_made(&object, dir, name, PLACE_OVER, false);
+    return watches_put(&object, dir, name, PUT_OVER, false);
 }
 
 /* may_linkat() in fs/namei.c: where fs.protected_hardlinks is set only what one owns, or may read and write. */
 static int may_link(struct overlay *ovl, uint32_t d, const struct cred *cred) {
     struct statx stx;
-    int error = ovl->view->protected_hardlinks ? dentry_getattr(ovl, d, &stx) : 0;
+    int error = ovl->view->protected_hardlinks ? inode_getattr(ovl, d, &stx) : 0;
     if (error || !ovl->view->protected_hardlinks || ids_owner_or_capable(&stx, cred))
         return error;
     bool special = !S_ISREG(stx.stx_mode) || (stx.stx_mode & S_ISUID) ||
@@ -83,13 +85,13 @@ int view_link(pto_view *view, const struct location *from, const struct location
     struct overlay *ovl = to->overlay;
     int error = may_link(ovl, from->dentry, cred);
     if (!error)
-        error = may_create(ovl, to, cred);
+        error = permission_create(ovl, to, cred);
     if (!error && S_ISDIR(from->type))
         error = -EPERM;
     uint32_t d;
     UPPER_DIR dir = {.fd = -1}, source = {.fd = -1};
     if (!error)
-        error = begin(to, cred, &d, &dir);
+        error = begin_name(to, cred, &d, &dir);
     if (!error)
         error = copy_up(ovl, from->dentry, KEEP_NONE_YET);
     if (!error)
@@ -117,7 +119,7 @@ int view_link_real(pto_view *view, const char *real, const struct location *to, 
         return -EPERM;
     if (!to->overlay || !has_upper(to->overlay) || st.st_dev != to->overlay->layers[0].dev)
         return -EXDEV;
-    int error = begin(to, cred, &d, &dir);
+    int error = begin_name(to, cred, &d, &dir);
     if (!error)
         error = link_over(to->overlay, AT_FDCWD, real, AT_SYMLINK_FOLLOW, &dir, d);
     if (!error)
@@ -147,7 +149,7 @@ int view_bind(pto_view *view, const struct location *loc, const struct cred *cre
     UPPER_DIR dir = {.fd = -1};
     struct overlay *ovl = loc->overlay;
     (void)view;
-    int error = begin(loc, cred, &d, &dir);
+    int error = begin_name(loc, cred, &d, &dir);
     if (error)
         return error == -EEXIST ? -EADDRINUSE : error;
     int length = path_of_new(ovl, loc, d, real);
@@ -164,7 +166,7 @@ int view_bind(pto_view *view, const struct location *loc, const struct cred *cre
 }
 
 /* What was made in the work directory gets its name. */
-static int place_bound(struct overlay *ovl, const struct location *loc, uint32_t d, const char *real) {
+static int put_bound(struct overlay *ovl, const struct location *loc, uint32_t d, const char *real) {
     UPPER_DIR dir = {.fd = -1};
     char name[NAME_MAX + 1];
     WORK_OBJECT object = {.ovl = ovl};
@@ -179,9 +181,9 @@ static int place_bound(struct overlay *ovl, const struct location *loc, uint32_t
     index_name(&ovl->view->index, d, name);
     if (in_work) {
         snprintf(object.name, sizeof object.name, "%s", real + length + 1);
-        error = place_made(&object, &dir, name, whiteout && !ovl->layers[0].dot_form ? PLACE_OVER : PLACE_NEW, false);
+        error = watches_put(&object, &dir, name, whiteout && !ovl->layers[0].dot_form ? PUT_OVER : PUT_NEW, false);
     }
-    return !error && ovl->layers[0].dot_form ? drop_dot_whiteout(ovl, dir.fd, name) : error;
+    return !error && ovl->layers[0].dot_form ? whiteout_drop_dot(ovl, dir.fd, name) : error;
 }
 
 int view_bind_done(pto_view *view, const struct location *loc, const char *real, const struct cred *cred) {
@@ -189,21 +191,21 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
     struct overlay *ovl = loc->overlay;
     struct stat st;
     (void)view;
-    int error = locate_entry(loc, &d);
+    int error = entry_locate(loc, &d);
     if (error)
         return error;
     struct statx parent;
-    error = dentry_owner(ovl, loc->parent, &parent);
+    error = inode_owner(ovl, loc->parent, &parent);
     if (error)
         return error;
     if (lstat(real, &st) < 0)
         return -errno;
-    struct kept owner = {
+    struct shown owner = {
         .uid = cred->fsuid, .gid = parent.stx_mode & S_ISGID ? parent.stx_gid : cred->fsgid, .mode = st.st_mode};
-    error = give_owner(ovl, AT_FDCWD, real, &owner);
+    error = create_give_owner(ovl, AT_FDCWD, real, &owner);
     if (error)
         return error;
-    error = place_bound(ovl, loc, d, real);
+    error = put_bound(ovl, loc, d, real);
     if (error)
         return error;
     named(ovl, d, DT_SOCK);

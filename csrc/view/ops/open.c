@@ -9,12 +9,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
+#include "ops.h"
 
 static bool writes(int flags) {
     return (flags & O_ACCMODE) != O_RDONLY;
@@ -22,7 +22,7 @@ static bool writes(int flags) {
 
 static int plan_real(const struct location *loc, uint32_t d, int flags, struct open_plan *plan) {
     bool elsewhere = (at(loc->overlay, d)->flags & D_METACOPY) && !(flags & O_PATH);
-    int length = elsewhere ? metacopy_real(loc->overlay, d, plan->path) : backing_path(loc->overlay, d, plan->path);
+    int length = elsewhere ? metadata_path(loc->overlay, d, plan->path) : backing_path(loc->overlay, d, plan->path);
     if (length < 0)
         return length;
     plan->flags = (flags & ~(O_CREAT | O_EXCL)) | O_NOFOLLOW;
@@ -92,10 +92,10 @@ static int may_create_in_sticky(const struct location *loc, const struct cred *c
     const pto_view *view = loc->overlay->view;
     int level = S_ISREG(loc->type) ? view->protected_regular : S_ISFIFO(loc->type) ? view->protected_fifos : 1;
     struct statx directory, object;
-    int error = level ? dentry_owner(loc->overlay, loc->parent, &directory) : 0;
+    int error = level ? inode_owner(loc->overlay, loc->parent, &directory) : 0;
     if (error || !level || !(directory.stx_mode & S_ISVTX))
         return error;
-    error = dentry_owner(loc->overlay, loc->dentry, &object);
+    error = inode_owner(loc->overlay, loc->dentry, &object);
     if (error || object.stx_uid == directory.stx_uid || object.stx_uid == cred->fsuid)
         return error;
     return directory.stx_mode & S_IWOTH || (directory.stx_mode & S_IWGRP && level >= 2) ? -EACCES : 0;
@@ -122,18 +122,18 @@ static int open_existing(const struct location *loc, int flags, const struct cre
         return error;
     struct statx stx;
     if (flags & O_NOATIME) {
-        error = dentry_getattr(ovl, loc->dentry, &stx);
+        error = inode_getattr(ovl, loc->dentry, &stx);
         if (error || !ids_owner_or_capable(&stx, cred))
             return error ? error : -EPERM;
     }
     if ((mask & W_OK) && S_ISREG(loc->type)) {
         if (loc->read_only)
             return -EROFS;
-        error = write_access(ovl, loc->dentry);
+        error = busy_write_access(ovl, loc->dentry);
         if (!error)
             error = copy_up(ovl, loc->dentry, flags & O_TRUNC ? 0 : KEEP_ALL);
         if (!error)
-            error = drop_set_id(ovl, loc->dentry, cred, flags & O_TRUNC);
+            error = attr_drop_set_id(ovl, loc->dentry, cred, flags & O_TRUNC);
         if (error)
             return error;
     } else if (S_ISREG(loc->type) && (!loc->upper || (at(ovl, loc->dentry)->flags & D_METACOPY))) {

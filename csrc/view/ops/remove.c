@@ -7,36 +7,35 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
+#include "../walk/walk.h"
+#include "ops.h"
 
-int needs_whiteout(struct overlay *ovl, uint32_t d) {
+int remove_needs_whiteout(struct overlay *ovl, uint32_t d) {
     uint32_t parent = at(ovl, d)->parent;
     if (!is_dir_kind(at(ovl, parent)->lower) || (at(ovl, parent)->flags & D_OPAQUE))
         return 0;
-    return lower_positive(ovl, d);
+    return lookup_positive(ovl, d);
 }
 
-int look_at(struct overlay *ovl, uint32_t d, struct last_look *look) {
+int remove_look(struct overlay *ovl, uint32_t d, struct last_look *look) {
     const struct dentry *dentry = at(ovl, d);
     look->upper = upper_exists(dentry);
-    look->seen = look->upper ? ovl->kept.count || ovl->n_shared : lower_exists(dentry) && (dentry->flags & D_LINKED);
+    look->seen = look->upper ? ovl->shown.count || ovl->n_shared : lower_exists(dentry) && (dentry->flags & D_LINKED);
     if (!look->seen)
         return 0;
     int error = look->upper ? backing_upper_statx(ovl, d, &look->stx) : lower_statx(ovl, d, &look->stx);
     return error || look->upper ? error : links_removing(ovl, d, &look->stx);
 }
 
-void forget_name(struct overlay *ovl, const struct last_look *look) {
+void remove_forget(struct overlay *ovl, const struct last_look *look) {
     if (!look->seen)
         return;
-    if (look->upper && (S_ISDIR(look->stx.stx_mode) || links_count(ovl, &look->stx, true) <= 1))
-        kept_drop(ovl, look->stx.stx_ino);
+    if (look->upper && (S_ISDIR(look->stx.stx_mode) || linked_count(ovl, &look->stx, true) <= 1))
+        shown_drop(&ovl->shown, look->stx.stx_ino);
     links_removed(ovl, &look->stx, look->upper);
 }
 
@@ -52,16 +51,16 @@ static void entry_gone(struct overlay *ovl, uint32_t d, bool whiteout) {
     dentry->lower = KIND_NONE;
     dentry->layer = 0;
     dentry->flags = 0;
-    dir_names_changed(ovl, dentry->parent);
+    readdir_names_changed(ovl, dentry->parent);
     if (directory || whiteout)
         view_changed(ovl);
 }
 
-static int remove_entry(const struct location *loc) {
+static int remove_object(const struct location *loc) {
     struct overlay *ovl = loc->overlay;
     uint32_t d = loc->dentry;
     bool lower_only = at(ovl, d)->upper == KIND_NONE;
-    int whiteout = lower_only ? 1 : needs_whiteout(ovl, d);
+    int whiteout = lower_only ? 1 : remove_needs_whiteout(ovl, d);
     if (whiteout < 0)
         return whiteout;
     int error = copy_up_dir(ovl, loc->parent);
@@ -71,26 +70,26 @@ static int remove_entry(const struct location *loc) {
     if (error)
         return error;
     struct last_look look;
-    error = look_at(ovl, d, &look);
+    error = remove_look(ovl, d, &look);
     if (error)
         return error;
     char name[NAME_MAX + 1];
     index_name(&ovl->view->index, d, name);
     bool directory = is_dir_kind(shown_kind(at(ovl, d))), told = false;
     if (lower_only) {
-        error = make_whiteout(ovl, dir.fd, name);
-    } else if (directory && watches_any(ovl->view) && !ovl->layers[0].dot_form) {
-        error = remove_watched_dir(&dir, name, d, whiteout);
+        error = whiteout_make(ovl, dir.fd, name);
+    } else if (directory && quiet_any(ovl->view) && !ovl->layers[0].dot_form) {
+        error = watches_remove_dir(&dir, name, d, whiteout);
         told = true;
-    } else if (whiteout || !(told = take_away_loudly(&dir, name, directory))) {
-        error = replace_by_whiteout(ovl, dir.fd, name, directory, whiteout);
+    } else if (whiteout || !(told = watches_take_away(&dir, name, directory))) {
+        error = whiteout_replace(ovl, dir.fd, name, directory, whiteout);
     }
     if (!error && !told)
-        error = tell_removed(&dir, name, directory, whiteout);
+        error = watches_tell_removed(&dir, name, directory, whiteout);
     if (error)
         return error;
     ovl->view->stats.whiteouts += (uint64_t)whiteout;
-    forget_name(ovl, &look);
+    remove_forget(ovl, &look);
     entry_gone(ovl, d, whiteout);
     return 0;
 }
@@ -103,7 +102,7 @@ static int may_remove(const struct location *loc, const struct cred *cred) {
         return -ENOENT;
     if (loc->dentry == loc->overlay->root)
         return -EBUSY;
-    return may_delete(loc->overlay, loc->parent, loc->dentry, cred);
+    return permission_delete(loc->overlay, loc->parent, loc->dentry, cred);
 }
 
 int view_unlink(pto_view *view, const struct location *loc, const struct cred *cred) {
@@ -115,7 +114,7 @@ int view_unlink(pto_view *view, const struct location *loc, const struct cred *c
     int error = may_remove(loc, cred);
     if (error)
         return error;
-    return S_ISDIR(loc->type) ? -EISDIR : remove_entry(loc);
+    return S_ISDIR(loc->type) ? -EISDIR : remove_object(loc);
 }
 
 int view_rmdir(pto_view *view, const struct location *loc, const struct cred *cred) {
@@ -130,6 +129,6 @@ int view_rmdir(pto_view *view, const struct location *loc, const struct cred *cr
         return -ENOTDIR;
     if (place_in_dir(view, loc->path, loc->length))
         return -EBUSY;
-    error = dir_is_empty(loc->overlay, loc->dentry);
-    return error ? error : remove_entry(loc);
+    error = readdir_is_empty(loc->overlay, loc->dentry);
+    return error ? error : remove_object(loc);
 }

@@ -15,7 +15,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
+#include "../walk/walk.h"
+#include "ops.h"
 
 /* Of a rename under way. */
 struct move {
@@ -88,15 +91,16 @@ static int check_types(const struct move *move) {
     return 0;
 }
 
-/* vfs_rename() in fs/namei.c: may_delete, may_create, and write permission on a directory that gets another parent. */
+/* vfs_rename() in fs/namei.c: permission_delete, permission_create, and write permission on a directory that gets another parent. */
 static int check_permission(const struct move *move, const struct cred *cred) {
     const struct location *from = move->from, *to = move->to;
     struct overlay *ovl = move->ovl;
     bool exchange = move->flags & RENAME_EXCHANGE;
-    int error = may_delete(ovl, from->parent, from->dentry, cred);
+    int error = permission_delete(ovl, from->parent, from->dentry, cred);
     if (error)
         return error;
-    error = to->type ? may_delete(ovl, to->parent, to->dentry, cred) : permission(ovl, to->parent, cred, W_OK | X_OK);
+    error = to->type ? permission_delete(ovl, to->parent, to->dentry, cred)
+                     : permission(ovl, to->parent, cred, W_OK | X_OK);
     if (error)
         return error;
     if (to->type && !exchange && S_ISDIR(from->type) != S_ISDIR(to->type))
@@ -116,8 +120,8 @@ static bool same_object(const struct move *move) {
         return false;
     if (move->from->dentry == move->to->dentry)
         return true;
-    if (S_ISDIR(move->from->type) || dentry_getattr(move->ovl, move->from->dentry, &a) < 0 ||
-        dentry_getattr(move->ovl, move->to->dentry, &b) < 0)
+    if (S_ISDIR(move->from->type) || inode_getattr(move->ovl, move->from->dentry, &a) < 0 ||
+        inode_getattr(move->ovl, move->to->dentry, &b) < 0)
         return false;
     return a.stx_ino == b.stx_ino && a.stx_dev_major == b.stx_dev_major && a.stx_dev_minor == b.stx_dev_minor;
 }
@@ -149,7 +153,7 @@ static int redirect_value(struct overlay *ovl, uint32_t d, bool same_parent, cha
     if (length > 0 && (out[0] == '/' || same_parent))
         return 0;
     if (!same_parent)
-        return path_in_lowers(ovl, d, out);
+        return redirect_path(ovl, d, out);
     index_name(&ovl->view->index, d, out);
     return at(ovl, d)->name_length;
 }
@@ -201,13 +205,13 @@ static int ready_object(const struct move *move, uint32_t d, uint32_t other) {
         return redirect(ovl, d, move->from->parent == move->to->parent);
     if (at(ovl, d)->flags & D_OPAQUE)
         return 0;
-    int positive = lower_positive(ovl, other);
+    int positive = lookup_positive(ovl, other);
     if (positive <= 0)
         return positive;
     CLOSE_FD fd = backing_open(ovl, d);
     QUIET quiet;
     quiet_begin(ovl, fd, &quiet);
-    int error = fd < 0 ? fd : mark_opaque(ovl, fd);
+    int error = fd < 0 ? fd : whiteout_opaque(ovl, fd);
     if (!error)
         at(ovl, d)->flags |= D_OPAQUE;
     return error;
@@ -216,11 +220,11 @@ static int ready_object(const struct move *move, uint32_t d, uint32_t other) {
 /* ---- in the upper ---- */
 
 static int rename2(const struct move *move, unsigned flags) {
-    loud_begin(&move->from_dir.quiet);
-    loud_begin(&move->to_dir.quiet);
+    quiet_lift(&move->from_dir.quiet);
+    quiet_lift(&move->to_dir.quiet);
     long done = syscall(SYS_renameat2, move->from_dir.fd, move->from_name, move->to_dir.fd, move->to_name, flags);
-    loud_end(&move->to_dir.quiet);
-    loud_end(&move->from_dir.quiet);
+    quiet_return(&move->to_dir.quiet);
+    quiet_return(&move->from_dir.quiet);
     return done < 0 ? -errno : 0;
 }
 
@@ -228,26 +232,26 @@ static int rename2(const struct move *move, unsigned flags) {
 static int rename_then_whiteout(const struct move *move) {
     struct overlay *ovl = move->ovl;
     WORK_OBJECT object;
-    int error = work_whiteout(ovl, &object);
+    int error = whiteout_in_work(ovl, &object);
     if (!error)
-        error = expect_whiteout(ovl, move->from_dir.fd);
+        error = whiteout_expect(ovl, move->from_dir.fd);
     if (!error)
         error = rename2(move, 0);
-    return error ? error : work_place(&object, move->from_dir.fd, move->from_name, PLACE_NEW);
+    return error ? error : upper_put(&object, move->from_dir.fd, move->from_name, PUT_NEW);
 }
 
 /* For those who watch the whiteout must not move. */
 static int onto_bare_name(struct move *move) {
     char note[WORK_NAME + 8];
-    int error = bare_name(&move->to_dir, move->to_name, note);
+    int error = watches_bare(&move->to_dir, move->to_name, note);
     bool marked = move->ovl->layers[0].marked_form;
     unsigned flags = move->whiteout && !marked ? RENAME_WHITEOUT : 0;
     if (!error)
         error = rename2(move, flags);
     if (move->whiteout && !flags && !error)
-        error = make_whiteout(move->ovl, move->from_dir.fd, move->from_name);
+        error = whiteout_make(move->ovl, move->from_dir.fd, move->from_name);
     if (!error)
-        bare_over(&move->to_dir, note);
+        watches_bare_over(&move->to_dir, note);
     return error;
 }
 
@@ -255,25 +259,12 @@ static int onto_bare_name(struct move *move) {
 static int onto_whiteout(struct move *move) {
     if (move->from_dir.quiet.watched || move->to_dir.quiet.watched)
         return onto_bare_name(move);
-    int error = expect_whiteout(move->ovl, move->from_dir.fd);
+    int error = whiteout_expect(move->ovl, move->from_dir.fd);
     if (!error)
         error = rename2(move, RENAME_EXCHANGE);
     if (!error && !move->whiteout)   /* one that stays hides nothing */
         move->whiteout = unlinkat(move->from_dir.fd, move->from_name, 0) < 0;
     return error;
-}
-
-int clear_whiteouts(struct overlay *ovl, uint32_t directory, int fd) {
-    char name[NAME_MAX + 1];
-    for (uint32_t d = at(ovl, directory)->child; d; d = at(ovl, d)->sibling) {
-        if (at(ovl, d)->upper != KIND_WHITEOUT)
-            continue;
-        index_name(&ovl->view->index, d, name);
-        if (unlinkat(fd, name, 0) < 0 && errno != ENOENT)
-            return -errno;
-        at(ovl, d)->upper = at(ovl, d)->lower = KIND_NONE;
-    }
-    return 0;
 }
 
 /* A directory that shows nothing may still hold whiteouts.  Opaque and without them it shows the same, and then one rename
@@ -287,24 +278,24 @@ static int clear_target(struct move *move) {
         return error < 0 ? error : fd;
     QUIET quiet;
     quiet_begin(ovl, fd, &quiet);
-    error = mark_opaque(ovl, fd);
+    error = whiteout_opaque(ovl, fd);
     if (error)
         return error;
     at(ovl, move->target)->flags |= D_OPAQUE;
     at(ovl, move->target)->lower = KIND_NONE;
-    return clear_whiteouts(ovl, move->target, fd);
+    return whiteout_clear(ovl, move->target, fd);
 }
 
 /* With whiteouts that stand beside their names: the old name's first, the new name's last. */
 static int rename_dotted(const struct move *move) {
     struct overlay *ovl = move->ovl;
     bool cleared = S_ISDIR(move->from->type) && is_dir_kind(at(ovl, move->target)->upper);
-    int error = cleared ? replace_by_whiteout(ovl, move->to_dir.fd, move->to_name, true, true) : 0;
+    int error = cleared ? whiteout_replace(ovl, move->to_dir.fd, move->to_name, true, true) : 0;
     if (!error && move->whiteout)
-        error = make_whiteout(ovl, move->from_dir.fd, move->from_name);
+        error = whiteout_make(ovl, move->from_dir.fd, move->from_name);
     if (!error)
         error = rename2(move, 0);
-    return error ? error : drop_dot_whiteout(ovl, move->to_dir.fd, move->to_name);
+    return error ? error : whiteout_drop_dot(ovl, move->to_dir.fd, move->to_name);
 }
 
 static int rename_upper(struct move *move) {
@@ -383,7 +374,7 @@ static int prepare(struct move *move) {
         error = ready_object(move, move->source, move->target);
     if (!error && exchange)
         error = ready_object(move, move->target, move->source);
-    int whiteout = error || exchange ? 0 : needs_whiteout(ovl, move->source);
+    int whiteout = error || exchange ? 0 : remove_needs_whiteout(ovl, move->source);
     if (whiteout < 0)
         error = whiteout;
     move->whiteout = whiteout > 0;
@@ -398,18 +389,18 @@ static int carry_out(struct move *move) {
     if (error)
         return error;
     struct last_look look;
-    error = look_at(ovl, move->target, &look);
+    error = remove_look(ovl, move->target, &look);
     if (!error)
         error = rename_upper(move);
     if (error)
         return error;
     if (!(move->flags & RENAME_EXCHANGE))
-        forget_name(ovl, &look);
+        remove_forget(ovl, &look);
     if (S_ISDIR(move->from->type) || S_ISDIR(move->to->type))
         ovl->view->generation++;
     ovl->view->stats.whiteouts += move->whiteout;
-    dir_changed(ovl, move->from->parent);
-    dir_changed(ovl, move->to->parent);
+    readdir_changed(ovl, move->from->parent);
+    readdir_changed(ovl, move->to->parent);
     return move->flags & RENAME_EXCHANGE ? exchange_entries(move) : replace_entry(move);
 }
 
@@ -439,9 +430,9 @@ int view_rename(pto_view *view, const struct location *from, const struct locati
     if (cannot_move(&move))
         return -EXDEV;
     if (S_ISDIR(to->type) && !(flags & RENAME_EXCHANGE))
-        error = dir_is_empty(to->overlay, to->dentry);
+        error = readdir_is_empty(to->overlay, to->dentry);
     if (!error)
-        error = locate_entry(to, &move.target);
+        error = entry_locate(to, &move.target);
     if (error)
         return error;
     move.source = from->dentry;

@@ -13,7 +13,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
 
 /* Locks the view for one call, until the end of the scope. */
 struct api {
@@ -283,7 +284,7 @@ static int describe(struct overlay *ovl, uint32_t d, struct pto_entry *out) {
     unsigned layer = 1;
     const struct dentry *dentry = at(ovl, d);
     strcpy(relative, ".");
-    int error = d == ovl->root ? 0 : probe_below(ovl, d, &kind, &layer, relative);
+    int error = d == ovl->root ? 0 : lookup_below(ovl, d, &kind, &layer, relative);
     if (error)
         return error;
     out->upper = dentry->upper;
@@ -313,7 +314,7 @@ int pto_entry(pto_view *view, const char *path, struct pto_entry *out) {
     }
     if (api.loc.type == 0 && api.loc.last != LAST_NORM)
         return -ENOENT;
-    error = locate_entry(&api.loc, &d);
+    error = entry_locate(&api.loc, &d);
     if (!error)
         error = describe(api.loc.overlay, d, out);
     return error ? error : out->upper || out->lower ? 0 : -ENOENT;
@@ -329,7 +330,7 @@ int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size
     if (error || !api.loc.upper)
         return error;
     struct overlay *ovl = api.loc.overlay;
-    error = load_upper(ovl, api.loc.dentry);
+    error = lookup_load_upper(ovl, api.loc.dentry);
     if (error)
         return error;
     size_t used = 0;

@@ -1,105 +1,20 @@
 /* copy_up.c - makes a lower object exist in the upper, with all that it is.
  *
  * Rules: parents first; the copy is complete before it gets its name, by one link or rename, and the parent's times
- * are put back; data is moved inside the kernel where it can be (FICLONE, copy_file_range(2), sendfile(2)) and holes
- * stay holes.  fs/overlayfs/copy_up.c.
+ * are put back.  fs/overlayfs/copy_up.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "../internal.h"
-
-#define CHUNK (1u << 30)        /* of one copy_file_range(2) */
-#define BUFFER 65536u
-
-/* ---- data ---- */
-
-static int copy_by_hand(int in, int out, off_t *offset, off_t end) {
-    char buffer[BUFFER];
-    while (*offset < end) {
-        size_t wanted = (size_t)(end - *offset) < sizeof buffer ? (size_t)(end - *offset) : sizeof buffer;
-        ssize_t got = pread(in, buffer, wanted, *offset);
-        if (got <= 0)
-            return got < 0 ? -errno : 0;   /* the lower got shorter meanwhile */
-        for (ssize_t done = 0; done < got;) {
-            ssize_t put = pwrite(out, buffer + done, (size_t)(got - done), *offset + done);
-            if (put < 0)
-                return -errno;
-            done += put;
-        }
-        *offset += got;
-    }
-    return 0;
-}
-
-static ssize_t move_chunk(int in, int out, off_t *offset, size_t size, bool *ranges) {
-    if (*ranges) {
-        off_t to = *offset;
-        ssize_t moved = copy_file_range(in, offset, out, &to, size, 0);
-        if (moved >= 0 ||
-            (errno != EXDEV && errno != EINVAL && errno != EOPNOTSUPP && errno != ENOSYS && errno != EPERM))
-            return moved;
-        *ranges = false;
-    }
-    if (lseek(out, *offset, SEEK_SET) < 0)
-        return -1;
-    return sendfile(out, in, offset, size);
-}
-
-/* Copies [start, end), which holds data. */
-static int copy_extent(int in, int out, off_t start, off_t end, bool *ranges) {
-    off_t offset = start;
-    while (offset < end) {
-        size_t size = end - offset > (off_t)CHUNK ? CHUNK : (size_t)(end - offset);
-        ssize_t moved = move_chunk(in, out, &offset, size, ranges);
-        if (moved < 0 && (errno == EINVAL || errno == ENOSYS))
-            return copy_by_hand(in, out, &offset, end);
-        if (moved < 0)
-            return -errno;
-        if (moved == 0)
-            return copy_by_hand(in, out, &offset, end);   /* proc-like files move nothing */
-    }
-    return 0;
-}
-
-int copy_data(struct overlay *ovl, int in, int out, off_t size, bool whole) {
-    if (size == 0)
-        return 0;
-    __atomic_add_fetch(&ovl->view->stats.copied_bytes, (uint64_t)size,
-                       __ATOMIC_RELAXED);   /* ahead.c: without the lock */
-    if (whole && ioctl(out, FICLONE, in) == 0)
-        return 0;
-    bool ranges = true;
-    off_t at = 0;
-    while (at < size) {
-        off_t data = lseek(in, at, SEEK_DATA);
-        if (data < 0 && errno == ENXIO)
-            break;   /* only a hole is left */
-        off_t hole = data < 0 ? size : lseek(in, data, SEEK_HOLE);
-        if (data < 0)
-            data = at;
-        if (hole < 0 || hole > size)
-            hole = size;
-        if (data >= size)
-            break;
-        int error = copy_extent(in, out, data, hole, &ranges);
-        if (error)
-            return error;
-        at = hole;
-    }
-    return ftruncate(out, size) < 0 ? -errno : 0;
-}
+#include "../layers/layers.h"
+#include "upper.h"
 
 /* ---- attributes ---- */
 
@@ -168,16 +83,16 @@ static int copy_attributes(struct overlay *ovl, int from, int to, const struct s
     mode_t mode = stx->stx_mode;
     if (unowned)   /* the view asks the kept mode; we must be able to work with the copy */
         mode = (mode & ~07000u) | (S_ISDIR(mode) ? 0700 : 0600);
-    int error = copy_xattrs(ovl, from, to);
-    struct kept kept = {.upper_ino = st.st_ino, .identity = !S_ISDIR(mode), .owner = unowned == 1};
-    kept.ino = stx->stx_ino;
-    kept.dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
-    kept.uid = stx->stx_uid;
-    kept.gid = stx->stx_gid;
-    kept.mode = stx->stx_mode;
-    kept.rdev = makedev(stx->stx_rdev_major, stx->stx_rdev_minor);
-    if (!error && (kept.identity || kept.owner))
-        error = kept_store(ovl, to, &kept);
+    int error = private_copy(ovl, from, to);
+    struct shown shown = {.upper_ino = st.st_ino, .identity = !S_ISDIR(mode), .owner = unowned == 1};
+    shown.ino = stx->stx_ino;
+    shown.dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
+    shown.uid = stx->stx_uid;
+    shown.gid = stx->stx_gid;
+    shown.mode = stx->stx_mode;
+    shown.rdev = makedev(stx->stx_rdev_major, stx->stx_rdev_minor);
+    if (!error && (shown.identity || shown.owner))
+        error = private_store_shown(ovl, to, &shown);
     if (!error)
         store_base(ovl, from, to);
     if (!error && target->left)
@@ -202,17 +117,17 @@ static int open_copy(struct work_object *object) {
     return fd < 0 ? -errno : fd;
 }
 
-static int place_copy(struct work_object *object, int fd, const struct target *target) {
+static int put_copy(struct work_object *object, int fd, const struct target *target) {
     char path[FD_PATH];
     if (object->name[0])
-        return work_place(object, target->dirfd, target->name, PLACE_NEW);
+        return upper_put(object, target->dirfd, target->name, PUT_NEW);
     fd_path(fd, path);
     return linkat(AT_FDCWD, path, target->dirfd, target->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 
 /* A file of the work directory, or without a name, that holds the first `size` bytes of the source. */
 static int fill_copy(struct overlay *ovl, struct work_object *object, int source, off_t size, bool whole) {
-    int fd = whole ? ahead_take(ovl, source) : -ENODATA;
+    int fd = whole ? copy_ahead_take(ovl, source) : -ENODATA;
     if (fd != -ENODATA) {
         object->name[0] = '\0';
         return fd;
@@ -222,7 +137,7 @@ static int fill_copy(struct overlay *ovl, struct work_object *object, int source
         object->name[0] = '\0';
         return fd;
     }
-    int error = copy_data(ovl, source, fd, size, whole);
+    int error = data_copy(ovl, source, fd, size, whole);
     if (error)
         close(fd);
     return error ? error : fd;
@@ -244,7 +159,7 @@ static int copy_attributes_only(struct overlay *ovl, uint32_t d, const struct ta
     if (!error)
         error = copy_attributes(ovl, in, out, stx, target);
     if (!error)
-        error = place_copy(&object, out, target);
+        error = put_copy(&object, out, target);
     if (!error)
         at(ovl, d)->flags |= D_METACOPY;
     return error;
@@ -255,7 +170,7 @@ static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, struct target 
     CLOSE_FD in = lower_open(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
     if (in < 0)
         return in;
-    CLOSE_FD data = lacks ? metacopy_open(ovl, d) : -1;
+    CLOSE_FD data = lacks ? metadata_open(ovl, d) : -1;
     if (lacks && data < 0)
         return data;
     WORK_OBJECT object;
@@ -268,13 +183,13 @@ static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, struct target 
         return out;
     int error = copy_attributes(ovl, in, out, stx, target);
     if (!error)
-        error = sync_object(ovl, out);
+        error = upper_sync(ovl, out);
     if (!error)
-        error = place_copy(&object, out, target);
+        error = put_copy(&object, out, target);
     if (!error)
         opened_copied(ovl, d, lacks ? data : in);
     if (!error && lacks)
-        metacopy_done(ovl, d);
+        metadata_done(ovl, d);
     return error;
 }
 
@@ -308,7 +223,7 @@ static int copy_node(struct overlay *ovl, uint32_t d, const struct target *targe
     if (out < 0)
         return -errno;
     error = copy_attributes(ovl, in, out, stx, target);
-    return error ? error : work_place(&object, target->dirfd, target->name, PLACE_NEW);
+    return error ? error : upper_put(&object, target->dirfd, target->name, PUT_NEW);
 }
 
 static void now_in_upper(struct overlay *ovl, uint32_t d) {
@@ -322,7 +237,7 @@ static void now_in_upper(struct overlay *ovl, uint32_t d) {
         ovl->dirs_changed = true;
     }
     ovl->view->stats.copy_ups++;
-    opened_placed(ovl, d);
+    opened_put(ovl, d);
 }
 
 /* A copy at its target: whole, or for the beginning without its data. */
@@ -336,7 +251,7 @@ static int copy_object(struct overlay *ovl, uint32_t d, off_t keep, struct targe
 /* A file with several names. 1: by way of <work>/links, 0: it is to be copied as any other. */
 static int copy_linked(struct overlay *ovl, uint32_t d, off_t keep, const struct statx *stx) {
     struct statx lower;
-    char name[LINKS_NAME];
+    char name[LINKED_NAME];
     struct target target = {.name = name};
     int error = lower_statx(ovl, d, &lower);
     if (!error)
@@ -348,7 +263,7 @@ static int copy_linked(struct overlay *ovl, uint32_t d, off_t keep, const struct
     if (!error)
         error = links_copied(ovl, &lower, name, target.left);
     if (!error)
-        error = links_join(ovl, d);
+        error = links_join(ovl, d, linked_find(ovl, &lower));
     return error ? error : 1;
 }
 
@@ -360,16 +275,16 @@ static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
     UPPER_DIR dir;
     int error = upper_dir_open(ovl, at(ovl, d)->parent, &dir);
     if (!error)
-        error = dentry_getattr(ovl, d, &stx);
+        error = inode_getattr(ovl, d, &stx);
     int placed = error || !(at(ovl, d)->flags & D_LINKED) ? error : copy_linked(ovl, d, keep, &stx);
     if (placed < 0)
         return placed;
     if (!placed) {
         struct target target = {.dirfd = dir.fd, .name = name};
         index_name(&ovl->view->index, d, name);
-        keep_times(dir.fd, times);
+        upper_keep_times(dir.fd, times);
         error = copy_object(ovl, d, keep, &target, &stx);
-        restore_times(dir.fd, times);
+        upper_restore_times(dir.fd, times);
     }
     if (!error)
         now_in_upper(ovl, d);
@@ -392,7 +307,7 @@ int copy_up_dir(struct overlay *ovl, uint32_t d) {
     }
     if (!is_dir_kind(at(ovl, d)->upper))
         return -ENOENT;
-    int error = check_upper(ovl, d);
+    int error = lookup_check_upper(ovl, d);
     while (!error && depth > 0)
         error = copy_up_one(ovl, chain[--depth], -1);
     return error;
@@ -401,7 +316,7 @@ int copy_up_dir(struct overlay *ovl, uint32_t d) {
 int copy_up(struct overlay *ovl, uint32_t d, off_t keep) {
     const struct dentry *dentry = at(ovl, d);
     if (upper_exists(dentry)) {
-        int error = check_upper(ovl, d);
+        int error = lookup_check_upper(ovl, d);
         bool lacks = !error && (at(ovl, d)->flags & D_METACOPY) && keep != KEEP_NONE_YET;
         return lacks ? metacopy_fill(ovl, d, keep) : error;
     }

@@ -11,13 +11,11 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../internal.h"
-
-#define NOTE ".lent"
+#include "../layers/layers.h"
+#include "upper.h"
 
 static mode_t lent_mode(const struct stat *st, mode_t mode) {
     return mode | (S_ISDIR(st->st_mode) ? 0700 : 0200);
@@ -35,7 +33,7 @@ static int write_note(struct loan *loan, const struct stat *st, const char *path
     loan->note[0] = '\0';
     if (length >= (int)sizeof text)
         return -ENAMETOOLONG;
-    snprintf(loan->note, sizeof loan->note, "%llx" NOTE, (unsigned long long)st->st_ino);
+    snprintf(loan->note, sizeof loan->note, "%llx" LOAN_NOTE, (unsigned long long)st->st_ino);
     if (symlinkat(text, loan->ovl->work, loan->note) == 0)
         return 0;
     /* One that could not be removed when its loan had ended. */
@@ -77,7 +75,7 @@ void loan_end(struct loan *loan) {
         (void)!unlinkat(loan->ovl->work, loan->note, 0);
 }
 
-static int settle(struct overlay *ovl, const char *note) {
+int loan_settle(struct overlay *ovl, const char *note) {
     char text[PATH_MAX], name[FD_PATH];
     struct stat st;
     unsigned mode;
@@ -93,8 +91,4 @@ static int settle(struct overlay *ovl, const char *note) {
     fd_path(fd, name);
     (void)!chmod(name, mode);   /* fails only where somebody changed its owner since */
     return 0;
-}
-
-int loans_settle(struct overlay *ovl) {
-    return work_notes(ovl, NOTE, settle);
 }

@@ -15,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "upper.h"
 
 void view_report_copies(pto_view *view, bool on) {
     view->base->reports_copies = on;
@@ -45,7 +46,7 @@ void opened_copied(struct overlay *ovl, uint32_t d, int lower) {
     struct stat st;
     struct copying *copying = &ovl->view->copying;
     copying->d = 0;
-    if (ovl->within)   /* who holds it may be in the view around, whose file it still is */
+    if (ovl->stacked)   /* who holds it may be in the view around, whose file it still is */
         return;
     if (!ovl->view->reports_copies || !was_opened(ovl, d) || fstat(lower, &st) < 0)
         return;
@@ -72,7 +73,7 @@ static int report(pto_view *view, const struct overlay *ovl, const struct copyin
     return 0;
 }
 
-void opened_placed(struct overlay *ovl, uint32_t d) {
+void opened_put(struct overlay *ovl, uint32_t d) {
     pto_view *view = ovl->view;
     if (view->copying.ovl != ovl || view->copying.d != d)
         return;

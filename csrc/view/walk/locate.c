@@ -8,12 +8,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
+#include "walk.h"
 
 /* The layer that holds a real path. */
 struct home {
@@ -65,8 +65,8 @@ static bool copied_from(const struct overlay *ovl, uint32_t d, unsigned layer, c
     if (top < 0 || fstatat(ovl->layers[layer].fd, relative, &lower, AT_SYMLINK_NOFOLLOW) < 0 ||
         fstatat(ovl->layers[top].fd, path, &upper, AT_SYMLINK_NOFOLLOW) < 0)
         return false;
-    const struct kept *kept = kept_find(ovl, upper.st_ino);
-    return kept && kept->identity && kept->ino == lower.st_ino;
+    const struct shown *shown = shown_find(&ovl->shown, upper.st_ino);
+    return shown && shown->identity && shown->ino == lower.st_ino;
 }
 
 /* True when a file without data of its own has its data there. */
@@ -135,7 +135,7 @@ static int descend(struct overlay *ovl, uint32_t *d, const char *relative) {
         size_t length = strcspn(relative, "/");
         if (length && !is_dir_kind(shown_kind(at(ovl, *d))))
             return -ENOENT;
-        int error = length ? lookup(ovl, *d, relative, length, d) : 0;
+        int error = length ? entry_lookup(ovl, *d, relative, length, d) : 0;
         if (error)
             return error;
         relative += length + (relative[length] == '/');
@@ -148,11 +148,11 @@ static void learn_names(struct overlay *ovl, uint32_t d, int dir) {
     STREAM *stream;
     const struct dirent *entry;
     uint32_t child;
-    int error = dir < 0 ? dir : open_stream(dir, &stream);
-    while (!error && !(error = read_stream(stream, &entry)) && entry) {
+    int error = dir < 0 ? dir : stream_open(dir, &stream);
+    while (!error && !(error = stream_read(stream, &entry)) && entry) {
         bool dots = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
         if (!dots && (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN))
-            (void)lookup(ovl, d, entry->d_name, strlen(entry->d_name), &child);   /* what fails leads nowhere */
+            (void)entry_lookup(ovl, d, entry->d_name, strlen(entry->d_name), &child);   /* what fails leads nowhere */
     }
 }
 
@@ -174,9 +174,9 @@ static void learn_lowers(struct overlay *ovl, uint32_t d) {
 static void learn_redirects(struct overlay *ovl) {
     ovl->inherited = false;
     for (uint32_t d = ovl->root; d; d = next_entry(ovl, d)) {
-        int error = upper_exists(at(ovl, d)) ? check_upper(ovl, d) : 0;
+        int error = upper_exists(at(ovl, d)) ? lookup_check_upper(ovl, d) : 0;
         if (!error)
-            error = load_upper(ovl, d);
+            error = lookup_load_upper(ovl, d);
         if (!error)
             learn_lowers(ovl, d);
     }
@@ -271,7 +271,7 @@ int view_locate(pto_view *view, const char *real, struct location *loc) {
     loc->length = (size_t)path_length;
     if (view->outer && shows_otherwise(view, loc, ovl))
         return view_locate(view->outer, real, loc);
-    fill_location(view, ovl, d == ovl->root ? d : at(ovl, d)->parent, d, loc);
+    namei_fill(view, ovl, d == ovl->root ? d : at(ovl, d)->parent, d, loc);
     loc->pass = !loc->upper && home.layer == ovl->own && strcmp(loc->path, real) == 0;
     return 0;
 }
@@ -294,10 +294,10 @@ int view_fix_attr(pto_view *view, const char *real, struct statx *stx) {
         if (loc.upper)
             inode_show(ovl, ovl->root, stx);
         else
-            stx->stx_nlink = links_left(ovl, stx);
+            stx->stx_nlink = linked_left(ovl, stx);
         return 0;
     }
-    return dentry_getattr(ovl, loc.dentry, stx);   /* also for what was opened before it was copied up */
+    return inode_getattr(ovl, loc.dentry, stx);   /* also for what was opened before it was copied up */
 }
 
 int pto_map_back(pto_view *view, const char *real, char *out, size_t size) {

@@ -9,12 +9,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
+#include "walk.h"
 
 #define LINKS_MAX 40u   /* MAXSYMLINKS of include/linux/namei.h */
 
@@ -156,7 +157,7 @@ static int enter_place(struct walk *walk, const struct place *place) {
 /* Finds out once what a directory's mode means for all callers. */
 static int learn_search(struct overlay *ovl, uint32_t d) {
     struct statx upper, lower;
-    int error = dentry_owner(ovl, d, &upper);
+    int error = inode_owner(ovl, d, &upper);
     if (error)
         return error;
     unsigned flags = D_SEARCH_KNOWN;
@@ -221,7 +222,7 @@ static int step_overlay(struct walk *walk, const char *name, size_t length, bool
     if (place)
         return enter_place(walk, place);
     uint32_t child;
-    error = lookup(ovl, walk->d, name, length, &child);
+    error = entry_lookup(ovl, walk->d, name, length, &child);
     if (error)
         return error;
     const struct dentry *dentry = at(ovl, child);
@@ -323,13 +324,13 @@ static int may_follow(pto_view *view, struct overlay *ovl, uint32_t d, const str
     struct statx link, directory;
     if (!view->protected_symlinks)
         return 0;
-    int error = ovl ? dentry_owner(ovl, d, &link) : host_owner(loc->path, loc->length, &link);
+    int error = ovl ? inode_owner(ovl, d, &link) : host_owner(loc->path, loc->length, &link);
     if (error || link.stx_uid == cred->fsuid)
         return error;
     size_t parent = loc->length;
     while (parent > 1 && loc->path[parent - 1] != '/')
         parent--;
-    error = ovl ? dentry_owner(ovl, at(ovl, d)->parent, &directory) : host_owner(loc->path, parent, &directory);
+    error = ovl ? inode_owner(ovl, at(ovl, d)->parent, &directory) : host_owner(loc->path, parent, &directory);
     bool guarded = (directory.stx_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH);
     return !error && guarded && link.stx_uid != directory.stx_uid ? -EACCES : error;
 }
@@ -423,7 +424,7 @@ static int walk_rest(struct walk *walk, unsigned flags) {
     }
 }
 
-void fill_location(const pto_view *view, struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc) {
+void namei_fill(const pto_view *view, struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc) {
     const struct dentry *dentry = at(ovl, d);
     loc->overlay = ovl;
     loc->type = kind_type(shown_kind(dentry));
@@ -446,7 +447,7 @@ static void finish(struct walk *walk) {
         return;
     }
     uint32_t parent = walk->d == walk->ovl->root ? walk->d : at(walk->ovl, walk->d)->parent;
-    fill_location(walk->view, walk->ovl, parent, walk->d, loc);
+    namei_fill(walk->view, walk->ovl, parent, walk->d, loc);
     loc->pass = walk->pass && object_pass(walk->ovl, walk->d);
 }
 

@@ -16,7 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "../upper/upper.h"
+#include "walk.h"
 
 #define POSITION_BASE (1ull << 43)
 #define HASH_BITS 42
@@ -55,7 +57,7 @@ static void list_free(struct dir_list *list) {
     free(list);
 }
 
-void lists_free(pto_view *view) {
+void readdir_free(pto_view *view) {
     while (view->lists) {
         struct dir_list *list = view->lists;
         view->lists = list->next;
@@ -76,15 +78,15 @@ static void drop_lists(const struct overlay *ovl, uint32_t d) {
     }
 }
 
-void lists_forget(const struct overlay *ovl) {
+void readdir_forget(const struct overlay *ovl) {
     drop_lists(ovl, 0);
 }
 
-void dir_names_changed(const struct overlay *ovl, uint32_t d) {
+void readdir_names_changed(const struct overlay *ovl, uint32_t d) {
     drop_lists(ovl, d);
 }
 
-void dir_changed(struct overlay *ovl, uint32_t d) {
+void readdir_changed(struct overlay *ovl, uint32_t d) {
     drop_lists(ovl, d);
     view_changed(ovl);
 }
@@ -193,7 +195,7 @@ static int seen_grow(struct dir_list *list) {
 
 /* ---- reading the layers ---- */
 
-static bool is_dots(const char *name) {
+static bool is_dot_entry(const char *name) {
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
@@ -209,7 +211,7 @@ static int for_each_entry(int fd, entry_fn *fn, void *arg) {
         for (long at = 0; at < got;) {
             const struct dirent64 *entry = (const struct dirent64 *)(buffer + at);
             at += entry->d_reclen;
-            int error = is_dots(entry->d_name) ? 0 : fn(arg, fd, entry);
+            int error = is_dot_entry(entry->d_name) ? 0 : fn(arg, fd, entry);
             if (error)
                 return error;
         }
@@ -236,20 +238,20 @@ struct reading {
     bool several;                  /* lowers: an earlier one may have had the name */
     uint32_t group;                /* names from here on are of the same group of lowers: layer.group_end */
     bool dots;                     /* this time for the whiteouts that stand beside their names */
-    bool marked;                   /* has_marked_whiteouts() */
+    bool marked;                   /* marks_has_marked() */
     bool foreign;                  /* inode numbers of this layer show otherwise than they are */
 };
 
 /* The number that stat shows: asked where it is not the directory entry's own. */
 static int shown_ino(struct overlay *ovl, uint32_t child, uint64_t *ino) {
     struct statx stx;
-    int error = dentry_getattr(ovl, child, &stx);
+    int error = inode_getattr(ovl, child, &stx);
     if (!error)
         *ino = stx.stx_ino;
     return error == -ENOENT ? 0 : error;
 }
 
-static int add_upper(void *arg, int fd, const struct dirent64 *entry) {
+static int add_from_upper(void *arg, int fd, const struct dirent64 *entry) {
     struct reading *reading = arg;
     struct dir_list *list = reading->list;
     struct overlay *ovl = list->ovl;
@@ -259,8 +261,8 @@ static int add_upper(void *arg, int fd, const struct dirent64 *entry) {
     if (!child || !upper_exists(at(ovl, child)) || (list->hides && is_hidden(list, entry->d_name)))
         return 0;
     uint64_t ino = entry->d_ino;
-    int error = check_upper(ovl, child);
-    bool asked = reading->foreign || is_merged(at(ovl, child)) || kept_find(ovl, ino);
+    int error = lookup_check_upper(ovl, child);
+    bool asked = reading->foreign || is_merged(at(ovl, child)) || shown_find(&ovl->shown, ino);
     if (!error && asked)
         error = shown_ino(ovl, child, &ino);
     if (error)
@@ -272,20 +274,20 @@ static int add_upper(void *arg, int fd, const struct dirent64 *entry) {
 static int lower_type(const struct reading *reading, int fd, const struct dirent64 *entry) {
     struct stat st;
     const struct layer *layer = &reading->list->ovl->layers[reading->layer];
-    int whiteout = reading->marked ? is_marked_whiteout(layer, fd, entry->d_name) : 0;
+    int whiteout = reading->marked ? marks_is_marked(layer, fd, entry->d_name) : 0;
     if (whiteout)
         return whiteout < 0 ? whiteout : (int)KIND_WHITEOUT;
     if (entry->d_type != DT_CHR && entry->d_type != DT_UNKNOWN)
         return entry->d_type;
     if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT || errno == EACCES ? entry->d_type : -errno;
-    return is_whiteout(&st) ? (int)KIND_WHITEOUT : (int)IFTODT(st.st_mode);
+    return marks_is_whiteout(&st) ? (int)KIND_WHITEOUT : (int)IFTODT(st.st_mode);
 }
 
 /* Whiteouts that stand beside their names are notes for the layers below. */
 static int add_dotted(const struct reading *reading, const char *name) {
     struct dir_list *list = reading->list;
-    if (!reading->several || is_dot_name(name))
+    if (!reading->several || marks_is_dot(name))
         return 0;
     int error = seen_grow(list);
     uint32_t *slot = error ? NULL : seen_slot(list, name, strlen(name));
@@ -297,12 +299,12 @@ static int add_dotted(const struct reading *reading, const char *name) {
     return error;
 }
 
-static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
+static int add_from_lower(void *arg, int fd, const struct dirent64 *entry) {
     struct reading *reading = arg;
     struct dir_list *list = reading->list;
     struct overlay *ovl = list->ovl;
     size_t length = strlen(entry->d_name);
-    bool dotted = ovl->layers[reading->layer].dot_form && is_dot_name(entry->d_name);
+    bool dotted = ovl->layers[reading->layer].dot_form && marks_is_dot(entry->d_name);
     if (dotted != reading->dots)
         return 0;
     if (dotted)
@@ -324,7 +326,7 @@ static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
     uint64_t ino = entry->d_ino;
     if (reading->foreign) {
         uint32_t found;
-        int error = lookup(ovl, list->d, entry->d_name, length, &found);
+        int error = entry_lookup(ovl, list->d, entry->d_name, length, &found);
         if (!error && shown_kind(at(ovl, found)) != KIND_NONE)
             error = shown_ino(ovl, found, &ino);
         if (error && error != -EACCES)
@@ -342,10 +344,10 @@ static int add_lower(void *arg, int fd, const struct dirent64 *entry) {
 static int read_layer(struct reading *reading, const char *path, entry_fn *fn) {
     const struct layer *layer = &reading->list->ovl->layers[reading->layer];
     QUIET quiet;
-    CLOSE_FD fd = open_unheard(reading->list->ovl, layer->fd, path, &quiet);
+    CLOSE_FD fd = quiet_open(reading->list->ovl, layer->fd, path, &quiet);
     if (fd < 0)
         return fd;
-    int marked = reading->layer ? has_marked_whiteouts(layer, fd) : 0;
+    int marked = reading->layer ? marks_has_marked(layer, fd) : 0;
     if (marked < 0)
         return marked;
     reading->marked = marked;
@@ -356,10 +358,10 @@ static int read_upper(struct dir_list *list) {
     struct overlay *ovl = list->ovl;
     struct reading reading = {.list = list, .foreign = ovl->layers[0].dev != ovl->dev || ovl->n_submounts};
     char path[PATH_MAX];
-    int error = load_upper(ovl, list->d);
+    int error = lookup_load_upper(ovl, list->d);
     if (!error)
         error = path_in_upper(ovl, list->d, path);
-    return error < 0 ? error : read_layer(&reading, path, add_upper);
+    return error < 0 ? error : read_layer(&reading, path, add_from_upper);
 }
 
 static int read_lowers(struct dir_list *list) {
@@ -378,10 +380,10 @@ static int read_lowers(struct dir_list *list) {
         reading.foreign = layer != ovl->own && ovl->layers[layer].dev != ovl->dev;
         int error = lower_path(ovl, list->d, &dirs[i], path);
         if (error >= 0)
-            error = read_layer(&reading, path, add_lower);
+            error = read_layer(&reading, path, add_from_lower);
         reading.dots = true;   /* after the objects, which count more */
         if (error >= 0 && ovl->layers[layer].dot_form)
-            error = read_layer(&reading, path, add_lower);
+            error = read_layer(&reading, path, add_from_lower);
         if (error < 0 && error != -ENOENT)
             return error;
     }
@@ -410,11 +412,11 @@ static int add_dots(struct dir_list *list) {
 }
 
 static void drop_whiteouts(struct dir_list *list) {
-    uint32_t kept = 0;
+    uint32_t left = 0;
     for (uint32_t i = 0; i < list->count; i++)
         if (list->names[i].type != KIND_WHITEOUT)
-            list->names[kept++] = list->names[i];
-    list->count = kept;
+            list->names[left++] = list->names[i];
+    list->count = left;
 }
 
 /* Sorts, and gives names of one hash positions of their own. */
@@ -537,7 +539,8 @@ bool view_dir_is_real(pto_view *view, const struct location *loc) {
     if (ovl->layers[0].dot_form)
         return false;
     bool alone = !is_dir_kind(dentry->lower) || (dentry->flags & D_OPAQUE);
-    return alone && ovl->kept.count == 0 && !ovl->redirected && ovl->layers[0].dev == ovl->dev && ovl->n_submounts == 0;
+    return alone && ovl->shown.count == 0 && !ovl->redirected && ovl->layers[0].dev == ovl->dev &&
+           ovl->n_submounts == 0;
 }
 
 /* ---- is it empty? ---- */
@@ -548,14 +551,14 @@ static int find_shown(void *arg, int fd, const struct dirent64 *entry) {
     uint32_t child = index_find(&ovl->view->index, reading->list->d, entry->d_name, strlen(entry->d_name));
     if (child && at(ovl, child)->upper == KIND_WHITEOUT)
         return 0;
-    if (ovl->layers[reading->layer].dot_form && is_dot_name(entry->d_name))
+    if (ovl->layers[reading->layer].dot_form && marks_is_dot(entry->d_name))
         return 0;
     int type = lower_type(reading, fd, entry);
     return type < 0 ? type : type == (int)KIND_WHITEOUT ? 0 : -ENOTEMPTY;
 }
 
-int dir_is_empty(struct overlay *ovl, uint32_t d) {
-    int error = load_upper(ovl, d);
+int readdir_is_empty(struct overlay *ovl, uint32_t d) {
+    int error = lookup_load_upper(ovl, d);
     if (error)
         return error;
     if (is_dir_kind(at(ovl, d)->upper))

@@ -1,4 +1,4 @@
-/* ahead.c - large files are copied up without the lock, so that nobody else waits for them.
+/* copy_ahead.c - large files are copied up without the lock, so that nobody else waits for them.
  *
  * Rules: who meets a large lower file lets go of the lock, copies its data into a file without a name, and then
  * has the whole call asked again (-VIEW_AGAIN), since entries may have moved meanwhile; the call then finds the copy ready.  A copy is taken
@@ -15,38 +15,39 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../internal.h"
+#include "../layers/layers.h"
+#include "upper.h"
 
 #define LARGE (4 << 20)      /* bytes; a smaller file is copied in less time than asking again takes */
 #define READY_MAX 4          /* copies that nobody has taken */
 
-struct ahead {
-    struct ahead *next;
+struct copy_ahead {
+    struct copy_ahead *next;
     const struct overlay *ovl;
     struct stat of;          /* the lower object */
     int fd;                  /* the copy; -1: being made */
 };
 
-static bool is_of(const struct ahead *ahead, const struct overlay *ovl, const struct stat *st) {
+static bool is_of(const struct copy_ahead *ahead, const struct overlay *ovl, const struct stat *st) {
     return ahead->ovl == ovl && ahead->of.st_dev == st->st_dev && ahead->of.st_ino == st->st_ino &&
            ahead->of.st_size == st->st_size && ahead->of.st_mtim.tv_sec == st->st_mtim.tv_sec &&
            ahead->of.st_mtim.tv_nsec == st->st_mtim.tv_nsec;
 }
 
-static void drop(struct ahead **at) {
-    struct ahead *ahead = *at;
+static void drop(struct copy_ahead **at) {
+    struct copy_ahead *ahead = *at;
     *at = ahead->next;
     fd_close(&ahead->fd);
     free(ahead);
 }
 
-void ahead_free(pto_view *view) {
+void copy_ahead_free(pto_view *view) {
     while (view->ahead)
         drop(&view->ahead);
 }
 
-void ahead_forget(const struct overlay *ovl) {
-    for (struct ahead **at = &ovl->view->ahead; *at;)
+void copy_ahead_forget(const struct overlay *ovl) {
+    for (struct copy_ahead **at = &ovl->view->ahead; *at;)
         if ((*at)->ovl == ovl)
             drop(at);
         else
@@ -56,14 +57,14 @@ void ahead_forget(const struct overlay *ovl) {
 /* The list has the newest first. */
 static void drop_old(pto_view *view) {
     unsigned ready = 0;
-    for (struct ahead **at = &view->ahead; *at;)
+    for (struct copy_ahead **at = &view->ahead; *at;)
         if ((*at)->fd >= 0 && ++ready > READY_MAX)
             drop(at);
         else
             at = &(*at)->next;
 }
 
-static int take(struct ahead **at) {
+static int take(struct copy_ahead **at) {
     int fd = (*at)->fd;
     (*at)->fd = -1;
     drop(at);
@@ -71,15 +72,15 @@ static int take(struct ahead **at) {
 }
 
 /* Copies without the lock; the entry of the list is ours meanwhile. */
-static int fill(struct overlay *ovl, struct ahead *ahead, int in, int out) {
+static int fill(struct overlay *ovl, struct copy_ahead *ahead, int in, int out) {
     pto_view *view = ovl->view;
     pthread_mutex_unlock(&view->lock);
-    int error = copy_data(ovl, in, out, ahead->of.st_size, true);
+    int error = data_copy(ovl, in, out, ahead->of.st_size, true);
     if (!error)
-        error = sync_object(ovl, out);
+        error = upper_sync(ovl, out);
     pthread_mutex_lock(&view->lock);
     ahead->fd = out;
-    for (struct ahead **at = &view->ahead; error && *at; at = &(*at)->next)
+    for (struct copy_ahead **at = &view->ahead; error && *at; at = &(*at)->next)
         if (*at == ahead) {
             drop(at);
             break;
@@ -89,12 +90,12 @@ static int fill(struct overlay *ovl, struct ahead *ahead, int in, int out) {
     return error ? error : -VIEW_AGAIN;
 }
 
-int ahead_take(struct overlay *ovl, int in) {
+int copy_ahead_take(struct overlay *ovl, int in) {
     struct stat st;
     pto_view *view = ovl->view;
     if (!view->may_ask_again || fstat(in, &st) < 0 || st.st_size < LARGE)
         return -ENODATA;
-    for (struct ahead **at = &view->ahead; *at; at = &(*at)->next) {
+    for (struct copy_ahead **at = &view->ahead; *at; at = &(*at)->next) {
         if (!is_of(*at, ovl, &st))
             continue;
         if ((*at)->fd >= 0)
@@ -107,12 +108,12 @@ int ahead_take(struct overlay *ovl, int in) {
         return errno == EOPNOTSUPP || errno == EISDIR ? -ENODATA : -errno;
     if (ioctl(out, FICLONE, in) == 0)
         return out;
-    struct ahead *ahead = calloc(1, sizeof *ahead);
+    struct copy_ahead *ahead = calloc(1, sizeof *ahead);
     if (!ahead) {
         close(out);
         return -ENOMEM;
     }
-    *ahead = (struct ahead){.next = view->ahead, .ovl = ovl, .of = st, .fd = -1};
+    *ahead = (struct copy_ahead){.next = view->ahead, .ovl = ovl, .of = st, .fd = -1};
     view->ahead = ahead;
     return fill(ovl, ahead, in, out);
 }

@@ -1,13 +1,13 @@
 /* overlay.h - a view, its overlays and their layers, as all rooms of the view know them.
  *
  * Rules: a layer is reached only through its descriptor and a path relative to it; the upper is
- * changed only through upper_parent()'s descriptor of the directory, opened without following a symlink, so that
+ * changed only through upper_dir_open()'s descriptor of the directory, opened without following a symlink, so that
  * nothing can be written outside it; new objects are made in the work directory and put in place by rename.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef PTOVERLAY_VIEW_OVERLAY_H
-#define PTOVERLAY_VIEW_OVERLAY_H
+#ifndef PTOVERLAY_VIEW_LAYERS_OVERLAY_H
+#define PTOVERLAY_VIEW_LAYERS_OVERLAY_H
 
 #include <dirent.h>
 #include <pthread.h>
@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "index/index.h"
-#include "view.h"
+#include "../index/index.h"
+#include "../view.h"
 
 struct layer {
     int fd;                 /* the root directory, O_PATH; -1: none */
@@ -26,25 +26,8 @@ struct layer {
     bool dot_form;          /* marks.c: whiteouts are ".wh." files */
     bool marked_form;       /* marks.c: whiteouts are marked files (an upper only) */
     const char *prefix;     /* of the private attributes that are marks here */
-    size_t base;            /* bytes of root before the path that redirects said here begin with: within.c */
+    size_t base;            /* bytes of root before the path that redirects said here begin with: stacked.c */
     unsigned group_end;     /* what hides something here does so up to this layer only; 0: in all below */
-};
-
-/* Attributes that the upper's file shows but does not have (identity, owner), by its inode number. */
-struct kept {
-    uint64_t upper_ino;     /* 0: free slot */
-    uint64_t ino;           /* identity from before the copy-up, when `identity` */
-    dev_t dev;
-    uid_t uid;              /* owner and mode that could not be set, when `owner` */
-    gid_t gid;
-    mode_t mode;
-    dev_t rdev;
-    bool identity, owner;
-    bool foreign;           /* said by somebody else: counts for a directory that the lower has so */
-};
-struct kept_table {
-    struct kept *slots;
-    size_t size, count;     /* size: a power of two */
 };
 
 /* A lower file with several names, one of which was copied up or removed. */
@@ -58,7 +41,7 @@ struct shared {
     struct shared *next_lower, *next_upper;
 };
 
-struct within;
+struct stacked;
 
 /* The directory that was changed last stays open: most changes are followed by another one there. */
 struct last_dir {
@@ -84,10 +67,10 @@ struct overlay {
     char *work_path; /* of <work>/work */
     const char *prefix; /* "trusted.overlay." or "user.overlay.", with an escape for each view that this one is in */
     size_t root_prefix; /* length of it without escapes */
-    struct within *within; /* within.c: of an overlay whose layers are in another view, else NULL */
+    struct stacked *stacked; /* stacked.c: of an overlay whose layers are in another view, else NULL */
     uint64_t sequence; /* names in the work directory */
     uint32_t root; /* index entry of the mount point */
-    struct kept_table kept;
+    struct shown_table shown;
     bool dirs_changed; /* some directory of the upper shows other attributes than its own */
     bool inherited; /* layers hold what an earlier run left on others, and not all of it was looked up */
     bool metacopies; /* some file has its data elsewhere */
@@ -117,7 +100,7 @@ struct place {
 };
 
 struct dir_list;
-struct ahead;
+struct copy_ahead;
 
 /* A file that was opened and has just been copied up (opened.c). */
 struct copying {
@@ -127,7 +110,7 @@ struct copying {
     ino_t ino;
 };
 
-/* A view within another one (within.c) has overlays and places of its own; the lock, the index and all that is behind
+/* A view within another one (stacked.c) has overlays and places of its own; the lock, the index and all that is behind
  * `places` are the base's. */
 struct pto_view {
     pto_view *base;         /* itself, unless it is within another one */
@@ -145,7 +128,7 @@ struct pto_view {
     uint64_t appeared[APPEARED]; /* atomic; by directory: files came to be that a walk had not found there */
     uint32_t asked; /* entry of which the lowers were asked during the walk under way, 0: none */
     struct dir_list *lists; /* readdir.c */
-    struct ahead *ahead; /* ahead.c */
+    struct copy_ahead *ahead; /* copy_ahead.c */
     pthread_cond_t copied; /* one of them is ready */
     bool may_ask_again; /* who holds the lock answers -VIEW_AGAIN by walking anew */
     bool reports_copies; /* opened.c … */
@@ -196,5 +179,11 @@ static inline uint8_t shown_kind(const struct dentry *dentry) {
     return dentry->lower == KIND_UNKNOWN || dentry->lower == KIND_WHITEOUT ? KIND_NONE : dentry->lower;
 }
 #define is_dir_kind(k) ((k) == DT_DIR)
+static inline mode_t kind_type(uint8_t kind) {
+    return (mode_t)kind << 12; /* IFTODT(3) backwards */
+}
+static inline bool is_merged(const struct dentry *dentry) {
+    return is_dir_kind(dentry->upper) && is_dir_kind(dentry->lower);
+}
 
 #endif

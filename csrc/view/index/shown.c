@@ -1,4 +1,4 @@
-/* kept.c - what an object of the upper shows but does not have: the identity from before its copy-up and, for
+/* shown.c - what an object of the upper shows but does not have: the identity from before its copy-up and, for
  * an ordinary user, an owner, mode and device number that could not be set.
  *
  * A table by the upper's inode number, open addressing.  It is filled when an object is copied up or first looked up.
@@ -9,27 +9,26 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "../internal.h"
+#include "index.h"
 
 #define FIRST_SIZE 64u
 
-static size_t slot_of(const struct kept_table *table, uint64_t ino) {
+static size_t slot_of(const struct shown_table *table, uint64_t ino) {
     size_t at = (size_t)((ino * 0x9e3779b97f4a7c15ull) >> 20) & (table->size - 1);
     while (table->slots[at].upper_ino && table->slots[at].upper_ino != ino)
         at = (at + 1) & (table->size - 1);
     return at;
 }
 
-const struct kept *kept_find(const struct overlay *ovl, uint64_t upper_ino) {
-    const struct kept_table *table = &ovl->kept;
+const struct shown *shown_find(const struct shown_table *table, uint64_t upper_ino) {
     if (table->count == 0)
         return NULL;
-    const struct kept *kept = &table->slots[slot_of(table, upper_ino)];
-    return kept->upper_ino ? kept : NULL;
+    const struct shown *shown = &table->slots[slot_of(table, upper_ino)];
+    return shown->upper_ino ? shown : NULL;
 }
 
-static int grow(struct kept_table *table) {
-    struct kept_table larger = {.size = table->size ? table->size * 2 : FIRST_SIZE, .count = table->count};
+static int grow_table(struct shown_table *table) {
+    struct shown_table larger = {.size = table->size ? table->size * 2 : FIRST_SIZE, .count = table->count};
     larger.slots = calloc(larger.size, sizeof *larger.slots);
     if (!larger.slots)
         return -ENOMEM;
@@ -41,23 +40,21 @@ static int grow(struct kept_table *table) {
     return 0;
 }
 
-int kept_set(struct overlay *ovl, const struct kept *kept) {
-    struct kept_table *table = &ovl->kept;
+int shown_set(struct shown_table *table, const struct shown *shown) {
     if (table->count * 2 >= table->size) {
-        int error = grow(table);
+        int error = grow_table(table);
         if (error)
             return error;
     }
-    struct kept *slot = &table->slots[slot_of(table, kept->upper_ino)];
+    struct shown *slot = &table->slots[slot_of(table, shown->upper_ino)];
     if (!slot->upper_ino)
         table->count++;
-    *slot = *kept;
+    *slot = *shown;
     return 0;
 }
 
 /* Deletion with open addressing: what follows in the same run is put in again. */
-void kept_drop(struct overlay *ovl, uint64_t upper_ino) {
-    struct kept_table *table = &ovl->kept;
+void shown_drop(struct shown_table *table, uint64_t upper_ino) {
     if (table->count == 0)
         return;
     size_t at = slot_of(table, upper_ino);
@@ -66,7 +63,7 @@ void kept_drop(struct overlay *ovl, uint64_t upper_ino) {
     table->slots[at].upper_ino = 0;
     table->count--;
     for (at = (at + 1) & (table->size - 1); table->slots[at].upper_ino; at = (at + 1) & (table->size - 1)) {
-        struct kept moved = table->slots[at];
+        struct shown moved = table->slots[at];
         table->slots[at].upper_ino = 0;
         table->slots[slot_of(table, moved.upper_ino)] = moved;
     }
