@@ -1,12 +1,18 @@
 """Describes the core to cffi (API mode, abi3): setup.py's cffi_modules names `builder` here.
 
 The declarations are the text between "cdef begin" and "cdef end" in ptoverlay.h, so there is one copy of
-them.  Every C file below csrc/ is compiled, but of those in csrc/arch/ only this machine's.
+them.  Every C file below csrc/ is compiled, but of those in csrc/arch/ only this machine's, and those in
+csrc/untouched/stub/ not into the core: they run inside of tracees, and the core has their code as bytes, in
+csrc/untouched/image.c, which is written here.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
 import os
+import shlex
+import subprocess
+import sysconfig
+import tempfile
 from pathlib import Path
 
 from cffi import FFI
@@ -16,6 +22,13 @@ COMPILE = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread", "-Wall", "-We
 # For tests: HELD() of process/lock.h is asserted.
 if os.environ.get("PTOVERLAY_CHECK_LOCKS"):
     COMPILE.append("-DPTO_CHECK_LOCKS")
+STUB = HERE / "untouched" / "stub"
+IMAGE = HERE / "untouched" / "image.c"
+# Freestanding, at a fixed address, without anything that the loader would have to do or that uses other registers.
+STUB_FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-ffreestanding", "-fno-builtin", "-fno-stack-protector",
+              "-fno-stack-clash-protection", "-fcf-protection=none", "-fpie", "-mgeneral-regs-only", "-fno-jump-tables",
+              "-fno-tree-loop-distribute-patterns", "-fno-asynchronous-unwind-tables", "-fno-lto", "-nostdlib",
+              "-static", "-no-pie", "-Wl,--oformat=binary", "-Wl,--build-id=none"]
 # The same machine under the names that uname(2) has for it.
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 
@@ -34,9 +47,40 @@ def machine() -> str:
     return MACHINES[name]
 
 
+def stub() -> bytes:
+    """The code of the stub, b"" where this machine has none."""
+    source, script = STUB / f"{machine()}.c", STUB / f"{machine()}.ld"
+    if not source.exists():
+        return b""
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory, "stub")
+        subprocess.run([*compiler, *STUB_FLAGS, f"-Wl,-T,{script}", "-o", out, source], check=True)
+        return out.read_bytes()
+
+
+def write_image() -> None:
+    """Brings image.c up to date; it is as old as the newest that it is made of, so that nothing else is made anew."""
+    made_of = [Path(__file__), IMAGE.parent / "layout.h", *STUB.iterdir()]
+    time = max(path.stat().st_mtime_ns for path in made_of)
+    if IMAGE.exists() and IMAGE.stat().st_mtime_ns == time:
+        return
+    code = stub()
+    lines = [", ".join(f"{byte:#04x}" for byte in code[at:at + 16]) + "," for at in range(0, len(code), 16)] or ["0"]
+    text = "\n".join([
+        "/* image.c - the code of the stub, as build.py has made it.", " *",
+        " * SPDX-License-Identifier: GPL-2.0-or-later", " */",
+        '#include "stub.h"', "", "/* clang-format off */", "const unsigned char stub_image[] = {", *lines, "};",
+        f"const size_t stub_image_size = {len(code)};", ""])
+    IMAGE.write_text(text)
+    os.utime(IMAGE, ns=(time, time))
+
+
 def sources() -> list[str]:
     """Every C file of the core that belongs into the module, sorted so that two builds are alike."""
-    return sorted(str(path) for path in HERE.glob("**/*.c") if path.parent.name != "arch" or path.stem == machine())
+    write_image()
+    return sorted(str(path) for path in HERE.glob("**/*.c")
+                  if path.parent.name != "stub" and (path.parent.name != "arch" or path.stem == machine()))
 
 
 def headers() -> list[str]:

@@ -1,0 +1,144 @@
+/* layout.h - what the stub in a tracee and the supervisor agree upon: addresses, the table, the notes.
+ *
+ * The supervisor writes the table, which tracees see read-only.  The stub makes a reading call first, and looks afterwards
+ * whether it may show what the kernel said:
+ *
+ *     the directory, as it was named ──▶ entry of this generation ──▶ is the last name in it touched?
+ *
+ * Rules: an entry counts while `generation` is what it was made in; a bit of `touched` is set before a change is done, and never
+ * cleared, so that what is set by chance makes a call slow and not wrong.  Freestanding: also compiled into the stub.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_UNTOUCHED_LAYOUT_H
+#define PTOVERLAY_UNTOUCHED_LAYOUT_H
+
+#include <stdint.h>
+
+/* In the tracee; below where anything is mapped by itself, and outside of what sanitizers keep for themselves. */
+#define STUB_BASE 0x7e9000000000ul
+#define STUB_CODE_SIZE 0x4000ul
+#define STUB_STATE (STUB_BASE + 0x8000ul) /* struct stub_state: private, a fork's child has a copy */
+#define STUB_CWD (STUB_BASE + 0x10000ul)  /* struct stub_cwd: private, a fork's child has zeros */
+#define STUB_NOTES (STUB_BASE + 0x20000ul) /* struct stub_notes: shared by all tracees, which write it */
+#define STUB_TABLE (STUB_BASE + 0x100000ul) /* struct stub_table: shared, read-only */
+#define STUB_END (STUB_BASE + 0x1000000ul)
+#define STUB_PAGE 4096ul
+#define STUB_ROUND(size) (((size) + STUB_PAGE - 1) & ~(STUB_PAGE - 1))
+
+#define STUB_MAGIC 0x31627574736f7470ul /* "ptostub1" */
+
+/* The first bytes of the code. */
+struct stub_head {
+    uint64_t magic;
+    uint64_t entry;      /* where trampolines call */
+    uint64_t passing_ip; /* behind the one system call instruction that the filter lets pass */
+    uint64_t boot; /* maps the rest: first argument: descriptor of the table, second: of the notes; ends with a trap */
+    uint64_t size; /* bytes of code */
+};
+
+#define STUB_SEEN 2048u /* a power of two */
+struct stub_state {
+    uint64_t off; /* not 0: nothing is answered in this process */
+    uint64_t answered; /* calls, since it was mapped */
+    uint64_t seen[STUB_SEEN]; /* marks of inodes that untouched names led to */
+};
+
+/* The current directory; generation 0: not known; STUB_CWD_OFF: not to be known any more. */
+#define STUB_CWD_OFF UINT64_MAX
+struct stub_cwd {
+    uint64_t generation; /* of the table, in which `directory` was written */
+    uint64_t directory;
+    uint64_t changes; /* counts the supervisor's writes */
+};
+
+#define STUB_OPENED_BITS (1u << 19)
+#define STUB_CALLS 512u
+struct stub_notes {
+    uint64_t opened[STUB_OPENED_BITS / 64]; /* inodes of files that stubs have opened, or are about to */
+    uint64_t answered[STUB_CALLS]; /* by call number, with STUB_COUNTS */
+    uint64_t differences; /* with STUB_CHECKS: answers that the supervisor would have given otherwise */
+    uint64_t compared;
+    uint64_t different_call;
+    char different_path[512]; /* the first of them */
+};
+
+/* Options of the table. */
+#define STUB_OFF 1u /* nothing is answered any more */
+#define STUB_LINKED 2u /* a file with several names has been copied up or removed: such files are not answered */
+#define STUB_COUNTS 4u /* answers are counted in the notes */
+#define STUB_CHECKS 8u /* each answer is asked of the supervisor, too, and compared */
+#define STUB_NO_RELATIVE 16u /* current directories cannot be known */
+
+#define STUB_TOUCHED_BITS (1u << 19)
+#define STUB_ENTRIES (1u << 14)
+#define STUB_POOL (1u << 20)
+#define STUB_PATH 4096u /* bytes behind the last text that can be compared with one */
+
+/* A directory by the text that named it, or the whole of a path. */
+struct stub_entry {
+    uint64_t hash; /* of base and text; 0: free, and the end of a search */
+    uint64_t
+        need; /* the name that must not be touched for a native answer about what the text itself names; 0: none is */
+    uint64_t generation;
+    uint32_t base; /* 0: the root; else the directory that the text starts in */
+    uint32_t directory; /* what the text names; 0: no directory, or nothing */
+    uint32_t text; /* in the pool */
+    uint32_t length;
+};
+
+struct stub_table {
+    uint64_t generation; /* of all entries; raised when what a text leads to may be another */
+    uint64_t inodes; /* of all marks; raised when an inode that the lower has shows otherwise */
+    uint64_t options;
+    uint64_t n_entries, pool_used;
+    uint64_t touched[STUB_TOUCHED_BITS / 64];
+    struct stub_entry entries[STUB_ENTRIES];
+    char pool[STUB_POOL];
+};
+
+#define STUB_STATE_SIZE STUB_ROUND(sizeof(struct stub_state))
+#define STUB_CWD_SIZE STUB_ROUND(sizeof(struct stub_cwd))
+#define STUB_NOTES_SIZE STUB_ROUND(sizeof(struct stub_notes))
+#define STUB_TABLE_SIZE STUB_ROUND(sizeof(struct stub_table))
+
+#define STUB_FACTOR 0xff51afd7ed558ccdul
+
+static inline uint64_t stub_word(const char *p) {
+    uint64_t word;
+    __builtin_memcpy(&word, p, sizeof word);
+    return word;
+}
+
+static inline uint64_t stub_mix(uint64_t hash, uint64_t word) {
+    hash = (hash ^ word) * STUB_FACTOR;
+    return hash ^ hash >> 32;
+}
+
+/* Of a text in, or a name of, a directory.  Never 0. */
+static inline uint64_t stub_hash(uint64_t base, const char *text, uint32_t length) {
+    uint64_t hash = stub_mix(0x9e3779b97f4a7c15ul * (length + 1ul), base), word = 0;
+    uint32_t i = 0;
+    for (; i + 8 <= length; i += 8)
+        hash = stub_mix(hash, stub_word(text + i));
+    for (; i < length; i++)
+        word = word << 8 | (unsigned char)text[i];
+    hash = stub_mix(hash, word);
+    return hash ? hash : 1;
+}
+
+static inline uint64_t stub_mark(uint64_t dev, uint64_t ino, uint64_t inodes) {
+    uint64_t mark = stub_mix(stub_mix(stub_mix(dev, ino), inodes), dev ^ ino);
+    return mark ? mark : 1;
+}
+
+static inline uint32_t stub_opened_bit(uint64_t dev, uint64_t ino) {
+    return (uint32_t)(stub_mix(stub_mix(dev, ino), 1) >> 20) % STUB_OPENED_BITS;
+}
+
+/* The two bits of a name. */
+static inline uint32_t stub_touched_bit(uint64_t hash, unsigned which) {
+    return (uint32_t)(which ? hash >> 40 : hash >> 8) % STUB_TOUCHED_BITS;
+}
+
+#endif

@@ -1,0 +1,48 @@
+/* table.h - what stubs in tracees may answer: the memory that they read, and that the supervisor writes.
+ *
+ * Rules: whoever writes holds the view's lock; whoever looks whether something is there already need not.  What has no room is
+ * not there, and is slow.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_UNTOUCHED_TABLE_H
+#define PTOVERLAY_UNTOUCHED_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "layout.h"
+
+struct table {
+    struct stub_table *shared;
+    struct stub_notes *notes;
+    int image;              /* the code, and behind it the table: for tracees, who can only read it */
+    int notes_image;        /* the notes: tracees write them */
+};
+
+/* 0, or -errno.  Tracees must be able to read the code from address STUB_BASE on. */
+int table_open(struct table *table, uint64_t options);
+void table_close(struct table *table);
+
+/* The name in the directory is about to show otherwise than the lower has it, or does. */
+void table_touch(struct table *table, uint32_t directory, const char *name, size_t length);
+/* No entry counts any more. */
+void table_forget(struct table *table);
+/* No inode that was seen counts any more. */
+void table_forget_inodes(struct table *table);
+void table_set_option(struct table *table, uint64_t option);
+
+/* NULL: there is none that counts. */
+const struct stub_entry *table_find(const struct table *table, uint32_t base, const char *text, size_t length);
+/* need: of table_need(), or 0. */
+void table_insert(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
+                  uint64_t need);
+uint64_t table_need(uint32_t directory, const char *name, size_t length);
+
+/* Has a stub opened this file, or is about to? */
+bool table_opened(const struct table *table, uint64_t dev, uint64_t ino);
+/* Calls that were answered inside, with STUB_COUNTS. */
+uint64_t table_answered(const struct table *table, int nr);
+
+#endif

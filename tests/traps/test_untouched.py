@@ -1,0 +1,61 @@
+"""Answers inside of tracees (csrc/untouched): the stub and its table, without a run.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support.box import ROOT_DIRECTORY
+from support.oracle import run
+from support.subjects import Subjects
+
+CORE = ROOT_DIRECTORY / "csrc"
+MACHINE = os.uname().machine
+SOURCES = [str(CORE / "untouched" / name) for name in ("table.c", "image.c")]
+needs_stub = pytest.mark.skipif(MACHINE != "x86_64", reason="this machine has no stub")
+
+#: What the stub answers, and what it leaves to the supervisor.
+ANSWERS = {
+    "the head": "1", "stat, nothing learnt": "trap", "stat": "0", "as natively": "1", "stat of nothing": "ENOENT",
+    "stat of an empty file": "trap", "stat below a file, not learnt": "trap", "stat of a fifo": "trap",
+    "stat of a followed link, not learnt": "trap", "lstat of a link": "0", "readlink": "4",
+    "readlink of a file": "EINVAL", "readlink into nothing": "trap", "stat of ..": "trap",
+    "stat of a slash at the end": "trap", "stat into a bad address": "trap", "stat of a bad address": "trap",
+    "access": "0", "access to write": "trap", "open": "open", "open of nothing": "ENOENT", "open to write": "trap",
+    "open to make": "trap", "open of a fifo": "trap", "openat with an absolute path": "open", "statx": "0",
+    "mkdir": "trap",
+    "stat below a file": "ENOTDIR", "stat of a followed link": "0", "open of a followed link": "open",
+    "touched: stat": "trap", "touched: stat of a link to it": "trap", "touched: stat below it": "trap",
+    "touched: open": "trap", "touched: stat of another": "0",
+    "fstat, not seen": "trap", "seen": "0", "fstat": "0", "fstat by newfstatat": "0",
+    "name below a descriptor, not seen": "trap", "list, not seen": "trap", "directory seen": "open",
+    "name below a descriptor": "0", "two names below a descriptor": "trap", "list": "list",
+    "forgotten: fstat": "trap", "forgotten: list": "trap", "noted as opened": "1", "not noted as opened": "0",
+    "relative, directory not known": "trap", "relative": "0",
+    "relative, in a directory that is not learnt": "trap", "relative, in a directory": "0",
+    "touched: relative": "trap", "relative, another directory": "trap",
+    "a file with two names": "0", "linked: a file with two names": "trap", "forgotten: stat": "trap",
+    "learnt again: stat": "0", "off here": "trap", "off": "trap",
+    "counted": "1", "the last is there": "1", "the first is there": "0", "written by a tracee": "0",
+}
+
+
+@needs_stub
+@pytest.mark.quick
+def test_stub(subjects: Subjects, area: Path) -> None:
+    """The stub answers what is learnt and not touched, by what the kernel says, and leaves all else to the trap."""
+    for name in ("file", "other", "twin"):
+        (area / name).write_text("x")
+    (area / "empty").touch()
+    (area / "twins").hardlink_to(area / "twin")
+    (area / "dir").mkdir()
+    (area / "dir/inner").write_text("x")
+    (area / "link").symlink_to("file")
+    os.mkfifo(area / "fifo")
+    done = run([subjects.path("untouched", *SOURCES, f"-I{CORE}"), area])
+    assert done.status == 0, done.err
+    assert dict(line.split(" = ", 1) for line in done.out.splitlines()) == ANSWERS
