@@ -38,7 +38,7 @@ _SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
 _RET_TRACE, _RET_USER_NOTIF, _RET_ALLOW = 0x7FF00000, 0x7FC00000, 0x7FFF0000
 _NEW_LISTENER, _WAIT_KILLABLE_RECV = 8, 32
 _IOCTL_ADDFD, _IOCTL_SET_FLAGS = 0x40182103, 0x40082104
-_ADDFD_SEND, _SYNC_WAKE_UP = 2, 1
+_SYNC_WAKE_UP = 1
 _BPF_RET = 6
 _PR_SET_NO_NEW_PRIVS = 38
 _RULESET_VERSION = 1  # linux/landlock.h
@@ -151,7 +151,7 @@ def _syscall(number: int, *arguments: object) -> int:
 _NOTIFY = "the notify trap, which leaves ptrace to debuggers and serves several processes at a time"
 # What the trap asks of a listener: our name, what is lost without it, the first kernel that has it.
 _FLAGS = (("user notification", _NOTIFY, "5.0"),
-          ("user notification: ADDFD with SEND", _NOTIFY, "5.14"),
+          ("user notification: ADDFD", _NOTIFY, "5.9"),
           ("user notification: WAIT_KILLABLE_RECV", _NOTIFY, "5.19"),
           ("user notification: SYNC_WAKE_UP", "some speed of the notify trap", "6.6"))
 
@@ -179,7 +179,7 @@ def _listen() -> list[int]:
     listener = killable if killable >= 0 else _syscall(_SECCOMP, _SET_MODE_FILTER, _NEW_LISTENER, program)
     if listener < 0:
         return [listener] * len(_FLAGS)
-    addfd = _ioctl(listener, _IOCTL_ADDFD, struct.pack("QIIII", 0, _ADDFD_SEND, listener, 0, 0))
+    addfd = _ioctl(listener, _IOCTL_ADDFD, struct.pack("QIIII", 0, 0, listener, 0, 0))
     wake = int(_libc.ioctl(listener, ctypes.c_ulong(_IOCTL_SET_FLAGS), ctypes.c_ulong(_SYNC_WAKE_UP)))
     return [listener, 0 if addfd == -errno.ENOENT else addfd, killable, wake if wake >= 0 else -ctypes.get_errno()]
 
@@ -228,7 +228,8 @@ def _pidfd() -> Finding:
             os.close(fd)
     if copy >= 0 or copy == -errno.EBADF:  # standard input may be closed
         return Finding("pidfd_getfd", True, "there")
-    return Finding("pidfd_getfd", False, os.strerror(-copy), "the short way to sockets of the program",
+    return Finding("pidfd_getfd", False, os.strerror(-copy), "watches (inotify) that tell nothing of the upper, and "
+                   "descriptors that follow a copy-up where a program has a network namespace of its own",
                    "Linux 5.6 or newer; in a container: --cap-add=SYS_PTRACE")
 
 
@@ -245,6 +246,9 @@ def _landlock() -> Finding:
 # ---- the place of the layers ----
 
 
+_XATTRS = "an upper on ext4, XFS, btrfs, or on tmpfs of Linux 6.6 or newer"
+
+
 def _place(where: str) -> tuple[str | None, list[Finding]]:
     """The directory in which layers can be made (None: none can be made), and what it allows."""
     below = where
@@ -259,7 +263,7 @@ def _place(where: str) -> tuple[str | None, list[Finding]]:
                               "place that can be written", needed=True)]
     try:
         found = [Finding(name, True, f"{_file_system(top)}, can be written", needed=True),
-                 _whiteouts(top), _xattrs(top), _reflinks(top)]
+                 *_marks(top), _reflinks(top)]
     finally:
         remove_tree(top)
     return below, found
@@ -275,24 +279,34 @@ def _file_system(path: str) -> str:
     return "a file system"
 
 
-def _whiteouts(top: str) -> Finding:
+def _refusal(call: Callable[..., object], *arguments: object) -> str:
+    """Why the call fails, "" if it does not."""
     try:
-        os.mknod(os.path.join(top, "whiteout"), stat.S_IFCHR, 0)
+        call(*arguments)
     except OSError as error:
-        return Finding("whiteouts", False, error.strerror or "", "whiteouts as devices 0/0: attributes are used, which "
-                       "older kernels do not read", "Linux 5.8 or newer, and a file system that has devices")
-    return Finding("whiteouts", True, "devices 0/0 can be made")
+        return error.strerror or "refused"
+    return ""
 
 
-def _xattrs(top: str) -> Finding:
+def _marks(top: str) -> Iterator[Finding]:
+    """The attributes and the whiteouts, as the core makes them there (csrc/view/upper/whiteout.c)."""
     kind = TRUSTED if prefix(userxattr=False) == TRUSTED else USER
-    name = f"extended attributes {kind}*"
-    try:
-        os.setxattr(top, f"{kind}opaque", b"y")
-    except OSError as error:
-        return Finding(name, False, error.strerror or "", "directories that are replaced or renamed, owners that a "
-                       "user may not give", "an upper on ext4, XFS, btrfs, or on tmpfs of Linux 6.6 or newer")
-    return Finding(name, True, "can be written")
+    name, place = f"extended attributes {kind}*", "an upper on ext4, XFS, btrfs, or on tmpfs of Linux 6.6 or newer"
+    attribute = _refusal(os.setxattr, top, f"{kind}opaque", b"y")
+    device = _refusal(os.mknod, os.path.join(top, "whiteout"), stat.S_IFCHR, 0)
+    if attribute:
+        yield Finding("whiteouts", False, "without attributes they are .wh. files", "layers that the kernel reads",
+                      place)
+        yield Finding(name, False, attribute, "renames of lower directories (EXDEV), owners that a user may not give",
+                      place)
+        return
+    if device:
+        yield Finding("whiteouts", False, f"devices 0/0: {device}; they are files with an attribute", "layers that the "
+                      "kernel reads as an upper: as lowers it does (Linux 6.7 and newer)",
+                      "Linux 5.8 or newer, and a file system that has devices")
+    else:
+        yield Finding("whiteouts", True, "devices 0/0 can be made")
+    yield Finding(name, True, "can be written")
 
 
 def _reflinks(top: str) -> Finding:

@@ -134,6 +134,8 @@ def trap_refused(message: str, number: int) -> Failure:
     failure.remedy = ""
     if number in _REFUSED:
         failure.remedy = ptrace_remedy(_read_yama(), os.geteuid() == 0, tracer())
+    elif number == errno.EINVAL and failure.what == "seccomp filter":
+        failure.what, failure.remedy = "user notification", "the notify trap needs Linux 5.19 or newer: --trap ptrace"
     elif number == errno.EBUSY:
         failure.remedy = "something around this listens to its calls already: --trap ptrace"
     return failure

@@ -48,6 +48,16 @@ int family_pidfd(pid_t tid) {
     return fd < 0 ? -errno : fd;
 }
 
+int family_take(pid_t tid, int number) {
+    int pidfd = family_pidfd(tid);
+    if (pidfd < 0)
+        return pidfd;
+    int copy = (int)syscall(SYS_pidfd_getfd, pidfd, number, 0);   /* close-on-exec by itself */
+    int error = errno;
+    close(pidfd);
+    return copy < 0 ? -error : copy;
+}
+
 /* Seccomp filters that it runs under; 0 when it is gone. */
 static long count_filters(pid_t pid, long *parent) {
     char text[8192];

@@ -15,6 +15,8 @@ pid_t family_of(pid_t tid, pid_t *parent);
 pid_t family_process(pid_t tid);
 /* A pidfd of the thread, or where those are only of processes (Linux before 6.9) of its process; -errno. */
 int family_pidfd(pid_t tid);
+/* A copy of its descriptor, -errno: it has none of that number (EBADF), or such copies are refused here. */
+int family_take(pid_t tid, int number);
 /* Has it filters beside those that this thread has, and the one of the trap? */
 bool family_filtered(pid_t tid);
 /* Its state as proc(5) names it (R, S, D …); 0 when it is gone. */

@@ -16,7 +16,7 @@ from support.box import traps
 from support.oracle import Who
 from support.sandboxes import Tool
 
-NAMES = ["kernel", "Yama", "seccomp", "user notification", "user notification: ADDFD with SEND",
+NAMES = ["kernel", "Yama", "seccomp", "user notification", "user notification: ADDFD",
          "user notification: WAIT_KILLABLE_RECV", "user notification: SYNC_WAKE_UP", "process_vm_readv", "pidfd_getfd",
          "Landlock",
          "ptrace trap", "notify trap", "debuggers"]

@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from support.oracle import Who, run
+from support.oracle import Done, Who, as_user, run
 from support.world import World
 
 PYTHON = os.path.realpath(sys.executable)
 LARGE = 8 << 20
+PIDFD_GETFD = 438
+KCMP = 312 if platform.machine() == "x86_64" else 272
 
 #: What all scripts begin with.
 PRELUDE = """
@@ -428,6 +430,28 @@ def test_as_the_kernel(files: World, name: str) -> None:
     assert files.box().check(command, env=files.env, timeout=60) == expected
 
 
+def in_container(files: World, command: list[str], *options: str) -> Done:
+    """Where a profile refuses pidfd_getfd(2) and kcmp(2), as Docker's."""
+    wrapped = files.box(*options).wrap(command, files.mount)
+    start = len(as_user(files.who))
+    profile = [str(files.subjects.path("forbid")), f"{PIDFD_GETFD}=1,{KCMP}=1"]
+    return run([*wrapped[:start], *profile, *wrapped[start:]], env=files.env, timeout=60)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", [
+    "position and flags", "duplicates share a position", "parent and child share a position",
+    "another process follows the file",
+    "over an execve", "more than are replaced at a time", "flock", "locks of the description", "locks of the process",
+    "calls that wait go on", "a stopped process", "a parent in vfork", "two that copy up at a time"])
+def test_where_containers_refuse_copies(files: World, name: str) -> None:
+    """The same there: processes hand their descriptors over."""
+    command = script_command(SCRIPTS[name])
+    expected = files.kernel().check(command, env=files.env)
+    done = in_container(files, command, "--strict")
+    assert (done.status, done.out) == (0, expected), done.err
+
+
 #: Why a process keeps its descriptors of the lower file.
 STUBBORN = {
     "filters of its own": """
@@ -436,6 +460,9 @@ class Filter(ctypes.Structure):
 libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
 allow = struct.pack("HBBI", 0x06, 0, 0, 0x7fff0000)  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
 assert libc.prctl(22, 2, ctypes.byref(Filter(1, allow)), 0, 0) == 0  # PR_SET_SECCOMP
+""",
+    "another network": """
+assert libc.unshare(0x40000000) == 0  # CLONE_NEWNET
 """,
     "no room": """
 resource.setrlimit(resource.RLIMIT_NOFILE, (fd + 1, fd + 1))
@@ -461,7 +488,7 @@ print(first, reader.ask())
 """)
 
 
-@pytest.mark.parametrize("reason", STUBBORN)
+@pytest.mark.parametrize("reason", ["filters of its own", "no room"])
 def test_left_is_counted(files: World, reason: str) -> None:
     """A descriptor that cannot be replaced stays what it was, and is counted."""
     done = files.box("--stats").run(stubborn(reason), env=files.env)
@@ -472,6 +499,21 @@ def test_left_is_counted(files: World, reason: str) -> None:
 def test_left_when_strict(files: World) -> None:
     """With --strict the one who writes is killed, before it has written."""
     done = files.box("--strict").run(stubborn("no room"), env=files.env)
+    assert (done.status, done.out) == (128 + 9, ""), done.err
+    assert "a descriptor of the lower file could not be replaced" in done.err
+
+
+@pytest.mark.root_only
+def test_left_in_a_container(files: World) -> None:
+    """In another network namespace a process cannot hand its descriptors over: it is counted."""
+    done = in_container(files, stubborn("another network"), "--stats")
+    assert (done.status, done.out) == (0, "b'old\\n' b''\n"), done.err
+    assert re.search(r"^0 open descriptors replaced at copy-ups, 1 left with the lower file$", done.err, re.M), done.err
+
+
+@pytest.mark.root_only
+def test_left_in_a_container_when_strict(files: World) -> None:
+    done = in_container(files, stubborn("another network"), "--strict")
     assert (done.status, done.out) == (128 + 9, ""), done.err
     assert "a descriptor of the lower file could not be replaced" in done.err
 

@@ -348,6 +348,13 @@ DIFFERENCES = (
         "the supervisor cannot ask the watch to be quiet meanwhile",
     ),
     Difference(
+        "A descriptor that was opened before a copy-up, of a process in a network namespace of its own, where a "
+        "profile refuses pidfd_getfd(2)",
+        "the copy",
+        "the lower's file; --stats counts it, --strict kills who writes",
+        "the process cannot hand it over",
+    ),
+    Difference(
         "A watch on a file of a lower of more than 1 GiB",
         "hears what is written to it",
         "hears nothing once it is copied up",

@@ -169,10 +169,15 @@ class World:
         get the names for root, and root mounts it."""
         upper, work, userns = self.upper, self.work, not self.who.is_root
         if userns and os.geteuid() == 0 and self._has_redirects():
-            upper, work, userns = self._directory("trusted-upper"), self._directory("trusted-work"), False
-            self._copy(self.upper, upper)
-            self._trusted(upper)
+            upper, work, userns = self.trusted_copy("trusted-upper"), self._directory("trusted-work"), False
         return Kernel(self.subjects, self.who, self.mount, self.lowers, upper, work, userns=userns)
+
+    def trusted_copy(self, name: str) -> Path:
+        """The upper that an ordinary user left, as root would have left it."""
+        copy = self._directory(name)
+        self._copy(self.upper, copy)
+        self._trusted(copy)
+        return copy
 
     def _has_redirects(self) -> bool:
         redirect = "user.overlay.redirect="

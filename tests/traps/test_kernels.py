@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
-from support.box import command, traps
-from support.oracle import Done, as_user, run
+from support.box import command
+from support.oracle import Done, Kernel, as_user, run
+from support.snapshot import TREE, assert_equal
 from support.trees import Node
-from support.world import World
+from support.world import KEPT, World
 
-#: What auto takes there; --trap notify works from 5.19 on.
-TRAPS = {"4.18": "ptrace", "5.4": "ptrace", "5.10": "ptrace", "5.15": "ptrace", "6.1": "ptrace"}
-NOTIFY_SINCE = (5, 19)
+#: What auto takes there.
+TRAPS = {"5.4": "ptrace", "5.10": "ptrace", "5.15": "ptrace", "6.1": "ptrace"}
 
 #: What a view is for, each line as a program would do it.
 CHANGES = """
@@ -81,6 +80,18 @@ def tree() -> list[Node]:
             Node("script", mode=0o755, content=b"#!/bin/sh\necho ran\n")]
 
 
+def assert_lower_agrees(world: World) -> None:
+    """The whiteouts are marked files, which the kernel reads in a lower: with the layer as one it shows the tree."""
+    assert any("user.overlay.whiteout=" in x for e in world.raw_snapshot(world.upper).values() for x in e.xattrs)
+    expected = world.plain().snapshot()
+    assert_equal("ptoverlay shows another tree", expected, world.box().snapshot(), TREE)
+    if os.geteuid() != 0:
+        return   # only root can have the kernel follow redirects
+    layer = world.trusted_copy("layer")
+    lowers = Kernel(world.subjects, world.who, world.mount, [layer, *world.lowers], None, None)
+    assert_equal("the kernel's overlayfs sees another tree", expected, lowers.snapshot(), TREE, ignore=KEPT)
+
+
 @pytest.mark.parametrize("trap", ["auto"], indirect=True)
 @pytest.mark.parametrize("kernel", TRAPS)
 def test_changes(world: World, kernel: str) -> None:
@@ -90,4 +101,40 @@ def test_changes(world: World, kernel: str) -> None:
     done = on(kernel, world, ["/usr/bin/python3", "-c", CHANGES], "-v", "--strict")
     assert (done.status, done.out) == (0, plain), done.err
     assert done.err == f"ptoverlay: /usr/bin/python3: ran with the {TRAPS[kernel]} trap\n"
-    world.assert_same_tree()
+    if world.who.is_root or numbers(kernel) >= (5, 8):
+        world.assert_same_tree()
+    else:
+        assert_lower_agrees(world)
+
+
+@pytest.mark.parametrize("trap", ["notify"], indirect=True)
+@pytest.mark.parametrize("kernel", [name for name in TRAPS if numbers(name) < (5, 19)])
+def test_notify_that_is_not_there(world: World, kernel: str) -> None:
+    """Who asks for it is told what it needs, and what to do."""
+    world.lay_out(tree())
+    done = on(kernel, world, ["/bin/true"])
+    assert (done.status, done.err) == (125, "ptoverlay: user notification: Invalid argument (the notify trap needs "
+                                            "Linux 5.19 or newer: --trap ptrace)\n")
+
+
+@pytest.mark.parametrize("trap", ["notify"], indirect=True)
+def test_notify_of_6_1(world: World) -> None:
+    """It works without FD_SYNC_WAKE_UP for who asks for it."""
+    world.lay_out(tree())
+    plain = world.plain().check(["/usr/bin/python3", "-c", CHANGES], env=world.env)
+    done = on("6.1", world, ["/usr/bin/python3", "-c", CHANGES], "-v", "--strict")
+    assert (done.status, done.out) == (0, plain), done.err
+    assert done.err == "ptoverlay: /usr/bin/python3: ran with the notify trap\n"
+
+
+@pytest.mark.parametrize("trap", ["auto"], indirect=True)
+def test_check_tells_the_marks(world: World) -> None:
+    """Before 5.8 an ordinary user makes no devices 0/0."""
+    world.lay_out(tree())
+    words = [*as_user(world.who), str(world.subjects.path("oldkernel")), "5.4", *command(), "--check"]
+    told = run(words, env=world.env, timeout=60).out
+    expected = "ok  whiteouts: devices 0/0 can be made" if world.who.is_root else (
+        "no  whiteouts: devices 0/0: Operation not permitted; they are files with an attribute; lost: ")
+    assert expected in told
+    assert "\nno  pidfd_getfd: Function not implemented; lost: watches (inotify)" in told
+    assert told.endswith("\na run will work, with the ptrace trap\n")

@@ -1,9 +1,11 @@
 /* renew.c - a task replaces its stale descriptors, stop by stop.
  *
  *     PTRACE_EVENT_STOP ─▶ mmap, socketpair, recvmsg, dup3 and close for each, fcntl for locks, munmap ─▶ PTRACE_EVENT_STOP
+ *                            └▶ socket, connect, sendmsg ┘
  *
  * The new descriptors come over a socket (SCM_RIGHTS, unix(7)), since a description that others share too cannot be
- * opened by the task itself.
+ * opened by the task itself.  Where we may not take its descriptors (pidfd_getfd(2)) it connects to us, and hands the stale
+ * ones over first.
  *
  * Rules: the first and the last stop are those before the return to user mode, where the kernel decides on restarting an
  * interrupted call, so with its registers put back the task goes on as after any PTRACE_INTERRUPT, without EINTR.  The
@@ -34,19 +36,14 @@
 #include "../../process/memory.h"
 #include "renew.h"
 
-/* What the area holds. */
-struct exchange {
+/* What the memory of the task's holds. */
+struct area {
     int sockets[2];
-    struct msghdr message;
-    struct iovec part;
-    char byte;
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(STALE_MOST * sizeof(int))];
-    } control;
+    struct sockaddr_un name;
+    struct parcel parcel;
     struct flock lock;
 };
-#define IN_AREA(renewer, field) ((renewer)->area + offsetof(struct exchange, field))
+#define IN_AREA(renewer, field) ((renewer)->area + offsetof(struct area, field))
 
 /* ---- the system call instruction ---- */
 
@@ -104,7 +101,7 @@ static bool prepare_map(struct renewer *renewer, pid_t tid, struct injected *cal
     if (renewer->at > 0)
         return false;
     struct registers regs = renewer->own;
-    inject_mmap(&regs, sizeof(struct exchange), false);
+    inject_mmap(&regs, sizeof(struct area), false);
     call->nr = __NR_mmap;
     for (unsigned i = 0; i < 6; i++)
         call->arg[i] = registers_arg(&regs, i);
@@ -119,69 +116,89 @@ static void mapped(struct renewer *renewer, pid_t tid, long result) {
 
 static bool prepare_sockets(struct renewer *renewer, pid_t tid, struct injected *call) {
     (void)tid;
-    *call = (struct injected){__NR_socketpair, {AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, IN_AREA(renewer, sockets)}};
+    if (renewer->listener < 0)
+        *call = (struct injected){__NR_socketpair, {AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, IN_AREA(renewer, sockets)}};
+    else
+        *call = (struct injected){__NR_socket, {AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0}};
     return renewer->at == 0 && renewer->area;
 }
 
-static void connected(struct renewer *renewer, pid_t tid, long result) {
-    if (result == 0 && memory_read(tid, IN_AREA(renewer, sockets), renewer->sockets, sizeof renewer->sockets) < 0)
+static void have_sockets(struct renewer *renewer, pid_t tid, long result) {
+    if (renewer->listener >= 0 && result >= 0)
+        renewer->sockets[0] = (int)result;
+    if (renewer->listener < 0 && result == 0 &&
+        memory_read(tid, IN_AREA(renewer, sockets), renewer->sockets, sizeof renewer->sockets) < 0)
         renewer->sockets[0] = renewer->sockets[1] = -1;
+}
+
+static bool prepare_connect(struct renewer *renewer, pid_t tid, struct injected *call) {
+    if (renewer->at > 0 || renewer->listener < 0 || renewer->sockets[0] < 0)
+        return false;
+    *call =
+        (struct injected){__NR_connect, {(uint64_t)renewer->sockets[0], IN_AREA(renewer, name), renewer->name_length}};
+    return memory_write(tid, IN_AREA(renewer, name), &renewer->name, sizeof renewer->name) == 0;
+}
+
+static void connected(struct renewer *renewer, pid_t tid, long result) {
+    if (result == 0)
+        renewer->peer = exchange_accept(renewer->listener, family_process(tid));
+}
+
+static bool prepare_hand(struct renewer *renewer, pid_t tid, struct injected *call) {
+    int numbers[STALE_MOST];
+    struct parcel parcel;
+    if (renewer->at > 0 || renewer->peer < 0)
+        return false;
+    for (size_t i = 0; i < renewer->renewal.n_replaced; i++)
+        numbers[i] = renewer->renewal.replaced[i].number;
+    parcel_fill(&parcel, IN_AREA(renewer, parcel), numbers, renewer->renewal.n_replaced);
+    *call = (struct injected){__NR_sendmsg,
+                              {(uint64_t)renewer->sockets[0], IN_AREA(renewer, parcel), MSG_DONTWAIT | MSG_NOSIGNAL}};
+    return memory_write(tid, IN_AREA(renewer, parcel), &parcel, sizeof parcel) == 0;
+}
+
+static void handed(struct renewer *renewer, pid_t tid, long result) {
+    int copies[STALE_MOST];
+    (void)result;
+    size_t n = exchange_receive(renewer->peer, copies);
+    for (size_t i = renewer->renewal.n_replaced; i < n; i++)
+        close(copies[i]);
+    stale_open(renewer->stale, tid, &renewer->renewal, copies);
 }
 
 /* Puts the new descriptors into the socket. */
 static bool send_descriptors(const struct renewer *renewer, pid_t tid) {
     const struct renewal *renewal = &renewer->renewal;
-    struct exchange exchange = {.byte = 0};
-    struct iovec part = {.iov_base = &exchange.byte, .iov_len = 1};
-    struct msghdr message = {
-        .msg_iov = &part,
-        .msg_iovlen = 1,
-        .msg_control = exchange.control.bytes,
-        .msg_controllen = CMSG_SPACE(renewal->n_replaced * sizeof(int)),
-    };
-    struct cmsghdr *header = &exchange.control.align;
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(renewal->n_replaced * sizeof(int));
+    int fresh[STALE_MOST];
     for (size_t i = 0; i < renewal->n_replaced; i++)
-        memcpy(CMSG_DATA(header) + i * sizeof(int), &renewal->replaced[i].fresh, sizeof(int));
-    int pidfd = family_pidfd(tid);
-    int ours = pidfd < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, pidfd, renewer->sockets[1], 0);
-    bool sent = ours >= 0 && sendmsg(ours, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
+        fresh[i] = renewal->replaced[i].fresh;
+    if (renewer->listener >= 0)
+        return renewer->peer >= 0 && exchange_send(renewer->peer, fresh, renewal->n_replaced);
+    int ours = family_take(tid, renewer->sockets[1]);
+    bool sent = ours >= 0 && exchange_send(ours, fresh, renewal->n_replaced);
     if (ours >= 0)
         close(ours);
-    if (pidfd >= 0)
-        close(pidfd);
     return sent;
 }
 
 static bool prepare_receive(struct renewer *renewer, pid_t tid, struct injected *call) {
-    if (renewer->at > 0 || renewer->sockets[0] < 0 || !send_descriptors(renewer, tid))
+    struct parcel parcel;
+    if (renewer->at > 0 || renewer->sockets[0] < 0 || renewer->renewal.n_replaced == 0 ||
+        !send_descriptors(renewer, tid))
         return false;
-    struct exchange exchange = {
-        .message = {.msg_iov = (void *)(uintptr_t)IN_AREA(renewer, part),   /* addresses in the task */
-                    .msg_iovlen = 1,
-                    .msg_control = (void *)(uintptr_t)IN_AREA(renewer, control),
-                    .msg_controllen = sizeof exchange.control},
-        .part = {.iov_base = (void *)(uintptr_t)IN_AREA(renewer, byte), .iov_len = 1},
-    };
+    parcel_fill(&parcel, IN_AREA(renewer, parcel), NULL, 0);
     *call = (struct injected){
-        __NR_recvmsg, {(uint64_t)renewer->sockets[0], IN_AREA(renewer, message), MSG_CMSG_CLOEXEC | MSG_DONTWAIT}};
-    return memory_write(tid, renewer->area, &exchange, sizeof exchange) == 0;
+        __NR_recvmsg, {(uint64_t)renewer->sockets[0], IN_AREA(renewer, parcel), MSG_CMSG_CLOEXEC | MSG_DONTWAIT}};
+    return memory_write(tid, IN_AREA(renewer, parcel), &parcel, sizeof parcel) == 0;
 }
 
 /* Fewer come when the task may not have so many (RLIMIT_NOFILE). */
 static void received(struct renewer *renewer, pid_t tid, long result) {
-    struct exchange exchange;
-    if (result != 1 || memory_read(tid, renewer->area, &exchange, sizeof exchange) < 0)
+    struct parcel parcel;
+    if (result != 1 || memory_read(tid, IN_AREA(renewer, parcel), &parcel, sizeof parcel) < 0)
         return;
-    exchange.message.msg_control = exchange.control.bytes;
-    const struct cmsghdr *header = CMSG_FIRSTHDR(&exchange.message);
-    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-        return;
-    size_t n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    size_t n = parcel_open(&parcel, renewer->received);
     renewer->n_received = n < renewer->renewal.n_replaced ? n : renewer->renewal.n_replaced;
-    memcpy(renewer->received, CMSG_DATA(header), renewer->n_received * sizeof(int));
 }
 
 /* Another thread may have closed it meanwhile, and the number may be another file's.  Looked at once more at the entry of
@@ -210,7 +227,7 @@ static void replaced(struct renewer *renewer, pid_t tid, long result) {
 
 static bool prepare_close(struct renewer *renewer, pid_t tid, struct injected *call) {
     (void)tid;
-    size_t at = renewer->at, n = renewer->sockets[0] < 0 ? 0 : 2;
+    size_t at = renewer->at, n = renewer->sockets[0] < 0 ? 0 : renewer->sockets[1] < 0 ? 1 : 2;
     if (at >= n + renewer->n_received)
         return false;
     *call = (struct injected){__NR_close, {(uint64_t)(at < n ? renewer->sockets[at] : renewer->received[at - n])}};
@@ -227,7 +244,7 @@ static bool prepare_lock(struct renewer *renewer, pid_t tid, struct injected *ca
 
 static bool prepare_unmap(struct renewer *renewer, pid_t tid, struct injected *call) {
     (void)tid;
-    *call = (struct injected){__NR_munmap, {renewer->area, (uint64_t)inject_area_size(sizeof(struct exchange))}};
+    *call = (struct injected){__NR_munmap, {renewer->area, (uint64_t)inject_area_size(sizeof(struct area))}};
     return renewer->at == 0 && renewer->area;
 }
 
@@ -235,11 +252,50 @@ static const struct {
     bool (*prepare)(struct renewer *renewer, pid_t tid, struct injected *call);
     void (*finish)(struct renewer *renewer, pid_t tid, long result);
 } steps[] = {
-    [RENEW_MAP] = {prepare_map, mapped},           [RENEW_SOCKETS] = {prepare_sockets, connected},
-    [RENEW_RECEIVE] = {prepare_receive, received}, [RENEW_REPLACE] = {prepare_replace, replaced},
-    [RENEW_CLOSE] = {prepare_close, NULL},         [RENEW_LOCK] = {prepare_lock, NULL},
+    [RENEW_MAP] = {prepare_map, mapped},
+    [RENEW_SOCKETS] = {prepare_sockets, have_sockets},
+    [RENEW_CONNECT] = {prepare_connect, connected},
+    [RENEW_HAND] = {prepare_hand, handed},
+    [RENEW_RECEIVE] = {prepare_receive, received},
+    [RENEW_REPLACE] = {prepare_replace, replaced},
+    [RENEW_CLOSE] = {prepare_close, NULL},
+    [RENEW_LOCK] = {prepare_lock, NULL},
     [RENEW_UNMAP] = {prepare_unmap, NULL},
 };
+
+/* ---- what is to be replaced ---- */
+
+static bool take_copies(const struct renewer *renewer, pid_t tid, int copies[STALE_MOST]) {
+    bool may = true;
+    for (size_t i = 0; i < renewer->renewal.n_replaced; i++) {
+        copies[i] = may ? family_take(tid, renewer->renewal.replaced[i].number) : -1;
+        may = may && (copies[i] >= 0 || copies[i] == -EBADF);
+    }
+    return may;
+}
+
+static void drop_copies(const int *copies, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (copies[i] >= 0)
+            close(copies[i]);
+}
+
+/* False: there is nothing, or it cannot be had. */
+static bool find_stale(struct renewer *renewer, pid_t tid) {
+    struct renewal *renewal = &renewer->renewal;
+    int copies[STALE_MOST];
+    stale_find(renewer->stale, tid, renewal);
+    if (renewer->listener < 0 && renewal->n_replaced) {
+        if (take_copies(renewer, tid, copies)) {
+            stale_open(renewer->stale, tid, renewal, copies);
+        } else {
+            drop_copies(copies, renewal->n_replaced);
+            renewer->listener = exchange_listen(&renewer->name, &renewer->name_length);
+            return renewer->listener >= 0;
+        }
+    }
+    return renewal->n_replaced > 0;
+}
 
 /* ---- the stops ---- */
 
@@ -264,12 +320,13 @@ static void go_back(struct renewer *renewer, pid_t tid) {
 static bool begin_again(struct renewer *renewer, pid_t tid) {
     if (renewer->n_received < STALE_MOST)
         return false;
-    stale_renew(renewer->stale, tid, &renewer->renewal);
+    if (renewer->peer >= 0)
+        close(renewer->peer);
     renewer->step = RENEW_MAP;
     renewer->at = renewer->n_received = 0;
     renewer->area = 0;
-    renewer->sockets[0] = renewer->sockets[1] = -1;
-    return renewer->renewal.n_replaced > 0;
+    renewer->sockets[0] = renewer->sockets[1] = renewer->peer = -1;
+    return find_stale(renewer, tid);
 }
 
 static void run_next(struct renewer *renewer, pid_t tid) {
@@ -289,12 +346,21 @@ static bool may_inject(struct renewer *renewer, pid_t tid) {
     return renewer->instruction && !family_filtered(tid);
 }
 
+void renew_clear(struct renewer *renewer) {
+    if (renewer->peer >= 0)
+        close(renewer->peer);
+    if (renewer->listener >= 0)
+        close(renewer->listener);
+    renewer->peer = renewer->listener = -1;
+}
+
 static void end(struct renewer *renewer, pid_t tid) {
     (void)registers_write(tid, &renewer->own, renewer->own_nr);
     inject_unblock(tid, renewer->signal_mask);
     if (renewer->held_signal)
         (void)syscall(SYS_tkill, tid, renewer->held_signal);
     renewer->step = RENEW_OVER;
+    renew_clear(renewer);
 }
 
 /* A restartable sequence does not survive that the task is elsewhere meanwhile: what the kernel does when it finds the task
@@ -320,8 +386,7 @@ static void begin(struct renewer *renewer, pid_t tid) {
     }
     renewer->own_nr = arch_call_number(tid, &renewer->own);
     (void)inject_restart(tid, &renewer->own, &renewer->own_nr, renewer->signal_mask);
-    stale_renew(renewer->stale, tid, &renewer->renewal);
-    if (renewer->renewal.n_replaced == 0 || !may_inject(renewer, tid)) {
+    if (!find_stale(renewer, tid) || !may_inject(renewer, tid)) {
         end(renewer, tid);
         return;
     }
@@ -352,7 +417,7 @@ static void at_syscall_stop(struct renewer *renewer, pid_t tid) {
 int renew_ask(struct renewer *renewer, struct stale *stale, pid_t tid) {
     memset(renewer, 0, offsetof(struct renewer, renewal));
     renewer->stale = stale;
-    renewer->sockets[0] = renewer->sockets[1] = -1;
+    renewer->sockets[0] = renewer->sockets[1] = renewer->listener = renewer->peer = -1;
     return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
 }
 

@@ -1,7 +1,7 @@
 /* stale.c - descriptors of a lower file that has got a copy in the upper, and what is to be in their place.
  *
  * Rules: descriptors that share an open file description (dup(2), fork(2)) share one afterwards, so each description is
- * opened anew once; kcmp(2) tells which is which.  Only descriptors for reading are stale: O_PATH names an object and no
+ * opened anew once; kcmp(2) tells which is which, or, where it is refused, a mark on the description.  Only descriptors for reading are stale: O_PATH names an object and no
  * contents, and nobody has the lower open for writing.  Locks that belong to the description are taken on the new one
  * before anybody gets it.  A look at /proc/PID/fd asks no file system (AT_STATX_DONT_SYNC), which a tracee may serve.
  *
@@ -11,16 +11,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/kcmp.h>
-#include <linux/stat.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "../../process/family.h"
 #include "../../process/proc.h"
 #include "stale.h"
 
@@ -49,15 +49,19 @@ void stale_clear(struct stale *stale) {
 
 /* ---- looking for them ---- */
 
+static struct copied_up *find_object(const struct stale *stale, dev_t dev, ino_t ino) {
+    struct copied_up *file = stale->files;
+    while (file && (file->ino != ino || file->dev != dev))
+        file = file->next;
+    return file;
+}
+
 static struct copied_up *find_file(const struct stale *stale, int directory, const char *number) {
     struct statx stx;
     if (syscall(SYS_statx, directory, number, AT_STATX_DONT_SYNC, STATX_INO | STATX_TYPE, &stx) < 0 ||
         !S_ISREG(stx.stx_mode))
         return NULL;
-    struct copied_up *file = stale->files;
-    while (file && (file->ino != stx.stx_ino || file->dev != makedev(stx.stx_dev_major, stx.stx_dev_minor)))
-        file = file->next;
-    return file;
+    return find_object(stale, makedev(stx.stx_dev_major, stx.stx_dev_minor), stx.stx_ino);
 }
 
 /* /proc/PID/fdinfo/N, ended by a NUL; false: it is gone. */
@@ -179,9 +183,22 @@ static int open_fresh(struct copied_up *file, int stale) {
     return fresh;
 }
 
+/* The signal of F_SETSIG belongs to the description; for a moment it is another one.  Of regular files it is only sent
+ * for leases. */
+static bool share_a_mark(int one, int other) {
+    int own = fcntl(one, F_GETSIG);
+    int mark = own == SIGRTMAX ? SIGRTMIN : SIGRTMAX;
+    if (own < 0 || fcntl(other, F_GETSIG) != own || fcntl(one, F_SETSIG, mark) < 0)
+        return false;
+    bool same = fcntl(other, F_GETSIG) == mark;
+    (void)fcntl(one, F_SETSIG, own);
+    return same;
+}
+
 static bool is_same(int one, int other) {
     pid_t own = getpid();
-    return syscall(SYS_kcmp, own, own, KCMP_FILE, one, other) == 0;
+    long order = syscall(SYS_kcmp, own, own, KCMP_FILE, one, other);
+    return order < 0 ? share_a_mark(one, other) : order == 0;
 }
 
 /* The one that takes the place of this description, which is closed unless it is kept; NULL: it cannot be had. */
@@ -201,37 +218,50 @@ static const struct description *describe(struct stale *set, struct copied_up *f
     return NULL;
 }
 
-struct renewing {
-    struct stale *stale;
-    struct renewal *renewal;
-    int pidfd;
-};
+static bool note_one(void *arg, int number, struct copied_up *file, const char *info) {
+    struct renewal *renewal = arg;
+    (void)file;
+    renewal->replaced[renewal->n_replaced++] =
+        (struct replaced){.number = number, .close_on_exec = flags_of(info) & O_CLOEXEC, .fresh = -1};
+    return renewal->n_replaced < STALE_MOST;
+}
 
-static bool renew_one(void *arg, int number, struct copied_up *file, const char *info) {
-    struct renewing *renewing = arg;
-    struct renewal *renewal = renewing->renewal;
-    int stale = (int)syscall(SYS_pidfd_getfd, renewing->pidfd, number, 0);
-    const struct description *description = stale < 0 ? NULL : describe(renewing->stale, file, stale);
+void stale_find(const struct stale *stale, pid_t tid, struct renewal *renewal) {
+    renewal->n_replaced = renewal->n_locks = 0;
+    each_stale(stale, tid, note_one, renewal);
+}
+
+/* False: it is not stale any more, or cannot be had. */
+static bool open_one(struct stale *stale, pid_t tid, struct renewal *renewal, struct replaced *replaced, int copy) {
+    char info[INFO_SIZE];
+    struct stat st;
+    struct copied_up *file = copy >= 0 && fstat(copy, &st) == 0 ? find_object(stale, st.st_dev, st.st_ino) : NULL;
+    if (!file || !read_info(tid, replaced->number, info)) {
+        if (copy >= 0)
+            close(copy);
+        return false;
+    }
+    const struct description *description = describe(stale, file, copy);
     if (!description)
-        return true;
+        return false;
+    replaced->fresh = description->fresh;
     struct lock_line line;
     for (const char *at = next_lock(info); at; at = next_lock(at)) {
         if (!parse_lock(at, &line))
             continue;
         take_lock(description->fresh, &line);
         if (strcmp(line.kind, "POSIX") == 0 && renewal->n_locks < STALE_MOST)
-            renewal->locks[renewal->n_locks++] = (struct process_lock){.number = number, .lock = line.lock};
+            renewal->locks[renewal->n_locks++] = (struct process_lock){.number = replaced->number, .lock = line.lock};
     }
-    renewal->replaced[renewal->n_replaced++] =
-        (struct replaced){.number = number, .close_on_exec = flags_of(info) & O_CLOEXEC, .fresh = description->fresh};
-    return renewal->n_replaced < STALE_MOST;
+    return true;
 }
 
-void stale_renew(struct stale *stale, pid_t tid, struct renewal *renewal) {
-    struct renewing renewing = {.stale = stale, .renewal = renewal, .pidfd = family_pidfd(tid)};
-    renewal->n_replaced = renewal->n_locks = 0;
-    if (renewing.pidfd < 0)
-        return;
-    each_stale(stale, tid, renew_one, &renewing);
-    close(renewing.pidfd);
+void stale_open(struct stale *stale, pid_t tid, struct renewal *renewal, const int copies[STALE_MOST]) {
+    size_t n = 0;
+    for (size_t i = 0; i < renewal->n_replaced; i++) {
+        struct replaced replaced = renewal->replaced[i];
+        if (open_one(stale, tid, renewal, &replaced, copies[i]))
+            renewal->replaced[n++] = replaced;
+    }
+    renewal->n_replaced = n;
 }

@@ -82,6 +82,7 @@ static void link_task(struct tender *tender, struct renewed *task) {
 static void is_over(struct tender *tender, struct renewed *task) {
     struct pto_stats *stats = &tender->trap->run->result->stats;
     __atomic_add_fetch(&stats->repointed, task->renewer.n_done, __ATOMIC_RELAXED);
+    renew_clear(&task->renewer);
     pthread_mutex_lock(&tender->lock);
     struct renewed **link = &tender->renewed;
     while (*link && *link != task)

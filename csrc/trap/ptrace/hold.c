@@ -65,6 +65,7 @@ static void ask(struct hold *hold, struct tracee *tracee) {
 }
 
 static void no_more_asked(struct hold *hold, struct tracee *tracee) {
+    renew_clear(tracee->renewer);
     free(tracee->renewer);
     tracee->renewer = NULL;
     hold->renewing--;

@@ -132,7 +132,25 @@ int whiteout_drop_dot(const struct overlay *ovl, int dirfd, const char *name) {
     return error ? error : unlinkat(dirfd, dotted, 0) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* An upper must also take a whiteout. */
+/* Other errors than those of one who cannot have such a device are told. */
+static bool refuses_devices(int error) {
+    static const int refusals[] = {EPERM, EINVAL, EOPNOTSUPP, ENOSYS, ENOENT, ENODEV, ENXIO};
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        if (error == refusals[i])
+            return true;
+    return false;
+}
+
+/* 1: a device 0/0 can be made and is one; 0: not here. */
+static int try_device(const struct overlay *ovl, const char *name) {
+    struct stat st;
+    if (mknodat(ovl->work, name, S_IFCHR, makedev(0, 0)) < 0)
+        return refuses_devices(errno) ? 0 : -errno;
+    bool is = fstatat(ovl->work, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && marks_is_whiteout(&st);
+    return unlinkat(ovl->work, name, 0) < 0 ? -errno : is;
+}
+
+/* An upper must also take a whiteout: where devices are refused (Linux before 5.8, another overlay) the kernel's other form. */
 int whiteout_choose_form(struct overlay *ovl) {
     struct layer *upper = &ovl->layers[0];
     char name[WORK_NAME];
@@ -140,11 +158,13 @@ int whiteout_choose_form(struct overlay *ovl) {
     work_name(ovl, name);
     if (upper->marked_form)
         return upper->dot_form ? -EOPNOTSUPP : 0;
-    if (upper->dot_form)
-        return 0;
-    if (mknodat(ovl->work, name, S_IFCHR, makedev(0, 0)) < 0) {
-        upper->dot_form = errno == EPERM || errno == EINVAL || errno == EOPNOTSUPP;
-        return upper->dot_form ? 0 : -errno;
-    }
+    int devices = upper->dot_form ? 1 : try_device(ovl, name);
+    if (devices != 0)
+        return devices < 0 ? devices : 0;
+    int error = make_marked(ovl, ovl->work, name);
+    upper->marked_form = !error;
+    upper->dot_form = error == -EPERM || error == -EOPNOTSUPP;
+    if (error)
+        return upper->dot_form ? 0 : error;
     return unlinkat(ovl->work, name, 0) < 0 ? -errno : 0;
 }
