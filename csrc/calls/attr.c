@@ -64,7 +64,7 @@ void do_truncate(struct call *call) {
         return answer(call, loc->type == S_IFDIR ? -EISDIR : -EINVAL);
     struct attr_change attr = {.valid = ATTR_SIZE, .size = length};
     struct rlimit limit;
-    if (limit_get(call->task->tid, RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    if (rlimit_get(call->task->tid, RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
         attr.valid |= ATTR_LIMIT;
         attr.size_limit = limit.rlim_cur;
     }

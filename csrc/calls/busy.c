@@ -46,7 +46,7 @@ static bool has_called(struct session *session, pid_t pid) {
 }
 
 bool task_in_run(struct session *session, pid_t pid) {
-    for (int i = 0; pid > 1 && i < ANCESTORS; i++, pid = process_parent(pid))
+    for (int i = 0; pid > 1 && i < ANCESTORS; i++, pid = family_parent(pid))
         if (has_called(session, pid))
             return true;
     return false;

@@ -32,7 +32,7 @@ static int of_process(const struct session *session, pid_t tid) {
     if (!cwds)
         return -1;
     struct rlimit limit;
-    uint64_t number = limit_get(tid, RLIMIT_RSS, &limit) < 0 ? UINT64_MAX : limit.rlim_cur - cwds->base;
+    uint64_t number = rlimit_get(tid, RLIMIT_RSS, &limit) < 0 ? UINT64_MAX : limit.rlim_cur - cwds->base;
     return number < __atomic_load_n(&cwds->count, __ATOMIC_ACQUIRE) ? cwds->fds[number] : -1;
 }
 
@@ -45,7 +45,7 @@ void cwd_link(const struct session *session, pid_t tid, char out[PROC_LINK]) {
     if (fd < 0)
         descriptor_link(tid, AT_FDCWD, out);
     else
-        own_descriptor_link(fd, out);
+        descriptor_own_link(fd, out);
 }
 
 static struct cwds *make_cwds(struct session *session) {
@@ -88,7 +88,7 @@ int cwd_keep(struct call *call, const char *real) {
     if (number < 0)
         return (int)number;
     struct rlimit limit;
-    int rc = limit_get(call->task->tgid, RLIMIT_RSS, &limit);
+    int rc = rlimit_get(call->task->tgid, RLIMIT_RSS, &limit);
     limit.rlim_cur = cwds->base + (uint64_t)number;
     if (rc == 0)
         rc = prlimit(call->task->tgid, RLIMIT_RSS, &limit, NULL) < 0 ? -errno : 0;

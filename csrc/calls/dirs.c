@@ -153,7 +153,7 @@ bool call_chdir_stands(struct call *call) {
     CLOSE_DESCRIPTOR fd = start < 0 ? -1 : openat(start, *rest ? rest : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return false;
-    own_descriptor_link(fd, link);
+    descriptor_own_link(fd, link);
     if (object_read(link, scratch->text) != OBJECT_NAMED)
         return false;
     view_enter(call);

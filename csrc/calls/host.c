@@ -96,7 +96,7 @@ static int check_held(struct call *call, int fd) {
     struct location *loc = &scratch->spare;
     struct stat st;
     char link[PROC_LINK];
-    own_descriptor_link(fd, link);
+    descriptor_own_link(fd, link);
     int kind = object_read(link, scratch->text);
     if (kind < 0)
         return kind;
@@ -139,7 +139,7 @@ bool host_held(const struct call *call, unsigned i) {
 
 /* A path that leads to the object. */
 static const char *object_path(const struct host *host, char out[PROC_LINK]) {
-    own_descriptor_link(host->object, out);
+    descriptor_own_link(host->object, out);
     return out;
 }
 

@@ -17,7 +17,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../process/descriptor.h"
+#include "../process/family.h"
 #include "../process/memory.h"
+#include "../process/object.h"
+#include "../process/rlimit.h"
 #include "call.h"
 
 /* linux/stat.h and sys/stat.h both have struct statx only under conditions; AT_* of linux/fcntl.h clash with
@@ -51,34 +55,6 @@
 #endif
 
 #define O_KERNEL_LARGEFILE 0100000  /* O_LARGEFILE, which is 0 in the C library */
-
-static inline void close_descriptor(const int *fd) {
-    if (*fd >= 0)
-        close(*fd);
-}
-#define CLOSE_DESCRIPTOR __attribute__((cleanup(close_descriptor))) int
-
-/* ---- object.c: what a link of /proc leads to ---- */
-enum object_kind {
-    OBJECT_NAMED,           /* real is its path */
-    OBJECT_DELETED,         /* real was its path */
-    OBJECT_ANONYMOUS,       /* a pipe, a socket, … */
-};
-/* kind of the object that link (/proc/PID/fd/N, …/cwd, …/exe) leads to; its real path into real[PATH_MAX]. -errno. */
-int object_read(const char *link, char *real);
-#define PROC_LINK 64        /* bytes of "/proc/PID/fd/N" */
-void descriptor_link(pid_t tid, int fd, char out[PROC_LINK]);
-/* The same of a descriptor of ours. */
-void own_descriptor_link(int fd, char out[PROC_LINK]);
-/* What proc(5) tells of a descriptor of the tracee. */
-struct descriptor_info {
-    int flags;      /* O_*, O_CLOEXEC included */
-    off_t position;
-};
-/* 0, or -errno: -EBADF. */
-int descriptor_info(pid_t tid, int fd, struct descriptor_info *info);
-/* Its flags alone, or -errno. */
-int descriptor_flags(pid_t tid, int fd);
 
 /* ---- args.c: from arguments to a location ---- */
 struct given {

@@ -14,57 +14,14 @@
 #include <errno.h>
 #include <linux/capability.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../process/proc.h"
+#include "../process/rlimit.h"
 #include "internal.h"
 #include "limits.h"
 
 #define NO_CORE 1       /* bytes */
-#define TEXT 2048       /* bytes of /proc/PID/limits */
-
-/* As /proc/PID/limits names them. fs/proc/base.c */
-static const struct {
-    int resource;
-    const char *name;
-} names[] = {
-    {RLIMIT_CORE, "\nMax core file size"},
-    {RLIMIT_LOCKS, "\nMax file locks"},
-    {RLIMIT_FSIZE, "\nMax file size"},
-    {RLIMIT_RSS, "\nMax resident set"},
-};
-
-static rlim_t parse(char **at) {
-    *at += strspn(*at, " ");
-    if (**at != 'u')
-        return strtoull(*at, at, 10);
-    *at += strcspn(*at, " ");
-    return RLIM_INFINITY;
-}
-
-/* prlimit(2) asks for CAP_SYS_RESOURCE where the ids differ; this file does not. */
-static int read_limit(pid_t pid, int resource, struct rlimit *limit) {
-    char text[TEXT], *at = NULL;
-    size_t which = 0;
-    while (which < sizeof names / sizeof *names && names[which].resource != resource)
-        which++;
-    if (which < sizeof names / sizeof *names && proc_read(pid, "limits", text, sizeof text))
-        at = strstr(text, names[which].name);
-    if (!at)
-        return -ESRCH;
-    at += strlen(names[which].name);
-    limit->rlim_cur = parse(&at);
-    limit->rlim_max = parse(&at);
-    return 0;
-}
-
-int limit_get(pid_t pid, int resource, struct rlimit *limit) {
-    if (prlimit(pid, (enum __rlimit_resource)resource, NULL, limit) == 0)
-        return 0;
-    return errno == EPERM ? read_limit(pid, resource, limit) : -errno;
-}
 
 static rlim_t least(rlim_t a, rlim_t b) {
     return a < b ? a : b;
@@ -93,9 +50,9 @@ struct rlimit limits_marked(const struct rlimit *locks, uint64_t mark) {
 /* The limit as the process knows it. */
 static int shown_core(pid_t pid, struct rlimit *shown) {
     struct rlimit locks;
-    int rc = limit_get(pid, RLIMIT_CORE, shown);
+    int rc = rlimit_get(pid, RLIMIT_CORE, shown);
     if (rc == 0)
-        rc = limit_get(pid, RLIMIT_LOCKS, &locks);
+        rc = rlimit_get(pid, RLIMIT_LOCKS, &locks);
     if (rc == 0)
         shown->rlim_cur = least(kept_core(&locks), shown->rlim_max);
     return rc;
@@ -127,7 +84,7 @@ static int set_as(const struct task *task, pid_t pid, int resource, const struct
 static int set_core(const struct task *task, pid_t pid, const struct rlimit *wanted) {
     const struct rlimit core = {.rlim_cur = least(NO_CORE, wanted->rlim_max), .rlim_max = wanted->rlim_max};
     struct rlimit locks;
-    int rc = limit_get(pid, RLIMIT_LOCKS, &locks);
+    int rc = rlimit_get(pid, RLIMIT_LOCKS, &locks);
     if (rc == 0)
         rc = set_as(task, pid, RLIMIT_CORE, &core);
     if (rc < 0)
@@ -183,7 +140,7 @@ static void locks_of(struct call *call, uint64_t old_at) {
 /* Where it tells of a directory (cwd.c) it stays. */
 static void rss_of(struct call *call, pid_t pid, uint64_t old_at) {
     struct rlimit limit;
-    if (!cwd_kept(call->session, pid) || limit_get(pid, RLIMIT_RSS, &limit) < 0)
+    if (!cwd_kept(call->session, pid) || rlimit_get(pid, RLIMIT_RSS, &limit) < 0)
         return;
     limit.rlim_cur = limit.rlim_max;
     answer_bytes(call, old_at, &limit, old_at ? sizeof limit : 0, 0);

@@ -269,7 +269,7 @@ static int open_memory(const struct text *text, int flags) {
         return rc;
     if (fchmod(fd, 0444) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
         return -errno;
-    own_descriptor_link(fd, ours);
+    descriptor_own_link(fd, ours);
     int opened = open(ours, (flags & ~O_NOFOLLOW) | O_CLOEXEC);
     return opened < 0 ? -errno : opened;
 }

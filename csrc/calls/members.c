@@ -12,48 +12,25 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/resource.h>
+#include <stdlib.h>
 
-#include "../process/proc.h"
-#include "internal.h"
+#include "../process/family.h"
+#include "../process/rlimit.h"
 #include "limits.h"
 #include "members.h"
 
-#define TEXT 2048   /* bytes of /proc/PID/limits and of /proc/PID/stat that matter */
-
 uint64_t mark_of(pid_t pid) {
     struct rlimit limit;
-    return limit_get(pid, RLIMIT_LOCKS, &limit) < 0 ? MARK_UNKNOWN : limit.rlim_max;
+    return rlimit_get(pid, RLIMIT_LOCKS, &limit) < 0 ? MARK_UNKNOWN : limit.rlim_max;
 }
 
 int mark_set(pid_t pid, uint64_t mark) {
     struct rlimit limit;
-    int rc = limit_get(pid, RLIMIT_LOCKS, &limit);
+    int rc = rlimit_get(pid, RLIMIT_LOCKS, &limit);
     if (rc < 0)
         return rc;
     limit = limits_marked(&limit, mark);
     return prlimit(pid, RLIMIT_LOCKS, &limit, NULL) < 0 ? -errno : 0;
-}
-
-/* State and parent (proc_pid_stat(5)): what follows the name, which may hold anything. */
-static pid_t read_stat(pid_t pid, char *state) {
-    char text[TEXT];
-    int parent = 0;
-    const char *at = proc_read(pid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
-    return at && sscanf(at, ") %c %d", state, &parent) == 2 ? parent : 0;
-}
-
-pid_t process_parent(pid_t pid) {
-    char state;
-    return read_stat(pid, &state);
-}
-
-static bool is_dead(pid_t pid) {
-    char state = 'X';
-    (void)read_stat(pid, &state);
-    return state == 'Z' || state == 'X';
 }
 
 static void close_directory(DIR **dir) {
@@ -69,7 +46,7 @@ void marked_each(marked_fn *each, void *arg) {
         char *end;
         pid_t pid = (pid_t)strtol(entry->d_name, &end, 10);
         uint64_t mark = *end || pid <= 0 ? MARK_NONE : mark_of(pid);
-        if (mark != MARK_NONE && mark != MARK_UNKNOWN && !is_dead(pid) && !each(arg, pid, mark))
+        if (mark != MARK_NONE && mark != MARK_UNKNOWN && family_alive(pid) && !each(arg, pid, mark))
             return;
     }
 }

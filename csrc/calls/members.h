@@ -19,7 +19,5 @@ int mark_set(pid_t pid, uint64_t mark);
 /* Calls each for every living process that has a mark until it returns false. */
 typedef bool marked_fn(void *arg, pid_t pid, uint64_t mark);
 void marked_each(marked_fn *each, void *arg);
-/* The parent of a process, 0: it is gone. */
-pid_t process_parent(pid_t pid);
 
 #endif

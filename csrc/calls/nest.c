@@ -206,8 +206,8 @@ static bool stop_watching(struct nest *nest) {
 }
 
 static void destroy(struct nest *nest) {
-    close_descriptor(&nest->pidfd);
-    close_descriptor(&nest->wake);
+    descriptor_close(&nest->pidfd);
+    descriptor_close(&nest->wake);
     free(nest);
 }
 
@@ -399,7 +399,7 @@ static long add_place(struct call *call, struct nest_call *asked) {
 
 static long enter(struct call *call, struct nest_call *asked) {
     struct nest *nest = asked->nest;
-    if (call->nest != nest->parent || process_parent(call->task->tgid) != nest->owner)
+    if (call->nest != nest->parent || family_parent(call->task->tgid) != nest->owner)
         return -EPERM;
     nest->flags = asked->request.kind & PTO_STRICT;
     call->task->cwd_generation = 0;

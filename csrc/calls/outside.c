@@ -65,7 +65,7 @@ static int hold(struct call *call, const char *link) {
     int fd = open(link, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return -1;
-    own_descriptor_link(fd, ours);
+    descriptor_own_link(fd, ours);
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_info(link, &theirs) && read_info(ours, &held) &&
         theirs.ino == held.ino && theirs.mount == held.mount && !(theirs.flags & O_PATH) &&
         (theirs.flags & O_ACCMODE) != O_RDONLY && is_lower(call, ours))
@@ -103,7 +103,7 @@ int outside_open(struct call *call, const char *link, int flags) {
     int rc = may(call, mask_of(flags));
     if (rc < 0)
         return rc;
-    own_descriptor_link(held, ours);
+    descriptor_own_link(held, ours);
     int fd = open(ours, (flags & ~O_CREAT) | O_NOCTTY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
@@ -113,7 +113,7 @@ bool outside_truncate(struct call *call, const char *link, off_t length) {
     CLOSE_DESCRIPTOR held = hold(call, link);
     if (held < 0)
         return false;
-    own_descriptor_link(held, ours);
+    descriptor_own_link(held, ours);
     int rc = may(call, W_OK);
     answer(call, rc < 0 ? rc : truncate(ours, length) < 0 ? -errno : 0);
     return true;

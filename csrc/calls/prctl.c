@@ -33,7 +33,7 @@ static int known_dumpable(struct session *session, pid_t process, bool *executed
 
 static int dumpable(struct session *session, pid_t process) {
     bool executed = false;
-    for (int i = 0; process > 1 && i < GENERATIONS && !executed; i++, process = process_parent(process)) {
+    for (int i = 0; process > 1 && i < GENERATIONS && !executed; i++, process = family_parent(process)) {
         int known = known_dumpable(session, process, &executed);
         if (known >= 0)
             return known;

@@ -100,7 +100,7 @@ static bool make_directory_in(struct programs *programs, const char *parent) {
         sweep(parent);
         return true;
     }
-    close_descriptor(&programs->lock);
+    descriptor_close(&programs->lock);
     (void)rmdir(programs->directory);
     programs->directory[0] = '\0';
     return false;
@@ -146,7 +146,7 @@ void programs_clear(struct session *session) {
     }
     if (programs->directory[0]) {
         remove_directory(programs->directory);
-        close_descriptor(&programs->lock);
+        descriptor_close(&programs->lock);
     }
     free(programs);
     session->programs = NULL;

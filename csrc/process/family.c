@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -39,6 +40,14 @@ pid_t family_of(pid_t tid, pid_t *parent) {
 pid_t family_process(pid_t tid) {
     pid_t parent;
     return family_of(tid, &parent);
+}
+
+/* proc_pid_stat(5): what follows the name, which may hold anything. */
+pid_t family_parent(pid_t pid) {
+    char text[2048], state;
+    int parent = 0;
+    const char *at = proc_read(pid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
+    return at && sscanf(at, ") %c %d", &state, &parent) == 2 ? parent : 0;
 }
 
 int family_pidfd(pid_t tid) {
@@ -77,6 +86,11 @@ char family_state(pid_t tid) {
     char text[512];
     const char *at = proc_read(tid, "status", text, sizeof text) ? strstr(text, name) : NULL;
     return at ? at[sizeof name - 1] : 0;
+}
+
+bool family_alive(pid_t tid) {
+    char state = family_state(tid);
+    return state && state != 'Z' && state != 'X';
 }
 
 int family_call(pid_t tid) {
@@ -232,11 +246,6 @@ static bool put_orphan_of_session(uint8_t *set, pid_t pid) {
            parent > 0 && (parent == 1 || getsid((pid_t)parent) != session) && put(set, pid);
 }
 
-static bool is_alive(pid_t pid) {
-    char state = family_state(pid);
-    return state && state != 'Z' && state != 'X';
-}
-
 size_t family_left(const pid_t *ids, size_t n, pid_t *found, size_t room) {
     size_t count = 0;
     uint8_t *set = mmap(NULL, PID_LIMIT / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -251,7 +260,7 @@ size_t family_left(const pid_t *ids, size_t n, pid_t *found, size_t room) {
         (void)each_process(set, put_traced);
     }
     for (pid_t pid = 1; pid < (pid_t)PID_LIMIT; pid += set[pid / 8] ? 1 : 8 - pid % 8) {
-        if (!has(set, pid) || !is_alive(pid))
+        if (!has(set, pid) || !family_alive(pid))
             continue;
         if (count < room)
             found[count] = pid;

@@ -13,6 +13,8 @@
 /* The process of a thread and that process's parent; 0 when it is gone. */
 pid_t family_of(pid_t tid, pid_t *parent);
 pid_t family_process(pid_t tid);
+/* The parent of a process, 0: it is gone.  In fewer steps. */
+pid_t family_parent(pid_t pid);
 /* A pidfd of the thread, or where those are only of processes (Linux before 6.9) of its process; -errno. */
 int family_pidfd(pid_t tid);
 /* A copy of its descriptor, -errno: it has none of that number (EBADF), or such copies are refused here. */
@@ -21,6 +23,8 @@ int family_take(pid_t tid, int number);
 bool family_filtered(pid_t tid);
 /* Its state as proc(5) names it (R, S, D …); 0 when it is gone. */
 char family_state(pid_t tid);
+/* It is there, and more than what its parent has not waited for. */
+bool family_alive(pid_t tid);
 /* Calls each for the children of all its threads (CONFIG_PROC_CHILDREN). */
 void family_children(pid_t pid, void (*each)(void *arg, pid_t child), void *arg);
 /* The system call that it is in, -1: none, or it is running and in any or none. */

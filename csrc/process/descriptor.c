@@ -1,0 +1,47 @@
+/* descriptor.c - a descriptor of a task: the link of /proc that leads to it, and what proc(5) tells of it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "descriptor.h"
+
+void descriptor_own_link(int fd, char out[PROC_LINK]) {
+    snprintf(out, PROC_LINK, "/proc/self/fd/%d", fd);
+}
+
+void descriptor_link(pid_t tid, int fd, char out[PROC_LINK]) {
+    if (fd == AT_FDCWD)
+        snprintf(out, PROC_LINK, "/proc/%d/cwd", tid);
+    else
+        snprintf(out, PROC_LINK, "/proc/%d/fd/%d", tid, fd);
+}
+
+int descriptor_info(pid_t tid, int fd, struct descriptor_info *info) {
+    char path[PROC_LINK], text[256];
+    snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", tid, fd);
+    CLOSE_DESCRIPTOR file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT ? -EBADF : -errno;
+    ssize_t length = read(file, text, sizeof text - 1);
+    if (length < 0)
+        return -errno;
+    text[length] = '\0';
+    const char *position = strstr(text, "pos:"), *flags = strstr(text, "flags:");
+    if (!position || !flags)
+        return -EBADF;
+    info->position = strtoll(position + sizeof "pos:" - 1, NULL, 10);
+    info->flags = (int)strtoul(flags + sizeof "flags:" - 1, NULL, 8);
+    return 0;
+}
+
+int descriptor_flags(pid_t tid, int fd) {
+    struct descriptor_info info;
+    int error = descriptor_info(tid, fd, &info);
+    return error < 0 ? error : info.flags;
+}
