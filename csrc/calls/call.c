@@ -123,31 +123,25 @@ bool call_is_open(int nr) {
     return nr == __NR_openat || nr == __NR_openat2;
 }
 
+static bool reads(const struct call_row *row, const uint64_t arg[6]) {
+    return row->reads == READS_ALWAYS ||
+           (row->reads == READS_BY_FLAGS && !open_may_change((int)arg[row->operand[0].path + 1]));
+}
+
 bool call_reads(const struct call *call) {
     const struct call_row *row = call_row(call->nr);
-    return row && (row->reads || open_reads(row, call->arg));
+    return row && reads(row, call->arg);
 }
 
 bool call_repeats(int nr, const uint64_t arg[6], unsigned *path, uint64_t *key) {
     const struct call_row *row = call_row(nr);
-    if (!row || row->operand[0].path == NO_ARG)
+    if (!row || !row->repeats || !reads(row, arg))
         return false;
-    *path = (unsigned)row->operand[0].path;
-    const uint64_t *after = &arg[*path + 1];
     uint64_t at = row->at_flags == NO_ARG ? 0 : arg[row->at_flags] << 32;
     if ((at >> 32) & AT_EMPTY_PATH)   /* there is hardly ever a path */
         return false;
-    handler_fn *handler = row->handler;
-    if (handler == do_stat || handler == do_readlink)
-        *key = at;
-    else if (handler == do_access)
-        *key = at | (uint32_t)after[0];
-    else if (handler == do_statx)
-        *key = at | (uint32_t)arg[3];
-    else if (handler == do_open && open_reads(row, arg))
-        *key = (uint32_t)after[0];
-    else
-        return false;
+    *path = (unsigned)row->operand[0].path;
+    *key = row->repeats == REPEATS_ALONE ? at : at | (uint32_t)arg[row->repeats];
     return true;
 }
 

@@ -164,7 +164,25 @@ struct call_row {
     uint64_t filter_mask;
     const uint32_t *filter_values;  /* ended by 0 */
     const struct known_values *filter_known;
-    bool reads;                 /* changes nothing, whatever its arguments are */
+    enum row_reads {
+        READS_NOT,
+        READS_ALWAYS,               /* changes nothing, whatever its arguments are */
+        READS_BY_FLAGS,             /* the open flags behind its path say whether it does */
+    } reads;
+    /* May be answered again as it was (call->again): REPEATS_ALONE, or the argument that the answer depends on beside
+     * path and flags; 0: not. */
+    int8_t repeats;
+    enum row_name {                 /* what becomes of the name that the first operand gives */
+                    NAME_STAYS,                 /* what it leads to is meant */
+                    NAME_MADE,
+                    NAME_REMOVED,
+                    NAME_LINKED,
+    } name_is;
+    enum row_contents {
+        CONTENTS_STAY,
+        CONTENTS_OPENED,            /* for writing, perhaps */
+        CONTENTS_CUT,
+    } contents;
 
     /* For the handlers: which argument is what. */
     struct operand {
@@ -183,6 +201,7 @@ struct call_row {
     int detail;                     /* what tells this call from others with the same handler */
 };
 #define NO_ARG (-1)
+#define REPEATS_ALONE NO_ARG
 /* What detail says. */
 #define OPEN_CREAT 1                /* creat */
 #define NAME_OF_PEER 1              /* getpeername */

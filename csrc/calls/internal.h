@@ -290,8 +290,8 @@ struct call_scratch {
 
 /* ---- the handlers ---- */
 handler_fn do_open, do_openat2;
-/* An open with these arguments changes nothing. */
-bool open_reads(const struct call_row *row, const uint64_t arg[6]);
+/* An open with these flags may change something, or would if another process made or removed a name meanwhile. */
+bool open_may_change(int flags);
 handler_fn do_stat, do_statx, do_access;
 handler_fn do_chmod, do_chown, do_truncate, do_utime, do_utimes, do_utimensat, do_ioctl;
 handler_fn do_mkdir, do_mknod, do_unlink, do_rename, do_link, do_symlink, do_readlink;

@@ -139,12 +139,6 @@ static int look(struct call *call, const char *link, char *target, int *kind) {
     return same && link != kept ? LEADS_TO_PATH : LEADS_ELSEWHERE;
 }
 
-/* Those that write contents; attributes and names are the view's. */
-static bool opens(const struct call *call) {
-    handler_fn *handler = call->row->handler;
-    return handler == do_open || handler == do_openat2 || handler == do_truncate;
-}
-
 int magic_link(void *arg, const char *link, char *target) {
     struct call *call = arg;
     const struct task *task = call->task;
@@ -163,7 +157,9 @@ int magic_link(void *arg, const char *link, char *target) {
     int rc = may_look(call, pid);
     if (rc < 0)
         return rc;
-    return opens(call) && outside_leads(call, link) ? LEADS_TO_OBJECT : look(call, link, target, &kind);
+    /* Attributes and names are the view's. */
+    return call->row->contents != CONTENTS_STAY && outside_leads(call, link) ? LEADS_TO_OBJECT
+                                                                             : look(call, link, target, &kind);
 }
 
 int magic_text(struct call *call, const char *link, char *out) {

@@ -50,13 +50,8 @@ static int check_flags(struct opening *opening) {
     return 0;
 }
 
-/* May change something, or would if another process made or removed a name meanwhile. */
-static bool may_change(int flags) {
+bool open_may_change(int flags) {
     return !(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & (O_CREAT | O_TRUNC | O_ONLY_TMPFILE)));
-}
-
-bool open_reads(const struct call_row *row, const uint64_t arg[6]) {
-    return row->handler == do_open && row->detail != OPEN_CREAT && !may_change((int)arg[row->operand[0].path + 1]);
 }
 
 static unsigned open_walk_flags(int flags) {
@@ -117,10 +112,10 @@ static void follow_none(struct call *call) {
 static void open_planned(struct call *call) {
     const struct open_plan *plan = &call->scratch->plan;
     open_real(call, plan->path, plan->flags, plan->mode);
-    if (may_change(plan->flags) && call->scratch->host[0].object < 0 && has_openat2() && !task_filtered(call))
+    if (open_may_change(plan->flags) && call->scratch->host[0].object < 0 && has_openat2() && !task_filtered(call))
         follow_none(call);
     call->verdict = VERDICT_OPEN;
-    call->alone = may_change(plan->flags);
+    call->alone = open_may_change(plan->flags);
 }
 
 int call_open_stat(const struct call *call, struct stat *st) {
@@ -235,7 +230,7 @@ static void hold_and_open(struct call *call, const struct location *loc, const s
 }
 
 static void open_host(struct call *call, struct location *loc, const struct opening *opening, bool as_asked) {
-    bool changes = may_change(opening->flags);
+    bool changes = open_may_change(opening->flags);
     if (changes && (loc->magic ? open_outside(call, loc, opening) : kept_from_open(call, loc, opening->flags)))
         return;
     if (changes || !(as_asked || loc->magic || (opening->flags & O_PATH)))
@@ -293,12 +288,12 @@ static void open_path(struct call *call, struct opening *opening, bool as_asked)
     rc = walk_given(call, 0, open_walk_flags(opening->flags), &target);
     if (rc == 0 && !target.by_fd && open_maps(call, opening))
         return;
-    if (target.pass && as_asked && !may_change(opening->flags))
+    if (target.pass && as_asked && !open_may_change(opening->flags))
         return open_passed(call, rc, opening->flags);
     if (rc < 0)
         return answer(call, rc);
     if (target.by_fd)   /* "." of a removed directory */
-        return may_change(opening->flags) || !as_asked ? answer(call, -ENOENT) : (void)0;
+        return open_may_change(opening->flags) || !as_asked ? answer(call, -ENOENT) : (void)0;
     open_location(call, loc, opening, as_asked);
 }
 

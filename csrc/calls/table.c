@@ -29,7 +29,12 @@ static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0}
 #define AT_WITH(d, p, f, allowed) .operand = {{d, p}, NO_OPERAND}, .at_flags = (f), .at_allowed = (allowed)
 #define FOLLOW .walk = WALK_FOLLOW
 #define PARENT .walk = WALK_PARENT
-#define READS .reads = true
+#define READS .reads = READS_ALWAYS
+#define REPEATS(arg) .repeats = (arg)
+#define OPENS .contents = CONTENTS_OPENED
+#define MAKES .name_is = NAME_MADE, PARENT
+#define REMOVES .name_is = NAME_REMOVED, PARENT
+#define LINKS .name_is = NAME_LINKED
 
 /* How the filter meets it. */
 #define IF_SET(n, mask) .filter = FILTER_TRAP_IF_SET, .filter_arg = (n), .filter_mask = (mask)
@@ -43,26 +48,26 @@ static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0}
 
 const struct call_row call_table[] = {
     /* opening */
-    ROW(open, do_open, PATH(0)),
-    ROW(creat, do_open, PATH(0), .detail = OPEN_CREAT),
-    ROW(openat, do_open, AT(0, 1)),
-    ROW(openat2, do_openat2, AT(0, 1)),
+    ROW(open, do_open, PATH(0), OPENS, .reads = READS_BY_FLAGS, REPEATS(1)),
+    ROW(creat, do_open, PATH(0), OPENS, .detail = OPEN_CREAT),
+    ROW(openat, do_open, AT(0, 1), OPENS, .reads = READS_BY_FLAGS, REPEATS(2)),
+    ROW(openat2, do_openat2, AT(0, 1), OPENS),
 
     /* attributes, asked for */
-    ROW(stat, do_stat, READS, PATH(0), FOLLOW),
-    ROW(lstat, do_stat, READS, PATH(0)),
+    ROW(stat, do_stat, READS, REPEATS(REPEATS_ALONE), PATH(0), FOLLOW),
+    ROW(lstat, do_stat, READS, REPEATS(REPEATS_ALONE), PATH(0)),
     ROW(fstat, do_stat, READS, FD),
-    ROW(newfstatat, do_stat, READS, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT), FOLLOW,
-        .null_path = NULL_IS_EMPTY),
-    ROW(statx, do_statx, READS, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE), FOLLOW,
-        .null_path = NULL_IS_EMPTY),
-    ROW(access, do_access, READS, PATH(0), FOLLOW),
-    ROW(faccessat, do_access, READS, AT(0, 1), FOLLOW),
-    ROW(faccessat2, do_access, READS, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_EACCESS), FOLLOW),
+    ROW(newfstatat, do_stat, READS, REPEATS(REPEATS_ALONE), AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT),
+        FOLLOW, .null_path = NULL_IS_EMPTY),
+    ROW(statx, do_statx, READS, REPEATS(3), AT_WITH(0, 1, 2, NOFOLLOW | EMPTY | AT_NO_AUTOMOUNT | AT_STATX_SYNC_TYPE),
+        FOLLOW, .null_path = NULL_IS_EMPTY),
+    ROW(access, do_access, READS, REPEATS(1), PATH(0), FOLLOW),
+    ROW(faccessat, do_access, READS, REPEATS(2), AT(0, 1), FOLLOW),
+    ROW(faccessat2, do_access, READS, REPEATS(2), AT_WITH(0, 1, 3, NOFOLLOW | EMPTY | AT_EACCESS), FOLLOW),
     ROW(statfs, do_statfs, READS, PATH(0), FOLLOW),
     ROW(fstatfs, do_statfs, READS, FD),
-    ROW(readlink, do_readlink, READS, PATH(0)),
-    ROW(readlinkat, do_readlink, READS, .operand = {{0, 1}, NO_OPERAND}, .at_flags = NO_ARG,
+    ROW(readlink, do_readlink, READS, REPEATS(REPEATS_ALONE), PATH(0)),
+    ROW(readlinkat, do_readlink, READS, REPEATS(REPEATS_ALONE), .operand = {{0, 1}, NO_OPERAND}, .at_flags = NO_ARG,
         .null_path = EMPTY_IS_DESCRIPTOR),
 
     /* attributes, changed */
@@ -74,7 +79,7 @@ const struct call_row call_table[] = {
     ROW(lchown, do_chown, PATH(0)),
     ROW(fchown, do_chown, FD),
     ROW(fchownat, do_chown, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY), FOLLOW),
-    ROW(truncate, do_truncate, PATH(0), FOLLOW),
+    ROW(truncate, do_truncate, PATH(0), FOLLOW, .contents = CONTENTS_CUT),
     ROW(utime, do_utime, PATH(0), FOLLOW),
     ROW(utimes, do_utimes, PATH(0), FOLLOW),
     ROW(futimesat, do_utimes, AT(0, 1), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
@@ -107,20 +112,20 @@ const struct call_row call_table[] = {
     WITHOUT(file_setattr, ENOSYS),
 
     /* names */
-    ROW(mkdir, do_mkdir, PATH(0), PARENT),
-    ROW(mkdirat, do_mkdir, AT(0, 1), PARENT),
-    ROW(mknod, do_mknod, PATH(0), PARENT),
-    ROW(mknodat, do_mknod, AT(0, 1), PARENT),
-    ROW(symlink, do_symlink, PATH(1), PARENT),
-    ROW(symlinkat, do_symlink, AT(1, 2), PARENT),
-    ROW(unlink, do_unlink, PATH(0), PARENT),
-    ROW(rmdir, do_unlink, PATH(0), PARENT, .detail = UNLINK_DIRECTORY),
-    ROW(unlinkat, do_unlink, AT_WITH(0, 1, 2, AT_REMOVEDIR), PARENT),
-    ROW(rename, do_rename, .operand = {{NO_ARG, 0}, {NO_ARG, 1}}, .at_flags = NO_ARG, PARENT),
-    ROW(renameat, do_rename, .operand = {{0, 1}, {2, 3}}, .at_flags = NO_ARG, PARENT),
-    ROW(renameat2, do_rename, .operand = {{0, 1}, {2, 3}}, .at_flags = 4, PARENT),
-    ROW(link, do_link, .operand = {{NO_ARG, 0}, {NO_ARG, 1}}, .at_flags = NO_ARG),
-    ROW(linkat, do_link, .operand = {{0, 1}, {2, 3}}, .at_flags = 4, .at_allowed = AT_SYMLINK_FOLLOW | EMPTY),
+    ROW(mkdir, do_mkdir, PATH(0), MAKES),
+    ROW(mkdirat, do_mkdir, AT(0, 1), MAKES),
+    ROW(mknod, do_mknod, PATH(0), MAKES),
+    ROW(mknodat, do_mknod, AT(0, 1), MAKES),
+    ROW(symlink, do_symlink, PATH(1), MAKES),
+    ROW(symlinkat, do_symlink, AT(1, 2), MAKES),
+    ROW(unlink, do_unlink, PATH(0), REMOVES),
+    ROW(rmdir, do_unlink, PATH(0), REMOVES, .detail = UNLINK_DIRECTORY),
+    ROW(unlinkat, do_unlink, AT_WITH(0, 1, 2, AT_REMOVEDIR), REMOVES),
+    ROW(rename, do_rename, .operand = {{NO_ARG, 0}, {NO_ARG, 1}}, .at_flags = NO_ARG, REMOVES),
+    ROW(renameat, do_rename, .operand = {{0, 1}, {2, 3}}, .at_flags = NO_ARG, REMOVES),
+    ROW(renameat2, do_rename, .operand = {{0, 1}, {2, 3}}, .at_flags = 4, REMOVES),
+    ROW(link, do_link, .operand = {{NO_ARG, 0}, {NO_ARG, 1}}, .at_flags = NO_ARG, LINKS),
+    ROW(linkat, do_link, .operand = {{0, 1}, {2, 3}}, LINKS, .at_flags = 4, .at_allowed = AT_SYMLINK_FOLLOW | EMPTY),
 
     /* directories */
     ROW(getdents, do_getdents, FD),

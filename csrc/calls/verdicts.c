@@ -133,19 +133,17 @@ bool refuse_path_descriptor(struct call *call) {
 
 /* The row's call makes the name that its operand gives. */
 static bool makes_name(const struct call *call, unsigned i) {
-    handler_fn *handler = call->row->handler;
-    return handler == do_mkdir || handler == do_mknod || handler == do_symlink || i == 1;
+    return call->row->name_is == NAME_MADE || i == 1;
 }
 
 /* mnt_want_write() comes before the last name is looked up where it is to go away, and after that where it is to be
  * made or changed (fs/namei.c); truncate(2) looks at the type before (fs/open.c). */
 static int before_read_only(const struct call *call, const struct location *loc, bool makes) {
-    handler_fn *handler = call->row->handler;
-    if (loc->read_only && (handler == do_unlink || handler == do_rename))
+    if (loc->read_only && call->row->name_is == NAME_REMOVED)
         return 0;
     if (makes != (loc->type == 0))
         return makes ? -EEXIST : -ENOENT;
-    if (handler == do_truncate && loc->type != S_IFREG)
+    if (call->row->contents == CONTENTS_CUT && loc->type != S_IFREG)
         return loc->type == S_IFDIR ? -EISDIR : -EINVAL;
     return 0;
 }
@@ -168,8 +166,7 @@ bool host_keeps(struct call *call, const struct location *loc, bool makes) {
 
 /* The name is meant, and not what it leads to. */
 static bool about_name(const struct call *call, unsigned i) {
-    handler_fn *handler = call->row->handler;
-    return makes_name(call, i) || handler == do_unlink || handler == do_rename || handler == do_link;
+    return call->row->name_is != NAME_STAYS || i == 1;
 }
 
 static int hold_place(struct call *call, unsigned i, const struct location *loc) {
