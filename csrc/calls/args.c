@@ -8,9 +8,25 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "internal.h"
+#include "../process/descriptor.h"
+#include "../process/memory.h"
+#include "../process/object.h"
+#include "../view/view.h"
+#include "args.h"
+#include "call.h"
+#include "flags.h"
+#include "scratch.h"
+#include "session.h"
+#include "shown/magic.h"
+#include "table.h"
+#include "tasks/cwd.h"
+#include "tasks/task.h"
+#include "verdict.h"
 
 unsigned after_operand(const struct call *call) {
     const struct operand *operand = &call->row->operand[0];

@@ -8,76 +8,24 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 
-#include "host.h"
-#include "internal.h"
-
-#define NUMBERS 1024
-
-static int16_t row_of[NUMBERS];         /* row + 1 of a call number, 0: none */
-static pthread_once_t row_once = PTHREAD_ONCE_INIT;
-
-static void index_rows(void) {
-    for (size_t i = 0; i < call_table_size; i++) {
-        int nr = call_table[i].nr;
-        if (nr >= 0 && nr < NUMBERS)
-            row_of[nr] = (int16_t)(i + 1);
-    }
-}
-
-const struct call_row *call_row(int nr) {
-    if (nr < 0 || nr >= NUMBERS)
-        return NULL;
-    pthread_once(&row_once, index_rows);
-    return row_of[nr] ? &call_table[row_of[nr] - 1] : NULL;
-}
-
-int pto_table_size(void) {
-    return (int)call_table_size;
-}
-
-const char *pto_table_name(int i, int *nr) {
-    if (i < 0 || (size_t)i >= call_table_size)
-        return NULL;
-    *nr = call_table[i].nr;
-    return call_table[i].name;
-}
-
-static struct call_scratch *take_scratch(struct session *session) {
-    pthread_mutex_lock(&session->lock);
-    struct call_scratch *scratch = session->scratch;
-    if (scratch)
-        session->scratch = scratch->next;
-    pthread_mutex_unlock(&session->lock);
-    if (!scratch)
-        scratch = malloc(sizeof *scratch);
-    if (!scratch)
-        return NULL;
-    scratch->entered = false;
-    scratch->exec_patch = false;
-    scratch->short_name = -1;
-    scratch->cred = NULL;
-    scratch->generation = NULL;
-    scratch->pending = NULL;
-    scratch->plan.fd = -1;
-    scratch->link = NULL;
-    scratch->host[0] = scratch->host[1] = (struct host){.dir = -1, .object = -1};
-    scratch->owned[0] = scratch->owned[1] = NULL;
-    return scratch;
-}
-
-static void give_scratch(struct session *session, struct call_scratch *scratch) {
-    pthread_mutex_lock(&session->lock);
-    scratch->next = session->scratch;
-    session->scratch = scratch;
-    pthread_mutex_unlock(&session->lock);
-}
+#include "../view/view.h"
+#include "call.h"
+#include "flags.h"
+#include "handlers/open.h"
+#include "host/host.h"
+#include "programs/programs.h"
+#include "scratch.h"
+#include "session.h"
+#include "table.h"
+#include "tasks/nest.h"
+#include "verdict.h"
 
 static void reset(struct call *call) {
-    call->row = call_row(call->nr);
+    call->row = table_row(call->nr);
     call->verdict = VERDICT_PASS;
     call->value = 0;
     call->n_replacements = 0;
@@ -108,7 +56,7 @@ static void begin(struct call *call) {
         return answer(call, -ENOSYS);
     if (!call->row->handler)
         return answer(call, -call->row->filter_errno);
-    call->scratch = take_scratch(call->session);
+    call->scratch = session_take_scratch(call->session);
     if (!call->scratch)
         return answer(call, -ENOMEM);
     call->row->handler(call);
@@ -116,11 +64,8 @@ static void begin(struct call *call) {
 }
 
 bool call_is_open(int nr) {
-#ifdef __NR_open
-    if (nr == __NR_open || nr == __NR_creat)
-        return true;
-#endif
-    return nr == __NR_openat || nr == __NR_openat2;
+    const struct call_row *row = table_row(nr);
+    return row && row->contents == CONTENTS_OPENED;
 }
 
 static bool reads(const struct call_row *row, const uint64_t arg[6]) {
@@ -129,12 +74,12 @@ static bool reads(const struct call_row *row, const uint64_t arg[6]) {
 }
 
 bool call_reads(const struct call *call) {
-    const struct call_row *row = call_row(call->nr);
+    const struct call_row *row = table_row(call->nr);
     return row && reads(row, call->arg);
 }
 
 bool call_repeats(int nr, const uint64_t arg[6], unsigned *path, uint64_t *key) {
-    const struct call_row *row = call_row(nr);
+    const struct call_row *row = table_row(nr);
     if (!row || !row->repeats || !reads(row, arg))
         return false;
     uint64_t at = row->at_flags == NO_ARG ? 0 : arg[row->at_flags] << 32;
@@ -162,7 +107,7 @@ static void end(struct call *call) {
     host_drop(&scratch->host[1]);
     free(scratch->owned[0]);
     free(scratch->owned[1]);
-    give_scratch(call->session, scratch);
+    session_give_scratch(call->session, scratch);
 }
 
 /* A change that had to let go of the view is decided anew, from the path on. */
@@ -186,32 +131,4 @@ void call_end(struct call *call) {
     view_free_copies(call->copied);
     call->copied = NULL;
     end(call);
-}
-
-void session_init(struct session *session, pto_view *view) {
-    memset(session, 0, sizeof *session);
-    session->view = view;
-    session->message_fd = -1;
-    session->umask_generation = 1;
-    session->cwd_generation = 1;
-    session->identity = identity_new();
-    pthread_mutex_init(&session->lock, NULL);
-    view_set_busy(view, busy_executed, session);
-}
-
-void session_clear(struct session *session) {
-    view_set_busy(session->view, NULL, NULL);
-    while (session->scratch) {
-        struct call_scratch *scratch = session->scratch;
-        session->scratch = scratch->next;
-        free(scratch);
-    }
-    nests_clear(session);
-    sockets_clear(session);
-    programs_clear(session);
-    cwds_clear(session);
-    instances_clear(session);
-    identity_free(session->identity);
-    session->identity = NULL;
-    pthread_mutex_destroy(&session->lock);
 }

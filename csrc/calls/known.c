@@ -19,7 +19,6 @@
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
 
-#include "internal.h"
 #include "known.h"
 
 /* Not in all headers: include/uapi/linux of Linux 6.18. */

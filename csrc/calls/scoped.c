@@ -7,10 +7,18 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "../view/view.h"
+#include "args.h"
+#include "call.h"
 #include "scoped.h"
+#include "scratch.h"
+#include "shown/magic.h"
+#include "tasks/task.h"
 
 #define LINKS_MAX 40            /* MAXSYMLINKS of include/linux/namei.h */
 #define SCOPED (RESOLVE_BENEATH | RESOLVE_IN_ROOT)

@@ -5,7 +5,9 @@
 #ifndef PTOVERLAY_SCOPED_H
 #define PTOVERLAY_SCOPED_H
 
-#include "internal.h"
+#include <stdint.h>
+
+struct call;
 
 /* Walks the path that fetch() and fetch_directory() have read as first operand, within what resolve allows, into the
  * scratch's first location; flags: WALK_FOLLOW, WALK_PARENT.  The view must be entered.  Beside view_walk()'s errors

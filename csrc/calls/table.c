@@ -1,19 +1,26 @@
-/* table.c - the system calls that are trapped: one row a call, data only.
+/* table.c - the system calls that are trapped: one row a call.
  *
  * Rules: every call of Linux that takes a path or a directory descriptor, or changes metadata through a
  * descriptor, has a row here; a call that only some arguments make interesting says which, so that the
  * filter lets the rest run untrapped; one that is many in one says which of them are harmless (known.h).  New calls
- * get a row before call_table_last is raised.
+ * get a row before table_last is raised.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/sched.h>
+#include <linux/stat.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
-#include "internal.h"
 #include "../arch/numbers.h"
+#include "../ptoverlay.h"
+#include "../view/view.h"
+#include "flags.h"
+#include "handlers/handlers.h"
+#include "known.h"
+#include "table.h"
 
 static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0};
 
@@ -46,7 +53,7 @@ static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0}
 #define WITHOUT(call, error) {.nr = __NR_##call, .name = #call, .filter = FILTER_ERRNO, .filter_errno = error, NOTHING}
 #define REFUSED(call, error) ROW(call, do_refuse, NOTHING, .detail = error)
 
-const struct call_row call_table[] = {
+const struct call_row table_rows[] = {
     /* opening */
     ROW(open, do_open, PATH(0), OPENS, .reads = READS_BY_FLAGS, REPEATS(1)),
     ROW(creat, do_open, PATH(0), OPENS, .detail = OPEN_CREAT),
@@ -210,5 +217,38 @@ const struct call_row call_table[] = {
     REFUSED(swapoff, EPERM),
     REFUSED(acct, EPERM),
 };
-const size_t call_table_size = sizeof call_table / sizeof *call_table;
-const int call_table_last = __NR_file_setattr;
+const size_t table_size = sizeof table_rows / sizeof *table_rows;
+const int table_last = __NR_file_setattr;
+
+/* ---- finding a row ---- */
+
+#define NUMBERS 1024
+
+static int16_t row_of[NUMBERS];         /* row + 1 of a call number, 0: none */
+static pthread_once_t row_once = PTHREAD_ONCE_INIT;
+
+static void index_rows(void) {
+    for (size_t i = 0; i < table_size; i++) {
+        int nr = table_rows[i].nr;
+        if (nr >= 0 && nr < NUMBERS)
+            row_of[nr] = (int16_t)(i + 1);
+    }
+}
+
+const struct call_row *table_row(int nr) {
+    if (nr < 0 || nr >= NUMBERS)
+        return NULL;
+    pthread_once(&row_once, index_rows);
+    return row_of[nr] ? &table_rows[row_of[nr] - 1] : NULL;
+}
+
+int pto_table_size(void) {
+    return (int)table_size;
+}
+
+const char *pto_table_name(int i, int *nr) {
+    if (i < 0 || (size_t)i >= table_size)
+        return NULL;
+    *nr = table_rows[i].nr;
+    return table_rows[i].name;
+}

@@ -3,7 +3,7 @@
  * The program stands for:
  *
  *     if (arch is not ours)            trap         the supervisor refuses it, and says so
- *     if (nr > call_table_last)        ENOSYS       x32 numbers included
+ *     if (nr > table_last)        ENOSYS       x32 numbers included
  *     binary search of nr among ranges of equal treatment:
  *         allow | trap | errno | trap if the arguments say so, else allow | allow if an argument is known, else trap
  *
@@ -21,6 +21,7 @@
 
 #include "../calls/call.h"
 #include "../arch/arch.h"
+#include "../calls/table.h"
 #include "filter.h"
 
 #define ARG_LOW(arg) ((uint32_t)(offsetof(struct seccomp_data, args) + (arg) * sizeof(uint64_t)))
@@ -216,7 +217,7 @@ static void add_extra(struct leaf *leaf, const struct filter_extra *extra) {
 }
 
 static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_extras) {
-    const struct call_row *row = call_row(nr);
+    const struct call_row *row = table_row(nr);
     struct leaf leaf = row ? leaf_of_row(row) : (struct leaf){.kind = LEAF_ALLOW};
     for (size_t i = 0; i < n_extras; i++)
         if (extras[i].nr == nr)
@@ -234,16 +235,16 @@ static bool leaves_equal(const struct leaf *a, const struct leaf *b) {
            a->values == b->values && a->known == b->known && a->zero == b->zero && a->given == b->given;
 }
 
-/* Fills ranges (call_table_last + 2 at most) from all call numbers; returns how many there are. */
+/* Fills ranges (table_last + 2 at most) from all call numbers; returns how many there are. */
 static size_t find_ranges(struct range *ranges, const struct filter_extra *extras, size_t n_extras) {
     size_t n = 0;
-    for (int nr = 0; nr <= call_table_last; nr++) {
+    for (int nr = 0; nr <= table_last; nr++) {
         struct leaf leaf = leaf_of(nr, extras, n_extras);
         if (n == 0 || !leaves_equal(&ranges[n - 1].leaf, &leaf))
             ranges[n++] = (struct range){.start = (uint32_t)nr, .leaf = leaf};
     }
     ranges[n++] = (struct range){
-        .start = (uint32_t)call_table_last + 1,
+        .start = (uint32_t)table_last + 1,
         .leaf = {.kind = LEAF_ERRNO, .error = ENOSYS},
     };
     return n;
@@ -252,7 +253,7 @@ static size_t find_ranges(struct range *ranges, const struct filter_extra *extra
 int filter_make(struct filter *filter, uint32_t trap, const struct filter_extra *extras, size_t n_extras) {
     struct builder b = {.filter = filter, .trap = trap};
     struct range ranges[PTO_CALLS + 1];
-    if (call_table_last >= PTO_CALLS)
+    if (table_last >= PTO_CALLS)
         return -E2BIG;
     filter->length = 0;
     emit_load(&b, offsetof(struct seccomp_data, arch));

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../calls/table.h"
+#include "../calls/tasks/task.h"
 #include "record.h"
 
 int record_failure(struct run *run, int stage, int error, const char *what, const char *why) {
@@ -62,7 +64,7 @@ void record_foreign(struct run *run, pid_t tid) {
 }
 
 void record_killed(const struct run *run, const struct call *call) {
-    const struct call_row *row = call_row(call->nr);
+    const struct call_row *row = table_row(call->nr);
     char name[32];
     read_comm(call->task->tid, name);
     record_warning(run, "%s (process %d) killed: %s: %s (--strict)", name, (int)call->task->tid, row ? row->name : "?",

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "../calls/call.h"
+#include "../calls/session.h"
 
 struct slot;
 

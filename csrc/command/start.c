@@ -20,7 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../calls/limits.h"
+#include "../calls/tasks/limits.h"
 #include "landlock.h"
 #include "record.h"
 #include "slot.h"

@@ -45,3 +45,13 @@ int descriptor_flags(pid_t tid, int fd) {
     int error = descriptor_info(tid, fd, &info);
     return error < 0 ? error : info.flags;
 }
+
+int descriptor_write(int fd, const char *text, size_t length) {
+    for (size_t at = 0; at < length;) {
+        ssize_t n = write(fd, text + at, length - at);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}

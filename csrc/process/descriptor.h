@@ -5,6 +5,7 @@
 #ifndef PTOVERLAY_DESCRIPTOR_H
 #define PTOVERLAY_DESCRIPTOR_H
 
+#include <stddef.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -29,5 +30,7 @@ struct descriptor_info {
 int descriptor_info(pid_t tid, int fd, struct descriptor_info *info);
 /* Its flags alone, or -errno. */
 int descriptor_flags(pid_t tid, int fd);
+/* Writes all of it by one of ours. 0 or -errno. */
+int descriptor_write(int fd, const char *text, size_t length);
 
 #endif

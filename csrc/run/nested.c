@@ -1,4 +1,4 @@
-/* nested.c - a run inside a run: the supervisor of the one around serves CMD, as calls/nest.h says.
+/* nested.c - a run inside a run: the supervisor of the one around serves CMD, as calls/tasks/nest_request.h says.
  *
  * Two supervisors cannot trap the calls of one process: it has one tracer and one listener, and the outer filter's verdict
  * would come first.  So nothing is trapped here; CMD is started, entered in a view within the outer one, and waited for.
@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../calls/nest.h"
+#include "../calls/tasks/nest_request.h"
 #include "../command/record.h"
 #include "../command/slot.h"
 #include "../command/start.h"

@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("view/walk",),
     ("view/ops",),
     ("view/super",),
-    ("calls",),
+    ("calls+calls/handlers+calls/host+calls/programs+calls/shown+calls/tasks",),
     ("untouched",),
     ("command",),
     ("trap+trap/descriptors",),

@@ -26,6 +26,7 @@
 #include "../../process/clock.h"
 #include "../../arch/arch.h"
 #include "interruptible.h"
+#include "../../calls/handlers/open.h"
 #include "../../process/memory.h"
 #include "notify.h"
 #include "opening.h"

@@ -26,6 +26,7 @@
 #include "../../process/clock.h"
 #include "attach.h"
 #include "borrow.h"
+#include "../../calls/handlers/exec.h"
 #include "../inject.h"
 #include "../../process/memory.h"
 #include "notify.h"

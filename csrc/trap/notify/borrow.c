@@ -3,7 +3,7 @@
  * Registers belong to the debugger.  So the task makes its own call, and the text of its path is another meanwhile: one that
  * leads to the program of the upper through a descriptor that is lent to the task.  A script keeps that descriptor, since the
  * kernel gives its interpreter the path through it.  What shows the path to the program is put right before a call of its own
- * is answered.  A chdir comes to a lower's part of the directory, or to nothing, and the supervisor knows where the task is (calls/cwd.c).
+ * is answered.  A chdir comes to a lower's part of the directory, or to nothing, and the supervisor knows where the task is (calls/tasks/cwd.c).
  *
  * Rules: a call that comes to the same as it stands is left alone.  Text that needs more room than there was is written only
  * where nobody can look before it is put back: where no other task has this memory, or where the kernel waits, with the path in
@@ -31,6 +31,8 @@
 
 #include "edits.h"
 #include "notify.h"
+#include "../../calls/handlers/dirs.h"
+#include "../../calls/handlers/exec.h"
 #include "../../process/family.h"
 #include "../../process/memory.h"
 #include "../../process/proc.h"

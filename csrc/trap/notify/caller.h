@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "../../calls/call.h"
+#include "../../calls/tasks/task.h"
 
 struct caller {
     struct caller *next;      /* in its bucket */

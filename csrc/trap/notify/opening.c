@@ -25,6 +25,7 @@
 #include "../../command/record.h"
 #include "../../process/clock.h"
 #include "attach.h"
+#include "../../calls/handlers/open.h"
 #include "../../process/family.h"
 #include "notify.h"
 #include "opening.h"

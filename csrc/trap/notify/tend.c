@@ -29,6 +29,7 @@
 
 #include "../../process/clock.h"
 #include "attach.h"
+#include "../../calls/table.h"
 #include "../../process/family.h"
 #include "interruptible.h"
 #include "../../process/memory.h"
@@ -198,7 +199,7 @@ static bool is_due(struct tender *tender, pid_t tid, int nr, const struct regist
     uint64_t arg[6];
     for (unsigned i = 0; i < 6; i++)
         arg[i] = registers_arg(regs, i);
-    if (!call_row(nr) && !interruptible_traps(nr, arg))
+    if (!table_row(nr) && !interruptible_traps(nr, arg))
         return false;
     if (!waits_on_socket(nr) && !call_is_open(nr))
         return true;

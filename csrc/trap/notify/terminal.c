@@ -18,6 +18,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "../../calls/handlers/open.h"
 #include "../../process/family.h"
 #include "../../process/proc.h"
 #include "terminal.h"

@@ -12,6 +12,7 @@
 
 #include "../../calls/call.h"
 #include "../../arch/arch.h"
+#include "../../calls/tasks/task.h"
 #include "files.h"
 #include "space.h"
 

@@ -26,6 +26,8 @@
 #include "../../command/record.h"
 #include "../../process/clock.h"
 #include "alone.h"
+#include "../../calls/handlers/exec.h"
+#include "../../calls/handlers/open.h"
 #include "../inject.h"
 #include "ptrace.h"
 

@@ -101,7 +101,7 @@ int pto_open(pto_view *view, const char *path, int flags, unsigned mode) {
     API api;
     struct open_plan plan = {.opens = true, .fd = -1};
     bool follow = !(flags & O_NOFOLLOW) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
-    /* As in calls/open.c: with O_CREAT a trailing slash is EISDIR whatever is there. */
+    /* As in calls/handlers/open.c: with O_CREAT a trailing slash is EISDIR whatever is there. */
     int error = api_begin(&api, view, path, follow_flag(follow) | (flags & O_CREAT ? WALK_PARENT : 0));
     if (!error)
         error = covered(&api);

@@ -1,0 +1,49 @@
+/* args.h - from the arguments of a call to a location in the view.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_ARGS_H
+#define PTOVERLAY_ARGS_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "../view/view.h"
+
+struct call;
+
+struct given {
+    bool by_fd;             /* the descriptor itself is meant */
+    bool bare;              /* … by a call that takes no O_PATH descriptor */
+    bool absolute;
+    int fd;                 /* the descriptor that the path is relative to, or AT_FDCWD */
+    int kind;               /* of what fd leads to: enum object_kind */
+    size_t length;
+    char path[PATH_MAX];    /* as the tracee gave it */
+    char real[PATH_MAX];    /* where fd leads, as /proc shows it */
+};
+struct target {
+    struct location *loc;
+    bool by_fd;
+    int kind;               /* by_fd: enum object_kind */
+    bool pass;              /* loc->pass; false while there has been no walk */
+};
+/* Reads path and directory of operand i into the scratch. -EFAULT, -ENOENT, -EBADF, -ENAMETOOLONG. */
+int fetch(struct call *call, unsigned i);
+/* The directory alone, which an absolute path makes meaningless and fetch() does not look at then. -EBADF. */
+int fetch_directory(struct call *call, unsigned i);
+/* WALK_FOLLOW or 0, from the AT_* flags of the row; -EINVAL. */
+int walk_flags(const struct call *call, unsigned *flags);
+/* Walks what fetch() has read.  The view must be entered. */
+int walk_given(struct call *call, unsigned i, unsigned flags, struct target *target);
+/* Walks a path from the tracee's current directory. */
+int walk_path(struct call *call, const char *path, unsigned flags, struct location *loc);
+/* fetch(), view_enter() and walk_given() of the first operand. */
+int resolve(struct call *call, struct target *target);
+/* The first argument behind the first operand. */
+unsigned after_operand(const struct call *call);
+/* The tracee's current directory as a path in the view, into out.  The view must be entered. -ENOENT: removed. */
+int current_directory(struct call *call, const char **path, bool *pass);
+
+#endif

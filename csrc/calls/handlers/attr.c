@@ -1,0 +1,269 @@
+/* attr.c - chmod, chown, truncate, utime and their kin, by path and by descriptor; ioctl's file flags.
+ *
+ * Rules: the change happens in the view and the call is answered, whether the object was named by a path or by a
+ * descriptor: a descriptor that was opened for reading leads to a lower file and may not change it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include "../../process/descriptor.h"
+#include "../../process/memory.h"
+#include "../../process/object.h"
+#include "../../process/rlimit.h"
+#include "../../view/view.h"
+#include "../args.h"
+#include "../call.h"
+#include "../flags.h"
+#include "../host/host.h"
+#include "../host/outside.h"
+#include "../known.h"
+#include "../scratch.h"
+#include "../settle.h"
+#include "../tasks/task.h"
+#include "../verdict.h"
+#include "handlers.h"
+
+static void change(struct call *call, const struct location *loc, const struct attr_change *attr) {
+    answer(call,
+           host_held(call, 0) ? host_setattr(call, attr) : view_setattr(call->view, loc, attr, &call->task->cred));
+}
+
+void do_chmod(struct call *call) {
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if (!host_held(call, 0) && loc->type == S_IFLNK)
+        return answer(call, -EOPNOTSUPP);
+    change(call, loc,
+           &(struct attr_change){.valid = ATTR_MODE, .mode = (mode_t)call->arg[after_operand(call)] & 07777});
+}
+
+void do_chown(struct call *call) {
+    unsigned at = after_operand(call);
+    struct attr_change attr = {.valid = ATTR_OWNER, .uid = (uid_t)call->arg[at], .gid = (gid_t)call->arg[at + 1]};
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if (attr.uid != (uid_t)-1)
+        attr.valid |= ATTR_UID;
+    if (attr.gid != (gid_t)-1)
+        attr.valid |= ATTR_GID;
+    change(call, loc, &attr);
+}
+
+void do_truncate(struct call *call) {
+    int64_t length = (int64_t)call->arg[1];
+    struct target target;
+    if (length < 0)
+        return answer(call, -EINVAL);
+    int rc = resolve(call, &target);
+    if (rc == 0 && target.loc->magic && outside_truncate(call, target.loc->path, length))
+        return;
+    struct location *loc = settle_change(call, 0, rc, &target);
+    if (!loc)
+        return;
+    if (!host_held(call, 0) && loc->type && loc->type != S_IFREG)
+        return answer(call, loc->type == S_IFDIR ? -EISDIR : -EINVAL);
+    struct attr_change attr = {.valid = ATTR_SIZE, .size = length};
+    struct rlimit limit;
+    if (rlimit_get(call->task->tid, RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+        attr.valid |= ATTR_LIMIT;
+        attr.size_limit = limit.rlim_cur;
+    }
+    change(call, loc, &attr);
+    if (call->value == -EFBIG && attr.valid & ATTR_LIMIT && (uint64_t)length > attr.size_limit)
+        (void)syscall(SYS_tgkill, call->task->tgid, call->task->tid, SIGXFSZ);   /* it may be dead */
+}
+
+/* ---- times ---- */
+
+static bool valid_nanoseconds(long nanoseconds) {
+    return nanoseconds == UTIME_NOW || nanoseconds == UTIME_OMIT || (nanoseconds >= 0 && nanoseconds < 1000000000);
+}
+
+/* times NULL: now. */
+static void change_times(struct call *call, const struct timespec *times) {
+    static const struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
+    if (!times)
+        times = now;
+    struct attr_change attr = {.atime = times[0], .mtime = times[1]};
+    if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
+        return answer(call, 0);
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if ((host_held(call, 0) || loc->type) &&
+        !(valid_nanoseconds(times[0].tv_nsec) && valid_nanoseconds(times[1].tv_nsec)))
+        return answer(call, -EINVAL);
+    if (times[0].tv_nsec != UTIME_OMIT)
+        attr.valid |= ATTR_ATIME;
+    if (times[1].tv_nsec != UTIME_OMIT)
+        attr.valid |= ATTR_MTIME;
+    if (times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW)
+        attr.valid |= ATTR_TIMES_NOW;
+    change(call, loc, &attr);
+}
+
+void do_utime(struct call *call) {
+    struct utimbuf buffer;
+    if (!call->arg[1])
+        return change_times(call, NULL);
+    int rc = memory_read(call->task->tid, call->arg[1], &buffer, sizeof buffer);
+    if (rc < 0)
+        return answer(call, rc);
+    change_times(call, (struct timespec[2]){{.tv_sec = buffer.actime}, {.tv_sec = buffer.modtime}});
+}
+
+/* utimes and futimesat */
+void do_utimes(struct call *call) {
+    struct timeval buffer[2];
+    struct timespec times[2];
+    uint64_t address = call->arg[after_operand(call)];
+    if (!address)
+        return change_times(call, NULL);
+    int rc = memory_read(call->task->tid, address, buffer, sizeof buffer);
+    if (rc < 0)
+        return answer(call, rc);
+    for (int i = 0; i < 2; i++) {
+        if (buffer[i].tv_usec < 0 || buffer[i].tv_usec >= 1000000)
+            return answer(call, -EINVAL);
+        times[i] = (struct timespec){buffer[i].tv_sec, buffer[i].tv_usec * 1000};
+    }
+    change_times(call, times);
+}
+
+void do_utimensat(struct call *call) {
+    struct timespec times[2];
+    if (!call->arg[1] && (int)call->arg[0] != AT_FDCWD && call->arg[3])
+        return answer(call, -EINVAL);
+    if (!call->arg[2])
+        return change_times(call, NULL);
+    int rc = memory_read(call->task->tid, call->arg[2], times, sizeof times);
+    if (rc < 0)
+        return answer(call, rc);
+    change_times(call, times);
+}
+
+/* ---- ioctl ---- */
+
+/* Extended flags that are the same thing as one of FS_IOC_SETFLAGS. fs/ioctl.c, fileattr_fill_xflags() */
+static const struct {
+    uint32_t extended, plain;
+} flag_pairs[] = {
+    {FS_XFLAG_IMMUTABLE, FS_IMMUTABLE_FL},     {FS_XFLAG_APPEND, FS_APPEND_FL}, {FS_XFLAG_SYNC, FS_SYNC_FL},
+    {FS_XFLAG_NOATIME, FS_NOATIME_FL},         {FS_XFLAG_NODUMP, FS_NODUMP_FL}, {FS_XFLAG_DAX, FS_DAX_FL},
+    {FS_XFLAG_PROJINHERIT, FS_PROJINHERIT_FL},
+};
+
+/* What of the flags both forms have, over the rest of those that the file has. */
+static int plain_flags(const struct fsxattr *extended, unsigned *plain) {
+    uint32_t rest = extended->fsx_xflags & ~(uint32_t)FS_XFLAG_HASATTR;
+    for (size_t i = 0; i < sizeof flag_pairs / sizeof *flag_pairs; i++) {
+        *plain &= ~flag_pairs[i].plain;
+        if (rest & flag_pairs[i].extended)
+            *plain |= flag_pairs[i].plain;
+        rest &= ~flag_pairs[i].extended;
+    }
+    return rest || extended->fsx_extsize || extended->fsx_projid || extended->fsx_cowextsize ? -EOPNOTSUPP : 0;
+}
+
+static int read_flags(struct call *call, struct fsxattr *extended, unsigned *flags) {
+    if ((uint32_t)call->arg[1] == FS_IOC_FSSETXATTR)
+        return memory_read(call->task->tid, call->arg[2], extended, sizeof *extended);
+    return memory_read(call->task->tid, call->arg[2], flags, sizeof *flags);
+}
+
+/* The object's real file, or directory, opened for an ioctl; real[PATH_MAX] becomes its path. -errno. */
+static int open_real_object(struct call *call, const struct location *loc, char *real) {
+    int rc = loc->type == S_IFREG || loc->type == S_IFDIR ? view_real(call->view, loc, real) : -ENOTTY;
+    if (rc < 0)
+        return rc;
+    int fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return fd < 0 ? -errno : fd;
+}
+
+static int flags_over_present(struct call *call, const struct location *loc, const struct fsxattr *extended,
+                              unsigned *flags) {
+    CLOSE_DESCRIPTOR fd = open_real_object(call, loc, call->scratch->real);
+    if (fd < 0)
+        return fd;
+    return ioctl(fd, FS_IOC_GETFLAGS, flags) < 0 ? -errno : plain_flags(extended, flags);
+}
+
+/* A descriptor from before a copy-up is of the lower file, whose flags are not the view's any more. */
+static void get_flags(struct call *call, uint32_t request) {
+    union {
+        unsigned plain;
+        long wide;
+        struct fsxattr extended;
+    } flags = {.wide = 0};
+    struct location *loc = reading(call);
+    if (!loc || !loc->upper)
+        return;
+    CLOSE_DESCRIPTOR fd = open_real_object(call, loc, call->scratch->real);
+    if (fd < 0 || strcmp(call->scratch->real, call->scratch->given[0].real) == 0 || refuse_path_descriptor(call))
+        return;
+    if (ioctl(fd, request, &flags) < 0)
+        return answer(call, -errno);
+    answer_bytes(call, call->arg[2], &flags, request == FS_IOC_FSGETXATTR ? sizeof flags.extended : sizeof flags.plain,
+                 0);
+}
+
+/* Does the path lead, or did it, to a place that no overlay covers? */
+static bool is_of_host(struct call *call, const char *real) {
+    struct location *loc = &call->scratch->spare;
+    view_enter(call);
+    return view_locate(call->view, real, loc) == 0 && !loc->overlay && !loc->detached;
+}
+
+/* Not known to change nothing: passed to devices, terminals, sockets and what is the host's, but never one of a file system's. */
+static void unknown_request(struct call *call) {
+    struct stat object;
+    char link[PROC_LINK];
+    descriptor_link(call->task->tid, (int)call->arg[0], link);
+    int flags = descriptor_flags(call->task->tid, (int)call->arg[0]);
+    if (flags < 0 || flags & O_PATH || stat(link, &object) < 0)
+        return answer(call, -EBADF);
+    if (!known_is_of_files((uint32_t)call->arg[1])) {
+        bool named = S_ISREG(object.st_mode) || S_ISDIR(object.st_mode);
+        int kind = named ? object_read(link, call->scratch->text) : OBJECT_ANONYMOUS;
+        if (kind == OBJECT_ANONYMOUS || (kind >= 0 && is_of_host(call, call->scratch->text)))
+            return;
+    }
+    refuse(call, ENOTTY, "this request is not known to change nothing");
+}
+
+/* The filter passes what known_requests holds. */
+void do_ioctl(struct call *call) {
+    struct attr_change attr = {.valid = ATTR_FLAGS};
+    uint32_t request = (uint32_t)call->arg[1];
+    if (known_holds(&known_requests, request))
+        return;
+    if (request == FS_IOC_GETFLAGS || request == FS_IOC_FSGETXATTR)
+        return get_flags(call, request);
+    bool flags = request == FS_IOC_SETFLAGS || request == FS_IOC32_SETFLAGS || request == FS_IOC_FSSETXATTR;
+    if (!flags)
+        return unknown_request(call);
+    struct fsxattr extended;
+    int rc = read_flags(call, &extended, &attr.fsflags);
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if (rc == 0 && request == FS_IOC_FSSETXATTR)
+        rc = flags_over_present(call, loc, &extended, &attr.fsflags);
+    if (rc < 0)
+        return answer(call, rc);
+    change(call, loc, &attr);
+}

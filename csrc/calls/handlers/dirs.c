@@ -1,0 +1,234 @@
+/* dirs.c - getdents, getdents64; chdir, fchdir, getcwd, chroot.
+ *
+ * Rules: the position in a merged directory is kept where the kernel keeps it, in the open file description, so
+ * that dup, fork, lseek and rewinddir mean what they always do; the current directory is the kernel's too,
+ * and what the tracee reads of it is the view's path.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../process/descriptor.h"
+#include "../../process/object.h"
+#include "../../view/view.h"
+#include "../args.h"
+#include "../call.h"
+#include "../scratch.h"
+#include "../session.h"
+#include "../settle.h"
+#include "../table.h"
+#include "../tasks/cwd.h"
+#include "../tasks/task.h"
+#include "../verdict.h"
+#include "dirs.h"
+#include "handlers.h"
+
+#define ENTRIES_SIZE 65536u     /* one call returns no more than this: a shorter answer is a legal one */
+#define CAP_SYS_CHROOT_BIT (1ull << 18)
+
+/* The tracee's descriptor is of the directory that getdents may be left to. */
+static bool real_directory(struct call *call, const struct location *loc, const char *real) {
+    return view_dir_is_real(call->view, loc) && view_real(call->view, loc, call->scratch->real) == 0 &&
+           strcmp(call->scratch->real, real) == 0;
+}
+
+/* Of the tracee's descriptor.  fd: ours of it; -1: there is none, then proc(5) tells, and the tracee sets it. */
+struct position {
+    int fd;
+    int flags;
+    off_t at;
+};
+
+static void close_position(const struct position *position) {
+    if (position->fd >= 0)
+        close(position->fd);
+}
+
+static int get_position(struct call *call, struct position *position) {
+    struct descriptor_info info;
+    int fd = (int)call->arg[0];
+    position->fd = task_descriptor(call, fd);
+    if (position->fd < 0) {
+        int rc = descriptor_info(call->task->tid, fd, &info);
+        position->flags = info.flags;
+        position->at = info.position;
+        return rc;
+    }
+    position->flags = fcntl(position->fd, F_GETFL);
+    position->at = lseek(position->fd, 0, SEEK_CUR);
+    return position->flags < 0 ? -EBADF : 0;
+}
+
+/* After the tracee's lseek. */
+static long positioned(struct call *call, long result) {
+    return result < 0 ? result : call->scratch->size;
+}
+
+/* The call returns length. */
+static void set_position(struct call *call, const struct position *position, off_t at, long length) {
+    if (position->fd >= 0) {
+        if (lseek(position->fd, at, SEEK_SET) < 0)
+            answer(call, -errno);
+        return;
+    }
+    call->scratch->size = (int)length;
+    call->finish = positioned;
+    call->new_nr = SYS_lseek;
+    substitute_value(call, 1, (uint64_t)at);
+    substitute_value(call, 2, SEEK_SET);
+}
+
+static void iterate(struct call *call, const struct location *loc, const struct position *position) {
+    char entries[ENTRIES_SIZE];
+    size_t size = (uint32_t)call->arg[2] < sizeof entries ? (uint32_t)call->arg[2] : sizeof entries;
+    uint64_t at = (uint64_t)position->at;
+    ssize_t length = view_iterate(call->view, loc, &at, entries, size, call->row->detail == DIRENT_WIDE);
+    if (length == -ESTALE)
+        return;   /* the stream began on the real directory and ends there */
+    if (length <= 0)
+        return answer(call, length);
+    answer_bytes(call, call->arg[1], entries, (size_t)length, length);
+    if (call->value == length)
+        set_position(call, position, (off_t)at, length);
+}
+
+void do_getdents(struct call *call) {
+    struct target target;
+    int rc = resolve(call, &target);
+    struct location *loc = target.loc;
+    if (rc < 0)
+        return answer(call, rc);
+    if (target.kind != OBJECT_NAMED || !loc->overlay)
+        return;
+    if (loc->detached)
+        return loc->upper ? (void)0 : answer(call, -ENOENT);
+    if (loc->type != S_IFDIR)
+        return answer(call, -ENOTDIR);
+    if (real_directory(call, loc, call->scratch->given[0].real))
+        return;
+    __attribute__((cleanup(close_position))) struct position position = {.fd = -1};
+    rc = get_position(call, &position);
+    if (rc == -EBADF || (rc == 0 && position.flags & O_PATH))
+        return answer(call, -EBADF);
+    if (rc < 0 || position.at < 0)
+        return refuse(call, rc < 0 ? -rc : EIO, "the position in a merged directory cannot be read");
+    iterate(call, loc, &position);
+}
+
+/* ---- the current directory ---- */
+
+/* Into real[PATH_MAX]: where loc is, for the kernel. */
+static int may_enter(struct call *call, const struct location *loc, char *real) {
+    int rc = loc->type == S_IFDIR ? view_permission(call->view, loc, &call->task->cred, X_OK) : -ENOTDIR;
+    return rc == 0 ? view_real(call->view, loc, real) : rc;
+}
+
+void do_chdir(struct call *call) {
+    char *real = call->scratch->real;
+    struct location *loc = reading(call);
+    bool asked = call->verdict == VERDICT_RETURN, kept = cwd_kept(call->session, call->task->tid);
+    if (asked)
+        return;
+    if (loc || kept) {
+        int rc = may_enter(call, loc ? loc : &call->scratch->loc[0], real);
+        if (rc < 0 || kept)
+            return answer(call, rc < 0 ? rc : cwd_keep(call, real));
+        substitute_string(call, 0, real);
+    }
+    watch(call, &call->session->cwd_generation, &call->session->cwd_pending);
+}
+
+int call_chdir_keep(struct call *call) {
+    if (call->n_replacements != 1)
+        return -EPERM;
+    view_enter(call);
+    int rc = cwd_keep(call, call->replacements[0].data);
+    view_leave(call);
+    return rc;
+}
+
+/* A lower's part of a merged directory is as good as the upper's. */
+bool call_chdir_stands(struct call *call) {
+    char link[PROC_LINK];
+    struct call_scratch *scratch = call->scratch;
+    const struct location *loc = &scratch->loc[0];
+    const struct given *given = &scratch->given[0];
+    snprintf(scratch->text, sizeof scratch->text, "/proc/%d/%s", call->task->tid, given->absolute ? "root" : "cwd");
+    CLOSE_DESCRIPTOR start = open(scratch->text, O_PATH | O_CLOEXEC);
+    const char *rest = given->path + strspn(given->path, "/");
+    CLOSE_DESCRIPTOR fd = start < 0 ? -1 : openat(start, *rest ? rest : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    descriptor_own_link(fd, link);
+    if (object_read(link, scratch->text) != OBJECT_NAMED)
+        return false;
+    view_enter(call);
+    bool same = view_locate(call->view, scratch->text, &scratch->spare) == 0 && !scratch->spare.detached &&
+                scratch->spare.overlay == loc->overlay && strcmp(scratch->spare.path, loc->path) == 0;
+    view_leave(call);
+    return same;
+}
+
+/* fchdir where the supervisor keeps the directory. */
+static void keep_descriptor(struct call *call) {
+    char link[PROC_LINK];
+    struct stat st;
+    descriptor_link(call->task->tid, (int)call->arg[0], link);
+    if (!task_cred(call))
+        return;
+    if (stat(link, &st) < 0 || !S_ISDIR(st.st_mode))
+        return answer(call, access(link, F_OK) < 0 ? -EBADF : -ENOTDIR);
+    view_enter(call);
+    int rc = object_read(link, call->scratch->text) == OBJECT_NAMED &&
+                     view_locate(call->view, call->scratch->text, &call->scratch->spare) == 0 &&
+                     !call->scratch->spare.detached
+                 ? view_permission(call->view, &call->scratch->spare, &call->task->cred, X_OK)
+                 : 0;
+    answer(call, rc < 0 ? rc : cwd_keep(call, link));
+}
+
+void do_fchdir(struct call *call) {
+    if (cwd_kept(call->session, call->task->tid))
+        return keep_descriptor(call);
+    watch(call, &call->session->cwd_generation, &call->session->cwd_pending);
+}
+
+void do_getcwd(struct call *call) {
+    const char *path;
+    bool pass;
+    if (!task_cred(call))
+        return;
+    view_enter(call);
+    int rc = current_directory(call, &path, &pass);
+    if (pass)
+        return;
+    if (rc < 0)
+        return answer(call, rc);
+    size_t size = strlen(path) + 1;
+    if (call->arg[1] < size)
+        return answer(call, -ERANGE);
+    memcpy(call->scratch->real, path, size);
+    answer_bytes(call, call->arg[0], call->scratch->real, size, (long)size);
+}
+
+/* Only into the root, which changes nothing: all paths would mean something else from then on. */
+void do_chroot(struct call *call) {
+    struct target target;
+    int rc = resolve(call, &target);
+    if (rc < 0 || target.by_fd)
+        return answer(call, rc < 0 ? rc : -ENOENT);
+    if (target.loc->type != S_IFDIR)
+        return answer(call, target.loc->type ? -ENOTDIR : -ENOENT);
+    if (!(call->task->cred.caps & CAP_SYS_CHROOT_BIT))
+        return answer(call, -EPERM);
+    if (strcmp(target.loc->path, "/") == 0)
+        return answer(call, 0);
+    refuse(call, EPERM, "chroot is not supported");
+}

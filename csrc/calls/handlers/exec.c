@@ -1,0 +1,332 @@
+/* exec.c - execve and execveat.
+ *
+ * Rules: the kernel opens interpreters by itself, and by host paths.  So the chain from a script to the last
+ * interpreter is followed here in the view, and if anything on it is not where the kernel would find it the tracee runs
+ * the last program with the argv that the kernel would have made.  The new program must not see the difference:
+ * its comm is the last component of what was asked for, and AT_EXECFN is put right at the end of the call.
+ * fs/exec.c, fs/binfmt_script.c, fs/binfmt_elf.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../process/descriptor.h"
+#include "../../process/memory.h"
+#include "../../process/object.h"
+#include "../../view/view.h"
+#include "../args.h"
+#include "../call.h"
+#include "../flags.h"
+#include "../programs/elf.h"
+#include "../programs/programs.h"
+#include "../programs/script.h"
+#include "../scratch.h"
+#include "../table.h"
+#include "../tasks/task.h"
+#include "../verdict.h"
+#include "exec.h"
+#include "handlers.h"
+
+#define SCRIPTS_MAX 5           /* depth at which exec_binprm() gives ELOOP */
+#define NAMES_MAX (2 * SCRIPTS_MAX + 1)
+#define POINTERS_MAX (6u << 20) /* bytes of argv: 3/4 of _STK_LIM, the most that any stack limit allows */
+#define POINTERS_AT_ONCE 512u
+
+struct exec {
+    char given[PATH_MAX + 32];          /* what the kernel calls the program: bprm->filename */
+    char path[PATH_MAX];                /* what it is given instead */
+    bool unreachable;                   /* given is a path through a descriptor that the exec closes */
+    bool touched;                       /* something is not where the kernel would look */
+    bool alone;                         /* … and it is the first alone */
+    char first[PATH_MAX];               /* real path of what was asked for */
+    unsigned depth;                     /* scripts passed */
+    struct script scripts[SCRIPTS_MAX];
+    char interpreter[PATH_MAX];         /* real path of the ELF interpreter, when it has moved */
+    unsigned n_names;                   /* what replaces argv[0] */
+    const char *names[NAMES_MAX];
+    uint32_t places[NAMES_MAX];
+    char *argv;                         /* the new argv and its strings; the scratch owns it */
+};
+
+/* ---- following the chain ---- */
+
+/* What execveat(2) makes of a descriptor and a path: bprm->fdpath. */
+static void set_given(struct call *call, struct exec *exec) {
+    const struct given *given = &call->scratch->given[0];
+    if (given->absolute || (given->fd == AT_FDCWD && !given->by_fd)) {
+        memcpy(exec->given, given->path, given->length + 1);
+        return;
+    }
+    if (given->by_fd)
+        snprintf(exec->given, sizeof exec->given, "/dev/fd/%d", given->fd);
+    else
+        snprintf(exec->given, sizeof exec->given, "/dev/fd/%d/%s", given->fd, given->path);
+    int flags = descriptor_flags(call->task->tid, given->fd);
+    exec->unreachable = flags > 0 && (flags & O_CLOEXEC);
+}
+
+static int may_execute(struct call *call, const struct location *loc) {
+    if (loc->hidden || loc->type == 0)
+        return -ENOENT;
+    if (loc->type == S_IFLNK)
+        return -ELOOP;
+    if (loc->type != S_IFREG)
+        return -EACCES;
+    return view_permission(call->view, loc, &call->task->cred, X_OK);
+}
+
+/* Opens what loc is for looking at it; -1 with errno. */
+static int open_program(struct call *call, const struct location *loc) {
+    char *real = call->scratch->real;
+    if (view_real(call->view, loc, real) < 0)
+        return -1;
+    return open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+}
+
+/* Finds out whether the kernel would find the ELF interpreter. */
+static int elf_place(struct call *call, struct exec *exec, int fd) {
+    char name[PATH_MAX];
+    struct location *loc = &call->scratch->loc[1];
+    if (elf_interpreter(fd, name) <= 0)
+        return 0;
+    int rc = walk_path(call, name, WALK_FOLLOW, loc);
+    if (rc == 0 && loc->pass && !loc->hidden)
+        return 0;
+    if (rc == 0)
+        rc = may_execute(call, loc);
+    if (rc < 0)
+        return rc;
+    exec->touched = true;
+    exec->alone = false;
+    return view_real(call->view, loc, exec->interpreter);
+}
+
+/* Follows one script. 1: there was one, and loc is now its interpreter. 0: loc is the program itself. */
+static int next_program(struct call *call, struct exec *exec, struct location *loc) {
+    char line[SCRIPT_LINE] = {0};
+    CLOSE_DESCRIPTOR fd = open_program(call, loc);
+    if (fd < 0 && errno == EACCES) {
+        /* The kernel would execute it, and close the memory of what it runs to us: every call in it would fail. */
+        exec->touched = true;
+        refuse(call, EACCES, "a program that cannot be read closes its memory to the supervisor");
+        return -EACCES;
+    }
+    if (fd < 0 || pread(fd, line, sizeof line, 0) < 0)
+        return 0;
+    struct script script;
+    int rc = script_parse(line, &script);
+    if (rc == -ENOEXEC && exec->depth == 0)
+        return 0;
+    if (rc == 0 && elf_is_foreign(fd)) {
+        exec->touched = true;
+        refuse(call, ENOEXEC, "32-bit programs are not supported");
+        return -ENOEXEC;
+    }
+    if (rc <= 0)
+        return rc < 0 ? rc : elf_place(call, exec, fd);
+    if (exec->unreachable)
+        return -ENOENT;
+    if (exec->depth == SCRIPTS_MAX)
+        return -ELOOP;
+    if (!script.interpreter[0])
+        return -EACCES;
+    exec->scripts[exec->depth++] = script;
+    rc = walk_path(call, script.interpreter, WALK_FOLLOW, loc);
+    if (rc < 0 || !loc->pass || loc->hidden) {
+        exec->touched = true;
+        exec->alone = false;
+    }
+    if (rc == 0)
+        rc = may_execute(call, loc);
+    return rc < 0 ? rc : 1;
+}
+
+/* ---- argv ---- */
+
+/* In front of the old argv[1…]: interpreters from the last to the first, each with its argument, then the script. */
+static void collect_names(struct exec *exec) {
+    for (unsigned i = exec->depth; i-- > 0;) {
+        exec->names[exec->n_names++] = exec->scripts[i].interpreter;
+        if (exec->scripts[i].has_argument)
+            exec->names[exec->n_names++] = exec->scripts[i].argument;
+    }
+    exec->names[exec->n_names++] = exec->given;
+}
+
+/* Number of pointers in the tracee's argv; -EFAULT, -E2BIG. */
+static ssize_t count_arguments(struct call *call, uint64_t argv) {
+    uint64_t pointers[POINTERS_AT_ONCE];
+    size_t count = 0;
+    while (argv) {
+        uint64_t at = argv + count * sizeof *pointers;
+        size_t part = (size_t)(sizeof pointers - at % sizeof pointers) / sizeof *pointers; /* to the end of a page */
+        int rc = memory_read(call->task->tid, at, pointers, (part ? part : 1) * sizeof *pointers);
+        if (rc < 0)
+            return rc;
+        for (size_t i = 0; i < (part ? part : 1); i++, count++)
+            if (!pointers[i])
+                return (ssize_t)count;
+        if (count * sizeof *pointers > POINTERS_MAX)
+            return -E2BIG;
+    }
+    return 0;
+}
+
+static int make_argv(struct call *call, struct exec *exec, uint64_t argv, size_t *size) {
+    ssize_t count = count_arguments(call, argv);
+    if (count < 0)
+        return (int)count;
+    size_t kept = count > 0 ? (size_t)count - 1 : 0;
+    size_t pointers = (exec->n_names + kept + 1) * sizeof(uint64_t), at = pointers;
+    *size = pointers;
+    for (unsigned i = 0; i < exec->n_names; i++)
+        *size += strlen(exec->names[i]) + 1;
+    exec->argv = call->scratch->owned[1] = calloc(1, *size);
+    if (!exec->argv)
+        return -ENOMEM;
+    uint64_t *table = (uint64_t *)(void *)exec->argv;
+    for (unsigned i = 0; i < exec->n_names; i++) {
+        size_t length = strlen(exec->names[i]) + 1;
+        memcpy(exec->argv + at, exec->names[i], length);
+        table[i] = at;
+        exec->places[i] = (uint32_t)(i * sizeof *table);
+        at += length;
+    }
+    return kept ? memory_read(call->task->tid, argv + sizeof *table, table + exec->n_names, kept * sizeof *table) : 0;
+}
+
+/* ---- what the kernel is given ---- */
+
+static const char *last_component(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* AT_EXECFN will be overwritten with what the tracee asked for, so it must not be shorter. */
+static int lengthen(char *path, size_t wanted) {
+    size_t length = strlen(path);
+    if (length >= wanted)
+        return 0;
+    if (wanted >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memmove(path + wanted - length, path, length + 1);
+    memset(path, '/', wanted - length);
+    return 0;
+}
+
+static int choose_path(struct call *call, struct exec *exec, const struct location *loc) {
+    char *real = call->scratch->real;
+    int rc = view_real(call->view, loc, real);
+    if (rc == 0 && exec->interpreter[0]) {
+        rc = programs_copy(call->session, loc->path, real, exec->interpreter, exec->path);
+        memcpy(real, exec->path, PATH_MAX);
+    }
+    if (rc < 0)
+        return rc;
+    const char *name = last_component(exec->given);
+    /* A program run through its descriptor is named after its file. */
+    bool link = !call->scratch->given[0].by_fd && *name && strcmp(name, last_component(real)) != 0;
+    if (!link || programs_link(call->session, name, real, exec->path) < 0)
+        memcpy(exec->path, real, strlen(real) + 1);
+    return lengthen(exec->path, strlen(exec->given));
+}
+
+static void run_real(struct call *call, struct exec *exec, size_t argv_size) {
+    unsigned at = after_operand(call);
+    call->new_nr = SYS_execve;
+    call->scratch->exec_patch = true;
+    substitute_string(call, 0, exec->path);
+    if (argv_size) {
+        substitute_bytes(call, 1, exec->argv, argv_size);
+        call->replacements[1].relocations = exec->places;
+        call->replacements[1].n_relocations = exec->n_names;
+    } else {
+        substitute_value(call, 1, call->arg[at]);
+    }
+    substitute_value(call, 2, call->arg[at + 1]);
+}
+
+static bool only_check(const struct call *call) {
+    return call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EXECVE_CHECK);
+}
+
+static void execute(struct call *call, struct exec *exec, struct target *target) {
+    struct location *loc = target->loc;
+    size_t argv_size = 0;
+    exec->touched = !target->pass;
+    int rc = may_execute(call, loc);
+    if (rc == 0 && only_check(call))
+        return exec->touched ? answer(call, 0) : (void)0;
+    exec->alone = rc == 0 && view_real(call->view, loc, exec->first) == 0;
+    while (rc == 0 && (rc = next_program(call, exec, loc)) == 1)
+        rc = 0;
+    if (rc == 0)
+        view_executed(call->view, loc);
+    if (!exec->touched)
+        return; /* whatever it is, the kernel says the same */
+    if (rc == 0)
+        rc = choose_path(call, exec, loc);
+    view_leave(call);
+    if (rc == 0 && exec->depth) {
+        collect_names(exec);
+        rc = make_argv(call, exec, call->arg[after_operand(call)], &argv_size);
+    }
+    if (rc < 0)
+        return answer(call, rc);
+    run_real(call, exec, argv_size);
+}
+
+void do_execve(struct call *call) {
+    struct target target;
+    struct exec *exec = calloc(1, sizeof *exec);
+    call->scratch->owned[0] = exec;
+    int rc = exec ? resolve(call, &target) : -ENOMEM;
+    if (rc < 0)
+        return exec && target.pass ? (void)0 : answer(call, rc);
+    if (target.by_fd && (target.kind != OBJECT_NAMED || target.loc->detached))
+        return; /* a memfd, a deleted file: it is itself */
+    set_given(call, exec);
+    execute(call, exec, &target);
+}
+
+const char *call_exec_alone(struct call *call, bool *script) {
+    const struct exec *exec = call->scratch->owned[0];
+    *script = exec->depth > 0;
+    return exec->alone ? exec->first : NULL;
+}
+
+/* ---- afterwards ---- */
+
+static uint64_t find_auxiliary(pid_t tid, uint64_t type) {
+    Elf64_auxv_t vector[64];
+    char path[PROC_LINK];
+    snprintf(path, sizeof path, "/proc/%d/auxv", tid);
+    CLOSE_DESCRIPTOR fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : read(fd, vector, sizeof vector);
+    for (ssize_t i = 0; (i + 1) * (ssize_t)sizeof *vector <= length; i++)
+        if (vector[i].a_type == type)
+            return vector[i].a_un.a_val;
+    return 0;
+}
+
+/* The program is to see in AT_EXECFN what was asked for.  A failure leaves a path that works. */
+void call_exec_done(struct call *call) {
+    const struct exec *exec = call->scratch ? call->scratch->owned[0] : NULL;
+    if (!exec || !call->scratch->exec_patch)
+        return;
+    pid_t tid = call->task->tid;
+    char *found = call->scratch->text;
+    uint64_t address = find_auxiliary(tid, AT_EXECFN);
+    if (address && memory_read_string(tid, address, found, PATH_MAX) > 0 && strcmp(found, exec->path) == 0)
+        (void)memory_write(tid, address, exec->given, strlen(exec->given) + 1);
+}

@@ -1,0 +1,29 @@
+/* handlers.h - the handlers, one a row of the table or several.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_HANDLERS_H
+#define PTOVERLAY_HANDLERS_H
+
+#include "../table.h"
+
+handler_fn do_open, do_openat2;
+handler_fn do_stat, do_statx, do_access;
+handler_fn do_chmod, do_chown, do_truncate, do_utime, do_utimes, do_utimensat, do_ioctl;
+handler_fn do_mkdir, do_mknod, do_unlink, do_rename, do_link, do_symlink, do_readlink;
+handler_fn do_getxattr, do_listxattr, do_setxattr, do_removexattr;
+handler_fn do_getxattrat, do_listxattrat, do_setxattrat, do_removexattrat;
+handler_fn do_getdents, do_chdir, do_fchdir, do_getcwd, do_chroot;
+handler_fn do_execve;
+handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom, do_recvmsg,
+    do_recvmmsg;
+handler_fn do_sync;
+handler_fn do_statfs, do_inotify_add_watch, do_inotify_rm_watch, do_fanotify_mark;
+handler_fn do_umask, do_set_credentials, do_prctl, do_rlimit, do_nest;
+handler_fn do_refuse, do_unknown, do_fanotify_init, do_pidfd_getfd, do_clone, do_unshare, do_setns;
+/* What unshare(2) may be asked for. */
+#define UNSHARE_KNOWN                                                                                                  \
+    (CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWCGROUP |              \
+     CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
+
+#endif

@@ -1,0 +1,158 @@
+/* stat.c - stat, lstat, fstat, newfstatat, statx; access, faccessat, faccessat2.
+ *
+ * Rules: while every object shows its real file's attributes a call about a descriptor is passed unseen; an
+ * untouched path is passed.  Questions about writing are the view's: the lower may be read-only and the view not.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "../../process/descriptor.h"
+#include "../../process/memory.h"
+#include "../../process/object.h"
+#include "../../view/view.h"
+#include "../args.h"
+#include "../call.h"
+#include "../flags.h"
+#include "../scratch.h"
+#include "../session.h"
+#include "../settle.h"
+#include "../table.h"
+#include "../tasks/task.h"
+#include "../verdict.h"
+#include "handlers.h"
+
+#ifndef STATX__RESERVED
+#define STATX__RESERVED 0x80000000u
+#endif
+
+/* The kernel's struct stat is the C library's on the 64-bit architectures (asm/stat.h). */
+static void to_stat(const struct statx *from, struct stat *to) {
+    memset(to, 0, sizeof *to);
+    to->st_dev = makedev(from->stx_dev_major, from->stx_dev_minor);
+    to->st_ino = from->stx_ino;
+    to->st_nlink = from->stx_nlink;
+    to->st_mode = from->stx_mode;
+    to->st_uid = from->stx_uid;
+    to->st_gid = from->stx_gid;
+    to->st_rdev = makedev(from->stx_rdev_major, from->stx_rdev_minor);
+    to->st_size = (off_t)from->stx_size;
+    to->st_blksize = from->stx_blksize;
+    to->st_blocks = (blkcnt_t)from->stx_blocks;
+    to->st_atim = (struct timespec){from->stx_atime.tv_sec, from->stx_atime.tv_nsec};
+    to->st_mtim = (struct timespec){from->stx_mtime.tv_sec, from->stx_mtime.tv_nsec};
+    to->st_ctim = (struct timespec){from->stx_ctime.tv_sec, from->stx_ctime.tv_nsec};
+}
+
+static void answer_stat(struct call *call, unsigned arg, const struct statx *stx) {
+    struct stat st;
+    to_stat(stx, &st);
+    answer_bytes(call, call->arg[arg], &st, sizeof st, 0);
+}
+
+static void answer_statx(struct call *call, unsigned arg, const struct statx *stx) {
+    answer_bytes(call, call->arg[arg], stx, sizeof *stx, 0);
+}
+
+/* No descriptor can be of an object that the view shows otherwise than it is. */
+static bool all_real(struct call *call) {
+    view_enter(call);
+    bool real = view_attr_is_real(call->view) && !call->session->lower_removed;
+    view_leave(call);
+    return real;
+}
+
+/* The call is about its descriptor; told without more than the first byte of the path. */
+static bool names_nothing(struct call *call) {
+    const struct call_row *row = call->row;
+    char first;
+    if (row->operand[0].path == NO_ARG)
+        return true;
+    if (row->at_flags == NO_ARG || !(call->arg[row->at_flags] & AT_EMPTY_PATH))
+        return false;
+    uint64_t address = call->arg[row->operand[0].path];
+    return !address || memory_read_string(call->task->tid, address, &first, 1) == 0;
+}
+
+static bool tells_truth(struct call *call) {
+    return all_real(call) && names_nothing(call);
+}
+
+/* A lower object that was removed from the view has fewer names than the lower layer says. */
+static bool removed_attributes(struct call *call, struct statx *stx) {
+    char link[PROC_LINK];
+    descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
+    if (statx(AT_FDCWD, link, 0, STATX_BASIC_STATS | STATX_BTIME, stx) < 0)
+        return false;
+    int rc = view_fix_attr(call->view, call->scratch->given[0].real, stx);
+    if (rc < 0)
+        answer(call, rc);
+    return rc == 0;
+}
+
+/* The attributes that the view shows: of what a descriptor leads to, too, though it may be of the file from before a
+ * copy-up.  False: the verdict is there. */
+static bool attributes(struct call *call, struct statx *stx) {
+    struct target target;
+    int rc = resolve(call, &target);
+    if (rc == 0 && target.by_fd && target.kind == OBJECT_NAMED && target.loc->detached && !target.loc->upper)
+        return removed_attributes(call, stx);
+    struct location *loc = settle_read(call, rc, &target);
+    if (!loc)
+        return false;
+    rc = view_getattr(call->view, loc, stx);
+    if (rc < 0)
+        answer(call, rc);
+    return rc == 0;
+}
+
+void do_stat(struct call *call) {
+    struct statx stx;
+    if (!tells_truth(call) && attributes(call, &stx))
+        answer_stat(call, after_operand(call), &stx);
+}
+
+void do_statx(struct call *call) {
+    struct statx stx;
+    unsigned flags = (unsigned)call->arg[2], mask = (unsigned)call->arg[3];
+    if ((flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || (mask & STATX__RESERVED))
+        return answer(call, -EINVAL);
+    if (!tells_truth(call) && attributes(call, &stx))
+        answer_statx(call, 4, &stx);
+}
+
+/* What a read-only file system keeps from being written (fs/namei.c sb_permission()), where no overlay is. */
+static bool kept_from_writing(const struct target *target) {
+    const struct location *loc = target->loc;
+    if ((target->by_fd && target->kind != OBJECT_NAMED) || loc->overlay || !loc->read_only)
+        return false;
+    return loc->type == S_IFREG || loc->type == S_IFDIR || loc->type == S_IFLNK;
+}
+
+void do_access(struct call *call) {
+    struct target target;
+    struct cred cred;
+    int mode = (int)call->arg[after_operand(call)];
+    if (mode & ~(R_OK | W_OK | X_OK))
+        return answer(call, -EINVAL);
+    if (!task_cred(call))
+        return;
+    bool effective = call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EACCESS);
+    call->scratch->cred = effective ? &call->task->cred : task_real_cred(call, &cred);
+    int rc = resolve(call, &target);
+    if (rc == 0 && (mode & W_OK) && kept_from_writing(&target))
+        return answer(call, -EROFS);
+    if (rc == 0 && (mode & W_OK) && target.loc->overlay)
+        target.pass = false;
+    const struct location *loc = settle_read(call, rc, &target);
+    if (!loc)
+        return;
+    answer(call, view_permission(call->view, loc, call->scratch->cred, mode));
+}

@@ -1,0 +1,50 @@
+/* who.c - umask, the set*id calls, capset, prctl: what a task says of itself that the supervisor has to know, or to keep.
+ *
+ * PR_SET_DUMPABLE: a process that is not dumpable is closed to a supervisor without CAP_SYS_PTRACE, so there it stays open
+ * and the answer is kept here; nobody writes a core of it in any case (limits.c).  It is a child's too until that executes
+ * something (prctl(2)); what a child, of whose fork the notify trap does not hear, says for the first time is its parent's.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/prctl.h>
+
+#include "../call.h"
+#include "../session.h"
+#include "../tasks/identity.h"
+#include "../tasks/nest.h"
+#include "../tasks/nest_request.h"
+#include "../tasks/task.h"
+#include "../verdict.h"
+#include "handlers.h"
+
+static void do_dumpable(struct call *call, bool set) {
+    if (identity_traces_all(call->session) || (set && call->arg[1] > 1) || !task_cred(call))
+        return;
+    if (set)
+        task_keep_dumpable(call->task, (int)call->arg[1]);
+    answer(call, set ? 0 : task_dumpable(call->session, call->task->tgid));
+}
+
+void do_prctl(struct call *call) {
+    uint32_t option = (uint32_t)call->arg[0];
+    if (option == NEST_PRCTL)
+        nest_ask(call);
+    else if (option == PR_SET_SECCOMP)
+        __atomic_store_n(&call->session->filtered, true, __ATOMIC_SEQ_CST);
+    else if (option == PR_SET_DUMPABLE || option == PR_GET_DUMPABLE)
+        do_dumpable(call, option == PR_SET_DUMPABLE);
+    else
+        do_unknown(call);
+}
+
+void do_umask(struct call *call) {
+    call->task->cred_known = false;
+    watch(call, &call->session->umask_generation, &call->session->umask_pending);
+}
+
+/* The set*id calls and capset: the thread's next call asks anew. */
+void do_set_credentials(struct call *call) {
+    call->task->cred_known = false;
+}

@@ -1,0 +1,165 @@
+/* xattr.c - the twelve calls on extended attributes and their four *at forms.
+ *
+ * Rules: names and values are read before the view is entered and written after it is left; sizes are
+ * the tracee's, so they are cut to what xattr(7) allows before anything is made of them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <linux/limits.h>
+#include <string.h>
+#include <sys/xattr.h>
+
+#include "../../process/memory.h"
+#include "../../view/view.h"
+#include "../args.h"
+#include "../call.h"
+#include "../host/host.h"
+#include "../settle.h"
+#include "../tasks/task.h"
+#include "../verdict.h"
+#include "handlers.h"
+
+/* Where the arguments behind path or descriptor are, and what they say. */
+struct value {
+    uint64_t address;
+    size_t size;
+    int flags;
+};
+
+/* struct xattr_args of Linux 6.13, include/uapi/linux/xattr.h */
+struct value_arguments {
+    uint64_t value;
+    uint32_t size;
+    uint32_t flags;
+};
+
+static struct value plain_value(const struct call *call) {
+    unsigned at = after_operand(call) + 1;
+    return (struct value){call->arg[at], call->arg[at + 1], at + 2 < 6 ? (int)call->arg[at + 2] : 0};
+}
+
+/* copy_struct_from_user() of the last two arguments. */
+static int at_value(struct call *call, struct value *value) {
+    struct value_arguments arguments;
+    if (call->arg[5] < sizeof arguments)
+        return -EINVAL;
+    if (call->arg[5] > sizeof arguments)
+        return -E2BIG;
+    int rc = memory_read(call->task->tid, call->arg[4], &arguments, sizeof arguments);
+    *value = (struct value){arguments.value, arguments.size, (int)arguments.flags};
+    return rc;
+}
+
+static int read_name(struct call *call, unsigned arg, char name[XATTR_NAME_MAX + 1]) {
+    ssize_t length = memory_read_string(call->task->tid, call->arg[arg], name, XATTR_NAME_MAX + 1);
+    if (length == 0 || length == -ENAMETOOLONG)
+        return -ERANGE;
+    return length < 0 ? (int)length : 0;
+}
+
+static void get(struct call *call, unsigned name_arg, const struct value *value) {
+    char name[XATTR_NAME_MAX + 1], buffer[XATTR_SIZE_MAX];
+    int rc = read_name(call, name_arg, name);
+    if (rc < 0)
+        return answer(call, rc);
+    struct location *loc = reading(call);
+    if (!loc || refuse_path_descriptor(call))
+        return;
+    size_t size = value->size < sizeof buffer ? value->size : sizeof buffer;
+    ssize_t length = view_getxattr(call->view, loc, name, buffer, size);
+    if (length < 0)
+        return answer(call, length);
+    answer_bytes(call, value->address, buffer, size ? (size_t)length : 0, length);
+}
+
+static void list(struct call *call, uint64_t address, size_t given) {
+    char buffer[XATTR_LIST_MAX];
+    struct location *loc = reading(call);
+    if (!loc || refuse_path_descriptor(call))
+        return;
+    size_t size = given < sizeof buffer ? given : sizeof buffer;
+    ssize_t length = view_listxattr(call->view, loc, buffer, size);
+    if (length < 0)
+        return answer(call, length);
+    answer_bytes(call, address, buffer, size ? (size_t)length : 0, length);
+}
+
+static void set(struct call *call, unsigned name_arg, const struct value *value) {
+    char name[XATTR_NAME_MAX + 1], buffer[XATTR_SIZE_MAX];
+    if (value->flags & ~(XATTR_CREATE | XATTR_REPLACE))
+        return answer(call, -EINVAL);
+    int rc = read_name(call, name_arg, name);
+    if (rc == 0 && value->size > sizeof buffer)
+        rc = -E2BIG;
+    if (rc == 0 && value->size)
+        rc = memory_read(call->task->tid, value->address, buffer, value->size);
+    if (rc < 0)
+        return answer(call, rc);
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    if (host_held(call, 0))
+        return answer(call, host_setxattr(call, name, buffer, value->size, value->flags));
+    answer(call, view_setxattr(call->view, loc, name, buffer, value->size, value->flags, &call->task->cred));
+}
+
+static void remove_name(struct call *call, unsigned name_arg) {
+    char name[XATTR_NAME_MAX + 1];
+    int rc = read_name(call, name_arg, name);
+    if (rc < 0)
+        return answer(call, rc);
+    struct location *loc = changing(call);
+    if (!loc)
+        return;
+    answer(call, host_held(call, 0) ? host_removexattr(call, name)
+                                    : view_removexattr(call->view, loc, name, &call->task->cred));
+}
+
+void do_getxattr(struct call *call) {
+    struct value value = plain_value(call);
+    get(call, after_operand(call), &value);
+}
+
+void do_listxattr(struct call *call) {
+    unsigned at = after_operand(call);
+    list(call, call->arg[at], call->arg[at + 1]);
+}
+
+void do_setxattr(struct call *call) {
+    struct value value = plain_value(call);
+    set(call, after_operand(call), &value);
+}
+
+void do_removexattr(struct call *call) {
+    remove_name(call, after_operand(call));
+}
+
+/* getxattrat(dirfd, path, at_flags, name, arguments, size), and so the others. */
+void do_getxattrat(struct call *call) {
+    struct value value;
+    int rc = at_value(call, &value);
+    if (rc < 0)
+        return answer(call, rc);
+    if (value.flags)
+        return answer(call, -EINVAL);
+    get(call, 3, &value);
+}
+
+void do_listxattrat(struct call *call) {
+    list(call, call->arg[3], call->arg[4]);
+}
+
+void do_setxattrat(struct call *call) {
+    struct value value;
+    int rc = at_value(call, &value);
+    if (rc < 0)
+        return answer(call, rc);
+    set(call, 3, &value);
+}
+
+void do_removexattrat(struct call *call) {
+    remove_name(call, 3);
+}

@@ -1,0 +1,45 @@
+/* scratch.h - what a call holds from call_begin to call_end.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_SCRATCH_H
+#define PTOVERLAY_SCRATCH_H
+
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "args.h"
+#include "host/host.h"
+#include "shown/sockets.h"
+#include "../view/view.h"
+
+struct call_scratch {
+    struct call_scratch *next;
+    bool entered;               /* we hold view_lock */
+    bool exec_patch;            /* exec: AT_EXECFN is to be changed */
+    int short_name;             /* in the run's directory: of a socket address, of a text; -1: none */
+    uint64_t *generation;       /* watch() */
+    unsigned *pending;
+    void *owned[2];             /* freed by call_end */
+    const struct cred *cred;    /* who walks, NULL: the task as it is */
+    struct walker walker;
+    struct given given[2];
+    struct location loc[2];
+    struct location start;
+    struct location spare;      /* of magic_link() */
+    struct host host[2];
+    const char *link;           /* of /proc, by which the object to open was found; NULL: by its path … */
+    struct stat leads;          /* … and what it was */
+    struct open_plan plan;
+    struct open_how how;
+    char real[PATH_MAX];
+    char text[PATH_MAX];
+    struct address asked;       /* of a socket, as the tracee gave it */
+    struct address address;     /* … and as the kernel gets it */
+    int size;                   /* of the tracee's buffer for an address */
+};
+
+#endif

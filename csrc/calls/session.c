@@ -1,0 +1,81 @@
+/* session.c - what all tasks of one run share, from the first call to the last.
+ *
+ * Rule: the scratch of a call that ended is used again, so a call that changes nothing allocates nothing.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../ptoverlay.h"
+#include "../view/view.h"
+#include "handlers/watches.h"
+#include "host/host.h"
+#include "programs/programs.h"
+#include "scratch.h"
+#include "session.h"
+#include "shown/sockets.h"
+#include "tasks/busy.h"
+#include "tasks/cwd.h"
+#include "tasks/identity.h"
+#include "tasks/nest.h"
+
+struct call_scratch *session_take_scratch(struct session *session) {
+    pthread_mutex_lock(&session->lock);
+    struct call_scratch *scratch = session->scratch;
+    if (scratch)
+        session->scratch = scratch->next;
+    pthread_mutex_unlock(&session->lock);
+    if (!scratch)
+        scratch = malloc(sizeof *scratch);
+    if (!scratch)
+        return NULL;
+    scratch->entered = false;
+    scratch->exec_patch = false;
+    scratch->short_name = -1;
+    scratch->cred = NULL;
+    scratch->generation = NULL;
+    scratch->pending = NULL;
+    scratch->plan.fd = -1;
+    scratch->link = NULL;
+    scratch->host[0] = scratch->host[1] = (struct host){.dir = -1, .object = -1};
+    scratch->owned[0] = scratch->owned[1] = NULL;
+    return scratch;
+}
+
+void session_give_scratch(struct session *session, struct call_scratch *scratch) {
+    pthread_mutex_lock(&session->lock);
+    scratch->next = session->scratch;
+    session->scratch = scratch;
+    pthread_mutex_unlock(&session->lock);
+}
+
+void session_init(struct session *session, pto_view *view) {
+    memset(session, 0, sizeof *session);
+    session->view = view;
+    session->message_fd = -1;
+    session->umask_generation = 1;
+    session->cwd_generation = 1;
+    session->identity = identity_new();
+    pthread_mutex_init(&session->lock, NULL);
+    view_set_busy(view, busy_executed, session);
+}
+
+void session_clear(struct session *session) {
+    view_set_busy(session->view, NULL, NULL);
+    while (session->scratch) {
+        struct call_scratch *scratch = session->scratch;
+        session->scratch = scratch->next;
+        free(scratch);
+    }
+    nests_clear(session);
+    sockets_clear(session);
+    programs_clear(session);
+    cwds_clear(session);
+    instances_clear(session);
+    identity_free(session->identity);
+    session->identity = NULL;
+    pthread_mutex_destroy(&session->lock);
+}

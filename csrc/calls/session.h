@@ -1,0 +1,46 @@
+/* session.h - what all tasks of one run share.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_SESSION_H
+#define PTOVERLAY_SESSION_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../view/view.h"
+
+/* What all tasks of one run share. */
+struct session {
+    pto_view *view;
+    unsigned flags;                 /* PTO_STRICT … */
+    int message_fd;
+    uint64_t umask_generation;      /* starts at 1; raised when a umask call has returned */
+    unsigned umask_pending;         /* umask calls under way: nothing is cached meanwhile */
+    uint64_t cwd_generation;        /* the same for chdir and fchdir */
+    unsigned cwd_pending;
+    bool opens;                     /* set by the trap: it carries out OPEN by call_open() */
+    bool lower_removed;             /* a lower object lost its name: descriptors may be of it.  view_lock's */
+    bool filtered;                  /* atomic: a task has asked for a seccomp filter of its own */
+    struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
+    struct sockets *sockets;        /* shown/sockets.c: names of bound sockets */
+    struct programs *programs;      /* programs/programs.c's patched copies, and the directory of a run */
+    struct identity *identity;      /* tasks/identity.c: the supervisor's own */
+    struct nest *nests;             /* tasks/nest.c: views within the view */
+    unsigned n_nests;               /* atomic: those that are not over */
+    unsigned last_nest;             /* id */
+    uint64_t mark;                  /* of its members, less the id */
+    struct cwds *cwds;              /* tasks/cwd.c */
+    struct instances *instances;    /* handlers/watches.c */
+    struct call_scratch *scratch;   /* unused ones */
+    struct task *tasks;             /* all of them */
+    pthread_mutex_t lock;           /* of tasks, sockets, nests and scratch; the generations are atomic */
+};
+void session_init(struct session *session, pto_view *view);
+void session_clear(struct session *session);
+/* For a call: NULL when there is no memory. */
+struct call_scratch *session_take_scratch(struct session *session);
+void session_give_scratch(struct session *session, struct call_scratch *scratch);
+
+#endif

@@ -1,0 +1,192 @@
+/* magic.c - the links of /proc that lead to an object and not along a path.
+ *
+ * Rules: /proc/self is the tracee's, not ours; what such a link shows is a path of the view; an object
+ * without a path in the view, or one that is to be what it is outside (outside.c), ends the walk on the link itself.
+ * proc(5), fs/proc/base.c.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../../process/descriptor.h"
+#include "../../process/object.h"
+#include "../../view/view.h"
+#include "../call.h"
+#include "../host/outside.h"
+#include "../programs/programs.h"
+#include "../scratch.h"
+#include "../table.h"
+#include "../tasks/cwd.h"
+#include "../tasks/task.h"
+#include "magic.h"
+
+#define CAP_SYS_PTRACE_BIT (1ull << 19)
+#define ORDINARY 0
+#define LEADS_TO_PATH 1
+#define LEADS_TO_OBJECT 2
+#define LEADS_ELSEWHERE 3       /* to a path that is not the real one */
+
+static const char *after(const char *text, const char *prefix) {
+    size_t length = strlen(prefix);
+    return strncmp(text, prefix, length) == 0 ? text + length : NULL;
+}
+
+/* What follows a number and a slash; NULL when text is something else. */
+static const char *after_number(const char *text, pid_t *number) {
+    const char *at = text;
+    *number = 0;
+    for (; isdigit((unsigned char)*at) && at - text < 10; at++)
+        *number = *number * 10 + (*at - '0');
+    return at > text && *at == '/' ? at + 1 : NULL;
+}
+
+const char *magic_process(const char *path, pid_t *pid) {
+    pid_t tid;
+    const char *rest = after(path, "/proc/");
+    if (!rest || !(rest = after_number(rest, pid)))
+        return NULL;
+    const char *task = after(rest, "task/");
+    if (task && (task = after_number(task, &tid)))
+        rest = task;
+    return rest;
+}
+
+/* "cwd", "root", "exe", "fd/N", "map_files/RANGE", "ns/KIND" below a process or a task of it: whose it is; 0: it is none. */
+static pid_t owner(const char *link) {
+    pid_t pid;
+    const char *rest = magic_process(link, &pid);
+    if (!rest)
+        return 0;
+    static const char *const names[] = {"cwd", "root", "exe"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(rest, names[i]) == 0)
+            return pid;
+    return after(rest, "fd/") || after(rest, "map_files/") || after(rest, "ns/") ? pid : 0;
+}
+
+/* ptrace(2), "ptrace access mode checking", as far as ids tell; our own access is not the tracee's. */
+static int may_look(const struct call *call, pid_t pid) {
+    char path[PROC_LINK];
+    struct stat process;
+    const struct task *task = call->task;
+    if (task->cred.own || pid == task->tgid || pid == task->tid || task->cred.caps & CAP_SYS_PTRACE_BIT)
+        return 0;
+    snprintf(path, sizeof path, "/proc/%d", pid);
+    if (stat(path, &process) < 0)
+        return -errno;
+    return process.st_uid == task->cred.fsuid && process.st_gid == task->cred.fsgid ? 0 : -EACCES;
+}
+
+/* The view's path that a removed object had: below the innermost directory that is still there. */
+static void removed_path(struct call *call, char *path) {
+    char rest[PATH_MAX];
+    struct location *loc = &call->scratch->spare;
+    memcpy(rest, path, strlen(path) + 1);
+    for (char *slash = strrchr(path, '/'); slash; slash = strrchr(path, '/')) {
+        bool root = slash == path;
+        slash[root] = '\0';
+        bool found = view_locate(call->view, path, loc) == 0 && !loc->detached;
+        if (root && !(found && loc->length == 1))
+            break;
+        if (!found)
+            continue;
+        size_t tail = strlen(rest + (slash - path)), length = loc->length == 1 ? 0 : loc->length;
+        if (length + tail >= PATH_MAX)
+            break;
+        memmove(path + length, rest + (slash - path), tail + 1);
+        memcpy(path, loc->path, length);
+        return;
+    }
+    const char *name = strrchr(rest, '/');
+    memcpy(path, name, strlen(name) + 1);
+}
+
+int magic_shown(struct call *call, char *path, int *kind, bool *same) {
+    struct location *loc = &call->scratch->spare;
+    const char *original = programs_original(call->session, path);
+    *same = false;
+    if (original) {
+        memcpy(path, original, strlen(original) + 1);
+        *kind = OBJECT_NAMED;
+        return 0;
+    }
+    int rc = view_locate(call->view, path, loc);
+    if (rc < 0)
+        return rc;
+    *same = loc->pass;
+    if (loc->detached) {
+        *kind = OBJECT_DELETED;
+        removed_path(call, path);
+    } else {
+        memcpy(path, loc->path, loc->length + 1);
+    }
+    return 0;
+}
+
+/* Where the link leads: the view's path into target and *kind, or "" when it has none. */
+static int look(struct call *call, const char *link, char *target, int *kind) {
+    char kept[PROC_LINK];
+    bool same;
+    pid_t pid = owner(link);
+    if (strcmp(strrchr(link, '/'), "/cwd") == 0 && cwd_kept(call->session, pid)) {
+        cwd_link(call->session, pid, kept);
+        link = kept;
+    }
+    *kind = object_read(link, target);
+    if (*kind < 0)
+        return *kind;
+    if (*kind == OBJECT_ANONYMOUS)
+        return LEADS_TO_OBJECT;
+    int rc = magic_shown(call, target, kind, &same);
+    if (rc < 0)
+        return rc;
+    if (*kind != OBJECT_NAMED)
+        return LEADS_TO_OBJECT;
+    return same && link != kept ? LEADS_TO_PATH : LEADS_ELSEWHERE;
+}
+
+int magic_link(void *arg, const char *link, char *target) {
+    struct call *call = arg;
+    const struct task *task = call->task;
+    int kind;
+    if (strcmp(link, "/proc/self") == 0) {
+        snprintf(target, PATH_MAX, "/proc/%d", task->tgid);
+        return LEADS_TO_PATH;
+    }
+    if (strcmp(link, "/proc/thread-self") == 0) {
+        snprintf(target, PATH_MAX, "/proc/%d/task/%d", task->tgid, task->tid);
+        return LEADS_TO_PATH;
+    }
+    pid_t pid = owner(link);
+    if (!pid)
+        return ORDINARY;
+    int rc = may_look(call, pid);
+    if (rc < 0)
+        return rc;
+    /* Attributes and names are the view's. */
+    return call->row->contents != CONTENTS_STAY && outside_leads(call, link) ? LEADS_TO_OBJECT
+                                                                             : look(call, link, target, &kind);
+}
+
+int magic_text(struct call *call, const char *link, char *out) {
+    static const char deleted[] = " (deleted)";
+    int kind;
+    pid_t pid = owner(link);
+    if (!pid)
+        return 0;
+    int rc = may_look(call, pid);
+    if (rc == 0)
+        rc = look(call, link, out, &kind);
+    if (rc < 0)
+        return rc;
+    size_t length = strlen(out);
+    if (kind == OBJECT_DELETED && length + sizeof deleted <= PATH_MAX)
+        memcpy(out + length, deleted, sizeof deleted);
+    return 1;
+}

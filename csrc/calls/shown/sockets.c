@@ -1,0 +1,102 @@
+/* sockets.c - what AF_UNIX sockets are called, where the kernel has another name for them.
+ *
+ * Rules: the kernel tells the name that was given to bind(2), which for a socket in an overlay is not the one that the
+ * tracee gave; the last name wins; the table is bounded, and the oldest name is forgotten first.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../session.h"
+#include "sockets.h"
+
+#define NAMES_MAX 4096u
+
+struct name {
+    struct name *next;
+    struct address bound;
+    struct address asked;
+};
+
+struct sockets {
+    struct name *names;     /* newest first */
+    unsigned count;
+};
+
+static bool same(const struct address *a, const struct address *b) {
+    return a->length == b->length && memcmp(&a->un, &b->un, a->length) == 0;
+}
+
+static struct name **find(struct sockets *sockets, const struct address *bound) {
+    struct name **at = &sockets->names;
+    while (*at && !same(&(*at)->bound, bound))
+        at = &(*at)->next;
+    return at;
+}
+
+static void forget(struct sockets *sockets, struct name **at) {
+    struct name *name = *at;
+    *at = name->next;
+    free(name);
+    sockets->count--;
+}
+
+static void forget_oldest(struct sockets *sockets) {
+    struct name **at = &sockets->names;
+    while ((*at)->next)
+        at = &(*at)->next;
+    forget(sockets, at);
+}
+
+int sockets_record(struct session *session, const struct address *bound, const struct address *asked) {
+    struct name *name = malloc(sizeof *name);
+    pthread_mutex_lock(&session->lock);
+    if (!session->sockets)
+        session->sockets = calloc(1, sizeof *session->sockets);
+    struct sockets *sockets = session->sockets;
+    if (name && sockets) {
+        struct name **known = find(sockets, bound);
+        if (*known)
+            forget(sockets, known);
+        if (sockets->count == NAMES_MAX)
+            forget_oldest(sockets);
+        *name = (struct name){sockets->names, *bound, *asked};
+        sockets->names = name;
+        sockets->count++;
+        name = NULL;
+    }
+    pthread_mutex_unlock(&session->lock);
+    free(name);
+    return sockets ? 0 : -ENOMEM;
+}
+
+bool sockets_find(struct session *session, const struct address *bound, struct address *asked) {
+    bool found = false;
+    pthread_mutex_lock(&session->lock);
+    if (session->sockets) {
+        const struct name *name = *find(session->sockets, bound);
+        found = name;
+        if (found)
+            *asked = name->asked;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return found;
+}
+
+bool sockets_any(struct session *session) {
+    pthread_mutex_lock(&session->lock);
+    bool any = session->sockets && session->sockets->names;
+    pthread_mutex_unlock(&session->lock);
+    return any;
+}
+
+void sockets_clear(struct session *session) {
+    while (session->sockets && session->sockets->names)
+        forget(session->sockets, &session->sockets->names);
+    free(session->sockets);
+    session->sockets = NULL;
+}

@@ -1,0 +1,244 @@
+/* task.c - what is known of a thread that calls: its credentials, its umask.
+ *
+ * Rules: all of it is the kernel's and only cached here.  Credentials belong to one thread and change by its
+ * own calls alone (credentials(7), execve(2)), so those forget them before they run.  The umask and the
+ * current directory may be shared with other tasks (CLONE_FS), so a change of one makes all tasks ask again.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../../process/descriptor.h"
+#include "../../process/family.h"
+#include "../../process/status.h"
+#include "../../view/view.h"
+#include "../call.h"
+#include "../session.h"
+#include "../verdict.h"
+#include "identity.h"
+#include "task.h"
+
+#define ANCESTORS 64
+
+bool task_same_ids(const struct task *task, pid_t pid) {
+    struct status status;
+    char path[PROC_LINK];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    if (status_read(path, &status) < 0)
+        return false;
+    free(status.groups);
+    bool same = true;
+    for (int i = 0; i < 3; i++)   /* that of the file system does not count */
+        same = same && status.uid[i] == task->uid && status.gid[i] == task->gid;
+    return same;
+}
+
+static int load(struct call *call) {
+    struct task *task = call->task;
+    struct session *session = call->session;
+    struct status status;
+    char path[PROC_LINK];
+    bool pending = __atomic_load_n(&session->umask_pending, __ATOMIC_SEQ_CST) != 0;
+    uint64_t generation = __atomic_load_n(&session->umask_generation, __ATOMIC_SEQ_CST);
+    snprintf(path, sizeof path, "/proc/%d/status", task->tid);
+    int rc = status_read(path, &status);
+    if (rc < 0)
+        return rc;
+    free(task->groups);
+    task->groups = status.groups;
+    task->tgid = status.tgid;
+    task->uid = status.uid[0];
+    task->gid = status.gid[0];
+    task->permitted = status.permitted;
+    task->cred = (struct cred){
+        .own = identity_is(session, &status),
+        .fsuid = status.uid[3],
+        .fsgid = status.gid[3],
+        .caps = status.effective,
+        .umask = status.umask,
+        .ngroups = status.ngroups,
+        .groups = status.groups,
+    };
+    task->cred_known = true;
+    task->umask_generation = pending ? 0 : generation;
+    return 0;
+}
+
+const struct cred *task_cred(struct call *call) {
+    if (!call->task->cred_known && load(call) < 0) {
+        refuse(call, EPERM, "the credentials of the task cannot be read");
+        return NULL;
+    }
+    return &call->task->cred;
+}
+
+const struct cred *task_cred_umask(struct call *call) {
+    if (call->task->umask_generation != __atomic_load_n(&call->session->umask_generation, __ATOMIC_SEQ_CST) ||
+        __atomic_load_n(&call->session->umask_pending, __ATOMIC_SEQ_CST) != 0)
+        call->task->cred_known = false;
+    return task_cred(call);
+}
+
+/* access(2) asks for the real ids; without root's the capabilities do not count, with it the permitted ones do.
+ * fs/open.c, access_override_creds() */
+const struct cred *task_real_cred(struct call *call, struct cred *out) {
+    const struct task *task = call->task;
+    *out = task->cred;
+    uint64_t caps = task->uid == 0 ? task->permitted : 0;
+    if (task->uid == task->cred.fsuid && task->gid == task->cred.fsgid && caps == task->cred.caps)
+        return out;
+    out->own = false;
+    out->fsuid = task->uid;
+    out->fsgid = task->gid;
+    out->caps = caps;
+    return out;
+}
+
+static int get_pidfd(struct task *task) {
+    if (task->pidfd < 0)
+        task->pidfd = family_pidfd(task->tid);
+    return task->pidfd;
+}
+
+int task_descriptor(struct call *call, int fd) {
+    if (!task_cred(call))
+        return -EPERM;
+    int pidfd = get_pidfd(call->task);
+    if (pidfd < 0)
+        return pidfd;
+    int ours = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+    return ours < 0 ? -errno : ours;
+}
+
+/* ---- the list of tasks, under the session's lock ---- */
+
+static void enlist(struct session *session, struct task *task) {
+    pthread_mutex_lock(&session->lock);
+    task->session = session;
+    task->next = session->tasks;
+    if (task->next)
+        task->next->link = &task->next;
+    task->link = &session->tasks;
+    session->tasks = task;
+    pthread_mutex_unlock(&session->lock);
+}
+
+static void strike(struct task *task) {
+    pthread_mutex_lock(&task->session->lock);
+    *task->link = task->next;
+    if (task->next)
+        task->next->link = task->link;
+    pthread_mutex_unlock(&task->session->lock);
+}
+
+static bool has_called(struct session *session, pid_t pid) {
+    bool found = false;
+    pthread_mutex_lock(&session->lock);
+    for (const struct task *task = session->tasks; task && !found; task = task->next)
+        found = __atomic_load_n(&task->tid, __ATOMIC_RELAXED) == pid || task->tgid == pid;
+    pthread_mutex_unlock(&session->lock);
+    return found;
+}
+
+bool task_in_run(struct session *session, pid_t pid) {
+    for (int i = 0; pid > 1 && i < ANCESTORS; i++, pid = family_parent(pid))
+        if (has_called(session, pid))
+            return true;
+    return false;
+}
+
+/* Of the first thread that is known of the process: -1: of none it is known. */
+static int known_dumpable(struct session *session, pid_t process, bool *executed) {
+    int known = -1;
+    pthread_mutex_lock(&session->lock);
+    for (const struct task *task = session->tasks; task && known < 0; task = task->next) {
+        if (task->tgid != process && __atomic_load_n(&task->tid, __ATOMIC_RELAXED) != process)
+            continue;
+        *executed = *executed || task->executed;
+        if (task->dumpable)
+            known = task->dumpable - 1;
+    }
+    pthread_mutex_unlock(&session->lock);
+    return known;
+}
+
+int task_dumpable(struct session *session, pid_t process) {
+    bool executed = false;
+    for (int i = 0; process > 1 && i < ANCESTORS && !executed; i++, process = family_parent(process)) {
+        int known = known_dumpable(session, process, &executed);
+        if (known >= 0)
+            return known;
+    }
+    return 1;
+}
+
+void task_keep_dumpable(struct task *self, int value) {
+    struct session *session = self->session;
+    pthread_mutex_lock(&session->lock);
+    for (struct task *task = session->tasks; task; task = task->next)
+        if (task == self || task->tgid == self->tgid)
+            task->dumpable = value + 1;
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* Threads that its process had may be known still. */
+static void forget_dumpable(struct task *self) {
+    struct session *session = self->session;
+    pthread_mutex_lock(&session->lock);
+    for (struct task *task = self->tgid ? session->tasks : NULL; task; task = task->next)
+        if (task->tgid == self->tgid)
+            task->dumpable = 0;
+    self->dumpable = 0;
+    self->executed = true;
+    pthread_mutex_unlock(&session->lock);
+}
+
+/* ---- from the first call to the last ---- */
+
+void task_init(struct task *task, struct session *session, pid_t tid) {
+    memset(task, 0, sizeof *task);
+    task->tid = tid;
+    task->pidfd = -1;
+    enlist(session, task);
+}
+
+/* The child's process is not known yet, and its copy of the umask is asked for when first needed. */
+void task_copy(struct task *child, const struct task *parent) {
+    child->dumpable = parent->dumpable;
+    child->cred_known = false;
+    child->umask_generation = 0;
+    child->cwd_generation = 0;
+}
+
+void task_exec(struct task *task) {
+    forget_dumpable(task);
+    task->tgid = 0;
+    task->cred_known = false;
+    if (task->pidfd >= 0)
+        close(task->pidfd);
+    task->pidfd = -1;
+}
+
+void task_clear(struct task *task) {
+    strike(task);
+    free(task->groups);
+    free(task->cwd);
+    if (task->pidfd >= 0)
+        close(task->pidfd);
+    task->groups = NULL;
+    task->cwd = NULL;
+    task->pidfd = -1;
+}
+
+bool task_filtered(const struct call *call) {
+    return __atomic_load_n(&call->session->filtered, __ATOMIC_SEQ_CST) && family_filtered(call->task->tid);
+}

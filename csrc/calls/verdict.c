@@ -1,0 +1,99 @@
+/* verdict.c - what a handler does with a call: it enters and leaves the view, and decides.
+ *
+ * Rules: a handler reads the tracee's memory and takes its credentials first, then enters the view (resolve() does
+ * that), decides, and leaves the view before it writes to the tracee: nothing that another process can hold up
+ * happens inside.  call_begin() leaves a view that a handler has not left.
+ * Only reading is ever passed; what changes a place that no overlay covers the supervisor does for the tracee (host.c).
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <string.h>
+
+#include "../process/memory.h"
+#include "../ptoverlay.h"
+#include "../view/view.h"
+#include "call.h"
+#include "scratch.h"
+#include "session.h"
+#include "tasks/task.h"
+#include "verdict.h"
+
+void view_enter(struct call *call) {
+    if (call->scratch->entered)
+        return;
+    view_lock(call->view);
+    view_may_ask_again(call->view);
+    call->scratch->entered = true;
+}
+
+static void add_copies(struct call *call, struct copied_up *copies) {
+    struct copied_up **end = &call->copied;
+    while (*end)
+        end = &(*end)->next;
+    *end = copies;
+}
+
+void view_leave(struct call *call) {
+    if (!call->scratch || !call->scratch->entered)
+        return;
+    call->scratch->entered = false;
+    add_copies(call, view_take_copies(call->view));
+    view_unlock(call->view);
+}
+
+void answer(struct call *call, long value) {
+    call->verdict = VERDICT_RETURN;
+    call->value = value;
+}
+
+void answer_bytes(struct call *call, uint64_t address, const void *data, size_t size, long value) {
+    view_leave(call);
+    int rc = size ? memory_write(call->task->tid, address, data, size) : 0;
+    answer(call, rc < 0 ? rc : value);
+}
+
+void refuse(struct call *call, int error, const char *reason) {
+    answer(call, -error);
+    call->reason = reason;
+    call->kill = call->flags & PTO_STRICT;
+    if (call->session->stats)
+        __atomic_add_fetch(&call->session->stats->refused, 1, __ATOMIC_RELAXED);
+}
+
+static struct replacement *next_replacement(struct call *call, unsigned arg) {
+    struct replacement *replacement = &call->replacements[call->n_replacements++];
+    call->verdict = VERDICT_SUBSTITUTE;
+    replacement->arg = arg;
+    return replacement;
+}
+
+void substitute_value(struct call *call, unsigned arg, uint64_t value) {
+    struct replacement *replacement = next_replacement(call, arg);
+    replacement->value = value;
+}
+
+void substitute_bytes(struct call *call, unsigned arg, const void *data, size_t size) {
+    struct replacement *replacement = next_replacement(call, arg);
+    replacement->bytes = true;
+    replacement->data = data;
+    replacement->size = size;
+}
+
+void substitute_string(struct call *call, unsigned arg, const char *string) {
+    substitute_bytes(call, arg, string, strlen(string) + 1);
+}
+
+static long nothing_more(struct call *call, long result) {
+    (void)call;
+    return result;
+}
+
+void watch(struct call *call, uint64_t *generation, unsigned *pending) {
+    __atomic_add_fetch(pending, 1, __ATOMIC_SEQ_CST);
+    call->scratch->generation = generation;
+    call->scratch->pending = pending;
+    call->watch_exit = true;
+    call->any_time = true;
+    call->finish = nothing_more;
+}
