@@ -19,7 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ptoverlay.api import Overlay
     from ptoverlay.changes import Change, Kind
-    from ptoverlay.commit import Outcome
+    from ptoverlay.commit.carry import Outcome
     from ptoverlay.errors import Failure
     from ptoverlay.explain import Explanation
     from ptoverlay.fsck import Problem
@@ -32,8 +32,8 @@ __all__ = ["Archive", "Change", "Explanation", "Failure", "Imported", "Kind", "O
            "Process", "Stat"]
 
 _PLACES = {"Archive": "ship.output", "Change": "changes", "Explanation": "explain", "Failure": "errors",
-           "Imported": "ship.importing", "Kind": "changes", "Outcome": "commit", "Overlay": "api", "Problem": "fsck",
-           "Process": "process", "Stat": "view"}
+           "Imported": "ship.importing", "Kind": "changes", "Outcome": "commit.carry", "Overlay": "api",
+           "Problem": "fsck", "Process": "process", "Stat": "view"}
 
 
 def __getattr__(name: str) -> object:

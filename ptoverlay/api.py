@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from ptoverlay import errors, fsck, options
 from ptoverlay.changes import Change, absolute, changes, select
-from ptoverlay.commit import Outcome, commit
+from ptoverlay.commit.carry import Outcome, commit
 from ptoverlay.discard import discard, discard_all
 from ptoverlay.errors import Failure
 from ptoverlay.explain import Explanation, explain

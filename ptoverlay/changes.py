@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from ptoverlay import errors
+from ptoverlay import errors, private
 from ptoverlay.progress import OBJECT, Advance
 from ptoverlay.view import Stat, View
 
@@ -50,7 +50,7 @@ TYPE_NAMES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "sy
 
 #: What fuse-overlayfs leaves in a layer for itself, besides the marks that the view reads.
 _NOT_ITS_OWN = ("user.fuseoverlayfs.",)
-_OPAQUE_MARK = "/.wh..wh..opq"
+_OPAQUE_MARK = f"/{private.OPAQUE}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,9 @@ Rules: nothing is imported here that a plain run does not need; a mistake is one
 SPDX-License-Identifier: GPL-2.0-or-later
 """
 
-import os
 from collections.abc import Callable, Iterator
 
 from ptoverlay import __version__, errors, options
-from ptoverlay.errors import Failure
 from ptoverlay.options import Overlay, Request
 
 _Apply = Callable[[Request, str], None]
@@ -74,7 +72,7 @@ def _place(kind: int) -> _Apply:
 
 
 def _help(_request: Request, _value: str) -> None:
-    raise _Answer(help_text())
+    raise Answer(help_text())
 
 
 def _check(_request: Request, _value: str) -> None:
@@ -82,10 +80,10 @@ def _check(_request: Request, _value: str) -> None:
 
 
 def _version(_request: Request, _value: str) -> None:
-    raise _Answer(f"ptoverlay {__version__}\n")
+    raise Answer(f"ptoverlay {__version__}\n")
 
 
-class _Answer(Exception):
+class Answer(Exception):
     """The command line asked for a text and nothing else."""
 
 
@@ -208,40 +206,3 @@ def help_text() -> str:
     lines += ["", "Exit status: CMD's own; 125 own error, 126 CMD found but not executable, 127 CMD not found.",
               "A CMD that a signal ends makes ptoverlay die of the same signal."]
     return "\n".join(lines) + "\n"
-
-
-def _not_found(word: str) -> str:
-    """The remedy where a CMD that was the first word is not there: it may have been meant for a subcommand."""
-    if word == "help":
-        return "ptoverlay -h shows the options"
-    return errors.did_you_mean(word, SUBCOMMANDS, "ptoverlay ").rstrip()
-
-
-def _print(text: str) -> int:
-    try:
-        os.write(1, text.encode())
-    except OSError as error:
-        raise errors.from_os_error("standard output", error) from error
-    return 0
-
-
-def command(words: list[str]) -> int:
-    """Runs the command line `words`; returns the exit status, or dies of the signal that ended CMD."""
-    try:
-        if words and (words[0] in SUBCOMMANDS or words[0] == "--check"):
-            from ptoverlay import commands
-            return commands.command(words[0], words[1:])
-        try:
-            request = parse(words)
-        except _Answer as answer:
-            return _print(str(answer))
-        if request.name is not None or request.report is not None:
-            from ptoverlay.keep import run_kept
-            return run_kept(request)
-        from ptoverlay.run import run_and_exit
-        return run_and_exit(request)
-    except Failure as failure:
-        if failure.status == errors.NOT_FOUND and failure.what == words[0]:
-            failure.remedy = _not_found(words[0])
-        errors.report(str(failure))
-        return failure.status

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ptoverlay import cli, commands
+from ptoverlay import cli
 from ptoverlay.changes import absolute
+from ptoverlay.commands import dispatch
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.view import View
 
@@ -58,7 +59,7 @@ def run_options() -> list[Opt]:
 
 def parsed_options(name: str) -> list[Opt]:
     """Of a subcommand."""
-    parser, _ = commands.make_parser(name)
+    parser, _ = dispatch.make_parser(name)
     found = []
     for action in parser._actions:
         if action.option_strings:
@@ -76,7 +77,7 @@ def words_of(name: str) -> str:
     """What the words of a subcommand are: path (paths of the view after a NAME), choices with spaces, or name."""
     if name not in cli.SUBCOMMANDS:
         return "name"
-    for action in commands.make_parser(name)[0]._actions:
+    for action in dispatch.make_parser(name)[0]._actions:
         if not action.option_strings and (action.choices or "PATH" in str(action.metavar)):
             return " ".join(action.choices or ["path"])
     return "name"
@@ -107,7 +108,7 @@ def candidates(words: list[str]) -> list[str]:
     if {"-h", "--help"} & {*given}:
         return []
     directories = given[-1:] in (["-C"], ["--chdir"])
-    parsed = commands.make_parser(name)[0].parse_intermixed_args(given[:-1] if directories else given)
+    parsed = dispatch.make_parser(name)[0].parse_intermixed_args(given[:-1] if directories else given)
     if parsed.name is None and parsed.upper is None and not parsed.words:
         return [each for each in Sandbox.names() if each.startswith(word)]
     box = Sandbox.open(parsed)

@@ -24,7 +24,6 @@ from ptoverlay.commit.tree import Tree, join, split
 from ptoverlay.errors import Failure
 from ptoverlay.options import USERXATTR
 from ptoverlay.sandbox import Sandbox
-from ptoverlay.ship.export import OPAQUE, WHITEOUT
 from ptoverlay.view import View
 
 _ORIGIN_MAGIC = 0xFB  # struct ovl_fb of fs/overlayfs/overlayfs.h
@@ -230,12 +229,12 @@ class Checker:
     def check_other_whiteout(self, this: Object, parent: Object | None) -> Iterator[Problem]:
         """A file of this name in the view."""
         directory, name = split(this.path)
-        if parent is None or not name.startswith(WHITEOUT) or not stat.S_ISREG(this.status.st_mode):
+        if parent is None or not name.startswith(private.WHITEOUT) or not stat.S_ISREG(this.status.st_mode):
             return
-        if name == OPAQUE:
+        if name == private.OPAQUE:
             yield Problem(this.path, "an opaque mark as images have it", lambda: self.to_opaque(this.path))
             return
-        hidden = join(directory, name.removeprefix(WHITEOUT))
+        hidden = join(directory, name.removeprefix(private.WHITEOUT))
         if self.tree.lstat(hidden) is None:
             yield Problem(this.path, "a whiteout as images have it", lambda: self.to_whiteout(this.path, hidden))
 

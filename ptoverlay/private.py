@@ -1,4 +1,4 @@
-"""Names of the attributes that an overlay keeps for itself.
+"""Names that an overlay keeps for itself: of attributes, and of the files that are whiteouts in layers of images.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -9,6 +9,10 @@ TRUSTED = "trusted.overlay."
 USER = "user.overlay."
 #: How the names begin of those that only ptoverlay reads, after the prefix.
 OWN = "ptoverlay."
+#: How the names of whiteouts begin in an image's layers, and the name of the one that makes its directory opaque
+#: (OCI image-spec, layer.md).
+WHITEOUT = ".wh."
+OPAQUE = ".wh..wh..opq"
 _CAP_SYS_ADMIN = 21  # linux/capability.h
 
 

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, AnyStr, TypedDict
 
-from ptoverlay.child import BEGUN, unpack
+from ptoverlay.beginning import BEGUN, unpack
 from ptoverlay.errors import Failure
 
 StrPath = str | os.PathLike[str]
@@ -55,7 +55,7 @@ def supervisor(fd: int, temporary: bool, words: Sequence[str]) -> list[str]:
 
 def plain(words: Sequence[str]) -> list[str]:
     """The command line that runs `ptoverlay run`."""
-    return _python("cli", "command", "command(['run', *sys.argv[1:]])", words)
+    return _python("__main__", "command", "command(['run', *sys.argv[1:]])", words)
 
 
 def _python(module: str, function: str, call: str, words: Sequence[str]) -> list[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from ptoverlay.child import Beginning
+    from ptoverlay.beginning import Beginning
     from ptoverlay.trace import Trace
 
     # What is to be done after CMD, while its layers are there: for each overlay its upper and work directory (None

@@ -23,7 +23,7 @@ from functools import partial
 from ptoverlay import errors, sandbox
 from ptoverlay.changes import Change
 from ptoverlay.commands.diff import line, show_nowhere
-from ptoverlay.commit import Outcome, commit
+from ptoverlay.commit.carry import Outcome, commit
 from ptoverlay.errors import Failure
 from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from ptoverlay import errors, sandbox
 from ptoverlay.changes import TYPE_NAMES, Change, Kind, changes, nowhere, select
-from ptoverlay.commit import pending
+from ptoverlay.commit.carry import pending
 from ptoverlay.patch import Patch, patches
 from ptoverlay.progress import bar
 from ptoverlay.sandbox import Sandbox

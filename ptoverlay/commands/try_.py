@@ -22,7 +22,7 @@ from ptoverlay import cli, errors
 from ptoverlay.changes import changes
 from ptoverlay.commands.commit import show_refused
 from ptoverlay.commands.diff import line
-from ptoverlay.commit import commit
+from ptoverlay.commit.carry import commit
 from ptoverlay.errors import Failure
 from ptoverlay.keep import Record, sandbox_of
 from ptoverlay.options import Request

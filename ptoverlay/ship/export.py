@@ -27,8 +27,6 @@ from ptoverlay.sandbox import Sandbox
 from ptoverlay.view import Entry, Stat, View
 
 FORMATS = ("oci", "overlayfs")
-WHITEOUT = ".wh."
-OPAQUE = ".wh..wh..opq"
 #: Marks of a layer that mean something on another machine too, after the prefix.
 MARKS = ("opaque", "redirect", "whiteout")
 _TYPES = {stat.S_IFREG: tarfile.REGTYPE, stat.S_IFDIR: tarfile.DIRTYPE, stat.S_IFLNK: tarfile.SYMTYPE,
@@ -109,7 +107,7 @@ class _Writer:
             path, whole = todo.pop()
             entry = self.view.entry(path)
             if entry.whiteout:
-                self.mark(os.path.join(os.path.dirname(path), WHITEOUT + os.path.basename(path)),
+                self.mark(os.path.join(os.path.dirname(path), private.WHITEOUT + os.path.basename(path)),
                           os.lstat(entry.upper_path).st_mtime_ns)
                 continue
             status = self.view.stat(path)
@@ -117,13 +115,13 @@ class _Writer:
             if status.is_dir:
                 hides = not whole and (entry.opaque or entry.redirect)
                 if hides:
-                    self.mark(_join(path, OPAQUE), status.mtime)
+                    self.mark(_join(path, private.OPAQUE), status.mtime)
                 todo += list(self.children(path, whole or hides))[::-1]
 
     def children(self, path: str, whole: bool) -> Iterator[tuple[str, bool]]:
         names = self.view.list(path) if whole else [name for name, _ in self.view.upper_list(path)]
         for name in names:
-            if name.startswith(WHITEOUT):
+            if name.startswith(private.WHITEOUT):
                 raise Failure(_join(path, name), "this name means something else in an OCI layer",
                               "rename it, or export with --format overlayfs")
             yield _join(path, name), whole

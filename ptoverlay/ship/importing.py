@@ -32,7 +32,7 @@ from ptoverlay.progress import Advance, Progress, silent
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Sandbox
 from ptoverlay.ship import layout, tar
-from ptoverlay.ship.export import MARKS, OPAQUE, WHITEOUT
+from ptoverlay.ship.export import MARKS
 from ptoverlay.ship.output import decompressed
 
 _NODES = {tar.FIFO: stat.S_IFIFO, tar.CHARACTER: stat.S_IFCHR, tar.BLOCK: stat.S_IFBLK}
@@ -155,10 +155,10 @@ class _Reader:
         path = self.path(entry.name)
         parent, base = split(path)
         self.make_parents(parent)
-        if base == OPAQUE:
+        if base == private.OPAQUE:
             self.hide_lowers(parent)
-        elif base.startswith(WHITEOUT):
-            self.whiteout(join(parent, base.removeprefix(WHITEOUT)), entry)
+        elif base.startswith(private.WHITEOUT):
+            self.whiteout(join(parent, base.removeprefix(private.WHITEOUT)), entry)
         elif entry.type == tar.CHARACTER and entry.device == (0, 0):
             self.whiteout(path, entry)
         else:

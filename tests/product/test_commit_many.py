@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ptoverlay.commit import commit, kernel
+from ptoverlay.commit import kernel
+from ptoverlay.commit.carry import commit
 from ptoverlay.commit.journal import Journal
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Metadata, Sandbox

@@ -21,7 +21,7 @@ import pytest
 from support.killing import killed_at
 from support.trees import tree
 
-from ptoverlay.commit import commit
+from ptoverlay.commit.carry import commit
 from ptoverlay.commit.journal import Journal
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Metadata, Sandbox

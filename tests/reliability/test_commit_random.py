@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from support.trees import tree
 
 from ptoverlay.changes import changes
-from ptoverlay.commit import commit, kernel
+from ptoverlay.commit import kernel
+from ptoverlay.commit.carry import commit
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandbox import Metadata, Sandbox
 from ptoverlay.view import View

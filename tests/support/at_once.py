@@ -21,7 +21,7 @@ LIMIT = 60.0  # seconds that a round may take
 
 def _start(words: list[str], begin: int, stdin: int, ends: tuple[int, ...]) -> int:
     """ends: descriptors that are the starter's alone."""
-    from ptoverlay.cli import command
+    from ptoverlay.__main__ import command
 
     with tempfile.TemporaryFile() as messages:
         pid = os.fork()

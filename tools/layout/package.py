@@ -37,7 +37,8 @@ class Modules:
             for module, what in self._imported(name, tree):
                 for one in self._run(module):
                     if one not in (name, PACKAGE):
-                        uses[self.file(name)].setdefault(self.file(one), set()).update({what} if what else ())
+                        names = uses[self.file(name)].setdefault(self.file(one), set())
+                        names |= {what} if what and one == module else set()
         return uses
 
     def _run(self, module: str) -> Iterator[str]:

@@ -1,0 +1,344 @@
+"""Commit: what a layer changes is done to the lower it lies on, and the layer holds it no more.
+
+    outcome = commit(Sandbox.open("build"), ["src"])
+    print(len(outcome.done), outcome.refused)
+
+What happens, in this order: the changes are found and those that the host does not allow are refused; the journal is
+written; every new object is made beside its place (`staging`), complete and synced; each is put in place by one rename
+(`placing`); what was replaced is removed, attributes and times are set, and what was committed leaves the upper.  Until
+the first rename nothing but hidden names of our own is on the host, and any failure takes these away again.
+
+Rules: killed anywhere, the next commit finishes first what the journal says; a failure loses neither what the host has
+nor what the layer has.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+from ptoverlay import errors, private
+from ptoverlay.changes import Change, Kind, changes, nowhere, select
+from ptoverlay.commit import choice
+from ptoverlay.commit.conflicts import base_of
+from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
+from ptoverlay.commit.layout import Layout
+from ptoverlay.commit.placing import SYNC_ALL, Placing, empty_upper, set_directory_time
+from ptoverlay.commit.plan import Plan
+from ptoverlay.commit.sharing import Shareable
+from ptoverlay.commit.staging import Stager
+from ptoverlay.commit.tree import Tree, split
+from ptoverlay.errors import Failure
+from ptoverlay.fsck import insist_sound
+from ptoverlay.options import USERXATTR
+from ptoverlay.progress import OBJECT, Advance, Progress, silent
+from ptoverlay.sandbox import Sandbox
+from ptoverlay.view import Stat, View
+
+
+@dataclass
+class Outcome:
+    """What became of the changes.  refused: path of the view → reason; finished: whether an earlier commit that did not
+    end was brought to its end first; nowhere: paths that were asked for, but at which nothing is or was; pending: of a
+    dry run, what finishing it would do, a line each."""
+
+    done: list[Change] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    finished: bool = False
+    nowhere: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
+
+
+def pending(work: str) -> bool:
+    """Whether a commit of the layer with this work directory was begun and did not end."""
+    return os.path.lexists(Journal.path(work))
+
+
+def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, dry_run: bool = False,
+           trust: bool = False, ask: Callable[[Change], bool] | None = None, progress: Progress = silent) -> Outcome:
+    """Commits the changes that `paths` name (see `changes.select`; none: all) and to which `ask` says yes.
+
+    force: also where the host has changed since; trust: what only its maker may not do, in a layer that another user
+    has made: owners, set-id bits, capabilities, devices, and what a journal says that he could have written.  Failure
+    when nothing could be done, with everything as it was.
+    """
+    outcome = Outcome()
+    if not os.path.isdir(sandbox.upper):
+        return outcome
+    with nullcontext() if dry_run else _held(sandbox), _told(sandbox), Tree(sandbox.lowers[0]) as tree:
+        if pending(sandbox.work) and not (dry_run or trust):
+            _insist_ours(sandbox)
+        if dry_run:
+            journal_left = Journal.load(sandbox.work)
+            outcome.pending = journal_left.shown() if journal_left is not None else []
+        elif pending(sandbox.work):
+            outcome.refused.update(_finish(sandbox, tree))
+            outcome.finished = True
+        elif Journal.path(sandbox.work).parent.exists():
+            Journal.remove(sandbox.work)  # killed before the journal was whole, or just after it had gone
+        insist_sound(sandbox)
+        journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=_prefix(sandbox))
+        with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:
+            with progress(0) as advance:
+                found = _find_changes(sandbox, view, base, advance)
+            layout = Layout(sandbox, view, base, tree, journal.prefix, found)
+            layout.look()
+            outcome.nowhere = nowhere(paths, sandbox.mount, view, base)
+            _choose(layout, paths, ask)
+            maker = 0 if trust else sandbox.maker()
+            outcome.refused.update(choice.refuse(layout, force=force, maker=maker))
+            outcome.done = list(layout.chosen.values())
+            if not dry_run:
+                _carry_out(layout, journal, outcome, progress)
+    return outcome
+
+
+def _insist_ours(sandbox: Sandbox) -> None:
+    """Failure for a journal that somebody else can have written: it would do what he says as us."""
+    why = Journal.distrust(sandbox.work)
+    if why:
+        raise Failure(str(sandbox), "a commit of it was interrupted, and others can have written what is left to do "
+                      f"({why})", "ptoverlay commit -n shows that, --trust does it")
+
+
+@contextmanager
+def _held(sandbox: Sandbox) -> Iterator[None]:
+    """Locks the sandbox, and the one whose upper is to be changed if it lies on one."""
+    with ExitStack() as stack:
+        stack.enter_context(sandbox.change())
+        if sandbox.metadata.parent:
+            parent = Sandbox.open(sandbox.metadata.parent)
+            stack.enter_context(parent.lock())
+            others = [name for name in parent.forks() if name != sandbox.name]
+            if others:
+                raise Failure(str(parent), f"also a lower of {', '.join(others)}", "remove these first")
+        yield
+
+
+@contextmanager
+def _told(sandbox: Sandbox) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        name = str(error.filename) if error.filename is not None else ""
+        if PREFIX in name:
+            name = "a new object"
+        if error.errno in errors.FULL:
+            name = f"{name}, and {'the rest waits for the next' if pending(sandbox.work) else 'nothing was committed'}"
+        raise errors.from_os_error(f"{sandbox}: commit: {name}".removesuffix(": "), error) from error
+
+
+def _find_changes(sandbox: Sandbox, view: View, base: View, advance: Advance) -> dict[str, Change]:
+    found = changes(view, base, sandbox.mount, strict=True, advance=advance)
+    if _join_other_names(sandbox, view, base, found):
+        found = changes(view, base, sandbox.mount, strict=True, advance=advance)
+    by_path = {change.path: change for change in found}
+    root = by_path.get(sandbox.mount)
+    if root is not None and {"owner", "group"} & {*root.metadata}:
+        del by_path[sandbox.mount]  # an upper that another user has made
+    return by_path
+
+
+def _join_other_names(sandbox: Sandbox, view: View, base: View, found: list[Change]) -> bool:
+    """Brings names into the upper that only lowers have, of files that were changed by another name.
+
+    The view looks such a file up when it is asked for the name; which names there are only the lower can tell.
+    """
+    wanted = _with_other_names(sandbox, view, found)
+    if not wanted:
+        return False
+    later = {change.old_path: change.path for change in found if change.kind is Kind.RENAMED}
+    joined = False
+    todo = [sandbox.mount]
+    while todo:
+        here = todo.pop()
+        for name in base.list(here):
+            path = f"{here.rstrip('/')}/{name}"
+            status = base.find(path)
+            if status is None:
+                continue
+            if status.is_dir and status.dev == base.stat(here).dev:
+                todo.append(path)
+            elif status.identity in wanted and view.find(_renamed(path, later)) is not None:
+                joined = True
+    return joined
+
+
+def _renamed(path: str, later: dict[str | None, str]) -> str:
+    """Where the view has what lowers have at this path."""
+    above = path
+    while above:
+        if above in later:
+            return later[above] + path[len(above):]
+        above = split(above)[0]
+    return path
+
+
+def _with_other_names(sandbox: Sandbox, view: View, found: list[Change]) -> set[tuple[int, int]]:
+    """Identities of files of which lowers may have names that have to follow: what was written has more of them, or
+    what is elsewhere now is still one of them."""
+    several = len(sandbox.lowers) - sandbox.metadata.n_data > 1
+    prefix = _prefix(sandbox)
+    wanted: set[tuple[int, int]] = set()
+    elsewhere: dict[tuple[int, int], list[str]] = {}
+    for change in found:
+        new, old = change.new, change.old
+        if new is None and old is not None and old.nlink > 1 and _was_copied(sandbox, old):
+            wanted.add(old.identity)  # changed by the name that has gone
+        if new is None or not new.is_file:
+            continue
+        if old is not None and old.is_file and old.nlink > 1 and (
+                change.content or (several and change.kind is Kind.METADATA)):
+            wanted.add(old.identity)
+        if new.nlink > 1 and (old is None or old.identity != new.identity):
+            elsewhere.setdefault(new.identity, []).append(change.path)
+    for identity, paths in elsewhere.items():
+        if view.stat(paths[0]).nlink > len(paths) and base_of(view.entry(paths[0]).upper_path, prefix) is not None:
+            wanted.add(identity)
+    return wanted
+
+
+def _was_copied(sandbox: Sandbox, old: Stat) -> bool:
+    """Whether the upper has a copy of a lower file with several names (csrc/view/upper/links.c)."""
+    return os.path.lexists(os.path.join(sandbox.work, "links", f"{old.dev:x}-{old.ino:x}"))
+
+
+def _prefix(sandbox: Sandbox) -> str:
+    return private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
+
+
+def _choose(layout: Layout, paths: Sequence[str], ask: Callable[[Change], bool] | None) -> None:
+    wanted = list(layout.changes.values())
+    if paths:
+        wanted = select(wanted, paths, layout.sandbox.mount)
+    if ask is not None:
+        wanted = [change for change in wanted if ask(change)]
+    choice.choose(layout, wanted)
+
+
+# ---- doing it
+
+
+def _carry_out(layout: Layout, journal: Journal, outcome: Outcome, progress: Progress) -> None:
+    sandbox, tree = layout.sandbox, layout.tree
+    plan = Plan(layout, journal, outcome.refused.keys())
+    plan.make()
+    if not journal.steps and not journal.drops:
+        return
+    objects = len(layout.chosen) + len(journal.steps) + len(journal.drops)
+    size = sum(change.size for change in layout.chosen.values() if change.content)
+    with progress(objects * OBJECT + size) as advance:
+        _remember_times(journal, tree)
+        try:
+            journal.save(sandbox.work)
+            _stage(layout, plan, advance)
+            journal.phase = PLACING
+            journal.save(sandbox.work)
+        except BaseException:
+            journal.phase = STAGING
+            _take_back(journal, tree, sandbox.work)
+            raise
+        outcome.refused.update(_place_and_finish(sandbox, journal, tree, advance))
+    outcome.done = [change for change in outcome.done if change.path not in outcome.refused]
+
+
+def _remember_times(journal: Journal, tree: Tree) -> None:
+    """Of directories in which something is about to be staged, for when it is taken back."""
+    for path in {split(step.staged)[0] for step in journal.steps if step.staged}:
+        status = tree.lstat(path)
+        if status is not None:
+            journal.staged_in[path] = status.st_mtime_ns
+
+
+def _stage(layout: Layout, plan: Plan, advance: Advance) -> None:
+    """Makes every new object under its temporary name."""
+    files = sum(1 for change in layout.chosen.values() if change.content)
+    mark = f"{plan.journal.prefix}opaque" if layout.layer else ""
+    stager = Stager(layout.view, layout.tree, layout.wanted, advance=advance, sync=files <= SYNC_ALL,
+                    opaque=lambda path: "" if path in layout.skeleton else mark, whiteouts=plan.whiteouts,
+                    any_owner=plan.journal.any_owner, whole=lambda path: layout.roots.get(path, False),
+                    shareable=Shareable(layout))
+    stager.linked.update(layout.linked())
+    for step, path in plan.staged:
+        with _writing_in(layout.tree, split(step.staged)[0]):
+            if path:
+                stager.stage(path, step.staged)
+            else:
+                stager.whiteout(step.staged)
+        step.made = layout.tree.identity(step.staged)
+    plan.journal.shared = [(layout.relative(path), ino) for path, ino in stager.shared]
+    with _writing_in(layout.tree, ""):
+        _sync_staged(layout.tree, plan, files > SYNC_ALL)
+
+
+@contextmanager
+def _writing_in(tree: Tree, path: str) -> Iterator[None]:
+    """Where a full disk is: on the side that is written, whatever the call was about."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in errors.FULL:
+            error.filename = os.path.join(tree.root, path).rstrip("/") or "/"
+        raise
+
+
+def _sync_staged(tree: Tree, plan: Plan, everything: bool) -> None:
+    directories = {split(step.staged)[0] for step, _ in plan.staged}
+    if everything or len(directories) > SYNC_ALL:
+        tree.sync_all(directories)
+        return
+    for directory in directories:
+        tree.sync(directory)
+
+
+def _take_back(journal: Journal, tree: Tree, work: str) -> None:
+    """Removes what was staged: nothing has happened."""
+    for step in journal.steps:
+        if step.staged:
+            tree.remove(step.staged)
+    for path, mtime in journal.staged_in.items():
+        set_directory_time(tree, path, mtime)
+    if pending(work):
+        Journal.remove(work)
+
+
+def _finish(sandbox: Sandbox, tree: Tree) -> dict[str, str]:
+    """Brings a commit to its end that was killed; returns what it had to leave out."""
+    journal = Journal.load(sandbox.work)
+    if journal is None:
+        return {}
+    if journal.lower != tree.root:
+        raise Failure(str(sandbox), f"a commit to {journal.lower} was begun and did not end",
+                      f"give --lower {journal.lower}")
+    if journal.phase == STAGING:
+        _take_back(journal, tree, sandbox.work)
+        return {}
+    with sandbox.view(writable=True):  # nobody else uses the layer meanwhile
+        return _place_and_finish(sandbox, journal, tree)
+
+
+def _place_and_finish(sandbox: Sandbox, journal: Journal, tree: Tree,
+                      advance: Advance = lambda _: None) -> dict[str, str]:
+    placing = Placing(journal, tree, advance)
+    if journal.phase == PLACING:
+        placing.place()
+        placing.sync()
+        journal.phase = PLACED
+        journal.save(sandbox.work)
+    placing.clean()
+    placing.own()
+    placing.set_attributes()
+    placing.sync()
+    with Tree(sandbox.upper) as upper:
+        empty_upper(placing, upper, sandbox.work)
+    Journal.remove(sandbox.work)
+    mount = sandbox.mount.rstrip("/")
+    return {f"{mount}/{path}": why for path, why in journal.left_out.items()}
+
+
+__all__ = ["Outcome", "commit", "pending"]
