@@ -132,7 +132,9 @@ def trap_refused(message: str, number: int) -> Failure:
     """The kernel did not let us trace: `number` is the errno of ptrace(2), seccomp(2) or process_vm_readv(2)."""
     failure = from_core(message, number)
     failure.remedy = ""
-    if number in _REFUSED:
+    if number == errno.ENOSYS and failure.what == "run inside a run":
+        failure.remedy = "it needs Linux 5.3 or newer"
+    elif number in _REFUSED:
         failure.remedy = ptrace_remedy(_read_yama(), os.geteuid() == 0, tracer())
     elif number == errno.EINVAL and failure.what == "seccomp filter":
         failure.what, failure.remedy = "user notification", "the notify trap needs Linux 5.19 or newer: --trap ptrace"

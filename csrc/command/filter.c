@@ -258,7 +258,7 @@ int filter_make(struct filter *filter, uint32_t trap, const struct filter_extra 
     filter->length = 0;
     emit_load(&b, offsetof(struct seccomp_data, arch));
     emit(&b, BPF_JMP | BPF_JEQ | BPF_K, ARCH_AUDIT, 1, 0);
-    emit_return(&b, trap);
+    emit_return(&b, trap | FILTER_FOREIGN);
     emit_load(&b, offsetof(struct seccomp_data, nr));
     emit_search(&b, ranges, find_ranges(ranges, extras, n_extras));
     return b.full ? -E2BIG : 0;

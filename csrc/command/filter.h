@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #define FILTER_MAX 4096   /* BPF_MAXINSNS */
+#define FILTER_FOREIGN                                                                                                 \
+    1u /* what a tracer hears (PTRACE_GETEVENTMSG) of a call that another architecture's table would have */
 
 struct filter {
     struct sock_filter code[FILTER_MAX];

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,27 +63,44 @@ void slot_release(struct slot *slot) {
     atomic_store(&slot->owner, NULL);
 }
 
+static int send_one(const struct slot *slot, int pidfd, int signal) {
+    if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) == 0)
+        return 0;
+    return errno == ENOSYS && faccessat(pidfd, "stat", F_OK, 0) == 0 ? kill(slot->pid, signal) : -1;
+}
+
 int slot_deliver(struct slot *slot, int pidfd) {
     uint64_t pending = atomic_exchange(&slot->pending, 0);
     int err = 0;
     for (; pending; pending &= pending - 1) {
         int signal = __builtin_ctzll(pending) + 1;
-        if (syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0)
+        if (send_one(slot, pidfd, signal) < 0)
             err = -errno;
     }
     return err;
 }
 
+/* Before Linux 5.3 a directory of /proc, in which nothing is found any more once CMD was waited for. */
+static int open_process(pid_t pid) {
+    char path[32];
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);   /* close-on-exec by itself */
+    if (fd >= 0 || errno != ENOSYS)
+        return fd;
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 int slot_announce(struct slot *slot, const struct start *start) {
     slot_forget_cmd(slot);   /* of a trap that was tried before */
     int report = fcntl(start->report, F_DUPFD_CLOEXEC, 0);
-    int pidfd = report < 0 ? -1 : (int)syscall(SYS_pidfd_open, start->pid, 0);   /* close-on-exec by itself */
+    int pidfd = report < 0 ? -1 : open_process(start->pid);
     if (pidfd < 0) {
         int error = errno;
         if (report >= 0)
             close(report);
         return -error;
     }
+    slot->pid = start->pid;
     slot->report = report;
     slot->report_in_cmd = start->report_in_cmd;
     atomic_store(&slot->pidfd, pidfd);

@@ -17,6 +17,7 @@ struct start;
 struct slot {
     _Atomic(const void *) owner;  /* the view or the nested run; NULL: free */
     atomic_int pidfd;             /* of CMD; -1: not started, and then report means nothing */
+    pid_t pid;
     atomic_uint users;
     atomic_uint_fast64_t pending; /* signals to be sent, 1 << (signal - 1) */
     atomic_bool over;             /* the report may have been read */

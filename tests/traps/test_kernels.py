@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Sequence
 
 import pytest
@@ -18,7 +19,7 @@ from support.trees import Node
 from support.world import KEPT, World
 
 #: What auto takes there.
-TRAPS = {"5.4": "ptrace", "5.10": "ptrace", "5.15": "ptrace", "6.1": "ptrace"}
+TRAPS = {"4.18": "ptrace", "5.4": "ptrace", "5.10": "ptrace", "5.15": "ptrace", "6.1": "ptrace"}
 
 #: What a view is for, each line as a program would do it.
 CHANGES = """
@@ -65,10 +66,13 @@ def numbers(kernel: str) -> tuple[int, int]:
 
 def on(kernel: str, world: World, words: Sequence[str], *options: str) -> Done:
     """Runs the command in the box as if under that kernel."""
-    wrapped = world.box(*options).wrap(words, world.mount)
+    return run(prefixed(kernel, world, world.box(*options).wrap(words, world.mount)), env=world.env, timeout=60)
+
+
+def prefixed(kernel: str, world: World, wrapped: Sequence[str]) -> list[str]:
+    """A command that begins as `who`, under that kernel."""
     start = len(as_user(world.who))
-    return run([*wrapped[:start], str(world.subjects.path("oldkernel")), kernel, *wrapped[start:]], env=world.env,
-               timeout=60)
+    return [*wrapped[:start], str(world.subjects.path("oldkernel")), kernel, *wrapped[start:]]
 
 
 def tree() -> list[Node]:
@@ -127,12 +131,45 @@ def test_notify_of_6_1(world: World) -> None:
     assert done.err == "ptoverlay: /usr/bin/python3: ran with the notify trap\n"
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the 32-bit gate is of x86-64")
+@pytest.mark.parametrize("trap", ["auto"], indirect=True)
+def test_the_32_bit_gate_of_4_18(world: World) -> None:
+    """Registers do not tell by which table a number goes: all the same nothing of it reaches the host."""
+    world.lay_out_standard()
+    done = on("4.18", world, [str(world.subjects.path("refused", "-no-pie")), str(world.mount), "int80"])
+    assert done.status != 0 or done.out.count("-ENOSYS") == 4, done.out
+    assert len(done.err.splitlines()) == 1, done.err
+
+
+@pytest.mark.parametrize("trap", ["auto"], indirect=True)
+@pytest.mark.parametrize("kernel", ["4.18", "5.2"])
+def test_signals(world: World, kernel: str) -> None:
+    """Without pidfds, too, the command gets what is sent to ptoverlay."""
+    world.lay_out(tree())
+    script = "trap 'echo got it; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
+    words = prefixed(kernel, world, world.box().wrap(["/bin/sh", "-c", script], world.mount))
+    with subprocess.Popen(words, env=world.env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.stdout.read() == "got it\n"
+    assert process.returncode == 7
+
+
+@pytest.mark.parametrize("trap", ["auto"], indirect=True)
+def test_a_run_inside_a_run(world: World) -> None:
+    """It needs pidfds: one line that says so."""
+    world.lay_out(tree())
+    done = on("4.18", world, [*command(), "--", "true"])
+    assert (done.status, done.err) == (125, "ptoverlay: run inside a run: Function not implemented (it needs Linux 5.3 "
+                                            "or newer)\n")
+
+
 @pytest.mark.parametrize("trap", ["auto"], indirect=True)
 def test_check_tells_the_marks(world: World) -> None:
     """Before 5.8 an ordinary user makes no devices 0/0."""
     world.lay_out(tree())
-    words = [*as_user(world.who), str(world.subjects.path("oldkernel")), "5.4", *command(), "--check"]
-    told = run(words, env=world.env, timeout=60).out
+    told = run(prefixed("5.4", world, [*as_user(world.who), *command(), "--check"]), env=world.env, timeout=60).out
     expected = "ok  whiteouts: devices 0/0 can be made" if world.who.is_root else (
         "no  whiteouts: devices 0/0: Operation not permitted; they are files with an attribute; lost: ")
     assert expected in told

@@ -395,12 +395,18 @@ static void begin(struct renewer *renewer, pid_t tid) {
     run_next(renewer, tid);
 }
 
-static void at_syscall_stop(struct renewer *renewer, pid_t tid) {
+/* Linux before 5.3 does not tell which of the two it is. */
+static bool is_exit(const struct renewer *renewer, pid_t tid) {
     struct __ptrace_syscall_info info;
+    bool told = ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) > 0;
+    return told ? info.op == PTRACE_SYSCALL_INFO_EXIT : renewer->entered;
+}
+
+static void at_syscall_stop(struct renewer *renewer, pid_t tid) {
     struct registers regs;
-    if (ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) < 0)
-        return;
-    if (info.op != PTRACE_SYSCALL_INFO_EXIT) {
+    bool exits = is_exit(renewer, tid);
+    renewer->entered = !exits;
+    if (!exits) {
         if (renewer->step == RENEW_REPLACE && !still_stale(renewer, tid))
             (void)arch_skip_call(tid, -EBADF);
         (void)ptrace(PTRACE_SYSCALL, tid, NULL, 0L);

@@ -34,14 +34,15 @@ struct renewer {
     uint64_t signal_mask;       /* its own */
     uint64_t area;              /* memory of the task's */
     int sockets[2];             /* descriptors of the task's, -1 before and after */
-    int listener; /* ours, which the task connects to and hands its descriptors over; -1: we can take them */
-    int peer; /* ours: the other end of its connection, -1 before */
-    socklen_t name_length; /* of `name` */
-    struct sockaddr_un name; /* of the listener */
+    int listener;               /* ours, to which the task hands its descriptors over; -1: we can take them */
+    int peer;                   /* ours: the other end of its connection, -1 before */
+    socklen_t name_length;      /* of `name` */
+    struct sockaddr_un name;    /* of the listener */
     size_t n_received;
-    int received[STALE_MOST]; /* descriptors of the task's, as renewal.replaced */
-    unsigned n_done; /* descriptors that were replaced */
-    int held_signal; /* to be sent again: it came in between; 0 */
+    int received[STALE_MOST];   /* descriptors of the task's, as renewal.replaced */
+    unsigned n_done;            /* descriptors that were replaced */
+    bool entered;               /* the call that it runs was seen at its entry */
+    int held_signal;            /* to be sent again: it came in between; 0 */
     struct renewal renewal;
 };
 

@@ -30,6 +30,7 @@
 #include "../../calls/handlers/open.h"
 #include "../inject.h"
 #include "ptrace.h"
+#include "seccomp_stop.h"
 
 #define AGAIN_MAX 100   /* names that change all the time */
 
@@ -225,8 +226,7 @@ static bool still_stopped_there(const struct tracee *tracee) {
     if (tracee->space->users == 1)
         return true;
     struct __ptrace_syscall_info info;
-    return ptrace(PTRACE_GET_SYSCALL_INFO, tracee->task.tid, sizeof info, &info) > 0 &&
-           info.op == PTRACE_SYSCALL_INFO_SECCOMP;
+    return seccomp_stop_info(tracee->task.tid, &info) == 0;
 }
 
 /* A listener of the tracee's own would get calls instead of us: as if there were one already. */
@@ -248,8 +248,7 @@ static void resume_call(struct tracee *tracee) {
 void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
     struct __ptrace_syscall_info info;
     tracee->call_start = clock_now();
-    if (ptrace(PTRACE_GET_SYSCALL_INFO, tracee->task.tid, sizeof info, &info) < 0 ||
-        info.op != PTRACE_SYSCALL_INFO_SECCOMP)
+    if (seccomp_stop_info(tracee->task.tid, &info))
         return;
     if (info.arch != ARCH_AUDIT) {
         record_foreign(trap->run, tracee->task.tid);
