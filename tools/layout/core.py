@@ -66,7 +66,7 @@ class Core:
         made = {}
         for name in self.texts:
             path = (self.objects / name).with_suffix(".o")
-            if not name.endswith(".c") or (not path.exists() and self._of_another_machine(name)):
+            if not name.endswith(".c") or (not path.exists() and self._is_not_in_the_core(name)):
                 continue
             if not path.exists() or path.stat().st_mtime < (self.top / name).stat().st_mtime:
                 raise SystemExit(f"tools/rooms: {path} is older than {name}, or missing: tools/prepare")
@@ -81,8 +81,9 @@ class Core:
                 self.defined[symbol] = name
 
     @staticmethod
-    def _of_another_machine(name: str) -> bool:
-        return "arch" in Path(name).parent.name + Path(name).stem
+    def _is_not_in_the_core(name: str) -> bool:
+        """Of another machine, or what runs inside of tracees."""
+        return Path(name).parent.name == "stub" or "arch" in Path(name).parent.name + Path(name).stem
 
     def calls(self) -> Uses:
         uses: Uses = {name: {} for name in self.texts if name.endswith(".c")}

@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("view/ops",),
     ("view/super",),
     ("calls+calls/handlers+calls/host+calls/programs+calls/shown+calls/tasks",),
-    ("untouched",),
+    ("untouched+untouched/stub",),
     ("command",),
     ("trap+trap/descriptors",),
     ("trap/notify", "trap/ptrace"),
