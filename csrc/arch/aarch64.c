@@ -39,8 +39,8 @@ static int write_general(pid_t tid, const struct registers *regs) {
 }
 
 int registers_write(pid_t tid, const struct registers *regs, int nr) {
-    int err = write_general(tid, regs);
-    return err ? err : set_call_number(tid, nr);
+    int error = write_general(tid, regs);
+    return error ? error : set_call_number(tid, nr);
 }
 
 uint64_t registers_arg(const struct registers *regs, unsigned arg) {
@@ -100,9 +100,9 @@ int arch_call_number(pid_t tid, const struct registers *regs) {
 
 int arch_skip_call(pid_t tid, long value) {
     struct registers regs;
-    int err = registers_read(tid, &regs);
-    if (err)
-        return err;
+    int error = registers_read(tid, &regs);
+    if (error)
+        return error;
     registers_set_result(&regs, value);
     return registers_write(tid, &regs, -1);
 }

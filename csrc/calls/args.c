@@ -28,7 +28,7 @@
 #include "tasks/task.h"
 #include "verdict.h"
 
-unsigned after_operand(const struct call *call) {
+unsigned args_after(const struct call *call) {
     const struct operand *operand = &call->row->operand[0];
     return (unsigned)(operand->path != NO_ARG ? operand->path : operand->dirfd) + 1;
 }
@@ -37,7 +37,7 @@ static unsigned at_flags(const struct call *call) {
     return call->row->at_flags == NO_ARG ? 0 : (unsigned)call->arg[call->row->at_flags];
 }
 
-int walk_flags(const struct call *call, unsigned *flags) {
+int args_walk_flags(const struct call *call, unsigned *flags) {
     unsigned at = at_flags(call);
     if (at & ~call->row->at_allowed)
         return -EINVAL;
@@ -57,7 +57,7 @@ static void given_link(const struct call *call, int fd, char link[PROC_LINK]) {
 }
 
 /* The current directory is looked up later, in the view: it may be known. */
-int fetch_directory(struct call *call, unsigned i) {
+int args_fetch_directory(struct call *call, unsigned i) {
     struct given *given = &call->scratch->given[i];
     int8_t dirfd = call->row->operand[i].dirfd;
     int fd = dirfd == NO_ARG ? AT_FDCWD : (int)call->arg[dirfd];
@@ -97,19 +97,19 @@ static int fetch_path(struct call *call, struct given *given, const struct opera
     return empty_ok ? 1 : -ENOENT;
 }
 
-int fetch(struct call *call, unsigned i) {
+int args_fetch(struct call *call, unsigned i) {
     const struct operand *operand = &call->row->operand[i];
     struct given *given = &call->scratch->given[i];
     if (!task_cred(call))
         return -EPERM;
     given->bare = path_absent(call, operand);
-    int rc = given->bare ? 1 : fetch_path(call, given, operand);
-    if (rc < 0)
-        return rc;
-    given->by_fd = rc;
+    int error = given->bare ? 1 : fetch_path(call, given, operand);
+    if (error < 0)
+        return error;
+    given->by_fd = error;
     given->kind = OBJECT_NAMED;
     given->absolute = !given->by_fd && given->path[0] == '/';
-    return given->absolute ? 0 : fetch_directory(call, i);
+    return given->absolute ? 0 : args_fetch_directory(call, i);
 }
 
 /* A known current directory stays right until a task of the run changes one, or a directory moves. */
@@ -135,7 +135,7 @@ static void remember_directory(struct call *call, uint64_t generation, const str
     task->cwd_generation = generation;
 }
 
-int current_directory(struct call *call, const char **path, bool *pass) {
+int args_current_directory(struct call *call, const char **path, bool *pass) {
     struct location *start = &call->scratch->start;
     char link[PROC_LINK];
     *pass = false;
@@ -151,12 +151,12 @@ int current_directory(struct call *call, const char **path, bool *pass) {
     int kind = object_read(link, call->scratch->text);
     if (kind < 0)
         return kind;
-    int rc = view_locate(call->view, call->scratch->text, start);
+    int error = view_locate(call->view, call->scratch->text, start);
     *path = start->path;
     start->pass = start->pass && !kept;
-    *pass = rc == 0 && start->pass;
-    if (rc < 0)
-        return rc;
+    *pass = error == 0 && start->pass;
+    if (error < 0)
+        return error;
     if (kind != OBJECT_NAMED || start->detached)
         return -ENOENT;
     remember_directory(call, pending ? 0 : generation, start);
@@ -167,14 +167,14 @@ int current_directory(struct call *call, const char **path, bool *pass) {
 static int start_directory(struct call *call, const struct given *given, const char **path, bool *pass) {
     struct location *start = &call->scratch->start;
     if (given->fd == AT_FDCWD)
-        return current_directory(call, path, pass);
+        return args_current_directory(call, path, pass);
     if (given->kind == OBJECT_ANONYMOUS)
         return -ENOTDIR;
-    int rc = view_locate(call->view, given->real, start);
+    int error = view_locate(call->view, given->real, start);
     *path = start->path;
-    *pass = rc == 0 && start->pass;
-    if (rc < 0)
-        return rc;
+    *pass = error == 0 && start->pass;
+    if (error < 0)
+        return error;
     if (given->kind == OBJECT_DELETED || start->detached)
         return -ENOENT;
     return start->type == S_IFDIR ? 0 : -ENOTDIR;
@@ -194,9 +194,9 @@ static int locate_given(struct call *call, const struct given *given, struct tar
     target->kind = given->kind;
     if (given->kind != OBJECT_NAMED)
         return 0;
-    int rc = view_locate(call->view, given->real, target->loc);
-    if (rc < 0)
-        return rc;
+    int error = view_locate(call->view, given->real, target->loc);
+    if (error < 0)
+        return error;
     target->pass = target->loc->pass && !target->loc->detached &&
                    !(given->fd == AT_FDCWD && cwd_kept(call->session, call->task->tid));
     call->trace_path = target->loc->path;
@@ -216,7 +216,7 @@ static int locate_removed(struct call *call, struct given *given, struct target 
 
 /* Takes "." and ".." off the front of a path, and for each ".." the last component off the directory. False: the path begins
  * with something else. */
-static bool step_up(char *real, const char **path) {
+static bool cut_front(char *real, const char **path) {
     size_t length = strcspn(*path, "/");
     bool up = length == 2 && memcmp(*path, "..", 2) == 0;
     char *slash = strrchr(real, '/');
@@ -233,20 +233,20 @@ static int start_above_removed(struct call *call, struct given *given, const cha
     char link[PROC_LINK];
     struct location *start = &call->scratch->start;
     given_link(call, given->fd, link);
-    int rc = object_read(link, given->real);
+    int error = object_read(link, given->real);
     start->detached = true;
-    while (rc >= 0 && start->detached) {
-        if (!step_up(given->real, rest))
+    while (error >= 0 && start->detached) {
+        if (!cut_front(given->real, rest))
             return -ENOENT;
-        rc = view_locate(call->view, given->real, start);
+        error = view_locate(call->view, given->real, start);
     }
     if (**rest == '\0')
         *rest = ".";
     *start_path = start->path;
-    return rc < 0 ? rc : 0;
+    return error < 0 ? error : 0;
 }
 
-int walk_given(struct call *call, unsigned i, unsigned flags, struct target *target) {
+int args_walk(struct call *call, unsigned i, unsigned flags, struct target *target) {
     struct given *given = &call->scratch->given[i];
     struct location *loc = &call->scratch->loc[i];
     *target = (struct target){.loc = loc};
@@ -254,45 +254,45 @@ int walk_given(struct call *call, unsigned i, unsigned flags, struct target *tar
         return locate_given(call, given, target);
     const char *start = "/";
     bool pass = true;
-    int rc = given->absolute ? 0 : start_directory(call, given, &start, &pass);
-    if (rc == -ENOENT && strcmp(given->path, ".") == 0)
+    int error = given->absolute ? 0 : start_directory(call, given, &start, &pass);
+    if (error == -ENOENT && strcmp(given->path, ".") == 0)
         return flags & WALK_PARENT ? -EINVAL : locate_removed(call, given, target);
     const char *path = given->path;
-    if (rc == -ENOENT) {
+    if (error == -ENOENT) {
         pass = false;
-        rc = start_above_removed(call, given, &start, &path);
+        error = start_above_removed(call, given, &start, &path);
     }
-    if (rc < 0)
-        return rc;
-    rc = view_walk(call->view, set_walker(call), start, path, flags | (pass ? WALK_START_PASS : 0), loc);
+    if (error < 0)
+        return error;
+    error = view_walk(call->view, set_walker(call), start, path, flags | (pass ? WALK_START_PASS : 0), loc);
     target->pass = loc->pass && !loc->hidden;
     if (target->pass && loc->inside && given->absolute && !(flags & WALK_PARENT)) {
         call->again = given->path;
         call->again_length = given->length;
         call->again_at = loc;
     }
-    if (rc == 0 && !call->trace_path)
+    if (error == 0 && !call->trace_path)
         call->trace_path = loc->path;
-    return rc;
+    return error;
 }
 
-int walk_path(struct call *call, const char *path, unsigned flags, struct location *loc) {
+int args_walk_path(struct call *call, const char *path, unsigned flags, struct location *loc) {
     const char *start = "/";
     bool pass = true;
-    int rc = path[0] == '/' ? 0 : current_directory(call, &start, &pass);
-    if (rc < 0)
-        return rc;
+    int error = path[0] == '/' ? 0 : args_current_directory(call, &start, &pass);
+    if (error < 0)
+        return error;
     return view_walk(call->view, set_walker(call), start, path, flags | (pass ? WALK_START_PASS : 0), loc);
 }
 
-int resolve(struct call *call, struct target *target) {
+int args_resolve(struct call *call, struct target *target) {
     unsigned flags;
     *target = (struct target){.loc = &call->scratch->loc[0]};
-    int rc = walk_flags(call, &flags);
-    if (rc == 0)
-        rc = fetch(call, 0);
-    if (rc < 0)
-        return rc;
-    view_enter(call);
-    return walk_given(call, 0, flags, target);
+    int error = args_walk_flags(call, &flags);
+    if (error == 0)
+        error = args_fetch(call, 0);
+    if (error < 0)
+        return error;
+    verdict_enter_view(call);
+    return args_walk(call, 0, flags, target);
 }

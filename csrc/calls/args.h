@@ -30,20 +30,20 @@ struct target {
     bool pass;              /* loc->pass; false while there has been no walk */
 };
 /* Reads path and directory of operand i into the scratch. -EFAULT, -ENOENT, -EBADF, -ENAMETOOLONG. */
-int fetch(struct call *call, unsigned i);
-/* The directory alone, which an absolute path makes meaningless and fetch() does not look at then. -EBADF. */
-int fetch_directory(struct call *call, unsigned i);
+int args_fetch(struct call *call, unsigned i);
+/* The directory alone, which an absolute path makes meaningless and args_fetch() does not look at then. -EBADF. */
+int args_fetch_directory(struct call *call, unsigned i);
 /* WALK_FOLLOW or 0, from the AT_* flags of the row; -EINVAL. */
-int walk_flags(const struct call *call, unsigned *flags);
-/* Walks what fetch() has read.  The view must be entered. */
-int walk_given(struct call *call, unsigned i, unsigned flags, struct target *target);
+int args_walk_flags(const struct call *call, unsigned *flags);
+/* Walks what args_fetch() has read.  The view must be entered. */
+int args_walk(struct call *call, unsigned i, unsigned flags, struct target *target);
 /* Walks a path from the tracee's current directory. */
-int walk_path(struct call *call, const char *path, unsigned flags, struct location *loc);
-/* fetch(), view_enter() and walk_given() of the first operand. */
-int resolve(struct call *call, struct target *target);
+int args_walk_path(struct call *call, const char *path, unsigned flags, struct location *loc);
+/* args_fetch(), verdict_enter_view() and args_walk() of the first operand. */
+int args_resolve(struct call *call, struct target *target);
 /* The first argument behind the first operand. */
-unsigned after_operand(const struct call *call);
+unsigned args_after(const struct call *call);
 /* The tracee's current directory as a path in the view, into out.  The view must be entered. -ENOENT: removed. */
-int current_directory(struct call *call, const char **path, bool *pass);
+int args_current_directory(struct call *call, const char **path, bool *pass);
 
 #endif

@@ -48,19 +48,19 @@ static void reset(struct call *call) {
     call->scratch = NULL;
 }
 
-static void begin(struct call *call) {
+static void decide(struct call *call) {
     reset(call);
     if (!nest_enter(call))
         return;
     if (!call->row)
-        return answer(call, -ENOSYS);
+        return verdict_answer(call, -ENOSYS);
     if (!call->row->handler)
-        return answer(call, -call->row->filter_errno);
+        return verdict_answer(call, -call->row->filter_errno);
     call->scratch = session_take_scratch(call->session);
     if (!call->scratch)
-        return answer(call, -ENOMEM);
+        return verdict_answer(call, -ENOMEM);
     call->row->handler(call);
-    view_leave(call);
+    verdict_leave_view(call);
 }
 
 bool call_is_open(int nr) {
@@ -68,19 +68,19 @@ bool call_is_open(int nr) {
     return row && row->contents == CONTENTS_OPENED;
 }
 
-static bool reads(const struct call_row *row, const uint64_t arg[6]) {
+static bool row_reads(const struct call_row *row, const uint64_t arg[6]) {
     return row->reads == READS_ALWAYS ||
            (row->reads == READS_BY_FLAGS && !open_may_change((int)arg[row->operand[0].path + 1]));
 }
 
 bool call_reads(const struct call *call) {
     const struct call_row *row = table_row(call->nr);
-    return row && reads(row, call->arg);
+    return row && row_reads(row, call->arg);
 }
 
 bool call_repeats(int nr, const uint64_t arg[6], unsigned *path, uint64_t *key) {
     const struct call_row *row = table_row(nr);
-    if (!row || !row->repeats || !reads(row, arg))
+    if (!row || !row->repeats || !row_reads(row, arg))
         return false;
     uint64_t at = row->at_flags == NO_ARG ? 0 : arg[row->at_flags] << 32;
     if ((at >> 32) & AT_EMPTY_PATH)   /* there is hardly ever a path */
@@ -90,7 +90,7 @@ bool call_repeats(int nr, const uint64_t arg[6], unsigned *path, uint64_t *key) 
     return true;
 }
 
-static void end(struct call *call) {
+static void let_go_of_all(struct call *call) {
     struct call_scratch *scratch = call->scratch;
     nest_leave(call);
     if (!scratch)
@@ -112,10 +112,10 @@ static void end(struct call *call) {
 
 /* A change that had to let go of the view is decided anew, from the path on. */
 void call_begin(struct call *call) {
-    begin(call);
+    decide(call);
     while (call->verdict == VERDICT_RETURN && call->value == -VIEW_AGAIN) {
-        end(call);
-        begin(call);
+        let_go_of_all(call);
+        decide(call);
     }
 }
 
@@ -123,12 +123,12 @@ long call_finish(struct call *call, long result) {
     if (!call->finish)
         return result;
     result = call->finish(call, result);
-    view_leave(call);
+    verdict_leave_view(call);
     return result;
 }
 
 void call_end(struct call *call) {
     view_free_copies(call->copied);
     call->copied = NULL;
-    end(call);
+    let_go_of_all(call);
 }

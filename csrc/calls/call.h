@@ -73,7 +73,7 @@ struct call {
                                             * until call_end */
     size_t again_length;
     const struct location *again_at;
-    bool made;                             /* OPEN: a new file, which call_open() has at hand */
+    bool made;                             /* OPEN: a new file, which open_call() has at hand */
     bool alone;                            /* OPEN, SUBSTITUTE: it can change something; a tracee that makes it is
                                             * alone with the memory and descriptors that tell what, until they were
                                             * read */

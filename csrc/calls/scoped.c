@@ -38,9 +38,9 @@ struct scoped {
 
 static int device(struct scoped *scoped, uint32_t *major, uint32_t *minor) {
     struct statx stx;
-    int rc = view_getattr(scoped->call->view, scoped->loc, &stx);
-    if (rc < 0)
-        return rc;
+    int error = view_getattr(scoped->call->view, scoped->loc, &stx);
+    if (error < 0)
+        return error;
     *major = stx.stx_dev_major;
     *minor = stx.stx_dev_minor;
     return 0;
@@ -50,9 +50,9 @@ static int same_file_system(struct scoped *scoped) {
     uint32_t major, minor;
     if (!(scoped->resolve & RESOLVE_NO_XDEV) || scoped->loc->type == 0)
         return 0;
-    int rc = device(scoped, &major, &minor);
-    if (rc < 0)
-        return rc;
+    int error = device(scoped, &major, &minor);
+    if (error < 0)
+        return error;
     return major == scoped->major && minor == scoped->minor ? 0 : -EXDEV;
 }
 
@@ -61,10 +61,10 @@ static int go(struct scoped *scoped, const char *name) {
     char start[PATH_MAX];
     memcpy(start, scoped->loc->path, scoped->loc->length + 1);
     unsigned flags = scoped->pass ? WALK_START_PASS : 0;
-    int rc = view_walk(scoped->call->view, &scoped->call->scratch->walker, start, name, flags, scoped->loc);
+    int error = view_walk(scoped->call->view, &scoped->call->scratch->walker, start, name, flags, scoped->loc);
     if (!scoped->loc->pass || scoped->loc->hidden)
         scoped->pass = false;
-    return rc;
+    return error;
 }
 
 static bool at_root(const struct scoped *scoped) {
@@ -75,18 +75,18 @@ static bool at_root(const struct scoped *scoped) {
 static int go_to_root(struct scoped *scoped) {
     if (scoped->resolve & RESOLVE_BENEATH)
         return -EXDEV;
-    int rc = go(scoped, scoped->resolve & RESOLVE_IN_ROOT ? scoped->root : "/");
-    return rc < 0 ? rc : same_file_system(scoped);
+    int error = go(scoped, scoped->resolve & RESOLVE_IN_ROOT ? scoped->root : "/");
+    return error < 0 ? error : same_file_system(scoped);
 }
 
 static int go_up(struct scoped *scoped) {
     if ((scoped->resolve & SCOPED) && at_root(scoped))
         return scoped->resolve & RESOLVE_BENEATH ? -EXDEV : 0;
-    int rc = go(scoped, "..");
-    return rc < 0 ? rc : same_file_system(scoped);
+    int error = go(scoped, "..");
+    return error < 0 ? error : same_file_system(scoped);
 }
 
-static int push(struct scoped *scoped, const char *target) {
+static int push_target(struct scoped *scoped, const char *target) {
     size_t length = strlen(target), rest = strlen(scoped->rest);
     if (length + rest + 2 > sizeof scoped->rest)
         return -ENAMETOOLONG;
@@ -103,12 +103,12 @@ static int follow_magic(struct scoped *scoped, const char *target) {
         return -ELOOP;
     if (scoped->resolve & SCOPED)
         return -EXDEV;
-    int rc = go(scoped, target);
-    return rc < 0 ? rc : same_file_system(scoped);
+    int error = go(scoped, target);
+    return error < 0 ? error : same_file_system(scoped);
 }
 
 /* Follows the symlink where the walk is.  1: it is an object without a path, and the end. */
-static int follow(struct scoped *scoped, const char *parent) {
+static int follow_link(struct scoped *scoped, const char *parent) {
     struct call *call = scoped->call;
     char target[PATH_MAX];
     if ((scoped->resolve & RESOLVE_NO_SYMLINKS) || ++scoped->links > LINKS_MAX)
@@ -130,34 +130,34 @@ static int follow(struct scoped *scoped, const char *parent) {
     if (length < 0)
         return length;
     target[length] = '\0';
-    int rc = push(scoped, target);
-    if (rc < 0)
-        return rc;
+    int error = push_target(scoped, target);
+    if (error < 0)
+        return error;
     return target[0] == '/' ? go_to_root(scoped) : go(scoped, parent);
 }
 
 /* One component, which name is.  1: the walk ends here. */
-static int step(struct scoped *scoped, const char *name, bool last, bool slash) {
+static int walk_component(struct scoped *scoped, const char *name, bool last, bool slash) {
     char parent[PATH_MAX];
     memcpy(parent, scoped->loc->path, scoped->loc->length + 1);
     if (strcmp(name, "..") == 0)
         return go_up(scoped);
-    int rc = go(scoped, name);
-    if (rc < 0)
-        return rc;
+    int error = go(scoped, name);
+    if (error < 0)
+        return error;
     bool wanted = !last || (slash ? !(scoped->flags & WALK_PARENT) : scoped->flags & WALK_FOLLOW);
     if (scoped->loc->type == S_IFLNK && wanted) {
-        rc = last ? view_may_follow(scoped->call->view, scoped->loc, &scoped->call->task->cred) : 0;
-        return rc < 0 ? rc : follow(scoped, parent);
+        error = last ? view_may_follow(scoped->call->view, scoped->loc, &scoped->call->task->cred) : 0;
+        return error < 0 ? error : follow_link(scoped, parent);
     }
-    rc = same_file_system(scoped);
-    if (rc == 0 && slash && scoped->loc->type != S_IFDIR && scoped->loc->type != 0 && !(scoped->flags & WALK_PARENT))
+    error = same_file_system(scoped);
+    if (error == 0 && slash && scoped->loc->type != S_IFDIR && scoped->loc->type != 0 && !(scoped->flags & WALK_PARENT))
         return -ENOTDIR;
     scoped->loc->slash = slash;
-    return rc;
+    return error;
 }
 
-static int walk_rest(struct scoped *scoped) {
+static int walk_components(struct scoped *scoped) {
     char name[NAME_MAX + 2];
     for (;;) {
         char *at = scoped->rest + strspn(scoped->rest, "/");
@@ -173,16 +173,16 @@ static int walk_rest(struct scoped *scoped) {
         memmove(scoped->rest, at + length, strlen(at + length) + 1);
         if (last)
             scoped->rest[0] = '\0';
-        int rc = step(scoped, name, last, last && slash);
-        if (rc == 1)
+        int error = walk_component(scoped, name, last, last && slash);
+        if (error == 1)
             return scoped->rest[0] ? -ENOTDIR : 0;
-        if (rc < 0)
-            return rc;
+        if (error < 0)
+            return error;
     }
 }
 
 /* The directory where the walk begins, which is what it must not leave.  Walks into the scratch's first location. */
-static int begin(struct scoped *scoped) {
+static int find_scope(struct scoped *scoped) {
     struct target target;
     struct call *call = scoped->call;
     struct given *first = &call->scratch->given[0];
@@ -194,21 +194,21 @@ static int begin(struct scoped *scoped) {
     strcpy(first->path, relative ? "." : "/");
     first->length = 1;
     first->absolute = !relative;
-    int rc = walk_given(call, 0, 0, &target);
+    int error = args_walk(call, 0, 0, &target);
     scoped->pass = target.pass;
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     scoped->root_length = scoped->loc->length;
     memcpy(scoped->root, scoped->loc->path, scoped->loc->length + 1);
     return device(scoped, &scoped->major, &scoped->minor);
 }
 
-int walk_scoped(struct call *call, uint64_t resolve, unsigned flags) {
+int scoped_walk(struct call *call, uint64_t resolve, unsigned flags) {
     struct location *loc = &call->scratch->loc[0];
     struct scoped scoped = {.call = call, .resolve = resolve, .flags = flags, .loc = loc};
-    int rc = begin(&scoped);
-    if (rc == 0)
-        rc = walk_rest(&scoped);
+    int error = find_scope(&scoped);
+    if (error == 0)
+        error = walk_components(&scoped);
     call->trace_path = loc->path;
-    return rc;
+    return error;
 }

@@ -21,7 +21,7 @@ struct call_scratch {
     bool entered;               /* we hold view_lock */
     bool exec_patch;            /* exec: AT_EXECFN is to be changed */
     int short_name;             /* in the run's directory: of a socket address, of a text; -1: none */
-    uint64_t *generation;       /* watch() */
+    uint64_t *generation;       /* verdict_watch() */
     unsigned *pending;
     void *owned[2];             /* freed by call_end */
     const struct cred *cred;    /* who walks, NULL: the task as it is */

@@ -70,11 +70,11 @@ void session_clear(struct session *session) {
         session->scratch = scratch->next;
         free(scratch);
     }
-    nests_clear(session);
+    nest_clear(session);
     sockets_clear(session);
     programs_clear(session);
-    cwds_clear(session);
-    instances_clear(session);
+    cwd_clear(session);
+    watches_clear(session);
     identity_free(session->identity);
     session->identity = NULL;
     pthread_mutex_destroy(&session->lock);

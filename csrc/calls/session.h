@@ -20,7 +20,7 @@ struct session {
     unsigned umask_pending;         /* umask calls under way: nothing is cached meanwhile */
     uint64_t cwd_generation;        /* the same for chdir and fchdir */
     unsigned cwd_pending;
-    bool opens;                     /* set by the trap: it carries out OPEN by call_open() */
+    bool opens;                     /* set by the trap: it carries out OPEN by open_call() */
     bool lower_removed;             /* a lower object lost its name: descriptors may be of it.  view_lock's */
     bool filtered;                  /* atomic: a task has asked for a seccomp filter of its own */
     struct pto_stats *stats;        /* set by the trap: only .refused is counted here */

@@ -21,16 +21,16 @@
 #include "tasks/task.h"
 #include "verdict.h"
 
-void host_verdict(struct call *call, unsigned i, struct location *loc) {
+void settle_host(struct call *call, unsigned i, struct location *loc) {
     if (loc->pass)
         return;
     const char *ending = host_ending(loc);
     size_t length = strlen(ending);
     if (loc->length + length >= sizeof loc->path)
-        return answer(call, -ENAMETOOLONG);
+        return verdict_answer(call, -ENAMETOOLONG);
     memcpy(loc->path + loc->length, ending, length + 1);
     loc->length += length;
-    substitute_string(call, (unsigned)call->row->operand[i].path, loc->path);
+    verdict_substitute_string(call, (unsigned)call->row->operand[i].path, loc->path);
 }
 
 struct location *settle_read(struct call *call, int error, const struct target *target) {
@@ -39,31 +39,31 @@ struct location *settle_read(struct call *call, int error, const struct target *
     if (target->pass)
         return NULL;
     if (error < 0)
-        answer(call, error);
+        verdict_answer(call, error);
     else if (unnamed)
         return NULL;
     else if (loc->hidden || loc->type == 0)
-        answer(call, -ENOENT);
+        verdict_answer(call, -ENOENT);
     else if (!loc->overlay)
-        host_verdict(call, 0, loc);
+        settle_host(call, 0, loc);
     else
         return loc;
     return NULL;
 }
 
-struct location *reading(struct call *call) {
+struct location *settle_reading(struct call *call) {
     struct target target;
-    int rc = resolve(call, &target);
-    return settle_read(call, rc, &target);
+    int error = args_resolve(call, &target);
+    return settle_read(call, error, &target);
 }
 
-bool refuse_path_descriptor(struct call *call) {
+bool settle_path_descriptor(struct call *call) {
     if (!call->scratch->given[0].bare)
         return false;
     int flags = descriptor_flags(call->task->tid, call->scratch->given[0].fd);
     if (flags >= 0 && !(flags & O_PATH))
         return false;
-    answer(call, flags < 0 ? flags : -EBADF);
+    verdict_answer(call, flags < 0 ? flags : -EBADF);
     return true;
 }
 
@@ -92,7 +92,7 @@ struct location *settle_change(struct call *call, unsigned i, int error, const s
     if (error == 0 && !unnamed && loc->hidden)
         error = makes_name(call, i) ? -EACCES : -ENOENT;
     if (error < 0) {
-        answer(call, error);
+        verdict_answer(call, error);
         return NULL;
     }
     if (!unnamed && loc->overlay)
@@ -106,13 +106,13 @@ struct location *settle_change(struct call *call, unsigned i, int error, const s
         return NULL;
     }
     if (error < 0)
-        answer(call, error);
+        verdict_answer(call, error);
     return error < 0 ? NULL : loc;
 }
 
-struct location *changing(struct call *call) {
+struct location *settle_changing(struct call *call) {
     struct target target;
-    int rc = resolve(call, &target);
-    struct location *loc = settle_change(call, 0, rc, &target);
-    return loc && !refuse_path_descriptor(call) ? loc : NULL;
+    int error = args_resolve(call, &target);
+    struct location *loc = settle_change(call, 0, error, &target);
+    return loc && !settle_path_descriptor(call) ? loc : NULL;
 }

@@ -1,6 +1,6 @@
 /* verdict.c - what a handler does with a call: it enters and leaves the view, and decides.
  *
- * Rules: a handler reads the tracee's memory and takes its credentials first, then enters the view (resolve() does
+ * Rules: a handler reads the tracee's memory and takes its credentials first, then enters the view (args_resolve() does
  * that), decides, and leaves the view before it writes to the tracee: nothing that another process can hold up
  * happens inside.  call_begin() leaves a view that a handler has not left.
  * Only reading is ever passed; what changes a place that no overlay covers the supervisor does for the tracee (host.c).
@@ -19,7 +19,7 @@
 #include "tasks/task.h"
 #include "verdict.h"
 
-void view_enter(struct call *call) {
+void verdict_enter_view(struct call *call) {
     if (call->scratch->entered)
         return;
     view_lock(call->view);
@@ -34,7 +34,7 @@ static void add_copies(struct call *call, struct copied_up *copies) {
     *end = copies;
 }
 
-void view_leave(struct call *call) {
+void verdict_leave_view(struct call *call) {
     if (!call->scratch || !call->scratch->entered)
         return;
     call->scratch->entered = false;
@@ -42,19 +42,19 @@ void view_leave(struct call *call) {
     view_unlock(call->view);
 }
 
-void answer(struct call *call, long value) {
+void verdict_answer(struct call *call, long value) {
     call->verdict = VERDICT_RETURN;
     call->value = value;
 }
 
-void answer_bytes(struct call *call, uint64_t address, const void *data, size_t size, long value) {
-    view_leave(call);
-    int rc = size ? memory_write(call->task->tid, address, data, size) : 0;
-    answer(call, rc < 0 ? rc : value);
+void verdict_answer_bytes(struct call *call, uint64_t address, const void *data, size_t size, long value) {
+    verdict_leave_view(call);
+    int error = size ? memory_write(call->task->tid, address, data, size) : 0;
+    verdict_answer(call, error < 0 ? error : value);
 }
 
-void refuse(struct call *call, int error, const char *reason) {
-    answer(call, -error);
+void verdict_refuse(struct call *call, int error, const char *reason) {
+    verdict_answer(call, -error);
     call->reason = reason;
     call->kill = call->flags & PTO_STRICT;
     if (call->session->stats)
@@ -68,20 +68,20 @@ static struct replacement *next_replacement(struct call *call, unsigned arg) {
     return replacement;
 }
 
-void substitute_value(struct call *call, unsigned arg, uint64_t value) {
+void verdict_substitute(struct call *call, unsigned arg, uint64_t value) {
     struct replacement *replacement = next_replacement(call, arg);
     replacement->value = value;
 }
 
-void substitute_bytes(struct call *call, unsigned arg, const void *data, size_t size) {
+void verdict_substitute_bytes(struct call *call, unsigned arg, const void *data, size_t size) {
     struct replacement *replacement = next_replacement(call, arg);
     replacement->bytes = true;
     replacement->data = data;
     replacement->size = size;
 }
 
-void substitute_string(struct call *call, unsigned arg, const char *string) {
-    substitute_bytes(call, arg, string, strlen(string) + 1);
+void verdict_substitute_string(struct call *call, unsigned arg, const char *string) {
+    verdict_substitute_bytes(call, arg, string, strlen(string) + 1);
 }
 
 static long nothing_more(struct call *call, long result) {
@@ -89,7 +89,7 @@ static long nothing_more(struct call *call, long result) {
     return result;
 }
 
-void watch(struct call *call, uint64_t *generation, unsigned *pending) {
+void verdict_watch(struct call *call, uint64_t *generation, unsigned *pending) {
     __atomic_add_fetch(pending, 1, __ATOMIC_SEQ_CST);
     call->scratch->generation = generation;
     call->scratch->pending = pending;

@@ -10,17 +10,17 @@
 
 struct call;
 
-void view_enter(struct call *call);
-void view_leave(struct call *call);
-void answer(struct call *call, long value);
+void verdict_enter_view(struct call *call);
+void verdict_leave_view(struct call *call);
+void verdict_answer(struct call *call, long value);
 /* Leaves the view, writes to the tracee, and answers value, or -EFAULT. */
-void answer_bytes(struct call *call, uint64_t address, const void *data, size_t size, long value);
+void verdict_answer_bytes(struct call *call, uint64_t address, const void *data, size_t size, long value);
 /* Answers -error because the call cannot be carried out; counted, and the end of the tracee with --strict. */
-void refuse(struct call *call, int error, const char *reason);
-void substitute_value(struct call *call, unsigned arg, uint64_t value);
-void substitute_bytes(struct call *call, unsigned arg, const void *data, size_t size);
-void substitute_string(struct call *call, unsigned arg, const char *string);
+void verdict_refuse(struct call *call, int error, const char *reason);
+void verdict_substitute(struct call *call, unsigned arg, uint64_t value);
+void verdict_substitute_bytes(struct call *call, unsigned arg, const void *data, size_t size);
+void verdict_substitute_string(struct call *call, unsigned arg, const char *string);
 /* PASS with call_finish() at the exit; afterwards *generation is raised, and *pending is up meanwhile. */
-void watch(struct call *call, uint64_t *generation, unsigned *pending);
+void verdict_watch(struct call *call, uint64_t *generation, unsigned *pending);
 
 #endif

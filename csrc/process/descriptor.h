@@ -5,6 +5,7 @@
 #ifndef PTOVERLAY_DESCRIPTOR_H
 #define PTOVERLAY_DESCRIPTOR_H
 
+#include <dirent.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -15,6 +16,11 @@ static inline void descriptor_close(const int *fd) {
         close(*fd);
 }
 #define CLOSE_DESCRIPTOR __attribute__((cleanup(descriptor_close))) int
+static inline void descriptor_close_directory(DIR **dir) {
+    if (*dir)
+        (void)closedir(*dir);
+}
+#define CLOSE_DIRECTORY __attribute__((cleanup(descriptor_close_directory))) DIR
 
 #define PROC_LINK 64    /* bytes of "/proc/PID/fd/N" */
 /* AT_FDCWD: the current directory. */

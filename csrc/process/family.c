@@ -137,13 +137,13 @@ uint64_t family_pending(pid_t tid) {
 
 /* ---- killing ---- */
 
-static bool has(const uint8_t *set, long pid) {
+static bool set_has(const uint8_t *set, long pid) {
     return pid > 0 && pid < (long)PID_LIMIT && (set[pid / 8] & (1u << (pid % 8)));
 }
 
 /* True if it is new. */
-static bool put(uint8_t *set, long pid) {
-    if (pid <= 0 || pid >= (long)PID_LIMIT || has(set, pid))
+static bool set_put(uint8_t *set, long pid) {
+    if (pid <= 0 || pid >= (long)PID_LIMIT || set_has(set, pid))
         return false;
     set[pid / 8] |= (uint8_t)(1u << (pid % 8));
     return true;
@@ -153,24 +153,25 @@ static void put_tracees(uint8_t *set, const pid_t *ids, size_t n) {
     char text[8192];
     for (size_t i = 0; i < n; i++)
         if (ids[i] && proc_read(ids[i], "status", text, sizeof text) && proc_field(text, "\nSeccomp:\t", 10) == 2)
-            (void)put(set, (long)proc_field(text, "\nTgid:\t", 10));
+            (void)set_put(set, (long)proc_field(text, "\nTgid:\t", 10));
 }
 
 typedef bool each_process_fn(uint8_t *set, pid_t pid);
 
 static bool put_child(uint8_t *set, pid_t pid) {
     pid_t parent;
-    return !has(set, pid) && family_of(pid, &parent) && has(set, parent) && put(set, pid);
+    return !set_has(set, pid) && family_of(pid, &parent) && set_has(set, parent) && set_put(set, pid);
 }
 
 static bool put_orphan(uint8_t *set, pid_t pid) {
     long parent = 0, none;
     pid_t own = getpid();
-    return !has(set, pid) && count_filters(pid, &parent) > count_filters(own, &none) && parent == own && put(set, pid);
+    return !set_has(set, pid) && count_filters(pid, &parent) > count_filters(own, &none) && parent == own &&
+           set_put(set, pid);
 }
 
 static bool kill_member(uint8_t *set, pid_t pid) {
-    if (!has(set, pid) || kill(pid, SIGKILL) < 0)
+    if (!set_has(set, pid) || kill(pid, SIGKILL) < 0)
         return false;
     (void)waitpid(pid, NULL, __WALL);   /* unless it is an orphan of ours, somebody else does */
     return true;
@@ -221,29 +222,30 @@ void family_kill(const pid_t *ids, size_t n, bool orphans) {
 
 static bool put_traced(uint8_t *set, pid_t pid) {
     char text[8192], path[48];
-    if (has(set, pid) || !proc_read(pid, "status", text, sizeof text))
+    if (set_has(set, pid) || !proc_read(pid, "status", text, sizeof text))
         return false;
     unsigned tracer = (unsigned)proc_field(text, "\nTracerPid:\t", 10);
     strcpy(proc_number(stpcpy(path, "/proc/self/task/"), tracer), "/comm");
-    return tracer && access(path, F_OK) == 0 && put(set, pid);
+    return tracer && access(path, F_OK) == 0 && set_put(set, pid);
 }
 
 /* Whoever has more filters than we do and a child or a parent in the run is in it too. */
 static bool put_relative(uint8_t *set, pid_t pid) {
     long parent = 0, none = 0;
-    if (!has(set, pid))
+    if (!set_has(set, pid))
         return put_child(set, pid);
     (void)count_filters(pid, &parent);
-    return parent > 0 && !has(set, parent) && count_filters((pid_t)parent, &none) > count_filters(getpid(), &none) &&
-           put(set, parent);
+    return parent > 0 && !set_has(set, parent) &&
+           count_filters((pid_t)parent, &none) > count_filters(getpid(), &none) && set_put(set, parent);
 }
 
 /* One that has made no call, and whose parent is gone: an orphan of our session, under more filters than we have. */
 static bool put_orphan_of_session(uint8_t *set, pid_t pid) {
     long parent = 0, none = 0;
     pid_t session = getsid(0);
-    return !has(set, pid) && getsid(pid) == session && count_filters(pid, &parent) > count_filters(getpid(), &none) &&
-           parent > 0 && (parent == 1 || getsid((pid_t)parent) != session) && put(set, pid);
+    return !set_has(set, pid) && getsid(pid) == session &&
+           count_filters(pid, &parent) > count_filters(getpid(), &none) && parent > 0 &&
+           (parent == 1 || getsid((pid_t)parent) != session) && set_put(set, pid);
 }
 
 size_t family_left(const pid_t *ids, size_t n, pid_t *found, size_t room) {
@@ -260,7 +262,7 @@ size_t family_left(const pid_t *ids, size_t n, pid_t *found, size_t room) {
         (void)each_process(set, put_traced);
     }
     for (pid_t pid = 1; pid < (pid_t)PID_LIMIT; pid += set[pid / 8] ? 1 : 8 - pid % 8) {
-        if (!has(set, pid) || !family_alive(pid))
+        if (!set_has(set, pid) || !family_alive(pid))
             continue;
         if (count < room)
             found[count] = pid;

@@ -36,8 +36,8 @@ static ssize_t read_some(pid_t pid, uint64_t address, void *out, size_t size) {
     ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
     if (n < 0)
         return -errno;
-    int err = checks_reads ? checked() : 0;
-    return err ? err : n;
+    int error = checks_reads ? checked() : 0;
+    return error ? error : n;
 }
 
 int memory_read(pid_t pid, uint64_t address, void *out, size_t size) {
@@ -54,9 +54,9 @@ int memory_write(pid_t pid, uint64_t address, const void *data, size_t size) {
         return 0;
     struct iovec local = {.iov_base = (void *)data, .iov_len = size};
     struct iovec remote = {.iov_base = (void *)address, .iov_len = size};
-    int err = checked();
-    if (err)
-        return err;
+    int error = checked();
+    if (error)
+        return error;
     ssize_t n = process_vm_writev(pid, &local, 1, &remote, 1, 0);
     if (n < 0)
         return -errno;

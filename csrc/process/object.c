@@ -17,7 +17,7 @@
 
 static const char deleted[] = " (deleted)";
 
-static bool same_object(const char *link, const char *path) {
+static bool leads_to(const char *link, const char *path) {
     struct stat object, name;
     return stat(link, &object) == 0 && lstat(path, &name) == 0 && object.st_dev == name.st_dev &&
            object.st_ino == name.st_ino;
@@ -33,7 +33,7 @@ int object_read(const char *link, char *real) {
     if (real[0] != '/')
         return OBJECT_ANONYMOUS;
     size_t tail = sizeof deleted - 1;
-    if ((size_t)length <= tail || memcmp(real + length - tail, deleted, tail) != 0 || same_object(link, real))
+    if ((size_t)length <= tail || memcmp(real + length - tail, deleted, tail) != 0 || leads_to(link, real))
         return OBJECT_NAMED;
     real[(size_t)length - tail] = '\0';
     return OBJECT_DELETED;

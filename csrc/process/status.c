@@ -85,8 +85,8 @@ int status_read(const char *path, struct status *status) {
     };
     parse_ids(field(text, "\nUid:"), status->uid);
     parse_ids(field(text, "\nGid:"), status->gid);
-    int rc = parse_groups(field(text, "\nGroups:"), status);
+    int error = parse_groups(field(text, "\nGroups:"), status);
     if (text != buffer)
         free(text);
-    return rc;
+    return error;
 }

@@ -36,24 +36,23 @@
 #include "handlers.h"
 
 static void change(struct call *call, const struct location *loc, const struct attr_change *attr) {
-    answer(call,
-           host_held(call, 0) ? host_setattr(call, attr) : view_setattr(call->view, loc, attr, &call->task->cred));
+    verdict_answer(call, host_held(call, 0) ? host_setattr(call, attr)
+                                            : view_setattr(call->view, loc, attr, &call->task->cred));
 }
 
 void do_chmod(struct call *call) {
-    struct location *loc = changing(call);
+    struct location *loc = settle_changing(call);
     if (!loc)
         return;
     if (!host_held(call, 0) && loc->type == S_IFLNK)
-        return answer(call, -EOPNOTSUPP);
-    change(call, loc,
-           &(struct attr_change){.valid = ATTR_MODE, .mode = (mode_t)call->arg[after_operand(call)] & 07777});
+        return verdict_answer(call, -EOPNOTSUPP);
+    change(call, loc, &(struct attr_change){.valid = ATTR_MODE, .mode = (mode_t)call->arg[args_after(call)] & 07777});
 }
 
 void do_chown(struct call *call) {
-    unsigned at = after_operand(call);
+    unsigned at = args_after(call);
     struct attr_change attr = {.valid = ATTR_OWNER, .uid = (uid_t)call->arg[at], .gid = (gid_t)call->arg[at + 1]};
-    struct location *loc = changing(call);
+    struct location *loc = settle_changing(call);
     if (!loc)
         return;
     if (attr.uid != (uid_t)-1)
@@ -67,15 +66,15 @@ void do_truncate(struct call *call) {
     int64_t length = (int64_t)call->arg[1];
     struct target target;
     if (length < 0)
-        return answer(call, -EINVAL);
-    int rc = resolve(call, &target);
-    if (rc == 0 && target.loc->magic && outside_truncate(call, target.loc->path, length))
+        return verdict_answer(call, -EINVAL);
+    int error = args_resolve(call, &target);
+    if (error == 0 && target.loc->magic && outside_truncate(call, target.loc->path, length))
         return;
-    struct location *loc = settle_change(call, 0, rc, &target);
+    struct location *loc = settle_change(call, 0, error, &target);
     if (!loc)
         return;
     if (!host_held(call, 0) && loc->type && loc->type != S_IFREG)
-        return answer(call, loc->type == S_IFDIR ? -EISDIR : -EINVAL);
+        return verdict_answer(call, loc->type == S_IFDIR ? -EISDIR : -EINVAL);
     struct attr_change attr = {.valid = ATTR_SIZE, .size = length};
     struct rlimit limit;
     if (rlimit_get(call->task->tid, RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
@@ -100,13 +99,13 @@ static void change_times(struct call *call, const struct timespec *times) {
         times = now;
     struct attr_change attr = {.atime = times[0], .mtime = times[1]};
     if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
-        return answer(call, 0);
-    struct location *loc = changing(call);
+        return verdict_answer(call, 0);
+    struct location *loc = settle_changing(call);
     if (!loc)
         return;
     if ((host_held(call, 0) || loc->type) &&
         !(valid_nanoseconds(times[0].tv_nsec) && valid_nanoseconds(times[1].tv_nsec)))
-        return answer(call, -EINVAL);
+        return verdict_answer(call, -EINVAL);
     if (times[0].tv_nsec != UTIME_OMIT)
         attr.valid |= ATTR_ATIME;
     if (times[1].tv_nsec != UTIME_OMIT)
@@ -120,9 +119,9 @@ void do_utime(struct call *call) {
     struct utimbuf buffer;
     if (!call->arg[1])
         return change_times(call, NULL);
-    int rc = memory_read(call->task->tid, call->arg[1], &buffer, sizeof buffer);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = memory_read(call->task->tid, call->arg[1], &buffer, sizeof buffer);
+    if (error < 0)
+        return verdict_answer(call, error);
     change_times(call, (struct timespec[2]){{.tv_sec = buffer.actime}, {.tv_sec = buffer.modtime}});
 }
 
@@ -130,15 +129,15 @@ void do_utime(struct call *call) {
 void do_utimes(struct call *call) {
     struct timeval buffer[2];
     struct timespec times[2];
-    uint64_t address = call->arg[after_operand(call)];
+    uint64_t address = call->arg[args_after(call)];
     if (!address)
         return change_times(call, NULL);
-    int rc = memory_read(call->task->tid, address, buffer, sizeof buffer);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = memory_read(call->task->tid, address, buffer, sizeof buffer);
+    if (error < 0)
+        return verdict_answer(call, error);
     for (int i = 0; i < 2; i++) {
         if (buffer[i].tv_usec < 0 || buffer[i].tv_usec >= 1000000)
-            return answer(call, -EINVAL);
+            return verdict_answer(call, -EINVAL);
         times[i] = (struct timespec){buffer[i].tv_sec, buffer[i].tv_usec * 1000};
     }
     change_times(call, times);
@@ -147,12 +146,12 @@ void do_utimes(struct call *call) {
 void do_utimensat(struct call *call) {
     struct timespec times[2];
     if (!call->arg[1] && (int)call->arg[0] != AT_FDCWD && call->arg[3])
-        return answer(call, -EINVAL);
+        return verdict_answer(call, -EINVAL);
     if (!call->arg[2])
         return change_times(call, NULL);
-    int rc = memory_read(call->task->tid, call->arg[2], times, sizeof times);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = memory_read(call->task->tid, call->arg[2], times, sizeof times);
+    if (error < 0)
+        return verdict_answer(call, error);
     change_times(call, times);
 }
 
@@ -187,9 +186,9 @@ static int read_flags(struct call *call, struct fsxattr *extended, unsigned *fla
 
 /* The object's real file, or directory, opened for an ioctl; real[PATH_MAX] becomes its path. -errno. */
 static int open_real_object(struct call *call, const struct location *loc, char *real) {
-    int rc = loc->type == S_IFREG || loc->type == S_IFDIR ? view_real(call->view, loc, real) : -ENOTTY;
-    if (rc < 0)
-        return rc;
+    int error = loc->type == S_IFREG || loc->type == S_IFDIR ? view_real(call->view, loc, real) : -ENOTTY;
+    if (error < 0)
+        return error;
     int fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     return fd < 0 ? -errno : fd;
 }
@@ -209,22 +208,22 @@ static void get_flags(struct call *call, uint32_t request) {
         long wide;
         struct fsxattr extended;
     } flags = {.wide = 0};
-    struct location *loc = reading(call);
+    struct location *loc = settle_reading(call);
     if (!loc || !loc->upper)
         return;
     CLOSE_DESCRIPTOR fd = open_real_object(call, loc, call->scratch->real);
-    if (fd < 0 || strcmp(call->scratch->real, call->scratch->given[0].real) == 0 || refuse_path_descriptor(call))
+    if (fd < 0 || strcmp(call->scratch->real, call->scratch->given[0].real) == 0 || settle_path_descriptor(call))
         return;
     if (ioctl(fd, request, &flags) < 0)
-        return answer(call, -errno);
-    answer_bytes(call, call->arg[2], &flags, request == FS_IOC_FSGETXATTR ? sizeof flags.extended : sizeof flags.plain,
-                 0);
+        return verdict_answer(call, -errno);
+    verdict_answer_bytes(call, call->arg[2], &flags,
+                         request == FS_IOC_FSGETXATTR ? sizeof flags.extended : sizeof flags.plain, 0);
 }
 
 /* Does the path lead, or did it, to a place that no overlay covers? */
 static bool is_of_host(struct call *call, const char *real) {
     struct location *loc = &call->scratch->spare;
-    view_enter(call);
+    verdict_enter_view(call);
     return view_locate(call->view, real, loc) == 0 && !loc->overlay && !loc->detached;
 }
 
@@ -235,14 +234,14 @@ static void unknown_request(struct call *call) {
     descriptor_link(call->task->tid, (int)call->arg[0], link);
     int flags = descriptor_flags(call->task->tid, (int)call->arg[0]);
     if (flags < 0 || flags & O_PATH || stat(link, &object) < 0)
-        return answer(call, -EBADF);
+        return verdict_answer(call, -EBADF);
     if (!known_is_of_files((uint32_t)call->arg[1])) {
         bool named = S_ISREG(object.st_mode) || S_ISDIR(object.st_mode);
         int kind = named ? object_read(link, call->scratch->text) : OBJECT_ANONYMOUS;
         if (kind == OBJECT_ANONYMOUS || (kind >= 0 && is_of_host(call, call->scratch->text)))
             return;
     }
-    refuse(call, ENOTTY, "this request is not known to change nothing");
+    verdict_refuse(call, ENOTTY, "this request is not known to change nothing");
 }
 
 /* The filter passes what known_requests holds. */
@@ -257,13 +256,13 @@ void do_ioctl(struct call *call) {
     if (!flags)
         return unknown_request(call);
     struct fsxattr extended;
-    int rc = read_flags(call, &extended, &attr.fsflags);
-    struct location *loc = changing(call);
+    int error = read_flags(call, &extended, &attr.fsflags);
+    struct location *loc = settle_changing(call);
     if (!loc)
         return;
-    if (rc == 0 && request == FS_IOC_FSSETXATTR)
-        rc = flags_over_present(call, loc, &extended, &attr.fsflags);
-    if (rc < 0)
-        return answer(call, rc);
+    if (error == 0 && request == FS_IOC_FSSETXATTR)
+        error = flags_over_present(call, loc, &extended, &attr.fsflags);
+    if (error < 0)
+        return verdict_answer(call, error);
     change(call, loc, &attr);
 }

@@ -56,10 +56,10 @@ static int get_position(struct call *call, struct position *position) {
     int fd = (int)call->arg[0];
     position->fd = task_descriptor(call, fd);
     if (position->fd < 0) {
-        int rc = descriptor_info(call->task->tid, fd, &info);
+        int error = descriptor_info(call->task->tid, fd, &info);
         position->flags = info.flags;
         position->at = info.position;
-        return rc;
+        return error;
     }
     position->flags = fcntl(position->fd, F_GETFL);
     position->at = lseek(position->fd, 0, SEEK_CUR);
@@ -75,14 +75,14 @@ static long positioned(struct call *call, long result) {
 static void set_position(struct call *call, const struct position *position, off_t at, long length) {
     if (position->fd >= 0) {
         if (lseek(position->fd, at, SEEK_SET) < 0)
-            answer(call, -errno);
+            verdict_answer(call, -errno);
         return;
     }
     call->scratch->size = (int)length;
     call->finish = positioned;
     call->new_nr = SYS_lseek;
-    substitute_value(call, 1, (uint64_t)at);
-    substitute_value(call, 2, SEEK_SET);
+    verdict_substitute(call, 1, (uint64_t)at);
+    verdict_substitute(call, 2, SEEK_SET);
 }
 
 static void iterate(struct call *call, const struct location *loc, const struct position *position) {
@@ -93,32 +93,32 @@ static void iterate(struct call *call, const struct location *loc, const struct 
     if (length == -ESTALE)
         return;   /* the stream began on the real directory and ends there */
     if (length <= 0)
-        return answer(call, length);
-    answer_bytes(call, call->arg[1], entries, (size_t)length, length);
+        return verdict_answer(call, length);
+    verdict_answer_bytes(call, call->arg[1], entries, (size_t)length, length);
     if (call->value == length)
         set_position(call, position, (off_t)at, length);
 }
 
 void do_getdents(struct call *call) {
     struct target target;
-    int rc = resolve(call, &target);
+    int error = args_resolve(call, &target);
     struct location *loc = target.loc;
-    if (rc < 0)
-        return answer(call, rc);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (target.kind != OBJECT_NAMED || !loc->overlay)
         return;
     if (loc->detached)
-        return loc->upper ? (void)0 : answer(call, -ENOENT);
+        return loc->upper ? (void)0 : verdict_answer(call, -ENOENT);
     if (loc->type != S_IFDIR)
-        return answer(call, -ENOTDIR);
+        return verdict_answer(call, -ENOTDIR);
     if (real_directory(call, loc, call->scratch->given[0].real))
         return;
     __attribute__((cleanup(close_position))) struct position position = {.fd = -1};
-    rc = get_position(call, &position);
-    if (rc == -EBADF || (rc == 0 && position.flags & O_PATH))
-        return answer(call, -EBADF);
-    if (rc < 0 || position.at < 0)
-        return refuse(call, rc < 0 ? -rc : EIO, "the position in a merged directory cannot be read");
+    error = get_position(call, &position);
+    if (error == -EBADF || (error == 0 && position.flags & O_PATH))
+        return verdict_answer(call, -EBADF);
+    if (error < 0 || position.at < 0)
+        return verdict_refuse(call, error < 0 ? -error : EIO, "the position in a merged directory cannot be read");
     iterate(call, loc, &position);
 }
 
@@ -126,36 +126,36 @@ void do_getdents(struct call *call) {
 
 /* Into real[PATH_MAX]: where loc is, for the kernel. */
 static int may_enter(struct call *call, const struct location *loc, char *real) {
-    int rc = loc->type == S_IFDIR ? view_permission(call->view, loc, &call->task->cred, X_OK) : -ENOTDIR;
-    return rc == 0 ? view_real(call->view, loc, real) : rc;
+    int error = loc->type == S_IFDIR ? view_permission(call->view, loc, &call->task->cred, X_OK) : -ENOTDIR;
+    return error == 0 ? view_real(call->view, loc, real) : error;
 }
 
 void do_chdir(struct call *call) {
     char *real = call->scratch->real;
-    struct location *loc = reading(call);
+    struct location *loc = settle_reading(call);
     bool asked = call->verdict == VERDICT_RETURN, kept = cwd_kept(call->session, call->task->tid);
     if (asked)
         return;
     if (loc || kept) {
-        int rc = may_enter(call, loc ? loc : &call->scratch->loc[0], real);
-        if (rc < 0 || kept)
-            return answer(call, rc < 0 ? rc : cwd_keep(call, real));
-        substitute_string(call, 0, real);
+        int error = may_enter(call, loc ? loc : &call->scratch->loc[0], real);
+        if (error < 0 || kept)
+            return verdict_answer(call, error < 0 ? error : cwd_keep(call, real));
+        verdict_substitute_string(call, 0, real);
     }
-    watch(call, &call->session->cwd_generation, &call->session->cwd_pending);
+    verdict_watch(call, &call->session->cwd_generation, &call->session->cwd_pending);
 }
 
-int call_chdir_keep(struct call *call) {
+int dirs_chdir_keep(struct call *call) {
     if (call->n_replacements != 1)
         return -EPERM;
-    view_enter(call);
-    int rc = cwd_keep(call, call->replacements[0].data);
-    view_leave(call);
-    return rc;
+    verdict_enter_view(call);
+    int error = cwd_keep(call, call->replacements[0].data);
+    verdict_leave_view(call);
+    return error;
 }
 
 /* A lower's part of a merged directory is as good as the upper's. */
-bool call_chdir_stands(struct call *call) {
+bool dirs_chdir_stands(struct call *call) {
     char link[PROC_LINK];
     struct call_scratch *scratch = call->scratch;
     const struct location *loc = &scratch->loc[0];
@@ -169,10 +169,10 @@ bool call_chdir_stands(struct call *call) {
     descriptor_own_link(fd, link);
     if (object_read(link, scratch->text) != OBJECT_NAMED)
         return false;
-    view_enter(call);
+    verdict_enter_view(call);
     bool same = view_locate(call->view, scratch->text, &scratch->spare) == 0 && !scratch->spare.detached &&
                 scratch->spare.overlay == loc->overlay && strcmp(scratch->spare.path, loc->path) == 0;
-    view_leave(call);
+    verdict_leave_view(call);
     return same;
 }
 
@@ -184,20 +184,20 @@ static void keep_descriptor(struct call *call) {
     if (!task_cred(call))
         return;
     if (stat(link, &st) < 0 || !S_ISDIR(st.st_mode))
-        return answer(call, access(link, F_OK) < 0 ? -EBADF : -ENOTDIR);
-    view_enter(call);
-    int rc = object_read(link, call->scratch->text) == OBJECT_NAMED &&
-                     view_locate(call->view, call->scratch->text, &call->scratch->spare) == 0 &&
-                     !call->scratch->spare.detached
-                 ? view_permission(call->view, &call->scratch->spare, &call->task->cred, X_OK)
-                 : 0;
-    answer(call, rc < 0 ? rc : cwd_keep(call, link));
+        return verdict_answer(call, access(link, F_OK) < 0 ? -EBADF : -ENOTDIR);
+    verdict_enter_view(call);
+    int error = object_read(link, call->scratch->text) == OBJECT_NAMED &&
+                        view_locate(call->view, call->scratch->text, &call->scratch->spare) == 0 &&
+                        !call->scratch->spare.detached
+                    ? view_permission(call->view, &call->scratch->spare, &call->task->cred, X_OK)
+                    : 0;
+    verdict_answer(call, error < 0 ? error : cwd_keep(call, link));
 }
 
 void do_fchdir(struct call *call) {
     if (cwd_kept(call->session, call->task->tid))
         return keep_descriptor(call);
-    watch(call, &call->session->cwd_generation, &call->session->cwd_pending);
+    verdict_watch(call, &call->session->cwd_generation, &call->session->cwd_pending);
 }
 
 void do_getcwd(struct call *call) {
@@ -205,30 +205,30 @@ void do_getcwd(struct call *call) {
     bool pass;
     if (!task_cred(call))
         return;
-    view_enter(call);
-    int rc = current_directory(call, &path, &pass);
+    verdict_enter_view(call);
+    int error = args_current_directory(call, &path, &pass);
     if (pass)
         return;
-    if (rc < 0)
-        return answer(call, rc);
+    if (error < 0)
+        return verdict_answer(call, error);
     size_t size = strlen(path) + 1;
     if (call->arg[1] < size)
-        return answer(call, -ERANGE);
+        return verdict_answer(call, -ERANGE);
     memcpy(call->scratch->real, path, size);
-    answer_bytes(call, call->arg[0], call->scratch->real, size, (long)size);
+    verdict_answer_bytes(call, call->arg[0], call->scratch->real, size, (long)size);
 }
 
 /* Only into the root, which changes nothing: all paths would mean something else from then on. */
 void do_chroot(struct call *call) {
     struct target target;
-    int rc = resolve(call, &target);
-    if (rc < 0 || target.by_fd)
-        return answer(call, rc < 0 ? rc : -ENOENT);
+    int error = args_resolve(call, &target);
+    if (error < 0 || target.by_fd)
+        return verdict_answer(call, error < 0 ? error : -ENOENT);
     if (target.loc->type != S_IFDIR)
-        return answer(call, target.loc->type ? -ENOTDIR : -ENOENT);
+        return verdict_answer(call, target.loc->type ? -ENOTDIR : -ENOENT);
     if (!(call->task->cred.caps & CAP_SYS_CHROOT_BIT))
-        return answer(call, -EPERM);
+        return verdict_answer(call, -EPERM);
     if (strcmp(target.loc->path, "/") == 0)
-        return answer(call, 0);
-    refuse(call, EPERM, "chroot is not supported");
+        return verdict_answer(call, 0);
+    verdict_refuse(call, EPERM, "chroot is not supported");
 }

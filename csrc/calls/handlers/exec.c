@@ -99,13 +99,13 @@ static int elf_place(struct call *call, struct exec *exec, int fd) {
     struct location *loc = &call->scratch->loc[1];
     if (elf_interpreter(fd, name) <= 0)
         return 0;
-    int rc = walk_path(call, name, WALK_FOLLOW, loc);
-    if (rc == 0 && loc->pass && !loc->hidden)
+    int error = args_walk_path(call, name, WALK_FOLLOW, loc);
+    if (error == 0 && loc->pass && !loc->hidden)
         return 0;
-    if (rc == 0)
-        rc = may_execute(call, loc);
-    if (rc < 0)
-        return rc;
+    if (error == 0)
+        error = may_execute(call, loc);
+    if (error < 0)
+        return error;
     exec->touched = true;
     exec->alone = false;
     return view_real(call->view, loc, exec->interpreter);
@@ -118,22 +118,22 @@ static int next_program(struct call *call, struct exec *exec, struct location *l
     if (fd < 0 && errno == EACCES) {
         /* The kernel would execute it, and close the memory of what it runs to us: every call in it would fail. */
         exec->touched = true;
-        refuse(call, EACCES, "a program that cannot be read closes its memory to the supervisor");
+        verdict_refuse(call, EACCES, "a program that cannot be read closes its memory to the supervisor");
         return -EACCES;
     }
     if (fd < 0 || pread(fd, line, sizeof line, 0) < 0)
         return 0;
     struct script script;
-    int rc = script_parse(line, &script);
-    if (rc == -ENOEXEC && exec->depth == 0)
+    int error = script_parse(line, &script);
+    if (error == -ENOEXEC && exec->depth == 0)
         return 0;
-    if (rc == 0 && elf_is_foreign(fd)) {
+    if (error == 0 && elf_is_foreign(fd)) {
         exec->touched = true;
-        refuse(call, ENOEXEC, "32-bit programs are not supported");
+        verdict_refuse(call, ENOEXEC, "32-bit programs are not supported");
         return -ENOEXEC;
     }
-    if (rc <= 0)
-        return rc < 0 ? rc : elf_place(call, exec, fd);
+    if (error <= 0)
+        return error < 0 ? error : elf_place(call, exec, fd);
     if (exec->unreachable)
         return -ENOENT;
     if (exec->depth == SCRIPTS_MAX)
@@ -141,14 +141,14 @@ static int next_program(struct call *call, struct exec *exec, struct location *l
     if (!script.interpreter[0])
         return -EACCES;
     exec->scripts[exec->depth++] = script;
-    rc = walk_path(call, script.interpreter, WALK_FOLLOW, loc);
-    if (rc < 0 || !loc->pass || loc->hidden) {
+    error = args_walk_path(call, script.interpreter, WALK_FOLLOW, loc);
+    if (error < 0 || !loc->pass || loc->hidden) {
         exec->touched = true;
         exec->alone = false;
     }
-    if (rc == 0)
-        rc = may_execute(call, loc);
-    return rc < 0 ? rc : 1;
+    if (error == 0)
+        error = may_execute(call, loc);
+    return error < 0 ? error : 1;
 }
 
 /* ---- argv ---- */
@@ -170,9 +170,9 @@ static ssize_t count_arguments(struct call *call, uint64_t argv) {
     while (argv) {
         uint64_t at = argv + count * sizeof *pointers;
         size_t part = (size_t)(sizeof pointers - at % sizeof pointers) / sizeof *pointers; /* to the end of a page */
-        int rc = memory_read(call->task->tid, at, pointers, (part ? part : 1) * sizeof *pointers);
-        if (rc < 0)
-            return rc;
+        int error = memory_read(call->task->tid, at, pointers, (part ? part : 1) * sizeof *pointers);
+        if (error < 0)
+            return error;
         for (size_t i = 0; i < (part ? part : 1); i++, count++)
             if (!pointers[i])
                 return (ssize_t)count;
@@ -213,7 +213,7 @@ static const char *last_component(const char *path) {
 }
 
 /* AT_EXECFN will be overwritten with what the tracee asked for, so it must not be shorter. */
-static int lengthen(char *path, size_t wanted) {
+static int pad_path(char *path, size_t wanted) {
     size_t length = strlen(path);
     if (length >= wanted)
         return 0;
@@ -226,34 +226,34 @@ static int lengthen(char *path, size_t wanted) {
 
 static int choose_path(struct call *call, struct exec *exec, const struct location *loc) {
     char *real = call->scratch->real;
-    int rc = view_real(call->view, loc, real);
-    if (rc == 0 && exec->interpreter[0]) {
-        rc = programs_copy(call->session, loc->path, real, exec->interpreter, exec->path);
+    int error = view_real(call->view, loc, real);
+    if (error == 0 && exec->interpreter[0]) {
+        error = programs_copy(call->session, loc->path, real, exec->interpreter, exec->path);
         memcpy(real, exec->path, PATH_MAX);
     }
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     const char *name = last_component(exec->given);
     /* A program run through its descriptor is named after its file. */
     bool link = !call->scratch->given[0].by_fd && *name && strcmp(name, last_component(real)) != 0;
     if (!link || programs_link(call->session, name, real, exec->path) < 0)
         memcpy(exec->path, real, strlen(real) + 1);
-    return lengthen(exec->path, strlen(exec->given));
+    return pad_path(exec->path, strlen(exec->given));
 }
 
 static void run_real(struct call *call, struct exec *exec, size_t argv_size) {
-    unsigned at = after_operand(call);
+    unsigned at = args_after(call);
     call->new_nr = SYS_execve;
     call->scratch->exec_patch = true;
-    substitute_string(call, 0, exec->path);
+    verdict_substitute_string(call, 0, exec->path);
     if (argv_size) {
-        substitute_bytes(call, 1, exec->argv, argv_size);
+        verdict_substitute_bytes(call, 1, exec->argv, argv_size);
         call->replacements[1].relocations = exec->places;
         call->replacements[1].n_relocations = exec->n_names;
     } else {
-        substitute_value(call, 1, call->arg[at]);
+        verdict_substitute(call, 1, call->arg[at]);
     }
-    substitute_value(call, 2, call->arg[at + 1]);
+    verdict_substitute(call, 2, call->arg[at + 1]);
 }
 
 static bool only_check(const struct call *call) {
@@ -264,25 +264,25 @@ static void execute(struct call *call, struct exec *exec, struct target *target)
     struct location *loc = target->loc;
     size_t argv_size = 0;
     exec->touched = !target->pass;
-    int rc = may_execute(call, loc);
-    if (rc == 0 && only_check(call))
-        return exec->touched ? answer(call, 0) : (void)0;
-    exec->alone = rc == 0 && view_real(call->view, loc, exec->first) == 0;
-    while (rc == 0 && (rc = next_program(call, exec, loc)) == 1)
-        rc = 0;
-    if (rc == 0)
+    int error = may_execute(call, loc);
+    if (error == 0 && only_check(call))
+        return exec->touched ? verdict_answer(call, 0) : (void)0;
+    exec->alone = error == 0 && view_real(call->view, loc, exec->first) == 0;
+    while (error == 0 && (error = next_program(call, exec, loc)) == 1)
+        error = 0;
+    if (error == 0)
         view_executed(call->view, loc);
     if (!exec->touched)
         return; /* whatever it is, the kernel says the same */
-    if (rc == 0)
-        rc = choose_path(call, exec, loc);
-    view_leave(call);
-    if (rc == 0 && exec->depth) {
+    if (error == 0)
+        error = choose_path(call, exec, loc);
+    verdict_leave_view(call);
+    if (error == 0 && exec->depth) {
         collect_names(exec);
-        rc = make_argv(call, exec, call->arg[after_operand(call)], &argv_size);
+        error = make_argv(call, exec, call->arg[args_after(call)], &argv_size);
     }
-    if (rc < 0)
-        return answer(call, rc);
+    if (error < 0)
+        return verdict_answer(call, error);
     run_real(call, exec, argv_size);
 }
 
@@ -290,16 +290,16 @@ void do_execve(struct call *call) {
     struct target target;
     struct exec *exec = calloc(1, sizeof *exec);
     call->scratch->owned[0] = exec;
-    int rc = exec ? resolve(call, &target) : -ENOMEM;
-    if (rc < 0)
-        return exec && target.pass ? (void)0 : answer(call, rc);
+    int error = exec ? args_resolve(call, &target) : -ENOMEM;
+    if (error < 0)
+        return exec && target.pass ? (void)0 : verdict_answer(call, error);
     if (target.by_fd && (target.kind != OBJECT_NAMED || target.loc->detached))
         return; /* a memfd, a deleted file: it is itself */
     set_given(call, exec);
     execute(call, exec, &target);
 }
 
-const char *call_exec_alone(struct call *call, bool *script) {
+const char *exec_alone(struct call *call, bool *script) {
     const struct exec *exec = call->scratch->owned[0];
     *script = exec->depth > 0;
     return exec->alone ? exec->first : NULL;
@@ -320,7 +320,7 @@ static uint64_t find_auxiliary(pid_t tid, uint64_t type) {
 }
 
 /* The program is to see in AT_EXECFN what was asked for.  A failure leaves a path that works. */
-void call_exec_done(struct call *call) {
+void exec_done(struct call *call) {
     const struct exec *exec = call->scratch ? call->scratch->owned[0] : NULL;
     if (!exec || !call->scratch->exec_patch)
         return;

@@ -45,9 +45,9 @@ static int message_length(struct call *call, const struct msghdr *header, uint32
         return -EMSGSIZE;
     for (size_t left = header->msg_iovlen; left;) {
         size_t part = left < SEGMENTS_AT_ONCE ? left : SEGMENTS_AT_ONCE;
-        int rc = memory_read(call->task->tid, at, segments, part * sizeof *segments);
-        if (rc < 0)
-            return rc;
+        int error = memory_read(call->task->tid, at, segments, part * sizeof *segments);
+        if (error < 0)
+            return error;
         for (size_t i = 0; i < part; i++)
             *length += (uint32_t)segments[i].iov_len;
         at += part * sizeof *segments;
@@ -61,15 +61,15 @@ static int add_message(struct call *call, struct batch *batch, uint64_t at, size
     unsigned i = batch->count;
     struct msghdr *header = &batch->headers[i].msg_hdr;
     const struct address *address = &call->scratch->address;
-    int rc = memory_read(call->task->tid, at, &batch->headers[i], header_size);
-    if (rc == 0)
-        rc = message_length(call, header, &batch->lengths[i]);
-    if (rc == 0 && header->msg_name)
-        rc = socket_peer(call, (uint64_t)(uintptr_t)header->msg_name, header->msg_namelen);
-    if (rc < 0)
-        return rc;
+    int error = memory_read(call->task->tid, at, &batch->headers[i], header_size);
+    if (error == 0)
+        error = message_length(call, header, &batch->lengths[i]);
+    if (error == 0 && header->msg_name)
+        error = socket_peer(call, (uint64_t)(uintptr_t)header->msg_name, header->msg_namelen);
+    if (error < 0)
+        return error;
     batch->count++;
-    if (rc == 0)
+    if (error == 0)
         return 0;
     batch->addresses[i] = address->un;
     header->msg_name =
@@ -82,7 +82,7 @@ static int add_message(struct call *call, struct batch *batch, uint64_t at, size
 
 static void use_batch(struct call *call, const struct batch *batch) {
     struct replacement *replacement = &call->replacements[call->n_replacements];
-    substitute_bytes(call, 1, batch->headers, sizeof *batch - offsetof(struct batch, headers));
+    verdict_substitute_bytes(call, 1, batch->headers, sizeof *batch - offsetof(struct batch, headers));
     replacement->relocations = batch->relocations;
     replacement->n_relocations = batch->n_relocations;
 }
@@ -91,12 +91,12 @@ static struct batch *new_batch(struct call *call) {
     struct batch *batch = calloc(1, sizeof *batch);
     call->scratch->owned[0] = batch;
     if (!batch)
-        answer(call, -ENOMEM);
+        verdict_answer(call, -ENOMEM);
     return batch;
 }
 
 /* One of the messages has a name to look at. */
-static bool named(struct call *call, size_t count) {
+static bool any_named(struct call *call, size_t count) {
     struct msghdr header;
     uint64_t at = call->arg[1];
     for (size_t i = 0; i < count; i++, at += sizeof(struct mmsghdr)) {
@@ -109,13 +109,13 @@ static bool named(struct call *call, size_t count) {
 }
 
 void do_sendmsg(struct call *call) {
-    struct batch *batch = named(call, 1) ? new_batch(call) : NULL;
+    struct batch *batch = any_named(call, 1) ? new_batch(call) : NULL;
     if (!batch)
         return;
-    int rc = add_message(call, batch, call->arg[1], sizeof(struct msghdr));
-    if (rc < 0)
-        answer(call, rc);
-    else if (rc > 0)
+    int error = add_message(call, batch, call->arg[1], sizeof(struct msghdr));
+    if (error < 0)
+        verdict_answer(call, error);
+    else if (error > 0)
         use_batch(call, batch);
 }
 
@@ -123,30 +123,30 @@ static long messages_sent(struct call *call, long result) {
     const struct batch *batch = call->scratch->owned[0];
     for (long i = 0; i < result; i++) {
         uint64_t at = call->arg[1] + (uint64_t)i * sizeof(struct mmsghdr) + offsetof(struct mmsghdr, msg_len);
-        int rc = memory_write(call->task->tid, at, &batch->lengths[i], sizeof batch->lengths[i]);
-        if (rc < 0)
-            return i ? i : rc;
+        int error = memory_write(call->task->tid, at, &batch->lengths[i], sizeof batch->lengths[i]);
+        if (error < 0)
+            return i ? i : error;
     }
     return result;
 }
 
 void do_sendmmsg(struct call *call) {
     unsigned asked = (unsigned)call->arg[2] < UIO_MAXIOV ? (unsigned)call->arg[2] : UIO_MAXIOV;
-    struct batch *batch = named(call, asked) ? new_batch(call) : NULL;
-    int rc = 0;
+    struct batch *batch = any_named(call, asked) ? new_batch(call) : NULL;
+    int error = 0;
     if (!batch)
         return;
-    while (rc >= 0 && batch->count < asked && batch->count < BATCH && call->scratch->short_name < 0)
-        rc = add_message(call, batch, call->arg[1] + batch->count * sizeof(struct mmsghdr), sizeof(struct mmsghdr));
+    while (error >= 0 && batch->count < asked && batch->count < BATCH && call->scratch->short_name < 0)
+        error = add_message(call, batch, call->arg[1] + batch->count * sizeof(struct mmsghdr), sizeof(struct mmsghdr));
     if (batch->count == 0)
-        return answer(call, rc);
+        return verdict_answer(call, error);
     if (batch->count == asked && !batch->n_relocations)
         return;
     if (batch->n_relocations) {
         use_batch(call, batch);
         call->finish = messages_sent;
     }
-    substitute_value(call, 2, batch->count);
+    verdict_substitute(call, 2, batch->count);
 }
 
 /* ---- receiving ---- */

@@ -30,47 +30,48 @@
 #include "../verdict.h"
 #include "handlers.h"
 
-/* changing(), by a call that makes an object: the umask counts. */
+/* settle_changing(), by a call that makes an object: the umask counts. */
 static struct location *making(struct call *call) {
-    return task_cred_umask(call) ? changing(call) : NULL;
+    return task_cred_umask(call) ? settle_changing(call) : NULL;
 }
 
 void do_mkdir(struct call *call) {
     struct location *loc = making(call);
     if (!loc)
         return;
-    mode_t mode = (mode_t)call->arg[after_operand(call)] & 07777;
-    answer(call, host_held(call, 0) ? host_mkdir(call, mode) : view_mkdir(call->view, loc, mode, &call->task->cred));
+    mode_t mode = (mode_t)call->arg[args_after(call)] & 07777;
+    verdict_answer(call,
+                   host_held(call, 0) ? host_mkdir(call, mode) : view_mkdir(call->view, loc, mode, &call->task->cred));
 }
 
 void do_mknod(struct call *call) {
-    unsigned at = after_operand(call);
+    unsigned at = args_after(call);
     mode_t mode = (mode_t)call->arg[at];
     dev_t dev = proc_device((uint32_t)call->arg[at + 1]);
     if (!(mode & S_IFMT))
         mode |= S_IFREG;
     if (S_ISDIR(mode))
-        return answer(call, -EPERM);
+        return verdict_answer(call, -EPERM);
     if (!S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode) && !S_ISCHR(mode) && !S_ISBLK(mode))
-        return answer(call, -EINVAL);
+        return verdict_answer(call, -EINVAL);
     struct location *loc = making(call);
     if (!loc)
         return;
     mode &= S_IFMT | 07777;
-    answer(call, host_held(call, 0) ? host_mknod(call, mode, dev)
-                                    : view_mknod(call->view, loc, mode, dev, &call->task->cred));
+    verdict_answer(call, host_held(call, 0) ? host_mknod(call, mode, dev)
+                                            : view_mknod(call->view, loc, mode, dev, &call->task->cred));
 }
 
 void do_symlink(struct call *call) {
     char target[PATH_MAX];
     ssize_t length = memory_read_string(call->task->tid, call->arg[0], target, sizeof target);
     if (length <= 0)
-        return answer(call, length < 0 ? length : -ENOENT);
+        return verdict_answer(call, length < 0 ? length : -ENOENT);
     struct location *loc = making(call);
     if (!loc)
         return;
-    answer(call,
-           host_held(call, 0) ? host_symlink(call, target) : view_symlink(call->view, target, loc, &call->task->cred));
+    verdict_answer(call, host_held(call, 0) ? host_symlink(call, target)
+                                            : view_symlink(call->view, target, loc, &call->task->cred));
 }
 
 /* The name may be the last of a lower object. */
@@ -85,45 +86,45 @@ void do_unlink(struct call *call) {
     if (call->row->at_flags != NO_ARG)
         directory = call->arg[call->row->at_flags] & AT_REMOVEDIR;
     struct target target;
-    int rc = resolve(call, &target);
-    if (rc == 0 && directory && !target.by_fd && target.loc->last == LAST_DOTDOT)
-        return answer(call, -ENOTEMPTY);
-    struct location *loc = settle_change(call, 0, rc, &target);
+    int error = args_resolve(call, &target);
+    if (error == 0 && directory && !target.by_fd && target.loc->last == LAST_DOTDOT)
+        return verdict_answer(call, -ENOTEMPTY);
+    struct location *loc = settle_change(call, 0, error, &target);
     if (!loc)
         return;
     if (host_held(call, 0))
-        return answer(call, host_unlink(call, directory));
+        return verdict_answer(call, host_unlink(call, directory));
     note_removal(call, loc);
-    answer(call, directory ? view_rmdir(call->view, loc, &call->task->cred)
-                           : view_unlink(call->view, loc, &call->task->cred));
+    verdict_answer(call, directory ? view_rmdir(call->view, loc, &call->task->cred)
+                                   : view_unlink(call->view, loc, &call->task->cred));
 }
 
 /* ---- two names ---- */
 
 /* Both walked, the view entered.  False: the verdict is there. */
 static bool two_places(struct call *call, unsigned flags, struct target targets[2]) {
-    int rc = fetch(call, 0);
-    if (rc == 0)
-        rc = fetch(call, 1);
-    if (rc < 0) {
-        answer(call, rc);
+    int error = args_fetch(call, 0);
+    if (error == 0)
+        error = args_fetch(call, 1);
+    if (error < 0) {
+        verdict_answer(call, error);
         return false;
     }
-    view_enter(call);
-    rc = walk_given(call, 0, flags, &targets[0]);
+    verdict_enter_view(call);
+    error = args_walk(call, 0, flags, &targets[0]);
     /* What link(2) is to link must exist before the other path is looked at; rename(2) walks both first. */
-    bool absent = rc == 0 && !targets[0].by_fd && targets[0].loc->type == 0 && !targets[0].loc->magic;
+    bool absent = error == 0 && !targets[0].by_fd && targets[0].loc->type == 0 && !targets[0].loc->magic;
     if (absent && !(flags & WALK_PARENT))
-        rc = -ENOENT;
-    if (rc == 0)
-        rc = walk_given(call, 1, WALK_PARENT, &targets[1]);
-    if (rc == 0 && targets[1].loc->hidden)
-        rc = -EACCES;
-    if (rc == 0 && targets[0].loc->hidden)
-        rc = -ENOENT;
-    if (rc < 0)
-        answer(call, rc);
-    return rc == 0;
+        error = -ENOENT;
+    if (error == 0)
+        error = args_walk(call, 1, WALK_PARENT, &targets[1]);
+    if (error == 0 && targets[1].loc->hidden)
+        error = -EACCES;
+    if (error == 0 && targets[0].loc->hidden)
+        error = -ENOENT;
+    if (error < 0)
+        verdict_answer(call, error);
+    return error == 0;
 }
 
 /* Both on the host.  False: the verdict is there. */
@@ -139,19 +140,19 @@ void do_rename(struct call *call) {
     const struct location *from = targets[0].loc, *to = targets[1].loc;
     if (!from->overlay && !to->overlay) {
         if (view_place_below(call->view, from) || view_place_below(call->view, to))
-            return refuse(call, EBUSY, "an overlay is mounted below the directory");
+            return verdict_refuse(call, EBUSY, "an overlay is mounted below the directory");
         if (host_keeps(call, from, false) || host_keeps(call, to, to->type == 0))
             return;
-        return hold_two(call, targets) ? answer(call, host_rename(call, flags)) : (void)0;
+        return hold_two(call, targets) ? verdict_answer(call, host_rename(call, flags)) : (void)0;
     }
     /* "." and ".." are names in the directory before them; "/" is one in the root. */
     bool dots = from->last == LAST_DOT || from->last == LAST_DOTDOT || to->last == LAST_DOT || to->last == LAST_DOTDOT;
     if (from->overlay != to->overlay && !dots)
-        return answer(call, -EXDEV);
+        return verdict_answer(call, -EXDEV);
     if (dots || from->last == LAST_ROOT || to->last == LAST_ROOT)
-        return answer(call, -EBUSY);
+        return verdict_answer(call, -EBUSY);
     note_removal(call, to);
-    answer(call, view_rename(call->view, from, to, flags, &call->task->cred));
+    verdict_answer(call, view_rename(call->view, from, to, flags, &call->task->cred));
 }
 
 /* The new name is for an object without one: of O_TMPFILE, of a deleted file.  Never a second one for a lower file. */
@@ -162,20 +163,20 @@ static void link_unnamed(struct call *call, const struct target targets[2], bool
     if (!settle_change(call, 0, 0, &targets[0]))
         return;
     if (!to->overlay)
-        return settle_change(call, 1, 0, &targets[1]) ? answer(call, host_link(call, by_descriptor)) : (void)0;
+        return settle_change(call, 1, 0, &targets[1]) ? verdict_answer(call, host_link(call, by_descriptor)) : (void)0;
     host_object_path(call, 0, link);
     if (object_read(link, real) != OBJECT_DELETED || view_locate(call->view, real, was) < 0 ||
         was->overlay != to->overlay)
-        return answer(call, -EXDEV);
-    answer(call, view_link_real(call->view, link, to, &call->task->cred));
+        return verdict_answer(call, -EXDEV);
+    verdict_answer(call, view_link_real(call->view, link, to, &call->task->cred));
 }
 
 void do_link(struct call *call) {
     struct target targets[2];
     unsigned flags;
-    int rc = walk_flags(call, &flags);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = args_walk_flags(call, &flags);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (!two_places(call, flags, targets))
         return;
     const struct location *from = targets[0].loc, *to = targets[1].loc;
@@ -185,14 +186,14 @@ void do_link(struct call *call) {
     if (!to->overlay && (to->read_only || !from->overlay) && host_keeps(call, to, true))
         return;
     if (!from->overlay && !to->overlay)
-        return hold_two(call, targets) ? answer(call, host_link(call, false)) : (void)0;
+        return hold_two(call, targets) ? verdict_answer(call, host_link(call, false)) : (void)0;
     if (from->type == 0)
-        return answer(call, -ENOENT);
+        return verdict_answer(call, -ENOENT);
     if (to->type != 0)
-        return answer(call, -EEXIST);
+        return verdict_answer(call, -EEXIST);
     if (from->overlay != to->overlay)
-        return answer(call, -EXDEV);
-    answer(call, view_link(call->view, from, to, &call->task->cred));
+        return verdict_answer(call, -EXDEV);
+    verdict_answer(call, view_link(call->view, from, to, &call->task->cred));
 }
 
 /* ---- readlink ---- */
@@ -200,40 +201,40 @@ void do_link(struct call *call) {
 static void answer_text(struct call *call, unsigned at, const char *text, size_t length) {
     size_t size = (size_t)(int)call->arg[at + 1];
     size_t part = length < size ? length : size;
-    answer_bytes(call, call->arg[at], text, part, (long)part);
+    verdict_answer_bytes(call, call->arg[at], text, part, (long)part);
 }
 
-static bool below_proc(const struct location *loc) {
+static bool is_proc_link(const struct location *loc) {
     return !loc->overlay && loc->type == S_IFLNK && strncmp(loc->path, "/proc/", 6) == 0;
 }
 
 void do_readlink(struct call *call) {
     struct target target;
     char *text = call->scratch->real;
-    unsigned at = after_operand(call);
+    unsigned at = args_after(call);
     if ((int)call->arg[at + 1] <= 0)
-        return answer(call, -EINVAL);
-    int rc = resolve(call, &target);
+        return verdict_answer(call, -EINVAL);
+    int error = args_resolve(call, &target);
     struct location *loc = target.loc;
-    bool found = rc == 0 && !loc->hidden && (!target.by_fd || target.kind == OBJECT_NAMED);
-    if (found && below_proc(loc)) {
-        rc = magic_text(call, loc->path, text);
-        if (rc > 0)
+    bool found = error == 0 && !loc->hidden && (!target.by_fd || target.kind == OBJECT_NAMED);
+    if (found && is_proc_link(loc)) {
+        error = magic_text(call, loc->path, text);
+        if (error > 0)
             return answer_text(call, at, text, strlen(text));
-        if (rc < 0)
-            return answer(call, rc);
+        if (error < 0)
+            return verdict_answer(call, error);
     }
     /* A descriptor is of the symlink itself, and its text is the same in all layers. */
-    if (target.pass || (rc == 0 && target.by_fd))
+    if (target.pass || (error == 0 && target.by_fd))
         return;
-    if (rc < 0)
-        return answer(call, rc);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (loc->hidden || loc->type == 0)
-        return answer(call, -ENOENT);
+        return verdict_answer(call, -ENOENT);
     if (!loc->overlay)
-        return host_verdict(call, 0, loc);
+        return settle_host(call, 0, loc);
     ssize_t length = view_readlink(call->view, loc, text, PATH_MAX);
     if (length < 0)
-        return answer(call, length);
+        return verdict_answer(call, length);
     answer_text(call, at, text, (size_t)length);
 }

@@ -79,9 +79,9 @@ static unsigned open_walk_flags(int flags) {
 static long opened(struct call *call, long result) {
     if (result < 0)
         return result;
-    view_enter(call);
-    int rc = view_open_done(call->view, &call->scratch->plan);
-    return rc < 0 ? rc : result;
+    verdict_enter_view(call);
+    int error = view_open_done(call->view, &call->scratch->plan);
+    return error < 0 ? error : result;
 }
 
 static bool openat2_found;
@@ -105,10 +105,10 @@ static void open_real(struct call *call, const char *path, int flags, mode_t mod
     call->open_flags = flags;
     call->open_mode = mode;
     call->new_nr = SYS_openat;
-    substitute_value(call, 0, (uint64_t)AT_FDCWD);
-    substitute_string(call, 1, path);
-    substitute_value(call, 2, (uint64_t)(unsigned)flags);
-    substitute_value(call, 3, mode);
+    verdict_substitute(call, 0, (uint64_t)AT_FDCWD);
+    verdict_substitute_string(call, 1, path);
+    verdict_substitute(call, 2, (uint64_t)(unsigned)flags);
+    verdict_substitute(call, 3, mode);
 }
 
 static void follow_none(struct call *call) {
@@ -119,8 +119,8 @@ static void follow_none(struct call *call) {
         how->mode = plan->mode;
     call->new_nr = SYS_openat2;
     call->n_replacements = 2;   /* what is in front is the same */
-    substitute_bytes(call, 2, how, sizeof *how);
-    substitute_value(call, 3, sizeof *how);
+    verdict_substitute_bytes(call, 2, how, sizeof *how);
+    verdict_substitute(call, 3, sizeof *how);
 }
 
 /* The same for what was prepared: a symlink that another task has put into its path since is not followed where
@@ -134,32 +134,32 @@ static void open_planned(struct call *call) {
     call->alone = open_may_change(plan->flags);
 }
 
-int call_open_stat(const struct call *call, struct stat *st) {
+int open_call_stat(const struct call *call, struct stat *st) {
     if (host_held(call, 0))
         return host_stat(call, st);
     return lstat(call->open_path, st) < 0 ? -errno : 0;
 }
 
 /* Who makes a file without a name is its owner. */
-static int open_tmpfile(const struct call *call) {
+static int open_unnamed(const struct call *call) {
     ACTING acting;
-    int rc = acting_begin(&acting, call, true);
-    return rc < 0 ? rc : view_open_plan(&call->scratch->plan, O_NOCTTY);
+    int error = acting_begin(&acting, call, true);
+    return error < 0 ? error : view_open_plan(&call->scratch->plan, O_NOCTTY);
 }
 
-int call_open(const struct call *call) {
+int open_call(const struct call *call) {
     const struct open_plan *plan = &call->scratch->plan;
     if (plan->fd < 0 && host_held(call, 0))
         return host_open(call, plan->flags | O_NOCTTY, plan->mode);
-    return plan->flags & O_ONLY_TMPFILE ? open_tmpfile(call) : view_open_plan(&call->scratch->plan, O_NOCTTY);
+    return plan->flags & O_ONLY_TMPFILE ? open_unnamed(call) : view_open_plan(&call->scratch->plan, O_NOCTTY);
 }
 
 static void open_overlay(struct call *call, const struct location *loc, const struct opening *opening) {
     struct open_plan *plan = &call->scratch->plan;
     plan->opens = call->session->opens;
-    int rc = view_open(call->view, loc, opening->flags, opening->mode, &call->task->cred, plan);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = view_open(call->view, loc, opening->flags, opening->mode, &call->task->cred, plan);
+    if (error < 0)
+        return verdict_answer(call, error);
     open_planned(call);
     call->made = plan->fd >= 0;
     if (plan->fix_mode)
@@ -181,7 +181,7 @@ static bool kept_from_open(struct call *call, const struct location *loc, int fl
     if (flags & O_PATH || (loc->type && (flags & O_EXCL)))
         return false;
     if (writes && !call->session->opens && is_memory(loc)) {
-        refuse(call, EACCES, "memory of tracees is written by ptrace(2) and process_vm_writev(2) alone");
+        verdict_refuse(call, EACCES, "memory of tracees is written by ptrace(2) and process_vm_writev(2) alone");
         return true;
     }
     if (loc->type == 0 ? flags & O_CREAT : loc->type == S_IFDIR && (flags & O_ONLY_TMPFILE))
@@ -194,7 +194,7 @@ static void note_link(struct call *call, const struct location *loc, int fd) {
         call->scratch->link = loc->path;
 }
 
-bool call_leads_there(const struct call *call) {
+bool open_leads_there(const struct call *call) {
     const struct call_scratch *scratch = call->scratch;
     struct stat now;
     if (!scratch || !scratch->link)
@@ -208,7 +208,7 @@ static bool open_outside(struct call *call, const struct location *loc, const st
     if (fd == -ENOENT)
         return false;
     if (fd < 0) {
-        answer(call, fd);
+        verdict_answer(call, fd);
         return true;
     }
     open_real(call, loc->path, opening->flags & ~O_CREAT, 0);
@@ -236,10 +236,10 @@ static void open_held(struct call *call, const struct location *loc, const struc
 static void hold_and_open(struct call *call, const struct location *loc, const struct opening *opening) {
     int flags = opening->flags;
     if (loc->type == S_IFLNK && !loc->magic && !(flags & O_EXCL))
-        return answer(call, flags & O_DIRECTORY ? -ENOTDIR : -ELOOP);
-    int rc = loc->magic ? host_hold_link(call, 0, loc->path) : host_hold_name(call, 0, loc);
-    if (rc < 0)
-        return answer(call, rc);
+        return verdict_answer(call, flags & O_DIRECTORY ? -ENOTDIR : -ELOOP);
+    int error = loc->magic ? host_hold_link(call, 0, loc->path) : host_hold_name(call, 0, loc);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (loc->magic)
         note_link(call, loc, call->scratch->host[0].object);
     open_held(call, loc, opening);
@@ -252,7 +252,7 @@ static void open_host(struct call *call, struct location *loc, const struct open
     if (changes || !(as_asked || loc->magic || (opening->flags & O_PATH)))
         hold_and_open(call, loc, opening);
     else if (as_asked)
-        host_verdict(call, 0, loc);
+        settle_host(call, 0, loc);
     else
         open_real(call, loc->path, opening->flags, opening->mode);
 }
@@ -261,9 +261,9 @@ static void open_host(struct call *call, struct location *loc, const struct open
 static void open_location(struct call *call, struct location *loc, const struct opening *opening, bool as_asked) {
     int flags = opening->flags;
     if ((flags & O_CREAT) && loc->slash)
-        return answer(call, -EISDIR);
+        return verdict_answer(call, -EISDIR);
     if (loc->hidden)
-        return answer(call, flags & O_CREAT ? -EACCES : -ENOENT);
+        return verdict_answer(call, flags & O_CREAT ? -EACCES : -ENOENT);
     if (!loc->overlay)
         return open_host(call, loc, opening, as_asked);
     open_overlay(call, loc, opening);
@@ -293,28 +293,28 @@ static void open_passed(struct call *call, int error, int flags) {
 static void open_path(struct call *call, struct opening *opening, bool as_asked) {
     struct target target;
     struct location *loc = &call->scratch->loc[0];
-    int rc = check_flags(opening);
-    if (rc == 0)
-        rc = fetch(call, 0);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = check_flags(opening);
+    if (error == 0)
+        error = args_fetch(call, 0);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (opening->flags & (O_CREAT | O_ONLY_TMPFILE) && !task_cred_umask(call))
         return;
-    view_enter(call);
-    rc = walk_given(call, 0, open_walk_flags(opening->flags), &target);
-    if (rc == 0 && !target.by_fd && open_maps(call, opening))
+    verdict_enter_view(call);
+    error = args_walk(call, 0, open_walk_flags(opening->flags), &target);
+    if (error == 0 && !target.by_fd && open_maps(call, opening))
         return;
     if (target.pass && as_asked && !open_may_change(opening->flags))
-        return open_passed(call, rc, opening->flags);
-    if (rc < 0)
-        return answer(call, rc);
+        return open_passed(call, error, opening->flags);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (target.by_fd)   /* "." of a removed directory */
-        return open_may_change(opening->flags) || !as_asked ? answer(call, -ENOENT) : (void)0;
+        return open_may_change(opening->flags) || !as_asked ? verdict_answer(call, -ENOENT) : (void)0;
     open_location(call, loc, opening, as_asked);
 }
 
 void do_open(struct call *call) {
-    unsigned at = after_operand(call);
+    unsigned at = args_after(call);
     struct opening opening = {.flags = O_CREAT | O_WRONLY | O_TRUNC, .mode = (mode_t)call->arg[at]};
     if (call->row->detail != OPEN_CREAT) {
         opening.flags = (int)call->arg[at] & O_KNOWN;
@@ -337,15 +337,15 @@ static int read_how(struct call *call, struct open_how *how) {
         return -EINVAL;
     if (size > 4096)
         return -E2BIG;
-    int rc = memory_read(call->task->tid, address, how, sizeof *how);
-    for (uint64_t at = sizeof *how; rc == 0 && at < size; at += sizeof extra) {
+    int error = memory_read(call->task->tid, address, how, sizeof *how);
+    for (uint64_t at = sizeof *how; error == 0 && at < size; at += sizeof extra) {
         size_t part = size - at < sizeof extra ? size - at : sizeof extra;
-        rc = memory_read(call->task->tid, address + at, extra, part);
-        for (size_t i = 0; rc == 0 && i < part; i++)
+        error = memory_read(call->task->tid, address + at, extra, part);
+        for (size_t i = 0; error == 0 && i < part; i++)
             if (extra[i])
                 return -E2BIG;
     }
-    return rc;
+    return error;
 }
 
 /* openat2 is strict where open ignores. */
@@ -365,19 +365,19 @@ static int check_how(const struct open_how *how) {
 
 static void open_scoped(struct call *call, struct opening *opening, uint64_t resolve) {
     struct location *loc = &call->scratch->loc[0];
-    int rc = check_flags(opening);
-    if (rc == 0)
-        rc = fetch(call, 0);
-    if (rc == 0)
-        rc = fetch_directory(call, 0);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = check_flags(opening);
+    if (error == 0)
+        error = args_fetch(call, 0);
+    if (error == 0)
+        error = args_fetch_directory(call, 0);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (opening->flags & (O_CREAT | O_ONLY_TMPFILE) && !task_cred_umask(call))
         return;
-    view_enter(call);
-    rc = walk_scoped(call, resolve, open_walk_flags(opening->flags));
-    if (rc < 0)
-        return answer(call, rc);
+    verdict_enter_view(call);
+    error = scoped_walk(call, resolve, open_walk_flags(opening->flags));
+    if (error < 0)
+        return verdict_answer(call, error);
     if (open_maps(call, opening))
         return;
     open_location(call, loc, opening, false);
@@ -385,11 +385,11 @@ static void open_scoped(struct call *call, struct opening *opening, uint64_t res
 
 void do_openat2(struct call *call) {
     struct open_how how;
-    int rc = read_how(call, &how);
-    if (rc == 0)
-        rc = check_how(&how);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = read_how(call, &how);
+    if (error == 0)
+        error = check_how(&how);
+    if (error < 0)
+        return verdict_answer(call, error);
     struct opening opening = {.flags = (int)how.flags, .mode = (mode_t)how.mode};
     if (how.resolve)
         open_scoped(call, &opening, how.resolve);

@@ -14,10 +14,10 @@ struct call;
 bool open_may_change(int flags);
 /* OPEN: opens it for the tracee.  A descriptor, close-on-exec, or -errno.  -ELOOP, as from the tracee's own open: names have
  * changed since call_begin, and the call is to be begun anew. */
-int call_open(const struct call *call);
+int open_call(const struct call *call);
 /* With `alone`, once no other task runs: the tracee's descriptor by which the object was found leads to it still. */
-bool call_leads_there(const struct call *call);
+bool open_leads_there(const struct call *call);
 /* OPEN: what is there now, unless it is made. 0, or -errno. */
-int call_open_stat(const struct call *call, struct stat *st);
+int open_call_stat(const struct call *call, struct stat *st);
 
 #endif

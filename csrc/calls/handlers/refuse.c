@@ -31,13 +31,13 @@
 
 /* detail of the row is the errno. */
 void do_refuse(struct call *call) {
-    refuse(call, call->row->detail, "the call would change what paths mean, or cannot be followed");
+    verdict_refuse(call, call->row->detail, "the call would change what paths mean, or cannot be followed");
 }
 
 /* Calls that are many in one: what is not known. detail of the row is the errno. */
 void do_unknown(struct call *call) {
     if (!known_holds(call->row->filter_known, (uint32_t)call->arg[call->row->filter_arg]))
-        refuse(call, call->row->detail, "this command is not known to change nothing");
+        verdict_refuse(call, call->row->detail, "this command is not known to change nothing");
 }
 
 /* Events come with descriptors of the real files, which must not be for writing, and permission events (FAN_CLASS_CONTENT and
@@ -50,10 +50,10 @@ void do_fanotify_init(struct call *call) {
     static const unsigned open_flags =
         O_KERNEL_LARGEFILE | O_CLOEXEC | O_NONBLOCK | O_DSYNC | O_SYNC | O_APPEND | O_NOATIME;
     if ((unsigned)call->arg[0] & ~known)
-        refuse(call, EINVAL, "this class of fanotify could hold up the supervisor, or is not known");
+        verdict_refuse(call, EINVAL, "this class of fanotify could hold up the supervisor, or is not known");
     else if ((unsigned)call->arg[1] & ~open_flags)
-        refuse(call, (unsigned)call->arg[1] & O_ACCMODE ? EPERM : EINVAL,
-               "fanotify would give descriptors of lower files for writing");
+        verdict_refuse(call, (unsigned)call->arg[1] & O_ACCMODE ? EPERM : EINVAL,
+                       "fanotify would give descriptors of lower files for writing");
 }
 
 /* What another process of the user has open is the host's, and what the supervisor has is its own. */
@@ -61,26 +61,26 @@ void do_pidfd_getfd(struct call *call) {
     char text[FDINFO], name[PROC_LINK];
     snprintf(name, sizeof name, "fdinfo/%d", (int)call->arg[0]);
     if (!proc_read(call->task->tid, name, text, sizeof text))
-        return answer(call, -EBADF);
+        return verdict_answer(call, -EBADF);
     pid_t pid = (pid_t)proc_field(text, "\nPid:\t", 10);
     if (pid && !task_in_run(call->session, pid))
-        refuse(call, EPERM, "the process is not one of the run");
+        verdict_refuse(call, EPERM, "the process is not one of the run");
 }
 
 /* The filter traps clone for CLONE_UNTRACED too, which is the trap's business. */
 void do_clone(struct call *call) {
     if (call->arg[0] & NEW_VIEW)
-        refuse(call, EPERM, "new mount and user namespaces are not supported");
+        verdict_refuse(call, EPERM, "new mount and user namespaces are not supported");
 }
 
 void do_unshare(struct call *call) {
     if (call->arg[0] & ~(uint64_t)(UNSHARE_KNOWN | NEW_VIEW))
-        refuse(call, EINVAL, "not all of this is known to leave paths alone");
+        verdict_refuse(call, EINVAL, "not all of this is known to leave paths alone");
     else if (call->arg[0] & NEW_VIEW)
-        refuse(call, EPERM, "new mount and user namespaces are not supported");
+        verdict_refuse(call, EPERM, "new mount and user namespaces are not supported");
 }
 
-static bool begins(const char *text, const char *prefix) {
+static bool starts_with(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
@@ -92,8 +92,8 @@ void do_setns(struct call *call) {
     descriptor_link(call->task->tid, (int)call->arg[0], link);
     int object = object_read(link, text);
     if (object < 0)
-        return answer(call, object == -ENOENT ? -EBADF : object);
-    bool harmless = kind ? !(kind & NEW_VIEW) : !begins(text, "mnt:") && !begins(text, "user:");
+        return verdict_answer(call, object == -ENOENT ? -EBADF : object);
+    bool harmless = kind ? !(kind & NEW_VIEW) : !starts_with(text, "mnt:") && !starts_with(text, "user:");
     if (!harmless)
-        refuse(call, EPERM, "entering mount and user namespaces is not supported");
+        verdict_refuse(call, EPERM, "entering mount and user namespaces is not supported");
 }

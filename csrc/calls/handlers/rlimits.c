@@ -22,12 +22,12 @@
 /* The limit as the process knows it. */
 static int shown_core(pid_t pid, struct rlimit *shown) {
     struct rlimit locks;
-    int rc = rlimit_get(pid, RLIMIT_CORE, shown);
-    if (rc == 0)
-        rc = rlimit_get(pid, RLIMIT_LOCKS, &locks);
-    if (rc == 0)
+    int error = rlimit_get(pid, RLIMIT_CORE, shown);
+    if (error == 0)
+        error = rlimit_get(pid, RLIMIT_LOCKS, &locks);
+    if (error == 0)
         shown->rlim_cur = limits_least(limits_core(&locks), shown->rlim_max);
-    return rc;
+    return error;
 }
 
 /* As root without CAP_SYS_RESOURCE (containers) we may only with the real ids that the process has, and this thread alone gets
@@ -42,32 +42,32 @@ static int set_as(const struct task *task, pid_t pid, int resource, const struct
         return -errno;
     if (syscall(SYS_setresgid, task->gid, -1, -1) < 0)
         return -EPERM;
-    int rc = -EPERM;
+    int error = -EPERM;
     if (syscall(SYS_setresuid, task->uid, -1, -1) == 0) {
-        rc = prlimit(pid, which, limit, NULL) < 0 ? -errno : 0;
+        error = prlimit(pid, which, limit, NULL) < 0 ? -errno : 0;
         if (syscall(SYS_setresuid, uid, -1, -1) < 0)
             abort();
     }
     if (syscall(SYS_setresgid, gid, -1, -1) < 0)
         abort();
-    return rc;
+    return error;
 }
 
 static int set_core(const struct task *task, pid_t pid, const struct rlimit *wanted) {
     const struct rlimit core = {.rlim_cur = limits_least(LIMITS_NO_CORE, wanted->rlim_max),
                                 .rlim_max = wanted->rlim_max};
     struct rlimit locks;
-    int rc = rlimit_get(pid, RLIMIT_LOCKS, &locks);
-    if (rc == 0)
-        rc = set_as(task, pid, RLIMIT_CORE, &core);
-    if (rc < 0)
-        return rc;
+    int error = rlimit_get(pid, RLIMIT_LOCKS, &locks);
+    if (error == 0)
+        error = set_as(task, pid, RLIMIT_CORE, &core);
+    if (error < 0)
+        return error;
     locks.rlim_cur = limits_least(wanted->rlim_cur, locks.rlim_max);
     return set_as(task, pid, RLIMIT_LOCKS, &locks);
 }
 
 /* do_prlimit() in kernel/sys.c. */
-static int may_set(const struct call *call, const struct rlimit *wanted, const struct rlimit *old) {
+static int may_set_limit(const struct call *call, const struct rlimit *wanted, const struct rlimit *old) {
     if (wanted->rlim_cur > wanted->rlim_max)
         return -EINVAL;
     return wanted->rlim_max > old->rlim_max && !(call->task->cred.caps & (1ull << CAP_SYS_RESOURCE)) ? -EPERM : 0;
@@ -85,29 +85,29 @@ static int may_ask(struct call *call, pid_t pid) {
 /* Others than those of the run are the host's, and what they are given is. */
 static void core_of(struct call *call, pid_t pid, uint64_t new_at, uint64_t old_at) {
     struct rlimit old, wanted;
-    int rc = new_at ? memory_read(call->task->tid, new_at, &wanted, sizeof wanted) : 0;
-    if (rc < 0)
-        return answer(call, rc);
+    int error = new_at ? memory_read(call->task->tid, new_at, &wanted, sizeof wanted) : 0;
+    if (error < 0)
+        return verdict_answer(call, error);
     if (!task_cred(call))
         return;
-    rc = may_ask(call, pid);
-    if (rc == -ESRCH)
-        return new_at ? refuse(call, EPERM, "the process is not one of the run") : (void)0;
-    if (rc == 0)
-        rc = shown_core(pid, &old);
-    if (rc == 0 && new_at)
-        rc = may_set(call, &wanted, &old);
-    if (rc == 0 && new_at)
-        rc = set_core(call->task, pid, &wanted);
-    if (rc < 0)
-        return answer(call, rc);
-    answer_bytes(call, old_at, &old, old_at ? sizeof old : 0, 0);
+    error = may_ask(call, pid);
+    if (error == -ESRCH)
+        return new_at ? verdict_refuse(call, EPERM, "the process is not one of the run") : (void)0;
+    if (error == 0)
+        error = shown_core(pid, &old);
+    if (error == 0 && new_at)
+        error = may_set_limit(call, &wanted, &old);
+    if (error == 0 && new_at)
+        error = set_core(call->task, pid, &wanted);
+    if (error < 0)
+        return verdict_answer(call, error);
+    verdict_answer_bytes(call, old_at, &old, old_at ? sizeof old : 0, 0);
 }
 
 /* Setting RLIMIT_LOCKS has no effect in any case, and it shows as nobody changes it. */
 static void locks_of(struct call *call, uint64_t old_at) {
     static const struct rlimit unlimited = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-    answer_bytes(call, old_at, &unlimited, old_at ? sizeof unlimited : 0, 0);
+    verdict_answer_bytes(call, old_at, &unlimited, old_at ? sizeof unlimited : 0, 0);
 }
 
 /* Where it tells of a directory (cwd.c) it stays. */
@@ -116,7 +116,7 @@ static void rss_of(struct call *call, pid_t pid, uint64_t old_at) {
     if (!cwd_kept(call->session, pid) || rlimit_get(pid, RLIMIT_RSS, &limit) < 0)
         return;
     limit.rlim_cur = limit.rlim_max;
-    answer_bytes(call, old_at, &limit, old_at ? sizeof limit : 0, 0);
+    verdict_answer_bytes(call, old_at, &limit, old_at ? sizeof limit : 0, 0);
 }
 
 void do_rlimit(struct call *call) {

@@ -56,8 +56,8 @@ static int read_address(struct call *call, uint64_t at, uint64_t length) {
     if (!may_have_path(size))
         return 0;
     memset(asked, 0, sizeof *asked);
-    int rc = memory_read(call->task->tid, at, &asked->un, (size_t)size);
-    return rc < 0 ? rc : has_path(call);
+    int error = memory_read(call->task->tid, at, &asked->un, (size_t)size);
+    return error < 0 ? error : has_path(call);
 }
 
 static int set_address(struct address *address, const char *path) {
@@ -78,10 +78,10 @@ static int walk_address(struct call *call, unsigned flags) {
     path[PATH_SIZE] = '\0';
     struct location *loc = &call->scratch->loc[0];
     loc->pass = loc->hidden = false;
-    int rc = walk_path(call, path, flags, loc);
-    if (rc == 0)
+    int error = args_walk_path(call, path, flags, loc);
+    if (error == 0)
         call->trace_path = loc->path;
-    return rc;
+    return error;
 }
 
 /* ---- connecting ---- */
@@ -100,40 +100,40 @@ static int reachable_address(struct call *call, const char *path) {
 }
 
 int socket_peer(struct call *call, uint64_t at, uint64_t length) {
-    int rc = read_address(call, at, length);
-    if (rc <= 0)
-        return rc;
+    int error = read_address(call, at, length);
+    if (error <= 0)
+        return error;
     if (!task_cred(call))
         return -EPERM;
-    view_enter(call);
+    verdict_enter_view(call);
     struct location *loc = &call->scratch->loc[0];
-    rc = walk_address(call, WALK_FOLLOW);
+    error = walk_address(call, WALK_FOLLOW);
     if (loc->pass && !loc->hidden)
         return 0;
-    if (rc == 0 && (loc->hidden || loc->type == 0))
-        rc = -ENOENT;
-    if (rc == 0 && loc->overlay)
-        rc = view_permission(call->view, loc, &call->task->cred, W_OK);
-    if (rc == 0 && loc->type != S_IFSOCK)
-        rc = -ECONNREFUSED;
-    if (rc == 0)
-        rc = view_real(call->view, loc, call->scratch->real);
-    if (rc == 0)
-        rc = reachable_address(call, call->scratch->real);
-    return rc < 0 ? rc : 1;
+    if (error == 0 && (loc->hidden || loc->type == 0))
+        error = -ENOENT;
+    if (error == 0 && loc->overlay)
+        error = view_permission(call->view, loc, &call->task->cred, W_OK);
+    if (error == 0 && loc->type != S_IFSOCK)
+        error = -ECONNREFUSED;
+    if (error == 0)
+        error = view_real(call->view, loc, call->scratch->real);
+    if (error == 0)
+        error = reachable_address(call, call->scratch->real);
+    return error < 0 ? error : 1;
 }
 
 static void use_address(struct call *call, unsigned arg) {
     const struct address *address = &call->scratch->address;
-    substitute_bytes(call, arg, &address->un, address->length);
-    substitute_value(call, arg + 1, address->length);
+    verdict_substitute_bytes(call, arg, &address->un, address->length);
+    verdict_substitute(call, arg + 1, address->length);
 }
 
 static void to_peer(struct call *call, unsigned arg) {
-    int rc = socket_peer(call, call->arg[arg], call->arg[arg + 1]);
-    if (rc < 0)
-        answer(call, rc);
-    else if (rc > 0)
+    int error = socket_peer(call, call->arg[arg], call->arg[arg + 1]);
+    if (error < 0)
+        verdict_answer(call, error);
+    else if (error > 0)
         use_address(call, arg);
 }
 
@@ -171,8 +171,8 @@ static int bound(struct call *call, mode_t mode) {
     mode_t wanted = mode & ~call->task->cred.umask;
     if (lstat(scratch->real, &st) < 0 || ((st.st_mode & 07777) != wanted && chmod(scratch->real, wanted) < 0))
         return -errno;
-    int rc = view_bind_done(call->view, &scratch->loc[0], scratch->real, &call->task->cred);
-    return rc < 0 ? rc : sockets_record(call->session, &scratch->address, &scratch->asked);
+    int error = view_bind_done(call->view, &scratch->loc[0], scratch->real, &call->task->cred);
+    return error < 0 ? error : sockets_record(call->session, &scratch->address, &scratch->asked);
 }
 
 static int bind_real(struct call *call, int fd) {
@@ -186,9 +186,9 @@ static int bind_real(struct call *call, int fd) {
 static long tracee_bound(struct call *call, long result) {
     if (result < 0)
         return result;
-    view_enter(call);
-    int rc = bound(call, 0777);
-    return rc < 0 ? rc : result;
+    verdict_enter_view(call);
+    int error = bound(call, 0777);
+    return error < 0 ? error : result;
 }
 
 /* pidfd_getfd(2) is refused here: the tracee binds it, to an address of ours. */
@@ -199,13 +199,13 @@ static void bind_itself(struct call *call, finish_fn *finish) {
 }
 
 static void bind_overlay(struct call *call, int fd) {
-    int rc = view_bind(call->view, &call->scratch->loc[0], &call->task->cred, call->scratch->real);
-    if (rc == 0)
-        rc = bindable_address(call, call->scratch->real);
-    if (rc < 0)
-        return answer(call, rc == -EEXIST ? -EADDRINUSE : rc);
+    int error = view_bind(call->view, &call->scratch->loc[0], &call->task->cred, call->scratch->real);
+    if (error == 0)
+        error = bindable_address(call, call->scratch->real);
+    if (error < 0)
+        return verdict_answer(call, error == -EEXIST ? -EADDRINUSE : error);
     if (fd >= 0)
-        return answer(call, bind_real(call, fd));
+        return verdict_answer(call, bind_real(call, fd));
     bind_itself(call, tracee_bound);
 }
 
@@ -222,26 +222,26 @@ static void bind_host(struct call *call, int fd) {
     if (loc->type == 0 && host_keeps(call, loc, true))
         return;
     HOST_NAMES_STAY;
-    int rc = host_hold_name(call, 0, loc);
-    if (rc == 0)
-        rc = bindable_address(call, loc->path);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = host_hold_name(call, 0, loc);
+    if (error == 0)
+        error = bindable_address(call, loc->path);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (fd < 0)
         return bind_itself(call, host_bound);
-    answer(call, host_bound(call, host_bind(call, fd, (const struct sockaddr *)&address->un, address->length)));
+    verdict_answer(call, host_bound(call, host_bind(call, fd, (const struct sockaddr *)&address->un, address->length)));
 }
 
 static void bind_path(struct call *call, int fd) {
     if (!task_cred_umask(call))
         return;
-    view_enter(call);
+    verdict_enter_view(call);
     struct location *loc = &call->scratch->loc[0];
-    int rc = walk_address(call, WALK_PARENT);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = walk_address(call, WALK_PARENT);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (loc->hidden)
-        return answer(call, -EACCES);
+        return verdict_answer(call, -EACCES);
     if (loc->overlay)
         bind_overlay(call, fd);
     else
@@ -259,21 +259,21 @@ void do_bind(struct call *call) {
     int size = (int)call->arg[2];
     CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
     if (fd == -EBADF)
-        return answer(call, fd);
+        return verdict_answer(call, fd);
     if (size < 0 || size > (int)sizeof name)
-        return answer(call, -EINVAL);
-    int rc = memory_read(call->task->tid, call->arg[1], &name, (size_t)size);
-    if (rc < 0)
-        return answer(call, rc);
+        return verdict_answer(call, -EINVAL);
+    int error = memory_read(call->task->tid, call->arg[1], &name, (size_t)size);
+    if (error < 0)
+        return verdict_answer(call, error);
     memset(&call->scratch->asked, 0, sizeof call->scratch->asked);
     if (may_have_path(size))
         memcpy(&call->scratch->asked.un, &name, (size_t)size);
     if (may_have_path(size) && is_unix(fd) && has_path(call))
         return bind_path(call, fd);
     if (fd >= 0)
-        return answer(call, host_bind(call, fd, (const struct sockaddr *)&name, (socklen_t)size));
+        return verdict_answer(call, host_bind(call, fd, (const struct sockaddr *)&name, (socklen_t)size));
     memcpy(call->scratch->text, &name, (size_t)size);
-    substitute_bytes(call, 1, call->scratch->text, (size_t)size);
+    verdict_substitute_bytes(call, 1, call->scratch->text, (size_t)size);
     call->alone = true;
 }
 
@@ -281,8 +281,8 @@ void do_bind(struct call *call) {
 
 int socket_tell(struct call *call, uint64_t at, uint64_t length_at, int size, const struct address *address) {
     int length = (int)address->length;
-    int rc = memory_write(call->task->tid, at, &address->un, (size_t)(size < length ? size : length));
-    return rc < 0 ? rc : memory_write(call->task->tid, length_at, &length, sizeof length);
+    int error = memory_write(call->task->tid, at, &address->un, (size_t)(size < length ? size : length));
+    return error < 0 ? error : memory_write(call->task->tid, length_at, &length, sizeof length);
 }
 
 /* The name of our descriptor fd that the tracee is to be told; false: the kernel's is right. */
@@ -307,13 +307,13 @@ static void retell(struct call *call, uint64_t at, uint64_t length_at) {
         (void)socket_tell(call, at, length_at, call->scratch->size, &asked);
 }
 
-static long received(struct call *call, long result) {
+static long sender_told(struct call *call, long result) {
     if (result >= 0)
         retell(call, call->arg[4], call->arg[5]);
     return result;
 }
 
-static long named(struct call *call, long result) {
+static long name_told(struct call *call, long result) {
     if (result >= 0)
         retell(call, call->arg[1], call->arg[2]);
     return result;
@@ -325,7 +325,7 @@ static long accepted(struct call *call, long result) {
         return result;
     CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)result);
     if (fd < 0)
-        return named(call, result);
+        return name_told(call, result);
     if (told_name(call, fd, true, &asked))
         (void)socket_tell(call, call->arg[1], call->arg[2], call->scratch->size, &asked);
     return result;
@@ -348,13 +348,13 @@ void do_socket_name(struct call *call) {
         return;
     CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
     if (fd < 0 && fd != -EBADF)
-        return watch_name(call, 2, named);   /* pidfd_getfd(2) is refused here */
+        return watch_name(call, 2, name_told);   /* pidfd_getfd(2) is refused here */
     if (fd < 0 || !told_name(call, fd, call->row->detail == NAME_OF_PEER, &asked))
         return;
-    int rc = memory_read(call->task->tid, call->arg[2], &size, sizeof size);
-    if (rc == 0)
-        rc = size < 0 ? -EINVAL : socket_tell(call, call->arg[1], call->arg[2], size, &asked);
-    answer(call, rc);
+    int error = memory_read(call->task->tid, call->arg[2], &size, sizeof size);
+    if (error == 0)
+        error = size < 0 ? -EINVAL : socket_tell(call, call->arg[1], call->arg[2], size, &asked);
+    verdict_answer(call, error);
 }
 
 void do_accept(struct call *call) {
@@ -362,5 +362,5 @@ void do_accept(struct call *call) {
 }
 
 void do_recvfrom(struct call *call) {
-    watch_name(call, 5, received);
+    watch_name(call, 5, sender_told);
 }

@@ -54,18 +54,18 @@ static void to_stat(const struct statx *from, struct stat *to) {
 static void answer_stat(struct call *call, unsigned arg, const struct statx *stx) {
     struct stat st;
     to_stat(stx, &st);
-    answer_bytes(call, call->arg[arg], &st, sizeof st, 0);
+    verdict_answer_bytes(call, call->arg[arg], &st, sizeof st, 0);
 }
 
 static void answer_statx(struct call *call, unsigned arg, const struct statx *stx) {
-    answer_bytes(call, call->arg[arg], stx, sizeof *stx, 0);
+    verdict_answer_bytes(call, call->arg[arg], stx, sizeof *stx, 0);
 }
 
 /* No descriptor can be of an object that the view shows otherwise than it is. */
 static bool all_real(struct call *call) {
-    view_enter(call);
+    verdict_enter_view(call);
     bool real = view_attr_is_real(call->view) && !call->session->lower_removed;
-    view_leave(call);
+    verdict_leave_view(call);
     return real;
 }
 
@@ -91,39 +91,39 @@ static bool removed_attributes(struct call *call, struct statx *stx) {
     descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
     if (statx(AT_FDCWD, link, 0, STATX_BASIC_STATS | STATX_BTIME, stx) < 0)
         return false;
-    int rc = view_fix_attr(call->view, call->scratch->given[0].real, stx);
-    if (rc < 0)
-        answer(call, rc);
-    return rc == 0;
+    int error = view_fix_attr(call->view, call->scratch->given[0].real, stx);
+    if (error < 0)
+        verdict_answer(call, error);
+    return error == 0;
 }
 
 /* The attributes that the view shows: of what a descriptor leads to, too, though it may be of the file from before a
  * copy-up.  False: the verdict is there. */
 static bool attributes(struct call *call, struct statx *stx) {
     struct target target;
-    int rc = resolve(call, &target);
-    if (rc == 0 && target.by_fd && target.kind == OBJECT_NAMED && target.loc->detached && !target.loc->upper)
+    int error = args_resolve(call, &target);
+    if (error == 0 && target.by_fd && target.kind == OBJECT_NAMED && target.loc->detached && !target.loc->upper)
         return removed_attributes(call, stx);
-    struct location *loc = settle_read(call, rc, &target);
+    struct location *loc = settle_read(call, error, &target);
     if (!loc)
         return false;
-    rc = view_getattr(call->view, loc, stx);
-    if (rc < 0)
-        answer(call, rc);
-    return rc == 0;
+    error = view_getattr(call->view, loc, stx);
+    if (error < 0)
+        verdict_answer(call, error);
+    return error == 0;
 }
 
 void do_stat(struct call *call) {
     struct statx stx;
     if (!tells_truth(call) && attributes(call, &stx))
-        answer_stat(call, after_operand(call), &stx);
+        answer_stat(call, args_after(call), &stx);
 }
 
 void do_statx(struct call *call) {
     struct statx stx;
     unsigned flags = (unsigned)call->arg[2], mask = (unsigned)call->arg[3];
     if ((flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || (mask & STATX__RESERVED))
-        return answer(call, -EINVAL);
+        return verdict_answer(call, -EINVAL);
     if (!tells_truth(call) && attributes(call, &stx))
         answer_statx(call, 4, &stx);
 }
@@ -139,20 +139,20 @@ static bool kept_from_writing(const struct target *target) {
 void do_access(struct call *call) {
     struct target target;
     struct cred cred;
-    int mode = (int)call->arg[after_operand(call)];
+    int mode = (int)call->arg[args_after(call)];
     if (mode & ~(R_OK | W_OK | X_OK))
-        return answer(call, -EINVAL);
+        return verdict_answer(call, -EINVAL);
     if (!task_cred(call))
         return;
     bool effective = call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EACCESS);
     call->scratch->cred = effective ? &call->task->cred : task_real_cred(call, &cred);
-    int rc = resolve(call, &target);
-    if (rc == 0 && (mode & W_OK) && kept_from_writing(&target))
-        return answer(call, -EROFS);
-    if (rc == 0 && (mode & W_OK) && target.loc->overlay)
+    int error = args_resolve(call, &target);
+    if (error == 0 && (mode & W_OK) && kept_from_writing(&target))
+        return verdict_answer(call, -EROFS);
+    if (error == 0 && (mode & W_OK) && target.loc->overlay)
         target.pass = false;
-    const struct location *loc = settle_read(call, rc, &target);
+    const struct location *loc = settle_read(call, error, &target);
     if (!loc)
         return;
-    answer(call, view_permission(call->view, loc, call->scratch->cred, mode));
+    verdict_answer(call, view_permission(call->view, loc, call->scratch->cred, mode));
 }

@@ -18,11 +18,11 @@
 /* A file system answers for all that is in it, also where the kernel would find the same object by itself. */
 static struct location *find_filesystem(struct call *call) {
     struct target target;
-    int rc = resolve(call, &target);
+    int error = args_resolve(call, &target);
     bool named = !target.by_fd || (target.kind == OBJECT_NAMED && !target.loc->detached);
-    if (rc == 0 && named && target.loc->overlay)
+    if (error == 0 && named && target.loc->overlay)
         target.pass = false;
-    return settle_read(call, rc, &target);
+    return settle_read(call, error, &target);
 }
 
 void do_statfs(struct call *call) {
@@ -31,8 +31,8 @@ void do_statfs(struct call *call) {
     if (!loc)
         return;
     memset(&buffer, 0, sizeof buffer);
-    int rc = view_statfs(call->view, loc, &buffer);
-    if (rc < 0)
-        return answer(call, rc);
-    answer_bytes(call, call->arg[after_operand(call)], &buffer, sizeof buffer, 0);
+    int error = view_statfs(call->view, loc, &buffer);
+    if (error < 0)
+        return verdict_answer(call, error);
+    verdict_answer_bytes(call, call->arg[args_after(call)], &buffer, sizeof buffer, 0);
 }

@@ -17,11 +17,11 @@
 
 void do_sync(struct call *call) {
     struct target target;
-    int rc = resolve(call, &target);
+    int error = args_resolve(call, &target);
     const struct location *loc = target.loc;
-    if (rc < 0 || !target.by_fd || target.kind != OBJECT_NAMED || !loc->overlay || refuse_path_descriptor(call))
+    if (error < 0 || !target.by_fd || target.kind != OBJECT_NAMED || !loc->overlay || settle_path_descriptor(call))
         return;   /* also what the kernel will refuse */
-    rc = view_sync(call->view, loc, call->scratch->given[0].real);
-    if (rc != VIEW_SYNC_REAL)
-        answer(call, rc);
+    error = view_sync(call->view, loc, call->scratch->given[0].real);
+    if (error != VIEW_SYNC_REAL)
+        verdict_answer(call, error);
 }

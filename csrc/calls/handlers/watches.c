@@ -53,23 +53,18 @@ static bool is_instance(pid_t pid, int number) {
     return length == (ssize_t)strlen("anon_inode:inotify") && memcmp(text, "anon_inode:inotify", (size_t)length) == 0;
 }
 
-static bool is_same(pid_t pid, int number, int ours) {
+static bool is_same_instance(pid_t pid, int number, int ours) {
     return syscall(SYS_kcmp, pid, getpid(), KCMP_FILE, number, ours) == 0;
 }
 
-static void close_directory(DIR **dir) {
-    if (*dir)
-        (void)closedir(*dir);
-}
-
 /* Has the process the instance, as whichever number? */
-static bool has(pid_t pid, struct instance *instance) {
+static bool has_instance(pid_t pid, struct instance *instance) {
     char path[PROC_LINK];
     snprintf(path, sizeof path, "/proc/%d/fd", pid);
-    __attribute__((cleanup(close_directory))) DIR *dir = opendir(path);
+    CLOSE_DIRECTORY *dir = opendir(path);
     for (const struct dirent *entry; dir && (entry = readdir(dir));) {
         int number = (int)strtol(entry->d_name, NULL, 10);
-        if (entry->d_name[0] == '.' || !is_instance(pid, number) || !is_same(pid, number, instance->fd))
+        if (entry->d_name[0] == '.' || !is_instance(pid, number) || !is_same_instance(pid, number, instance->fd))
             continue;
         instance->holder = pid;
         instance->number = number;
@@ -79,20 +74,20 @@ static bool has(pid_t pid, struct instance *instance) {
 }
 
 static bool is_held(struct session *session, struct instance *instance) {
-    bool held =
-        is_instance(instance->holder, instance->number) && is_same(instance->holder, instance->number, instance->fd);
+    bool held = is_instance(instance->holder, instance->number) &&
+                is_same_instance(instance->holder, instance->number, instance->fd);
     pthread_mutex_lock(&session->lock);
     pid_t last = 0;
     for (const struct task *task = session->tasks; task && !held; task = task->next) {
         pid_t pid = task->tgid ? task->tgid : task->tid;
-        held = pid != last && has(pid, instance);
+        held = pid != last && has_instance(pid, instance);
         last = pid;
     }
     pthread_mutex_unlock(&session->lock);
     return held;
 }
 
-static void give_back(struct session *session) {
+static void close_unheld(struct session *session) {
     struct instances *instances = session->instances;
     for (unsigned i = 0; i < instances->count;) {
         struct instance *instance = &instances->list[i];
@@ -106,9 +101,9 @@ static void give_back(struct session *session) {
     }
 }
 
-static int find(const struct instances *instances, int fd) {
+static int find_instance(const struct instances *instances, int fd) {
     for (unsigned i = 0; instances && i < instances->count; i++)
-        if (is_same(getpid(), fd, instances->list[i].fd))
+        if (is_same_instance(getpid(), fd, instances->list[i].fd))
             return instances->list[i].fd;
     return -1;
 }
@@ -120,15 +115,15 @@ static int instance_of(struct call *call, bool add) {
     if (!is_instance(call->task->tid, number))
         return -1;
     CLOSE_DESCRIPTOR fd = task_descriptor(call, number);
-    int known = fd < 0 ? -1 : find(session->instances, fd);
+    int known = fd < 0 ? -1 : find_instance(session->instances, fd);
     if (fd < 0 || known >= 0 || !add)
         return known;
     if (!session->instances)
         session->instances = calloc(1, sizeof *session->instances);
     if (!session->instances)
         return -1;
-    give_back(session);
-    if (session->instances->count == INSTANCES || !is_same(call->task->tid, number, fd))
+    close_unheld(session);
+    if (session->instances->count == INSTANCES || !is_same_instance(call->task->tid, number, fd))
         return -1;
     int ours = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (ours >= 0)
@@ -137,7 +132,7 @@ static int instance_of(struct call *call, bool add) {
     return ours;
 }
 
-void instances_clear(struct session *session) {
+void watches_clear(struct session *session) {
     for (unsigned i = 0; session->instances && i < session->instances->count; i++) {
         (void)view_unwatch(session->view, session->instances->list[i].fd, -1);
         close(session->instances->list[i].fd);
@@ -152,35 +147,35 @@ void instances_clear(struct session *session) {
 static bool find_watched(struct call *call, bool follow, uint32_t mask) {
     struct target target;
     struct location *loc = &call->scratch->loc[0];
-    int rc = fetch(call, 0);
-    if (rc < 0)
-        return answer(call, rc), false;
-    view_enter(call);
-    rc = walk_given(call, 0, follow ? WALK_FOLLOW : 0, &target);
+    int error = args_fetch(call, 0);
+    if (error < 0)
+        return verdict_answer(call, error), false;
+    verdict_enter_view(call);
+    error = args_walk(call, 0, follow ? WALK_FOLLOW : 0, &target);
     call->again = NULL;
     if (target.by_fd || (target.pass && (!loc->overlay || !mask)))
         return false;
-    if (rc == 0 && (loc->hidden || loc->type == 0))
-        rc = -ENOENT;
-    if (rc == 0 && !loc->overlay)
-        return host_verdict(call, 0, loc), false;
-    if (rc == 0)
-        rc = view_permission(call->view, loc, &call->task->cred, R_OK);
-    if (rc == 0)
-        rc = view_watch_ready(call->view, loc, mask);
-    if (rc == 0)
-        rc = walk_given(call, 0, follow ? WALK_FOLLOW : 0, &target);   /* it may have moved to the upper */
-    if (rc < 0)
-        answer(call, rc);
-    return rc == 0;
+    if (error == 0 && (loc->hidden || loc->type == 0))
+        error = -ENOENT;
+    if (error == 0 && !loc->overlay)
+        return settle_host(call, 0, loc), false;
+    if (error == 0)
+        error = view_permission(call->view, loc, &call->task->cred, R_OK);
+    if (error == 0)
+        error = view_watch_ready(call->view, loc, mask);
+    if (error == 0)
+        error = args_walk(call, 0, follow ? WALK_FOLLOW : 0, &target);   /* it may have moved to the upper */
+    if (error < 0)
+        verdict_answer(call, error);
+    return error == 0;
 }
 
 /* The same call on the real path. */
 static void watch_real(struct call *call) {
-    int rc = view_real(call->view, &call->scratch->loc[0], call->scratch->real);
-    if (rc < 0)
-        return answer(call, rc);
-    substitute_string(call, (unsigned)call->row->operand[0].path, call->scratch->real);
+    int error = view_real(call->view, &call->scratch->loc[0], call->scratch->real);
+    if (error < 0)
+        return verdict_answer(call, error);
+    verdict_substitute_string(call, (unsigned)call->row->operand[0].path, call->scratch->real);
 }
 
 void do_inotify_add_watch(struct call *call) {
@@ -190,17 +185,17 @@ void do_inotify_add_watch(struct call *call) {
     int instance = instance_of(call, true);
     if (instance < 0)
         return watch_real(call);
-    answer(call, view_watch(call->view, &call->scratch->loc[0], instance, mask));
+    verdict_answer(call, view_watch(call->view, &call->scratch->loc[0], instance, mask));
 }
 
 void do_inotify_rm_watch(struct call *call) {
     if (!task_cred(call))
         return;
-    view_enter(call);
+    verdict_enter_view(call);
     int instance = call->session->instances ? instance_of(call, false) : -1;
     if (instance < 0 || !view_unwatch(call->view, instance, (int)call->arg[1]))
         return;
-    answer(call, inotify_rm_watch(instance, (int)call->arg[1]) < 0 ? -errno : 0);
+    verdict_answer(call, inotify_rm_watch(instance, (int)call->arg[1]) < 0 ? -errno : 0);
 }
 
 void do_fanotify_mark(struct call *call) {

@@ -7,6 +7,6 @@
 
 struct session;
 
-void instances_clear(struct session *session);
+void watches_clear(struct session *session);
 
 #endif

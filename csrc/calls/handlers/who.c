@@ -24,7 +24,7 @@ static void do_dumpable(struct call *call, bool set) {
         return;
     if (set)
         task_keep_dumpable(call->task, (int)call->arg[1]);
-    answer(call, set ? 0 : task_dumpable(call->session, call->task->tgid));
+    verdict_answer(call, set ? 0 : task_dumpable(call->session, call->task->tgid));
 }
 
 void do_prctl(struct call *call) {
@@ -41,7 +41,7 @@ void do_prctl(struct call *call) {
 
 void do_umask(struct call *call) {
     call->task->cred_known = false;
-    watch(call, &call->session->umask_generation, &call->session->umask_pending);
+    verdict_watch(call, &call->session->umask_generation, &call->session->umask_pending);
 }
 
 /* The set*id calls and capset: the thread's next call asks anew. */

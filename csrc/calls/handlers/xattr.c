@@ -37,7 +37,7 @@ struct value_arguments {
 };
 
 static struct value plain_value(const struct call *call) {
-    unsigned at = after_operand(call) + 1;
+    unsigned at = args_after(call) + 1;
     return (struct value){call->arg[at], call->arg[at + 1], at + 2 < 6 ? (int)call->arg[at + 2] : 0};
 }
 
@@ -48,9 +48,9 @@ static int at_value(struct call *call, struct value *value) {
         return -EINVAL;
     if (call->arg[5] > sizeof arguments)
         return -E2BIG;
-    int rc = memory_read(call->task->tid, call->arg[4], &arguments, sizeof arguments);
+    int error = memory_read(call->task->tid, call->arg[4], &arguments, sizeof arguments);
     *value = (struct value){arguments.value, arguments.size, (int)arguments.flags};
-    return rc;
+    return error;
 }
 
 static int read_name(struct call *call, unsigned arg, char name[XATTR_NAME_MAX + 1]) {
@@ -62,89 +62,89 @@ static int read_name(struct call *call, unsigned arg, char name[XATTR_NAME_MAX +
 
 static void get(struct call *call, unsigned name_arg, const struct value *value) {
     char name[XATTR_NAME_MAX + 1], buffer[XATTR_SIZE_MAX];
-    int rc = read_name(call, name_arg, name);
-    if (rc < 0)
-        return answer(call, rc);
-    struct location *loc = reading(call);
-    if (!loc || refuse_path_descriptor(call))
+    int error = read_name(call, name_arg, name);
+    if (error < 0)
+        return verdict_answer(call, error);
+    struct location *loc = settle_reading(call);
+    if (!loc || settle_path_descriptor(call))
         return;
     size_t size = value->size < sizeof buffer ? value->size : sizeof buffer;
     ssize_t length = view_getxattr(call->view, loc, name, buffer, size);
     if (length < 0)
-        return answer(call, length);
-    answer_bytes(call, value->address, buffer, size ? (size_t)length : 0, length);
+        return verdict_answer(call, length);
+    verdict_answer_bytes(call, value->address, buffer, size ? (size_t)length : 0, length);
 }
 
 static void list(struct call *call, uint64_t address, size_t given) {
     char buffer[XATTR_LIST_MAX];
-    struct location *loc = reading(call);
-    if (!loc || refuse_path_descriptor(call))
+    struct location *loc = settle_reading(call);
+    if (!loc || settle_path_descriptor(call))
         return;
     size_t size = given < sizeof buffer ? given : sizeof buffer;
     ssize_t length = view_listxattr(call->view, loc, buffer, size);
     if (length < 0)
-        return answer(call, length);
-    answer_bytes(call, address, buffer, size ? (size_t)length : 0, length);
+        return verdict_answer(call, length);
+    verdict_answer_bytes(call, address, buffer, size ? (size_t)length : 0, length);
 }
 
 static void set(struct call *call, unsigned name_arg, const struct value *value) {
     char name[XATTR_NAME_MAX + 1], buffer[XATTR_SIZE_MAX];
     if (value->flags & ~(XATTR_CREATE | XATTR_REPLACE))
-        return answer(call, -EINVAL);
-    int rc = read_name(call, name_arg, name);
-    if (rc == 0 && value->size > sizeof buffer)
-        rc = -E2BIG;
-    if (rc == 0 && value->size)
-        rc = memory_read(call->task->tid, value->address, buffer, value->size);
-    if (rc < 0)
-        return answer(call, rc);
-    struct location *loc = changing(call);
+        return verdict_answer(call, -EINVAL);
+    int error = read_name(call, name_arg, name);
+    if (error == 0 && value->size > sizeof buffer)
+        error = -E2BIG;
+    if (error == 0 && value->size)
+        error = memory_read(call->task->tid, value->address, buffer, value->size);
+    if (error < 0)
+        return verdict_answer(call, error);
+    struct location *loc = settle_changing(call);
     if (!loc)
         return;
     if (host_held(call, 0))
-        return answer(call, host_setxattr(call, name, buffer, value->size, value->flags));
-    answer(call, view_setxattr(call->view, loc, name, buffer, value->size, value->flags, &call->task->cred));
+        return verdict_answer(call, host_setxattr(call, name, buffer, value->size, value->flags));
+    verdict_answer(call, view_setxattr(call->view, loc, name, buffer, value->size, value->flags, &call->task->cred));
 }
 
 static void remove_name(struct call *call, unsigned name_arg) {
     char name[XATTR_NAME_MAX + 1];
-    int rc = read_name(call, name_arg, name);
-    if (rc < 0)
-        return answer(call, rc);
-    struct location *loc = changing(call);
+    int error = read_name(call, name_arg, name);
+    if (error < 0)
+        return verdict_answer(call, error);
+    struct location *loc = settle_changing(call);
     if (!loc)
         return;
-    answer(call, host_held(call, 0) ? host_removexattr(call, name)
-                                    : view_removexattr(call->view, loc, name, &call->task->cred));
+    verdict_answer(call, host_held(call, 0) ? host_removexattr(call, name)
+                                            : view_removexattr(call->view, loc, name, &call->task->cred));
 }
 
 void do_getxattr(struct call *call) {
     struct value value = plain_value(call);
-    get(call, after_operand(call), &value);
+    get(call, args_after(call), &value);
 }
 
 void do_listxattr(struct call *call) {
-    unsigned at = after_operand(call);
+    unsigned at = args_after(call);
     list(call, call->arg[at], call->arg[at + 1]);
 }
 
 void do_setxattr(struct call *call) {
     struct value value = plain_value(call);
-    set(call, after_operand(call), &value);
+    set(call, args_after(call), &value);
 }
 
 void do_removexattr(struct call *call) {
-    remove_name(call, after_operand(call));
+    remove_name(call, args_after(call));
 }
 
 /* getxattrat(dirfd, path, at_flags, name, arguments, size), and so the others. */
 void do_getxattrat(struct call *call) {
     struct value value;
-    int rc = at_value(call, &value);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = at_value(call, &value);
+    if (error < 0)
+        return verdict_answer(call, error);
     if (value.flags)
-        return answer(call, -EINVAL);
+        return verdict_answer(call, -EINVAL);
     get(call, 3, &value);
 }
 
@@ -154,9 +154,9 @@ void do_listxattrat(struct call *call) {
 
 void do_setxattrat(struct call *call) {
     struct value value;
-    int rc = at_value(call, &value);
-    if (rc < 0)
-        return answer(call, rc);
+    int error = at_value(call, &value);
+    if (error < 0)
+        return verdict_answer(call, error);
     set(call, 3, &value);
 }
 

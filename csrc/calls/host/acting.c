@@ -76,7 +76,7 @@ static int set_ids(const struct cred *cred) {
 }
 
 /* The ids are changed with all capabilities: those of the task may not do for the way back. */
-static void give_back(const struct cred *own) {
+static void become_ourselves(const struct cred *own) {
     if (set_capabilities(UINT64_MAX) < 0 || set_ids(own) < 0 || set_groups(own) < 0 || set_capabilities(own->caps) < 0)
         abort();
 }
@@ -89,7 +89,7 @@ static int take_on(const struct cred *cred, const struct cred *own) {
     if (error == 0)
         error = set_capabilities(cred->caps);
     if (error < 0)
-        give_back(own);
+        become_ourselves(own);
     return error;
 }
 
@@ -115,6 +115,6 @@ void acting_end(const struct acting *acting) {
     struct cred own;
     give_umask(acting);
     if (acting->session && identity_cred(acting->session, &own))
-        give_back(&own);
+        become_ourselves(&own);
     errno = error;
 }

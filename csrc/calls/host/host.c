@@ -40,15 +40,15 @@
 
 /* ---- holding ---- */
 
-static void drop(int *fd) {
+static void close_held(int *fd) {
     if (*fd >= 0)
         close(*fd);
     *fd = -1;
 }
 
 void host_drop(struct host *host) {
-    drop(&host->dir);
-    drop(&host->object);
+    close_held(&host->dir);
+    close_held(&host->object);
 }
 
 const char *host_ending(const struct location *loc) {
@@ -80,9 +80,9 @@ int host_hold_name(struct call *call, unsigned i, const struct location *loc) {
 int host_hold_object(struct call *call, unsigned i, const struct location *loc) {
     struct host *host = &call->scratch->host[i];
     struct stat st;
-    int rc = host_hold_name(call, i, loc);
-    if (rc < 0)
-        return rc;
+    int error = host_hold_name(call, i, loc);
+    if (error < 0)
+        return error;
     host->object = openat(host->dir, host->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (host->object < 0)
         return errno == ENOENT || errno == ENOTDIR ? -VIEW_AGAIN : -errno;
@@ -90,7 +90,7 @@ int host_hold_object(struct call *call, unsigned i, const struct location *loc) 
 }
 
 /* True when real is, or was, an object of the upper layer. */
-static bool in_upper(struct call *call, const struct location *loc, const char *real) {
+static bool is_of_upper(struct call *call, const struct location *loc, const char *real) {
     if (!loc->upper)
         return false;
     return loc->detached ||
@@ -117,16 +117,16 @@ bool host_keeps(struct call *call, const struct location *loc, bool makes) {
         return false;
     int error = before_read_only(call, loc, makes);
     if (error)
-        answer(call, error);
+        verdict_answer(call, error);
     else if (loc->read_only)
-        answer(call, -EROFS);
+        verdict_answer(call, -EROFS);
     else
-        refuse(call, EPERM, "names and attributes of the host's own places stay");
+        verdict_refuse(call, EPERM, "names and attributes of the host's own places stay");
     return true;
 }
 
 static int refuse_lower(struct call *call) {
-    refuse(call, EROFS, "the file belongs to a lower layer and has no name any more");
+    verdict_refuse(call, EROFS, "the file belongs to a lower layer and has no name any more");
     return -EROFS;
 }
 
@@ -146,8 +146,8 @@ static int check_held(struct call *call, int fd) {
         return -errno;
     if (kind == OBJECT_DELETED && st.st_nlink == 0)
         return 1;
-    int rc = view_locate(call->view, scratch->text, loc);
-    if (rc < 0)
+    int error = view_locate(call->view, scratch->text, loc);
+    if (error < 0)
         return refuse_lower(call);
     if (!loc->overlay && view_covers(call->view, scratch->text))
         return refuse_lower(call);   /* what lies below a mount point */
@@ -155,17 +155,17 @@ static int check_held(struct call *call, int fd) {
         return host_keeps(call, loc, false) ? (int)call->value : 1;
     if (kind == OBJECT_NAMED && !loc->detached)
         return 0;
-    return in_upper(call, loc, scratch->text) ? 1 : refuse_lower(call);
+    return is_of_upper(call, loc, scratch->text) ? 1 : refuse_lower(call);
 }
 
 int host_hold_link(struct call *call, unsigned i, const char *link) {
     int fd = open(link, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? -EBADF : -errno;
-    int rc = check_held(call, fd);
-    if (rc != 1) {
+    int error = check_held(call, fd);
+    if (error != 1) {
         close(fd);
-        return rc == 0 ? -VIEW_AGAIN : rc;
+        return error == 0 ? -VIEW_AGAIN : error;
     }
     host_drop(&call->scratch->host[i]);
     call->scratch->host[i].object = fd;
@@ -217,7 +217,7 @@ static bool names_move(void) {
 }
 
 #define ACT(call, makes)                                                                                               \
-    view_leave(call);                                                                                                  \
+    verdict_leave_view(call);                                                                                          \
     ACTING acting;                                                                                                     \
     int refused = acting_begin(&acting, call, makes);                                                                  \
     if (refused < 0)                                                                                                   \
@@ -275,13 +275,13 @@ long host_link(struct call *call, bool by_descriptor) {
 
 /* ---- attributes ---- */
 
-static long set_owner(const struct host *host, const struct attr_change *change) {
+static long apply_owner(const struct host *host, const struct attr_change *change) {
     uid_t uid = change->valid & ATTR_UID ? change->uid : (uid_t)-1;
     gid_t gid = change->valid & ATTR_GID ? change->gid : (gid_t)-1;
     return error_of(fchownat(host->object, "", uid, gid, AT_EMPTY_PATH));
 }
 
-static long set_times(const struct host *host, const struct attr_change *change) {
+static long apply_times(const struct host *host, const struct attr_change *change) {
     char path[PROC_LINK];
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
     if (change->valid & ATTR_ATIME)
@@ -293,7 +293,7 @@ static long set_times(const struct host *host, const struct attr_change *change)
     return error_of(utimensat(AT_FDCWD, object_path(host, path), times, 0));
 }
 
-static long set_flags(const struct host *host, const struct attr_change *change) {
+static long apply_flags(const struct host *host, const struct attr_change *change) {
     char path[PROC_LINK];
     struct stat st;
     if (fstat(host->object, &st) < 0)
@@ -305,7 +305,7 @@ static long set_flags(const struct host *host, const struct attr_change *change)
 }
 
 /* The limit is the caller's and not ours: inode_newsize_ok() in fs/attr.c, after who may. */
-static long set_size(const struct host *host, const struct attr_change *change) {
+static long apply_size(const struct host *host, const struct attr_change *change) {
     struct stat st;
     char path[PROC_LINK];
     (void)object_path(host, path);
@@ -323,10 +323,10 @@ long host_setattr(struct call *call, const struct attr_change *change) {
     if (change->valid & ATTR_MODE)
         return is_symlink(host) ? -EOPNOTSUPP : error_of(chmod(object_path(host, path), change->mode));
     if (change->valid & (ATTR_OWNER | ATTR_UID | ATTR_GID))
-        return set_owner(host, change);
+        return apply_owner(host, change);
     if (change->valid & ATTR_SIZE)
-        return set_size(host, change);
-    return change->valid & ATTR_FLAGS ? set_flags(host, change) : set_times(host, change);
+        return apply_size(host, change);
+    return change->valid & ATTR_FLAGS ? apply_flags(host, change) : apply_times(host, change);
 }
 
 /* A symlink's own attributes are reached by its name alone; a descriptor of one has none.  False: it is no symlink. */
@@ -359,17 +359,18 @@ long host_removexattr(struct call *call, const char *name) {
 
 int host_stat(const struct call *call, struct stat *st) {
     const struct host *host = &call->scratch->host[0];
-    int rc = host->object >= 0 ? fstat(host->object, st) : fstatat(host->dir, host->name, st, AT_SYMLINK_NOFOLLOW);
-    return rc < 0 ? -errno : 0;
+    int error = host->object >= 0 ? fstat(host->object, st) : fstatat(host->dir, host->name, st, AT_SYMLINK_NOFOLLOW);
+    return error < 0 ? -errno : 0;
 }
 
 int host_open(const struct call *call, int flags, mode_t mode) {
     const struct host *host = &call->scratch->host[0];
     char path[PROC_LINK];
     ACTING acting;
-    int rc = acting_begin(&acting, call, flags & (O_CREAT | O_TMPFILE));
-    if (rc < 0)
-        return rc;
+    bool makes = (flags & O_TMPFILE) == O_TMPFILE || (flags & O_CREAT && host->object < 0);
+    int error = acting_begin(&acting, call, makes);
+    if (error < 0)
+        return error;
     flags |= O_CLOEXEC;
     int fd = host->object >= 0 ? open(object_path(host, path), flags & ~O_NOFOLLOW, mode)
                                : openat(host->dir, host->name, flags | O_NOFOLLOW, mode);

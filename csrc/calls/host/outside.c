@@ -24,8 +24,8 @@
 #include "../../view/view.h"
 #include "../call.h"
 #include "../scratch.h"
-#include "../tasks/task.h"
 #include "../verdict.h"
+#include "acting.h"
 #include "outside.h"
 
 #define INFO 512 /* bytes of fdinfo; what is wanted comes first */
@@ -36,7 +36,7 @@ struct open_file {
 };
 
 /* link: …/fd/N. */
-static bool read_info(const char *link, struct open_file *file) {
+static bool read_fdinfo(const char *link, struct open_file *file) {
     char path[PROC_LINK], text[INFO];
     const char *fd = strstr(link, "/fd/");
     int length = fd ? snprintf(path, sizeof path, "%.*s/fdinfo/%s", (int)(fd - link), link, fd + strlen("/fd/")) : -1;
@@ -53,7 +53,7 @@ static bool read_info(const char *link, struct open_file *file) {
     return true;
 }
 
-/* The file is a lower's, and the spare location says where it is in the view. */
+/* The file is a lower's. */
 static bool is_lower(struct call *call, const char *ours) {
     struct call_scratch *scratch = call->scratch;
     struct location *loc = &scratch->spare;
@@ -75,7 +75,7 @@ static int hold(struct call *call, const char *link) {
     if (fd < 0)
         return -1;
     descriptor_own_link(fd, ours);
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_info(link, &theirs) && read_info(ours, &held) &&
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_fdinfo(link, &theirs) && read_fdinfo(ours, &held) &&
         theirs.ino == held.ino && theirs.mount == held.mount && !(theirs.flags & O_PATH) &&
         (theirs.flags & O_ACCMODE) != O_RDONLY && is_lower(call, ours))
         return fd;
@@ -88,31 +88,16 @@ bool outside_leads(struct call *call, const char *link) {
     return fd >= 0;
 }
 
-/* inode_permission(), where the supervisor's own is another. */
-static int may(struct call *call, int mask) {
-    struct location *loc = &call->scratch->spare;
-    const struct cred *cred = &call->task->cred;
-    if (cred->own)
-        return 0;
-    loc->read_only = false; /* of the view */
-    return loc->detached ? -EACCES : view_permission(call->view, loc, cred, mask);
-}
-
-static int mask_of(int flags) {
-    static const int masks[] = {
-        [O_RDONLY] = R_OK, [O_WRONLY] = W_OK, [O_RDWR] = R_OK | W_OK, [O_ACCMODE] = R_OK | W_OK};
-    return masks[flags & O_ACCMODE] | (flags & O_TRUNC ? W_OK : 0);
-}
-
 int outside_open(struct call *call, const char *link, int flags) {
     char ours[PROC_LINK];
     CLOSE_DESCRIPTOR held = hold(call, link);
     if (held < 0)
         return -ENOENT;
-    int rc = may(call, mask_of(flags));
-    if (rc < 0)
-        return rc;
     descriptor_own_link(held, ours);
+    ACTING acting;
+    int error = acting_begin(&acting, call, false);
+    if (error < 0)
+        return error;
     int fd = open(ours, (flags & ~O_CREAT) | O_NOCTTY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
@@ -123,7 +108,8 @@ bool outside_truncate(struct call *call, const char *link, off_t length) {
     if (held < 0)
         return false;
     descriptor_own_link(held, ours);
-    int rc = may(call, W_OK);
-    answer(call, rc < 0 ? rc : truncate(ours, length) < 0 ? -errno : 0);
+    ACTING acting;
+    int error = acting_begin(&acting, call, false);
+    verdict_answer(call, error < 0 ? error : truncate(ours, length) < 0 ? -errno : 0);
     return true;
 }

@@ -119,7 +119,7 @@ int elf_set_interpreter(int fd, const char *interpreter) {
     if (pwrite(fd, interpreter, size, st.st_size) != (ssize_t)size)
         return -EIO;
     off_t place = segment.place + (off_t)(elf.wide ? offsetof(Elf64_Phdr, p_offset) : offsetof(Elf32_Phdr, p_offset));
-    int rc = write_number(&elf, place, (uint64_t)st.st_size);
+    int error = write_number(&elf, place, (uint64_t)st.st_size);
     place = segment.place + (off_t)(elf.wide ? offsetof(Elf64_Phdr, p_filesz) : offsetof(Elf32_Phdr, p_filesz));
-    return rc < 0 ? rc : write_number(&elf, place, size);
+    return error < 0 ? error : write_number(&elf, place, size);
 }

@@ -58,7 +58,7 @@ struct programs {
     struct copy *copies;
 };
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw) {
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw) {
     (void)st;
     (void)ftw;
     (void)(type == FTW_DP ? rmdir(path) : unlink(path));
@@ -66,11 +66,11 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 }
 
 static void remove_directory(const char *path) {
-    (void)nftw(path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    (void)nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* A directory of ours that nobody holds was left by a supervisor that was killed; a young one may not be held yet. */
-static void sweep_one(const char *path) {
+static void sweep_left(const char *path) {
     struct stat st;
     CLOSE_DESCRIPTOR fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid != geteuid() || time(NULL) - st.st_ctim.tv_sec < YOUNG)
@@ -79,7 +79,7 @@ static void sweep_one(const char *path) {
         remove_directory(path);
 }
 
-static void sweep(const char *parent) {
+static void sweep_parent(const char *parent) {
     char path[DIRECTORY_SIZE];
     const struct dirent *entry;
     DIR *dir = opendir(parent);
@@ -89,7 +89,7 @@ static void sweep(const char *parent) {
             continue;
         int length = snprintf(path, sizeof path, "%s/%s", parent, entry->d_name);
         if (length > 0 && length < DIRECTORY_SIZE)
-            sweep_one(path);
+            sweep_left(path);
     }
     if (dir)
         (void)closedir(dir);
@@ -106,7 +106,7 @@ static bool make_directory_in(struct programs *programs, const char *parent) {
     programs->lock = open(programs->directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (programs->lock >= 0 && flock(programs->lock, LOCK_EX | LOCK_NB) == 0 &&
         chmod(programs->directory, DIRECTORY_MODE) == 0) {
-        sweep(parent);
+        sweep_parent(parent);
         return true;
     }
     descriptor_close(&programs->lock);
@@ -121,7 +121,7 @@ static struct programs *programs_of(struct session *session) {
     return session->programs;
 }
 
-const char *run_directory(struct session *session) {
+const char *programs_directory(struct session *session) {
     struct programs *programs = programs_of(session);
     char message[256];
     if (!programs || programs->failed)
@@ -137,7 +137,7 @@ const char *run_directory(struct session *session) {
         return NULL;
     /* Shown, it would be in the way of nobody: no reason to do without. */
     (void)pto_view_add_place(session->view, PTO_HIDDEN, programs->directory, message, sizeof message);
-    nests_hide(session, programs->directory);
+    nest_hide(session, programs->directory);
     return programs->directory;
 }
 
@@ -164,7 +164,7 @@ void programs_clear(struct session *session) {
 /* ---- links ---- */
 
 /* FNV-1a */
-static uint64_t hash(const char *text) {
+static uint64_t hash_of(const char *text) {
     uint64_t h = 0xcbf29ce484222325u;
     for (; *text; text++)
         h = (h ^ (unsigned char)*text) * 0x100000001b3u;
@@ -173,18 +173,20 @@ static uint64_t hash(const char *text) {
 
 int programs_link(struct session *session, const char *name, const char *target, char *out) {
     char found[PATH_MAX];
-    const char *directory = run_directory(session);
+    const char *directory = programs_directory(session);
     if (!directory)
         return -ENOENT;
-    int length = snprintf(out, PATH_MAX, "%s/%016llx/%s", directory, (unsigned long long)hash(target), name);
+    int length = snprintf(out, PATH_MAX, "%s/%016llx/%s", directory, (unsigned long long)hash_of(target), name);
     if (length < 0 || length >= PATH_MAX)
         return -ENAMETOOLONG;
     char *slash = strrchr(out, '/');
     *slash = '\0';
-    int rc = mkdir(out, DIRECTORY_MODE) < 0 && errno != EEXIST ? -errno : chmod(out, DIRECTORY_MODE) < 0 ? -errno : 0;
+    int error = mkdir(out, DIRECTORY_MODE) < 0 && errno != EEXIST ? -errno
+                : chmod(out, DIRECTORY_MODE) < 0                  ? -errno
+                                                                  : 0;
     *slash = '/';
-    if (rc < 0)
-        return rc;
+    if (error < 0)
+        return error;
     if (symlink(target, out) == 0)
         return 0;
     ssize_t got = errno == EEXIST ? readlink(out, found, sizeof found - 1) : -1;
@@ -221,14 +223,14 @@ static int make_copy(int from, const struct stat *st, const char *interpreter, c
     CLOSE_DESCRIPTOR to = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (to < 0)
         return -errno;
-    int rc = copy_bytes(from, to, st->st_size);
-    if (rc == 0)
-        rc = elf_set_interpreter(to, interpreter);
-    if (rc == 0 && fchmod(to, 0755) < 0)
-        rc = -errno;
-    if (rc < 0)
+    int error = copy_bytes(from, to, st->st_size);
+    if (error == 0)
+        error = elf_set_interpreter(to, interpreter);
+    if (error == 0 && fchmod(to, 0755) < 0)
+        error = -errno;
+    if (error < 0)
         (void)unlink(path);
-    return rc;
+    return error;
 }
 
 /* Takes path. */
@@ -252,7 +254,7 @@ static int add_copy(struct programs *programs, const char *view_path, const stru
 int programs_copy(struct session *session, const char *view_path, const char *real, const char *interpreter,
                   char *out) {
     struct stat st;
-    const char *directory = run_directory(session);
+    const char *directory = programs_directory(session);
     if (!directory)
         return -ENOENT;
     struct programs *programs = session->programs;
@@ -270,14 +272,14 @@ int programs_copy(struct session *session, const char *view_path, const char *re
         return -ENAMETOOLONG;
     char *slash = strrchr(out, '/');
     *slash = '\0';
-    int rc = mkdir(out, DIRECTORY_MODE) < 0 || chmod(out, DIRECTORY_MODE) < 0 ? -errno : 0;
+    int error = mkdir(out, DIRECTORY_MODE) < 0 || chmod(out, DIRECTORY_MODE) < 0 ? -errno : 0;
     *slash = '/';
-    if (rc == 0)
-        rc = make_copy(from, &st, interpreter, out);
-    char *path = rc == 0 ? strdup(out) : NULL;
-    if (rc == 0)
-        rc = path ? add_copy(programs, view_path, &st, interpreter, path) : -ENOMEM;
-    return rc;
+    if (error == 0)
+        error = make_copy(from, &st, interpreter, out);
+    char *path = error == 0 ? strdup(out) : NULL;
+    if (error == 0)
+        error = path ? add_copy(programs, view_path, &st, interpreter, path) : -ENOMEM;
+    return error;
 }
 
 const char *programs_original(struct session *session, const char *real) {
@@ -294,7 +296,7 @@ const char *programs_original(struct session *session, const char *real) {
 
 /* A new one; -1: there is no directory. */
 static int short_name(struct session *session, char out[SHORT_NAME]) {
-    const char *directory = run_directory(session);
+    const char *directory = programs_directory(session);
     if (!directory)
         return -1;
     int number = (int)(session->programs->sequence++ & 0xffffff);
@@ -317,14 +319,14 @@ int programs_text(struct session *session, const struct cred *cred, const char *
     CLOSE_DESCRIPTOR fd = open(out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return -errno;
-    int rc = descriptor_write(fd, text, length);
-    if (rc == 0 && fchmod(fd, 0400) < 0)
-        rc = -errno;
-    if (rc == 0 && !cred->own && fchown(fd, cred->fsuid, cred->fsgid) < 0)
-        rc = -errno;
-    if (rc < 0)
+    int error = descriptor_write(fd, text, length);
+    if (error == 0 && fchmod(fd, 0400) < 0)
+        error = -errno;
+    if (error == 0 && !cred->own && fchown(fd, cred->fsuid, cred->fsgid) < 0)
+        error = -errno;
+    if (error < 0)
         (void)unlink(out);
-    return rc < 0 ? rc : number;
+    return error < 0 ? error : number;
 }
 
 void programs_unshorten(struct session *session, int number) {

@@ -12,7 +12,7 @@ struct session;
 struct programs;
 
 /* Its path, made when first needed; NULL when it cannot be made. */
-const char *run_directory(struct session *session);
+const char *programs_directory(struct session *session);
 void programs_clear(struct session *session);
 /* A name in it, of the given last component, that leads to target; into out[PATH_MAX]. -errno. */
 int programs_link(struct session *session, const char *name, const char *target, char *out);

@@ -116,9 +116,9 @@ int magic_shown(struct call *call, char *path, int *kind, bool *same) {
         *kind = OBJECT_NAMED;
         return 0;
     }
-    int rc = view_locate(call->view, path, loc);
-    if (rc < 0)
-        return rc;
+    int error = view_locate(call->view, path, loc);
+    if (error < 0)
+        return error;
     *same = loc->pass;
     if (loc->detached) {
         *kind = OBJECT_DELETED;
@@ -130,7 +130,7 @@ int magic_shown(struct call *call, char *path, int *kind, bool *same) {
 }
 
 /* Where the link leads: the view's path into target and *kind, or "" when it has none. */
-static int look(struct call *call, const char *link, char *target, int *kind) {
+static int find_end(struct call *call, const char *link, char *target, int *kind) {
     char kept[PROC_LINK];
     bool same;
     pid_t pid = owner(link);
@@ -143,9 +143,9 @@ static int look(struct call *call, const char *link, char *target, int *kind) {
         return *kind;
     if (*kind == OBJECT_ANONYMOUS)
         return LEADS_TO_OBJECT;
-    int rc = magic_shown(call, target, kind, &same);
-    if (rc < 0)
-        return rc;
+    int error = magic_shown(call, target, kind, &same);
+    if (error < 0)
+        return error;
     if (*kind != OBJECT_NAMED)
         return LEADS_TO_OBJECT;
     return same && link != kept ? LEADS_TO_PATH : LEADS_ELSEWHERE;
@@ -166,12 +166,12 @@ int magic_link(void *arg, const char *link, char *target) {
     pid_t pid = owner(link);
     if (!pid)
         return ORDINARY;
-    int rc = may_look(call, pid);
-    if (rc < 0)
-        return rc;
+    int error = may_look(call, pid);
+    if (error < 0)
+        return error;
     /* Attributes and names are the view's. */
     return call->row->contents != CONTENTS_STAY && outside_leads(call, link) ? LEADS_TO_OBJECT
-                                                                             : look(call, link, target, &kind);
+                                                                             : find_end(call, link, target, &kind);
 }
 
 int magic_text(struct call *call, const char *link, char *out) {
@@ -180,11 +180,11 @@ int magic_text(struct call *call, const char *link, char *out) {
     pid_t pid = owner(link);
     if (!pid)
         return 0;
-    int rc = may_look(call, pid);
-    if (rc == 0)
-        rc = look(call, link, out, &kind);
-    if (rc < 0)
-        return rc;
+    int error = may_look(call, pid);
+    if (error == 0)
+        error = find_end(call, link, out, &kind);
+    if (error < 0)
+        return error;
     size_t length = strlen(out);
     if (kind == OBJECT_DELETED && length + sizeof deleted <= PATH_MAX)
         memcpy(out + length, deleted, sizeof deleted);

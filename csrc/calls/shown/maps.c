@@ -115,7 +115,7 @@ static bool exists(const char *path) {
 
 #define ESCAPE 4    /* bytes of \ooo */
 
-static void escape(char c, char out[ESCAPE]) {
+static void to_octal(char c, char out[ESCAPE]) {
     out[0] = '\\';
     for (int digit = 1; digit < ESCAPE; digit++)
         out[digit] = (char)('0' + (c >> (3 * (ESCAPE - 1 - digit)) & 7));
@@ -125,7 +125,7 @@ static void escape(char c, char out[ESCAPE]) {
 static char escaped_by(const char *escaped, const char *text) {
     char octal[ESCAPE];
     for (; *escaped; escaped++) {
-        escape(*escaped, octal);
+        to_octal(*escaped, octal);
         if (strncmp(text, octal, ESCAPE) == 0)
             break;
     }
@@ -133,7 +133,7 @@ static char escaped_by(const char *escaped, const char *text) {
 }
 
 /* A backslash itself is not written otherwise, so what looks like this may be the name as it is. */
-static void unescape(const struct mending *mending, char *path) {
+static void from_octals(const struct mending *mending, char *path) {
     if (!strchr(path, '\\') || exists(path))
         return;
     char *to = path;
@@ -151,7 +151,7 @@ static bool add_escaped(struct mending *mending, const char *path) {
         char octal[ESCAPE];
         bool plain = !strchr(mending->escaped, *path);
         if (!plain)
-            escape(*path, octal);
+            to_octal(*path, octal);
         added = text_add(mending->out, plain ? path : octal, plain ? 1 : ESCAPE);
     }
     return added;
@@ -175,11 +175,11 @@ static bool add_shown(struct mending *mending, const char *bytes, size_t length)
         return text_add(mending->out, bytes, length);
     memcpy(path, bytes, length);
     path[length] = '\0';
-    unescape(mending, path);
+    from_octals(mending, path);
     int kind = take_kind(path), was = kind;
     strcpy(scratch->text, path);
-    int rc = magic_shown(mending->call, path, &kind, &same);
-    if (rc < 0 || (kind == was && strcmp(path, scratch->text) == 0))
+    int error = magic_shown(mending->call, path, &kind, &same);
+    if (error < 0 || (kind == was && strcmp(path, scratch->text) == 0))
         return text_add(mending->out, bytes, length);
     mending->changed = true;
     return add_escaped(mending, path) && (kind == OBJECT_NAMED || add_escaped(mending, deleted));
@@ -279,9 +279,9 @@ static int open_memory(const struct text *text, int flags) {
         fd = memfd_create("maps", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
         return -errno;
-    int rc = descriptor_write(fd, text->bytes, text->length);
-    if (rc < 0)
-        return rc;
+    int error = descriptor_write(fd, text->bytes, text->length);
+    if (error < 0)
+        return error;
     if (fchmod(fd, 0444) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
         return -errno;
     descriptor_own_link(fd, ours);
@@ -311,9 +311,9 @@ bool maps_plan(struct call *call, int flags) {
                               : escaped_in(loc->path, &pid);
     if (!escaped)
         return false;
-    view_leave(call);
+    verdict_leave_view(call);
     bool known = read_as_task(call, loc->path, pid, &in);
-    view_enter(call);
+    verdict_enter_view(call);
     struct mending mending = {.call = call, .escaped = escaped, .out = &out};
     return known && mend(&mending, &in) && plan_text(call, &out, flags) == 0;
 }

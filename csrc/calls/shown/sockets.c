@@ -27,18 +27,18 @@ struct sockets {
     unsigned count;
 };
 
-static bool same(const struct address *a, const struct address *b) {
+static bool same_address(const struct address *a, const struct address *b) {
     return a->length == b->length && memcmp(&a->un, &b->un, a->length) == 0;
 }
 
-static struct name **find(struct sockets *sockets, const struct address *bound) {
+static struct name **find_name(struct sockets *sockets, const struct address *bound) {
     struct name **at = &sockets->names;
-    while (*at && !same(&(*at)->bound, bound))
+    while (*at && !same_address(&(*at)->bound, bound))
         at = &(*at)->next;
     return at;
 }
 
-static void forget(struct sockets *sockets, struct name **at) {
+static void forget_name(struct sockets *sockets, struct name **at) {
     struct name *name = *at;
     *at = name->next;
     free(name);
@@ -49,7 +49,7 @@ static void forget_oldest(struct sockets *sockets) {
     struct name **at = &sockets->names;
     while ((*at)->next)
         at = &(*at)->next;
-    forget(sockets, at);
+    forget_name(sockets, at);
 }
 
 int sockets_record(struct session *session, const struct address *bound, const struct address *asked) {
@@ -59,9 +59,9 @@ int sockets_record(struct session *session, const struct address *bound, const s
         session->sockets = calloc(1, sizeof *session->sockets);
     struct sockets *sockets = session->sockets;
     if (name && sockets) {
-        struct name **known = find(sockets, bound);
+        struct name **known = find_name(sockets, bound);
         if (*known)
-            forget(sockets, known);
+            forget_name(sockets, known);
         if (sockets->count == NAMES_MAX)
             forget_oldest(sockets);
         *name = (struct name){sockets->names, *bound, *asked};
@@ -78,7 +78,7 @@ bool sockets_find(struct session *session, const struct address *bound, struct a
     bool found = false;
     pthread_mutex_lock(&session->lock);
     if (session->sockets) {
-        const struct name *name = *find(session->sockets, bound);
+        const struct name *name = *find_name(session->sockets, bound);
         found = name;
         if (found)
             *asked = name->asked;
@@ -96,7 +96,7 @@ bool sockets_any(struct session *session) {
 
 void sockets_clear(struct session *session) {
     while (session->sockets && session->sockets->names)
-        forget(session->sockets, &session->sockets->names);
+        forget_name(session->sockets, &session->sockets->names);
     free(session->sockets);
     session->sockets = NULL;
 }

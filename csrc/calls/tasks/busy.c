@@ -35,8 +35,8 @@ static int executed_by(struct session *session, const struct task *task, struct 
     if (original) {
         static const struct cred own = {.own = true, .caps = UINT64_MAX};
         struct walker walker = {.cred = &own};
-        int rc = view_walk(session->view, &walker, "/", original, 0, &loc);
-        return rc < 0 ? rc : view_getattr(session->view, &loc, stx);
+        int error = view_walk(session->view, &walker, "/", original, 0, &loc);
+        return error < 0 ? error : view_getattr(session->view, &loc, stx);
     }
     if (statx(AT_FDCWD, link, 0, STATX_BASIC_STATS, stx) < 0)
         return -errno;

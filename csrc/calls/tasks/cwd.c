@@ -96,15 +96,15 @@ int cwd_keep(struct call *call, const char *real) {
     if (number < 0)
         return (int)number;
     struct rlimit limit;
-    int rc = rlimit_get(call->task->tgid, RLIMIT_RSS, &limit);
+    int error = rlimit_get(call->task->tgid, RLIMIT_RSS, &limit);
     limit.rlim_cur = cwds->base + (uint64_t)number;
-    if (rc == 0)
-        rc = prlimit(call->task->tgid, RLIMIT_RSS, &limit, NULL) < 0 ? -errno : 0;
+    if (error == 0)
+        error = prlimit(call->task->tgid, RLIMIT_RSS, &limit, NULL) < 0 ? -errno : 0;
     __atomic_add_fetch(&session->cwd_generation, 1, __ATOMIC_SEQ_CST);
-    return rc;
+    return error;
 }
 
-void cwds_clear(struct session *session) {
+void cwd_clear(struct session *session) {
     struct cwds *cwds = session->cwds;
     for (unsigned i = 0; cwds && i < cwds->count; i++)
         close(cwds->fds[i]);

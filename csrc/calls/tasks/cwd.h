@@ -18,6 +18,6 @@ bool cwd_kept(const struct session *session, pid_t tid);
 void cwd_link(const struct session *session, pid_t tid, char out[PROC_LINK]);
 /* From now on the process of the call is there for the view.  The view is entered; 0 or -errno. */
 int cwd_keep(struct call *call, const char *real);
-void cwds_clear(struct session *session);
+void cwd_clear(struct session *session);
 
 #endif

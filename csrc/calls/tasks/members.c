@@ -14,38 +14,34 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "../../process/descriptor.h"
 #include "../../process/family.h"
 #include "../../process/rlimit.h"
 #include "limits.h"
 #include "members.h"
 
-uint64_t mark_of(pid_t pid) {
+uint64_t members_mark(pid_t pid) {
     struct rlimit limit;
     return rlimit_get(pid, RLIMIT_LOCKS, &limit) < 0 ? MARK_UNKNOWN : limit.rlim_max;
 }
 
-int mark_set(pid_t pid, uint64_t mark) {
+int members_set_mark(pid_t pid, uint64_t mark) {
     struct rlimit limit;
-    int rc = rlimit_get(pid, RLIMIT_LOCKS, &limit);
-    if (rc < 0)
-        return rc;
+    int error = rlimit_get(pid, RLIMIT_LOCKS, &limit);
+    if (error < 0)
+        return error;
     limit = limits_marked(&limit, mark);
     return prlimit(pid, RLIMIT_LOCKS, &limit, NULL) < 0 ? -errno : 0;
 }
 
-static void close_directory(DIR **dir) {
-    if (*dir)
-        (void)closedir(*dir);
-}
-
 /* /proc lists ids in their order, and a new process nearly always has a higher one than its parent. */
-void marked_each(marked_fn *each, void *arg) {
-    __attribute__((cleanup(close_directory))) DIR *dir = opendir("/proc");
+void members_each(members_fn *each, void *arg) {
+    CLOSE_DIRECTORY *dir = opendir("/proc");
     const struct dirent *entry;
     while (dir && (entry = readdir(dir))) {
         char *end;
         pid_t pid = (pid_t)strtol(entry->d_name, &end, 10);
-        uint64_t mark = *end || pid <= 0 ? MARK_NONE : mark_of(pid);
+        uint64_t mark = *end || pid <= 0 ? MARK_NONE : members_mark(pid);
         if (mark != MARK_NONE && mark != MARK_UNKNOWN && family_alive(pid) && !each(arg, pid, mark))
             return;
     }

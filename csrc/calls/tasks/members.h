@@ -13,11 +13,11 @@
 #define MARK_UNKNOWN 0u
 
 /* The mark of a process, by the id of it or of one of its threads; MARK_UNKNOWN: it is gone, or not to be looked at. */
-uint64_t mark_of(pid_t pid);
+uint64_t members_mark(pid_t pid);
 /* Each mark that is given to a process must be lower than the one it has.  0, or -errno. */
-int mark_set(pid_t pid, uint64_t mark);
+int members_set_mark(pid_t pid, uint64_t mark);
 /* Calls each for every living process that has a mark until it returns false. */
-typedef bool marked_fn(void *arg, pid_t pid, uint64_t mark);
-void marked_each(marked_fn *each, void *arg);
+typedef bool members_fn(void *arg, pid_t pid, uint64_t mark);
+void members_each(members_fn *each, void *arg);
 
 #endif

@@ -5,7 +5,7 @@
  *
  * Rules: a nest lives as long as its owner, the inner ptoverlay; when that dies its members are killed, as those of a
  * supervisor are.  Its view is freed when nobody is in it: the owner, calls under way, nests in it.  Who uses one after the lock
- * is let go holds it (take(), put()), since its owner may die or end it meanwhile.  Only who asks with
+ * is let go holds it (take_nest(), put_nest()), since its owner may die or end it meanwhile.  Only who asks with
  * the supervisor's own credentials may have layers laid, since an upper says what its objects are.  Nothing here waits,
  * since the thread that would have to bring the end about may be ours; a thread for each nest watches its owner.
  *
@@ -65,7 +65,7 @@ struct nest_call {
 
 /* ---- who is where ---- */
 
-static struct nest *find(const struct session *session, unsigned id) {
+static struct nest *find_nest(const struct session *session, unsigned id) {
     struct nest *nest = session->nests;
     while (nest && (nest->id != id || !nest->view))
         nest = nest->next;
@@ -80,13 +80,13 @@ static struct nest *find_marked(const struct session *session, uint64_t mark) {
 }
 
 /* With the lock held; NULL is nothing. */
-static struct nest *take(struct nest *nest) {
+static struct nest *take_nest(struct nest *nest) {
     if (nest)
         nest->users++;
     return nest;
 }
 
-static void put(struct nest *nest) {
+static void put_nest(struct nest *nest) {
     while (nest) {
         struct session *session = nest->session;
         struct nest *parent = nest->parent;
@@ -109,11 +109,11 @@ bool nest_enter(struct call *call) {
     call->flags = session->flags;
     if (__atomic_load_n(&session->n_nests, __ATOMIC_SEQ_CST) == 0)
         return true;
-    uint64_t mark = mark_of(call->task->tid);
+    uint64_t mark = members_mark(call->task->tid);
     if (mark != MARK_UNKNOWN && (mark | IDS) != session->mark)
         return true;
     pthread_mutex_lock(&session->lock);
-    struct nest *nest = take(find_marked(session, mark));
+    struct nest *nest = take_nest(find_marked(session, mark));
     pthread_mutex_unlock(&session->lock);
     if (nest) {
         call->nest = nest;
@@ -121,17 +121,17 @@ bool nest_enter(struct call *call) {
         call->flags |= nest->flags;
     }
     if (!nest)
-        refuse(call, EPERM, "the view of the task is no more");
+        verdict_refuse(call, EPERM, "the view of the task is no more");
     return nest;
 }
 
 void nest_leave(struct call *call) {
     struct nest *nest = call->nest;
     call->nest = NULL;
-    put(nest);
+    put_nest(nest);
 }
 
-void nests_hide(struct session *session, const char *path) {
+void nest_hide(struct session *session, const char *path) {
     char message[MESSAGE];
     pthread_mutex_lock(&session->lock);
     for (struct nest *nest = session->nests; nest; nest = nest->next)
@@ -171,13 +171,13 @@ static bool meet(void *arg, pid_t pid, uint64_t mark) {
 
 static struct member_search search_members(struct nest *nest, int signal) {
     struct member_search search = {.nest = nest, .signal = signal};
-    marked_each(meet, &search);
+    members_each(meet, &search);
     if (!search.count)
-        marked_each(meet, &search); /* none can be missed by two looks in a row */
+        members_each(meet, &search); /* none can be missed by two looks in a row */
     return search;
 }
 
-static void wait_for(pid_t pid) {
+static void wait_for_death(pid_t pid) {
     CLOSE_DESCRIPTOR pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd pollfd = {.fd = pidfd, .events = POLLIN};
     if (pidfd >= 0)
@@ -197,10 +197,10 @@ static void *watch_owner(void *arg) {
         struct member_search search = search_members(nest, SIGKILL);
         if (!search.count)
             break;
-        wait_for(search.found);
+        wait_for_death(search.found);
     }
     view_within_end(nest->view);
-    put(nest);
+    put_nest(nest);
     return nest;
 }
 
@@ -222,7 +222,7 @@ static void destroy(struct nest *nest) {
 }
 
 /* Takes those that are over out of the list. */
-static void sweep(struct session *session) {
+static void sweep_nests(struct session *session) {
     struct nest *over = NULL;
     pthread_mutex_lock(&session->lock);
     for (struct nest **link = &session->nests; *link;) {
@@ -244,11 +244,11 @@ static void sweep(struct session *session) {
     }
 }
 
-void nests_clear(struct session *session) {
+void nest_clear(struct session *session) {
     for (struct nest *nest = session->nests; nest; nest = nest->next)
         if (stop_watching(nest))
-            put(nest);
-    sweep(session);
+            put_nest(nest);
+    sweep_nests(session);
 }
 
 static int start_watching(struct nest *nest) {
@@ -283,14 +283,14 @@ static int choose_mark(struct session *session) {
 }
 
 /* From here on it is the session's; the caller holds it. */
-static unsigned enlist(struct nest *nest) {
+static unsigned enlist_nest(struct nest *nest) {
     struct session *session = nest->session;
     pthread_mutex_lock(&session->lock);
     unsigned id = nest->id = ++session->last_nest;
     nest->mark = session->mark - id;
     nest->users = 1;
-    take(nest);
-    take(nest->parent);
+    take_nest(nest);
+    take_nest(nest->parent);
     nest->next = session->nests;
     session->nests = nest;
     pthread_mutex_unlock(&session->lock);
@@ -304,7 +304,7 @@ static long new_nest(struct call *call, struct nest_call *asked) {
         strcpy(asked->message, "run inside a run: it belongs to another user");
         return -EPERM;
     }
-    sweep(session);
+    sweep_nests(session);
     int random = choose_mark(session);
     if (random)
         return random;
@@ -317,11 +317,11 @@ static long new_nest(struct call *call, struct nest_call *asked) {
         free(nest);
         return -ENOMEM;
     }
-    unsigned id = enlist(nest);
+    unsigned id = enlist_nest(nest);
     int error = start_watching(nest);
     if (error)
-        put(nest);
-    put(nest);
+        put_nest(nest);
+    put_nest(nest);
     return error ? error : (long)id;
 }
 
@@ -407,16 +407,16 @@ static long add_place(struct call *call, struct nest_call *asked) {
     return error;
 }
 
-static long enter(struct call *call, struct nest_call *asked) {
+static long enter_nest(struct call *call, struct nest_call *asked) {
     struct nest *nest = asked->nest;
     if (call->nest != nest->parent || family_parent(call->task->tgid) != nest->owner)
         return -EPERM;
     nest->flags = asked->request.kind & PTO_STRICT;
     call->task->cwd_generation = 0;
-    return mark_set(call->task->tgid, nest->mark);
+    return members_set_mark(call->task->tgid, nest->mark);
 }
 
-static long member(struct call *call, struct nest_call *asked) {
+static long find_member(struct call *call, struct nest_call *asked) {
     (void)call;
     return search_members(asked->nest, 0).found;
 }
@@ -426,13 +426,13 @@ static long kill_members(struct call *call, struct nest_call *asked) {
     return search_members(asked->nest, SIGKILL).count;
 }
 
-static long end(struct call *call, struct nest_call *asked) {
+static long end_nest(struct call *call, struct nest_call *asked) {
     (void)call;
     if (search_members(asked->nest, 0).found)
         return -EBUSY;
     view_within_end(asked->nest->view);   /* a call of a dead member may not have been ended yet */
     if (stop_watching(asked->nest))
-        put(asked->nest);
+        put_nest(asked->nest);
     return 0;
 }
 
@@ -443,17 +443,17 @@ static const struct {
 } ops[NEST_OPS] = {
     [NEST_PROBE] = {probe, .of_any = true},           [NEST_NEW] = {new_nest, .of_any = true},
     [NEST_OVERLAY] = {add_overlay, .of_owner = true}, [NEST_PLACE] = {add_place, .of_owner = true},
-    [NEST_ENTER] = {enter, .of_owner = false},        [NEST_MEMBER] = {member, .of_owner = true},
-    [NEST_KILL] = {kill_members, .of_owner = true},   [NEST_END] = {end, .of_owner = true},
+    [NEST_ENTER] = {enter_nest, .of_owner = false},   [NEST_MEMBER] = {find_member, .of_owner = true},
+    [NEST_KILL] = {kill_members, .of_owner = true},   [NEST_END] = {end_nest, .of_owner = true},
 };
 
-static long carry_out(struct call *call, uint64_t op, struct nest_call *asked) {
+static long carry_out_op(struct call *call, uint64_t op, struct nest_call *asked) {
     if (op >= NEST_OPS)
         return -EINVAL;
     if (op != NEST_PROBE && memory_read(call->task->tid, call->arg[2], &asked->request, sizeof asked->request) < 0)
         return -EFAULT;
     pthread_mutex_lock(&call->session->lock);
-    asked->nest = take(find(call->session, asked->request.id));
+    asked->nest = take_nest(find_nest(call->session, asked->request.id));
     pthread_mutex_unlock(&call->session->lock);
     if (!ops[op].of_any && !asked->nest)
         return -ESRCH;
@@ -466,11 +466,11 @@ void nest_ask(struct call *call) {
     struct nest_call asked = {.message = ""};
     if (!task_cred(call))
         return;
-    long result = carry_out(call, call->arg[1], &asked);
-    put(asked.nest);
+    long result = carry_out_op(call, call->arg[1], &asked);
+    put_nest(asked.nest);
     size_t length = strlen(asked.message) + 1;
     if (result < 0 && asked.request.message && asked.request.room >= length &&
         memory_write(call->task->tid, asked.request.message, asked.message, length) < 0)
         result = -EFAULT;
-    answer(call, result);
+    verdict_answer(call, result);
 }

@@ -16,7 +16,7 @@ void nest_leave(struct call *call);
 /* What nest_request.h asks. */
 void nest_ask(struct call *call);
 /* The view is entered. */
-void nests_hide(struct session *session, const char *path);
-void nests_clear(struct session *session);
+void nest_hide(struct session *session, const char *path);
+void nest_clear(struct session *session);
 
 #endif

@@ -42,7 +42,7 @@ bool task_same_ids(const struct task *task, pid_t pid) {
     return same;
 }
 
-static int load(struct call *call) {
+static int load_cred(struct call *call) {
     struct task *task = call->task;
     struct session *session = call->session;
     struct status status;
@@ -50,9 +50,9 @@ static int load(struct call *call) {
     bool pending = __atomic_load_n(&session->umask_pending, __ATOMIC_SEQ_CST) != 0;
     uint64_t generation = __atomic_load_n(&session->umask_generation, __ATOMIC_SEQ_CST);
     snprintf(path, sizeof path, "/proc/%d/status", task->tid);
-    int rc = status_read(path, &status);
-    if (rc < 0)
-        return rc;
+    int error = status_read(path, &status);
+    if (error < 0)
+        return error;
     free(task->groups);
     task->groups = status.groups;
     task->tgid = status.tgid;
@@ -74,8 +74,8 @@ static int load(struct call *call) {
 }
 
 const struct cred *task_cred(struct call *call) {
-    if (!call->task->cred_known && load(call) < 0) {
-        refuse(call, EPERM, "the credentials of the task cannot be read");
+    if (!call->task->cred_known && load_cred(call) < 0) {
+        verdict_refuse(call, EPERM, "the credentials of the task cannot be read");
         return NULL;
     }
     return &call->task->cred;
@@ -212,7 +212,7 @@ void task_init(struct task *task, struct session *session, pid_t tid) {
 }
 
 /* The child's process is not known yet, and its copy of the umask is asked for when first needed. */
-void task_copy(struct task *child, const struct task *parent) {
+void task_forget(struct task *child, const struct task *parent) {
     child->dumpable = parent->dumpable;
     child->cred_known = false;
     child->umask_generation = 0;

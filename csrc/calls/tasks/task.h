@@ -37,7 +37,7 @@ struct task {
     struct task *next, **link;  /* in the session's list: the task after it, and what points here */
 };
 void task_init(struct task *task, struct session *session, pid_t tid);
-void task_copy(struct task *child, const struct task *parent);   /* fork: what is inherited */
+void task_forget(struct task *child, const struct task *parent);   /* fork: what is inherited */
 void task_exec(struct task *task);                               /* after a successful execve */
 void task_clear(struct task *task);                              /* frees what it owns */
 

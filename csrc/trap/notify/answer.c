@@ -99,14 +99,14 @@ static int open_for(struct worker *worker, struct caller *caller, struct stat *s
     if (call->open_flags & O_PATH)
         return -EOPNOTSUPP;
     if (call->made || (call->open_flags & O_ONLY_TMPFILE))
-        return call_open(call);
-    int error = call_open_stat(call, st);
+        return open_call(call);
+    int error = open_call_stat(call, st);
     if (error && !(error == -ENOENT && (call->open_flags & O_CREAT)))
         return error;
     if (terminal_is_own(st))
         return terminal_open_own(caller->task.tid, call);
     bool waits = !error && !S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode) && !is_memory_device(st);
-    int fd = waits ? opening_wait(worker, caller) : call_open(call);
+    int fd = waits ? opening_wait(worker, caller) : open_call(call);
     return (fd == -EMFILE || fd == -ENFILE) && !call->alone ? -EOPNOTSUPP : fd;
 }
 

@@ -196,7 +196,7 @@ static void at_exec(struct attachment *at, pid_t tid) {
     struct call *call = &at->caller->call;
     at->tid = tid;
     callers_executed(&at->worker->trap->callers, at->caller, tid);
-    call_exec_done(call);
+    exec_done(call);
     call->value = 0;
     call->finish = NULL;
     at->error = 0;

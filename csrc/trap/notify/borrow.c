@@ -212,7 +212,7 @@ static bool write_alias(struct borrowing *b, const struct call *call) {
 }
 
 static bool prepare(struct borrowing *b, struct call *call) {
-    const char *real = call_exec_alone(call, &b->script);
+    const char *real = exec_alone(call, &b->script);
     ssize_t length = memory_read_string(b->tid, b->address, b->path, sizeof b->path);
     if (!real || length <= 0)
         return false;
@@ -361,11 +361,11 @@ static bool run_execve(struct borrowing *b, struct caller *caller) {
 
 static bool run_chdir(struct worker *worker, struct caller *caller) {
     struct call *call = &caller->call;
-    if (call_chdir_stands(call)) {
+    if (dirs_chdir_stands(call)) {
         answer_held(worker, caller);
         return true;
     }
-    long value = call_chdir_keep(call);
+    long value = dirs_chdir_keep(call);
     if (value < 0)
         return false;
     call->value = 0;

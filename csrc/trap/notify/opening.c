@@ -173,7 +173,7 @@ int opening_wait(struct worker *worker, struct caller *caller) {
     enter(&trap->openings, &opening);
     int fd;
     do
-        fd = call_open(&caller->call);
+        fd = open_call(&caller->call);
     while (fd == -EINTR && !__atomic_load_n(&opening.over, __ATOMIC_RELAXED) && answer_awaited(worker) == 0);
     leave(&trap->openings, &opening);
     return fd;

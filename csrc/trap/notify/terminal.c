@@ -79,7 +79,7 @@ static int find_path(dev_t dev, char *path, size_t size) {
 int terminal_open_own(pid_t tid, const struct call *call) {
     char path[512];
     if (getsid(tid) == getsid(0))
-        return call_open(call);
+        return open_call(call);
     dev_t dev = own_terminal(tid);
     int error = dev ? find_path(dev, path, sizeof path) : -ENXIO;
     if (error)

@@ -95,7 +95,7 @@ static void run_substituted(struct ptrace_trap *trap, struct tracee *tracee) {
 /* No other task has a say in it from here on: what was decided by a descriptor of the tracee's must still hold. */
 static void run_alone(struct ptrace_trap *trap, struct tracee *tracee) {
     tracee->alone = alone_begin(trap, tracee);
-    if (call_leads_there(&tracee->call))
+    if (open_leads_there(&tracee->call))
         run_substituted(trap, tracee);
     else
         give_up(trap, tracee, -EBADF);
@@ -329,7 +329,7 @@ void verdict_at_exec(struct ptrace_trap *trap, struct tracee *tracee) {
     task_exec(&tracee->task);
     if (tracee->state != TRACEE_CALL)
         return;
-    call_exec_done(&tracee->call);
+    exec_done(&tracee->call);
     tracee->call.value = 0;
     end_call(trap, tracee);
 }
