@@ -101,8 +101,12 @@ def from_core(message: str, number: int, kind: type[Failure] = Failure) -> Failu
     what, _, why = message.partition(": ")
     if not why:
         what, why = what or "set-up", os.strerror(number)
-    remedy = "the shell puts a home directory for ~ at the beginning of a word only: write $HOME"
-    return kind(what, why, remedy if what.startswith("~") else _SETUP_REMEDIES.get(number, ""))
+    remedy = _SETUP_REMEDIES.get(number, "")
+    if what.startswith("~"):
+        remedy = "the shell puts a home directory for ~ at the beginning of a word only: write $HOME"
+    elif what == "run inside a run" and why == os.strerror(errno.ENOSYS):
+        remedy = "it needs Linux 5.3 or newer"
+    return kind(what, why, remedy)
 
 
 def who_can_change(path: str) -> str:
@@ -132,9 +136,7 @@ def trap_refused(message: str, number: int) -> Failure:
     """The kernel did not let us trace: `number` is the errno of ptrace(2), seccomp(2) or process_vm_readv(2)."""
     failure = from_core(message, number)
     failure.remedy = ""
-    if number == errno.ENOSYS and failure.what == "run inside a run":
-        failure.remedy = "it needs Linux 5.3 or newer"
-    elif number in _REFUSED:
+    if number in _REFUSED:
         failure.remedy = ptrace_remedy(_read_yama(), os.geteuid() == 0, tracer())
     elif number == errno.EINVAL and failure.what == "seccomp filter":
         failure.what, failure.remedy = "user notification", "the notify trap needs Linux 5.19 or newer: --trap ptrace"
