@@ -26,6 +26,12 @@
 #define __NR_file_getattr 468
 #define __NR_file_setattr 469
 #endif
+#ifndef __NR_listns
+#define __NR_listns 470
+#endif
+#ifndef __NR_rseq_slice_yield
+#define __NR_rseq_slice_yield 471
+#endif
 
 #ifndef __NR_open
 #define __NR_open (-1)

@@ -218,7 +218,7 @@ const struct call_row table_rows[] = {
     REFUSED(acct, EPERM),
 };
 const size_t table_size = sizeof table_rows / sizeof *table_rows;
-const int table_last = __NR_file_setattr;
+const int table_last = __NR_rseq_slice_yield;
 
 /* ---- finding a row ---- */
 

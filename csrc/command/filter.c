@@ -7,6 +7,8 @@
  *     binary search of nr among ranges of equal treatment:
  *         allow | trap | errno | trap if the arguments say so, else allow | allow if an argument is known, else trap
  *
+ * A call that the running kernel has not is ENOSYS here too.
+ *
  * Rules: nothing that the table does not know gets through, and a call that needs no trap meets only
  * constant comparisons of arch and nr, so that the kernel (5.11) caches the answer in a bitmap.
  *
@@ -18,6 +20,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../calls/call.h"
 #include "../arch/arch.h"
@@ -216,9 +219,18 @@ static void add_extra(struct leaf *leaf, const struct filter_extra *extra) {
         *leaf = (struct leaf){.kind = LEAF_TRAP};
 }
 
+/* Those since Linux 5.1 have the same numbers on all machines.  With these arguments none of them does anything. */
+#define FIRST_PROBED 424
+
+static bool is_missing(int nr) {
+    return nr >= FIRST_PROBED && syscall(nr, -1L, 0L, 0L, 0L, 0L, 0L) < 0 && errno == ENOSYS;
+}
+
 static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_extras) {
     const struct call_row *row = table_row(nr);
     struct leaf leaf = row ? leaf_of_row(row) : (struct leaf){.kind = LEAF_ALLOW};
+    if (leaf.kind != LEAF_ALLOW && leaf.kind != LEAF_ERRNO && is_missing(nr))
+        return (struct leaf){.kind = LEAF_ERRNO, .error = ENOSYS};
     for (size_t i = 0; i < n_extras; i++)
         if (extras[i].nr == nr)
             add_extra(&leaf, &extras[i]);

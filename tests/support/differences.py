@@ -242,7 +242,7 @@ DIFFERENCES = (
         "a real root would keep the task from the layers beside it; a run has one root",
     ),
     Difference(
-        "io_uring, clone3(2), file_getattr(2), file_setattr(2), uselib(2), calls newer than Linux 6.17",
+        "io_uring, clone3(2), file_getattr(2), file_setattr(2), uselib(2), calls newer than Linux 7.0",
         "as everywhere",
         "ENOSYS",
         "programs fall back to calls that can be followed",

@@ -59,6 +59,16 @@ print("connect", told(client.connect, "socket"), os.path.exists("socket"))
 """
 
 
+#: openat2, faccessat2, fchmodat2, setxattrat and its kin; the arguments are nonsense.
+NEWER = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+for number in (437, 439, 452, 463, 464, 465, 466, 470, 471):
+    libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, (-1, 0, 0, 0, 0, 0)))
+    print(number, ctypes.get_errno() == errno.ENOSYS)
+"""
+
+
 def numbers(kernel: str) -> tuple[int, int]:
     major, minor = kernel.split(".")
     return int(major), int(minor)
@@ -129,6 +139,17 @@ def test_notify_of_6_1(world: World) -> None:
     done = on("6.1", world, ["/usr/bin/python3", "-c", CHANGES], "-v", "--strict")
     assert (done.status, done.out) == (0, plain), done.err
     assert done.err == "ptoverlay: /usr/bin/python3: ran with the notify trap\n"
+
+
+@pytest.mark.parametrize("trap", ["auto"], indirect=True)
+@pytest.mark.parametrize("kernel", ["5.4", "6.1", "99.0"])
+def test_calls_that_the_kernel_lacks(world: World, kernel: str) -> None:
+    """They are ENOSYS in the view too; on a kernel of tomorrow those are there that this one has."""
+    world.lay_out(tree())
+    words = ["/usr/bin/python3", "-c", NEWER]
+    native = run(prefixed(kernel, world, [*as_user(world.who), *words]), env=world.env)
+    done = on(kernel, world, words)
+    assert (done.status, done.out) == (0, native.out), done.err
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the 32-bit gate is of x86-64")

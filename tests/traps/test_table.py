@@ -55,7 +55,7 @@ WITHOUT_PATH = frozenset((
     "epoll_pwait2", "quotactl_fd", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self",
     "memfd_secret", "process_mrelease", "futex_waitv", "set_mempolicy_home_node", "cachestat", "map_shadow_stack",
     "futex_wake", "futex_wait", "futex_requeue", "lsm_get_self_attr", "lsm_set_self_attr", "lsm_list_modules",
-    "statmount", "listmount", "mseal", "uretprobe",
+    "statmount", "listmount", "mseal", "uretprobe", "uprobe", "listns", "rseq_slice_yield",
 ))
 
 
