@@ -6,9 +6,9 @@
         box.run(["make", "test"], check=True)
 
 Importing this package imports nothing else, since the start-up time of ``ptoverlay -- CMD`` is part of the product; the
-names of the API are looked up when they are used (`ptoverlay.api`).  The other parts are `ptoverlay.options` (what was
-asked for), `ptoverlay.run` (carrying it out) and `ptoverlay._core` (the compiled core: ``ffi`` and ``lib``, see
-csrc/ptoverlay.h).
+names of the API are looked up when they are used (`ptoverlay.api`, a package).  The other parts are `ptoverlay.options`
+(what was asked for), `ptoverlay.run` (carrying it out) and `ptoverlay._core` (the compiled core: ``ffi`` and ``lib``,
+see csrc/ptoverlay.h).
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -17,23 +17,23 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ptoverlay.api import Overlay
-    from ptoverlay.changes import Change, Kind
+    from ptoverlay.api.overlay import Overlay
     from ptoverlay.commit.carry import Outcome
     from ptoverlay.errors import Failure
-    from ptoverlay.explain import Explanation
-    from ptoverlay.fsck import Problem
+    from ptoverlay.layer.changes import Change, Kind
+    from ptoverlay.layer.explain import Explanation
+    from ptoverlay.layer.fsck import Problem
+    from ptoverlay.layer.view import Stat
     from ptoverlay.process import Process
     from ptoverlay.ship.importing import Imported
     from ptoverlay.ship.output import Archive
-    from ptoverlay.view import Stat
 
 __all__ = ["Archive", "Change", "Explanation", "Failure", "Imported", "Kind", "Outcome", "Overlay", "Problem",
            "Process", "Stat"]
 
-_PLACES = {"Archive": "ship.output", "Change": "changes", "Explanation": "explain", "Failure": "errors",
-           "Imported": "ship.importing", "Kind": "changes", "Outcome": "commit.carry", "Overlay": "api",
-           "Problem": "fsck", "Process": "process", "Stat": "view"}
+_PLACES = {"Archive": "ship.output", "Change": "layer.changes", "Explanation": "layer.explain", "Failure": "errors",
+           "Imported": "ship.importing", "Kind": "layer.changes", "Outcome": "commit.carry", "Overlay": "api.overlay",
+           "Problem": "layer.fsck", "Process": "process", "Stat": "layer.view"}
 
 
 def __getattr__(name: str) -> object:

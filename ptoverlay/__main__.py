@@ -41,7 +41,7 @@ def command(words: list[str]) -> int:
         except cli.Answer as answer:
             return _print(str(answer))
         if request.name is not None or request.report is not None:
-            from ptoverlay.keep import run_kept
+            from ptoverlay.sandboxes.keep import run_kept
             return run_kept(request)
         from ptoverlay.run import run_and_exit
         return run_and_exit(request)

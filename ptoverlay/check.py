@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptoverlay import errors
-from ptoverlay.private import TRUSTED, USER, prefix
+from ptoverlay.layer.private import TRUSTED, USER, prefix
 from ptoverlay.process import plain
 from ptoverlay.remove import remove_tree
 

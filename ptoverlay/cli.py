@@ -13,7 +13,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from collections.abc import Callable, Iterator
 
 from ptoverlay import __version__, errors, options
-from ptoverlay.options import Overlay, Request
+from ptoverlay.options import OverlaySpec, Request
 
 _Apply = Callable[[Request, str], None]
 _Words = Iterator[str]
@@ -32,7 +32,7 @@ class Option:
         self.apply = apply
 
 
-def _main_overlay(request: Request) -> Overlay:
+def _main_overlay(request: Request) -> OverlaySpec:
     return request.overlays[0]
 
 

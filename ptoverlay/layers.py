@@ -14,7 +14,7 @@ import stat
 
 from ptoverlay import errors
 from ptoverlay.errors import Failure, InUse
-from ptoverlay.options import Overlay
+from ptoverlay.options import OverlaySpec
 from ptoverlay.remove import remove_tree
 
 TYPE_CHECKING = False
@@ -58,7 +58,7 @@ class Layers:
         """Whether there is something in a temporary upper."""
         return any(_names(os.path.join(top, "upper")) for top in self.temporary)
 
-    def prepare(self, overlay: Overlay) -> tuple[str | None, str | None]:
+    def prepare(self, overlay: OverlaySpec) -> tuple[str | None, str | None]:
         """The upper and the work directory for this overlay, made where they are missing."""
         if not overlay.writable:
             return None, None
@@ -79,7 +79,7 @@ class Layers:
         pair.was_used = os.path.lexists(os.path.join(work, "work"))
         return upper, work
 
-    def _make_temporary(self, overlay: Overlay) -> tuple[str, str]:
+    def _make_temporary(self, overlay: OverlaySpec) -> tuple[str, str]:
         top = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"ptoverlay-{os.urandom(6).hex()}")
         try:
             os.mkdir(top, 0o700)
@@ -108,7 +108,7 @@ class _Pair:
         self.made: list[str] = []
         self.was_used = True
 
-    def make_upper(self, overlay: Overlay) -> None:
+    def make_upper(self, overlay: OverlaySpec) -> None:
         """The upper appears whole, or is there already: whoever finds it can use it."""
         new = os.path.join(os.path.dirname(self.upper), f".ptoverlay-{os.urandom(6).hex()}")
         try:
@@ -192,7 +192,7 @@ def default_work(upper: str) -> str:
     return os.path.join(parent, f".{name}.work")
 
 
-def _root_mode(overlay: Overlay) -> int:
+def _root_mode(overlay: OverlaySpec) -> int:
     try:
         return stat.S_IMODE(os.stat(overlay.layers()[0]).st_mode)
     except OSError:

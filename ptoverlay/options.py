@@ -49,7 +49,7 @@ _DIRECTORIES = ("lowerdir", "upperdir", "workdir", "mount")
 _KNOWN = frozenset(("redirect_dir", "index", "xino", "metacopy", "nfs_export", "uuid", "verity"))
 
 
-class Overlay:
+class OverlaySpec:
     """One overlay as it was asked for.
 
     lowers: topmost first, empty: "/"; n_data: how many of them, the last ones, are data-only; upper, work: None when
@@ -94,7 +94,7 @@ class Request:
                  "trace", "trap", "verbose")
 
     def __init__(self) -> None:
-        self.overlays = [Overlay()]
+        self.overlays = [OverlaySpec()]
         self.places: list[tuple[int, str]] = []
         self.argv: list[str] = []
         self.chdir: str | None = None
@@ -160,23 +160,23 @@ def words_of(flags: int) -> list[str]:
     return [option for option, (on, _) in _FLAGS.items() if on & flags and option != "redirect_dir=follow"]
 
 
-def parse_mount_options(text: str, overlay: Overlay, what: str, notes: list[str]) -> None:
+def parse_mount_options(text: str, overlay: OverlaySpec, what: str, notes: list[str]) -> None:
     """Reads ``OPT[,OPT…]`` into the overlay; what had no effect is told in notes."""
     for option in split_escaped(text, ","):
         if option:
             _mount_option(option, overlay, what, notes)
 
 
-def parse_overlay_spec(text: str, notes: list[str]) -> Overlay:
+def parse_overlay_spec(text: str, notes: list[str]) -> OverlaySpec:
     """The overlay of one ``--overlay SPEC``."""
-    overlay = Overlay()
+    overlay = OverlaySpec()
     parse_mount_options(text, overlay, "--overlay", notes)
     if not overlay.lowers:
         raise Failure("--overlay", "no lowerdir= in it", "--overlay lowerdir=DIR,upperdir=DIR,mount=DIR")
     return overlay
 
 
-def _mount_option(option: str, overlay: Overlay, what: str, notes: list[str]) -> None:
+def _mount_option(option: str, overlay: OverlaySpec, what: str, notes: list[str]) -> None:
     name, equals, value = option.partition("=")
     if option in _FLAGS:
         on, off = _FLAGS[option]
@@ -203,7 +203,7 @@ def _mount_option(option: str, overlay: Overlay, what: str, notes: list[str]) ->
         raise Failure(f"{what} {option}", "no such option", "docs/options.rst lists the mount options")
 
 
-def _directory(name: str, value: str, overlay: Overlay, what: str) -> None:
+def _directory(name: str, value: str, overlay: OverlaySpec, what: str) -> None:
     if name == "lowerdir":
         overlay.lowers, overlay.n_data = parse_lowers(value, f"{what} lowerdir")
         # As with mount(8): a lower list without an upperdir is a view that nothing can change.

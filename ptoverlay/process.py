@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, AnyStr, TypedDict
 
-from ptoverlay.beginning import BEGUN, unpack
+from ptoverlay.api.beginning import BEGUN, unpack
 from ptoverlay.errors import Failure
 
 StrPath = str | os.PathLike[str]
@@ -49,8 +49,8 @@ class Options(TypedDict, total=False):
 
 
 def supervisor(fd: int, temporary: bool, words: Sequence[str]) -> list[str]:
-    """The command line that runs `ptoverlay.child`."""
-    return _python("child", "main", f"main({fd}, {temporary}, sys.argv[1:])", words)
+    """The command line that runs `ptoverlay.api.child`."""
+    return _python("api.child", "main", f"main({fd}, {temporary}, sys.argv[1:])", words)
 
 
 def plain(words: Sequence[str]) -> list[str]:
@@ -74,7 +74,7 @@ def words_of(args: Command, shell: bool) -> list[str]:
 
 
 class Start:
-    """The pipe through which a supervisor tells that its command has begun, or why it could not (`ptoverlay.child`)."""
+    """The pipe through which a supervisor tells that its command has begun, or why it could not (api/child.py)."""
 
     def __init__(self, command: str, cwd: str | None) -> None:
         self._command = command
@@ -124,7 +124,7 @@ class Process(subprocess.Popen[AnyStr]):
     def __init__(self, args: Command, options: Sequence[str], *, shell: bool = False, temporary: bool = False,
                  cwd: StrPath | None = None, pass_fds: Sequence[int] = (),
                  ended: Callable[[int], None] = lambda _: None, **popen: Any) -> None:
-        """options: of `ptoverlay run`; temporary: see `ptoverlay.child`; ended: called once, with the returncode.
+        """options: of `ptoverlay run`; temporary: see `ptoverlay.api.child`; ended: called once, with the returncode.
 
         It returns when the command runs.  OSError, Failure: it cannot.
         """

@@ -10,7 +10,7 @@
 
     pytest --overlay                                     # every command that any test starts
 
-Every way in which Python starts a program is caught (ptoverlay.catching tells which); what the test itself does to
+Every way in which Python starts a program is caught (testing/catching.py tells which); what the test itself does to
 files is not, nor what a fork of it does that executes no program.  pytest's directory for temporary files (tmp_path)
 is direct: the test reads there what its commands have left.
 
@@ -78,7 +78,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
     """What a fixture does for several tests does not belong to the layer of the first one."""
-    catching = sys.modules.get("ptoverlay.catching")
+    catching = sys.modules.get("ptoverlay.testing.catching")
     if catching is None or fixturedef.scope == "function":
         return (yield)
     with catching.paused():
@@ -120,7 +120,7 @@ def make_overlay(request: pytest.FixtureRequest) -> Iterator[Callable[..., Box]]
 
 @pytest.fixture
 def _overlay_commands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    from ptoverlay.catching import Catching
+    from ptoverlay.testing.catching import Catching
 
     marker = request.node.get_closest_marker("overlay")
     options = dict(marker.kwargs) if marker is not None else {}

@@ -17,7 +17,7 @@ import sys
 from ptoverlay import errors, options
 from ptoverlay.errors import Failure, InUse
 from ptoverlay.layers import Layers
-from ptoverlay.options import Overlay, Request
+from ptoverlay.options import OverlaySpec, Request
 from ptoverlay.signals import Signals
 
 try:
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from ptoverlay.beginning import Beginning
-    from ptoverlay.trace import Trace
+    from ptoverlay.api.beginning import Beginning
+    from ptoverlay.reports.trace import Trace
 
     # What is to be done after CMD, while its layers are there: for each overlay its upper and work directory (None
     # without one), and the struct pto_result.
-    After = Callable[[list[tuple[Overlay, str | None, str | None]], Any], None]
+    After = Callable[[list[tuple[OverlaySpec, str | None, str | None]], Any], None]
 
 _MESSAGE_SIZE = 1024
 _JUST_NOW = 200  # milliseconds
@@ -54,7 +54,7 @@ _TRAP_NAMES = {
 _COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
 
 
-class View:
+class CoreView:
     """The core's merged view; freed when the context ends."""
 
     __slots__ = ("_message", "handle")
@@ -62,7 +62,7 @@ class View:
     def __init__(self) -> None:
         self._message = ffi.new("char[]", _MESSAGE_SIZE)
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> CoreView:
         self.handle: Any = lib.pto_view_new()
         if not self.handle:
             raise Failure("view", os.strerror(errno.ENOMEM))
@@ -81,7 +81,7 @@ class View:
         """pto_run."""
         return lib.pto_run(self.handle, command, result)
 
-    def add_overlay(self, overlay: Overlay, upper: str | None, work: str | None) -> None:
+    def add_overlay(self, overlay: OverlaySpec, upper: str | None, work: str | None) -> None:
         """Lays one overlay; upper and work exist, or are None for a view that cannot be changed."""
         if os.path.exists(overlay.mount_point()) and not os.path.isdir(overlay.mount_point()):
             raise Failure(f"{overlay.mount_point()}: mount point", os.strerror(errno.ENOTDIR))
@@ -123,12 +123,12 @@ class View:
                                    busy if result == -errno.EBUSY else Failure)
 
 
-class NestedView(View):
+class NestedView(CoreView):
     """A view within the view of the run that we are in, whose supervisor serves it.  layers: by mount point."""
 
     __slots__ = ("layers",)
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> CoreView:
         self.layers: dict[str, list[str]] = {}
         self.handle = lib.pto_nested_new(self._message, _MESSAGE_SIZE)
         if not self.handle:
@@ -144,7 +144,7 @@ class NestedView(View):
     def _add_place(self, kind: int, path: str) -> int:
         return lib.pto_nested_add_place(self.handle, kind, os.fsencode(path), self._message, _MESSAGE_SIZE)
 
-    def add_overlay(self, overlay: Overlay, upper: str | None, work: str | None) -> None:
+    def add_overlay(self, overlay: OverlaySpec, upper: str | None, work: str | None) -> None:
         super().add_overlay(overlay, upper, work)
         self.layers[os.path.realpath(overlay.mount_point())] = [*overlay.read_layers(), *([upper] if upper else [])]
 
@@ -162,9 +162,9 @@ class NestedView(View):
         return lib.pto_nested_run(self.handle, command, result)
 
 
-def _new_view(request: Request) -> View:
+def _new_view(request: Request) -> CoreView:
     if not lib.pto_is_nested():
-        return View()
+        return CoreView()
     for option, given in (("--trace", request.trace), ("--stats", request.stats)):
         if given:
             raise Failure(option, "inside a run the run around traps the calls", f"give {option} to that one")
@@ -213,7 +213,7 @@ def run(request: Request, after: After | None = None, beginning: Beginning | Non
         return result.status, result
 
 
-def _elsewhere(view: View, request: Request) -> str | None:
+def _elsewhere(view: CoreView, request: Request) -> str | None:
     """Where CMD starts when the view has no directory where we are; None: it starts there."""
     try:
         here = os.getcwd()
@@ -226,7 +226,7 @@ def _elsewhere(view: View, request: Request) -> str | None:
     return "/"
 
 
-def _run(view: View, request: Request, chdir: str | None, trace: Trace | None, result: Any) -> int:
+def _run(view: CoreView, request: Request, chdir: str | None, trace: Trace | None, result: Any) -> int:
     argv = [ffi.new("char[]", os.fsencode(word)) for word in request.argv]
     envp = [ffi.new("char[]", b"=".join(pair)) for pair in _environment()]
     argv_array = ffi.new("char *[]", [*argv, ffi.NULL])
@@ -247,7 +247,7 @@ class _Left:
 
     __slots__ = ("_name", "_view")
 
-    def __init__(self, view: View, request: Request) -> None:
+    def __init__(self, view: CoreView, request: Request) -> None:
         self._view = view
         self._name = request.argv[0]
 
@@ -318,7 +318,7 @@ def _check_stage(request: Request, result: Any, returned: int) -> None:
 def _start_trace(request: Request) -> Trace | None:
     if request.trace is None:
         return None
-    from ptoverlay.trace import Trace
+    from ptoverlay.reports.trace import Trace
     return Trace(request.trace)
 
 
@@ -329,7 +329,7 @@ def run_and_exit(request: Request, after: After | None = None, beginning: Beginn
             errors.report(note)
     status, result = run(request, after, beginning)
     if request.stats:
-        from ptoverlay.stats import print_table
+        from ptoverlay.reports.stats import print_table
         print_table(result)
     if os.WIFSIGNALED(status):
         return die_of(os.WTERMSIG(status))

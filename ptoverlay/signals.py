@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    class Running(Protocol):
+    class Receiver(Protocol):
         """Who gets the signals.  send: to CMD, False when there is none (yet) that could take it; over: whether CMD has
         ended, and something else is still running; end: ends that; tell: says so, True: nothing to say yet."""
 
@@ -59,21 +59,21 @@ class Signals:
         self._running = _thread.allocate_lock()
         return self
 
-    def forward(self, running: Running, *, look: bool) -> None:
+    def forward(self, running: Receiver, *, look: bool) -> None:
         """Starts handing signals on.  look: `tell` is called every now and then, on the same thread, for as long as it
         returns True."""
         self._running.acquire()
         _thread.start_new_thread(self._forward, (running, look))
 
     def stop(self) -> None:
-        """Ends the handing on: nothing of `Running` is called any more."""
+        """Ends the handing on: nothing of `Receiver` is called any more."""
         if self._running.locked():
             self._done = True
             os.kill(os.getpid(), _DONE)
             self._running.acquire()
             self._running.release()
 
-    def _forward(self, running: Running, look: bool) -> None:
+    def _forward(self, running: Receiver, look: bool) -> None:
         ending = False
         try:
             while not self._done:
@@ -90,7 +90,7 @@ class Signals:
         finally:
             self._running.release()
 
-    def _hand_on(self, number: int, running: Running) -> bool:
+    def _hand_on(self, number: int, running: Receiver) -> bool:
         """True when nobody is there who could take it, and what is left is to end."""
         while not running.send(number) and not self._done:
             if running.over():

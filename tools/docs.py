@@ -12,7 +12,7 @@ from pathlib import Path
 
 import manual
 
-from ptoverlay import completions
+from ptoverlay.console import completions
 
 TOP = Path(__file__).resolve().parent.parent
 

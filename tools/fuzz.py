@@ -74,8 +74,8 @@ def archive_seeds() -> list[bytes]:
 
 
 def state_seeds() -> list[bytes]:
-    from ptoverlay.sandbox import Metadata, Run
-    from ptoverlay.stats import Call, Statistics
+    from ptoverlay.reports.stats import Call, Statistics
+    from ptoverlay.sandboxes.sandbox import Metadata, Run
 
     run = Run(["true"], "/", 1.0, 2.0, 0)
     return [json.dumps(asdict(Metadata("x", ["/"], "/", last_run=run))).encode(),
@@ -100,7 +100,7 @@ def layer_seeds() -> list[bytes]:
 def fuzz_archive(work: Path) -> Callable[[bytes], None]:
     from ptoverlay.errors import Failure
     from ptoverlay.remove import remove_tree
-    from ptoverlay.sandbox import Metadata, Sandbox
+    from ptoverlay.sandboxes.sandbox import Metadata, Sandbox
     from ptoverlay.ship.importing import fill, sources_of
 
     lower = work / "lower"
@@ -133,11 +133,11 @@ def with_right_sums(data: bytes) -> bytes:
 
 
 def fuzz_state(work: Path) -> Callable[[bytes], None]:
-    from ptoverlay import state
     from ptoverlay.errors import Failure
-    from ptoverlay.sandbox import Metadata, Sandbox
+    from ptoverlay.reports.stats import Statistics
+    from ptoverlay.sandboxes import state
+    from ptoverlay.sandboxes.sandbox import Metadata, Sandbox
     from ptoverlay.ship import layout, oci
-    from ptoverlay.stats import Statistics
 
     path, index = work / "sandbox.json", work / "index.json"
     (work / "oci-layout").write_text("{}")
@@ -206,10 +206,7 @@ def atheris_main(target: str, words: list[str]) -> None:
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
-        import ptoverlay.sandbox
-        import ptoverlay.ship.importing
-        import ptoverlay.ship.oci
-        import ptoverlay.stats  # noqa: F401
+        pass
     work = Path(tempfile.mkdtemp(prefix="fuzz-", dir=MEMORY if MEMORY.is_dir() else None))
     make = TARGETS[target][0]
     assert make is not None

@@ -72,8 +72,8 @@ def stale_drawing(house: House) -> Iterator[str]:
 RULES = (
     Rule("circles of calls", False, lambda house: in_circles(house.core.calls())),
     Rule("circles of includes", True, lambda house: in_circles(house.core.includes())),
-    Rule("calls upward", False, lambda house: upward(house.core.calls())),
-    Rule("includes upward", False, lambda house: upward(house.core.includes())),
+    Rule("calls upward", True, lambda house: upward(house.core.calls())),
+    Rule("includes upward", True, lambda house: upward(house.core.includes())),
     Rule("the view alone", True, lambda house: outside_of_the_view(house.core.calls())),
     Rule("readers", True, writing),
     Rule("circles of imports", True, lambda house: in_circles(house.modules.imports())),

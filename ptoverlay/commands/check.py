@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict
 
 from ptoverlay.check import Finding, check
-from ptoverlay.terminal import Painter, write
+from ptoverlay.console.terminal import Painter, write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

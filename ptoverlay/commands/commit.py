@@ -20,14 +20,15 @@ import json
 import sys
 from functools import partial
 
-from ptoverlay import errors, sandbox
-from ptoverlay.changes import Change
+from ptoverlay import errors
 from ptoverlay.commands.diff import line, show_nowhere
 from ptoverlay.commit.carry import Outcome, commit
+from ptoverlay.console.progress import bar
+from ptoverlay.console.terminal import Painter, named, write
 from ptoverlay.errors import Failure
-from ptoverlay.progress import bar
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.terminal import Painter, named, write
+from ptoverlay.layer.changes import Change
+from ptoverlay.sandboxes import sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 _HELP = "y: commit this one; n: leave it; a: this one and all that follow; q: neither this one nor those that follow"
 

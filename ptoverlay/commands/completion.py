@@ -13,9 +13,9 @@ import argparse
 import os
 import sys
 
-from ptoverlay import completions
+from ptoverlay.console import completions
+from ptoverlay.console.terminal import write
 from ptoverlay.errors import Failure
-from ptoverlay.terminal import write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,14 +18,15 @@ import stat
 import sys
 from collections.abc import Sequence
 
-from ptoverlay import errors, sandbox
-from ptoverlay.changes import TYPE_NAMES, Change, Kind, changes, nowhere, select
+from ptoverlay import errors
 from ptoverlay.commit.carry import pending
-from ptoverlay.patch import Patch, patches
-from ptoverlay.progress import bar
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.terminal import Painter, count, human, named, sizes, width, write
-from ptoverlay.view import View
+from ptoverlay.console.progress import bar
+from ptoverlay.console.terminal import Painter, count, human, named, sizes, width, write
+from ptoverlay.layer.changes import TYPE_NAMES, Change, Kind, changes, nowhere, select
+from ptoverlay.layer.patch import Patch, patches
+from ptoverlay.layer.view import View
+from ptoverlay.sandboxes import sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 _COLOURS = {Kind.ADDED: "green", Kind.MODIFIED: "yellow", Kind.REMOVED: "red", Kind.RENAMED: "cyan",
             Kind.METADATA: "dim"}

@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 import os
 
-from ptoverlay import sandbox
-from ptoverlay.changes import changes, nowhere, select
 from ptoverlay.commands.diff import line, show_nowhere
-from ptoverlay.discard import discard, discard_all
+from ptoverlay.console.progress import bar
+from ptoverlay.console.terminal import Painter, write
 from ptoverlay.errors import Failure
-from ptoverlay.progress import bar
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.terminal import Painter, write
+from ptoverlay.layer.changes import changes, nowhere, select
+from ptoverlay.layer.discard import discard, discard_all
+from ptoverlay.sandboxes import sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 
-from ptoverlay import errors, sandbox
-from ptoverlay.changes import absolute
-from ptoverlay.explain import explain
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.terminal import shown, write
+from ptoverlay import errors
+from ptoverlay.console.terminal import shown, write
+from ptoverlay.layer.changes import absolute
+from ptoverlay.layer.explain import explain
+from ptoverlay.sandboxes import sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,14 +19,15 @@ import json
 from dataclasses import asdict
 from functools import partial
 
-from ptoverlay import errors, sandbox
+from ptoverlay import errors
+from ptoverlay.console.progress import bar
+from ptoverlay.console.terminal import write
 from ptoverlay.errors import Failure
-from ptoverlay.progress import bar
-from ptoverlay.sandbox import Sandbox
+from ptoverlay.sandboxes import sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 from ptoverlay.ship import export
 from ptoverlay.ship.image import write_image
 from ptoverlay.ship.output import COMPRESSIONS, Archive, compression_of, write_archive
-from ptoverlay.terminal import write
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     box = sandbox.the_only_word(options)
     if options.oci_layout and options.format != "oci":
         raise Failure("--oci-layout", f"an image has no layers of format {options.format}")
-    how = export.Options.of(options.format, reproducible=options.reproducible)
+    how = export.Style.of(options.format, reproducible=options.reproducible)
     name = options.oci_layout or ("standard output" if options.output == "-" else options.output)
     told: dict[str, object] = {"name": name, "format": how.format}
     try:
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _archive(box: Sandbox, options: argparse.Namespace, how: export.Options) -> Archive:
+def _archive(box: Sandbox, options: argparse.Namespace, how: export.Style) -> Archive:
     compression = options.compress or compression_of(options.output)
     with box.view() as view, bar("export", export.size(box, view)) as advance:
         return write_archive(options.output, compression,

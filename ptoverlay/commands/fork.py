@@ -14,7 +14,7 @@ import argparse
 import os
 
 from ptoverlay.errors import Failure
-from ptoverlay.sandbox import Sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,10 +16,10 @@ import json
 import os
 from contextlib import nullcontext
 
-from ptoverlay import sandbox
+from ptoverlay.console.terminal import named, shown, write
 from ptoverlay.errors import Failure
-from ptoverlay.fsck import Problem, check
-from ptoverlay.terminal import named, shown, write
+from ptoverlay.layer.fsck import Problem, check
+from ptoverlay.sandboxes import sandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,9 +18,10 @@ import argparse
 import os
 from functools import partial
 
-from ptoverlay import errors, options, sandbox
-from ptoverlay.progress import bar
-from ptoverlay.sandbox import Sandbox
+from ptoverlay import errors, options
+from ptoverlay.console.progress import bar
+from ptoverlay.sandboxes import sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 from ptoverlay.ship.importing import fill, sources_of
 
 

@@ -18,14 +18,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ptoverlay import errors
-from ptoverlay.changes import changes
+from ptoverlay.console.progress import bar
+from ptoverlay.console.terminal import ago, columns, cut, human, named, shown, width, write
 from ptoverlay.errors import Failure
-from ptoverlay.progress import bar
-from ptoverlay.sandbox import Sandbox, size_of
-from ptoverlay.terminal import ago, columns, cut, human, named, shown, width, write
+from ptoverlay.layer.changes import changes
+from ptoverlay.sandboxes.sandbox import Sandbox, size_of
 
 if TYPE_CHECKING:
-    from ptoverlay.processes import Running
+    from ptoverlay.sandboxes.processes import Running
 
 _HEADS = ["NAME", "LOWER", "SIZE", "CHANGES", "LAST COMMAND", "", "STATE"]
 _LONGEST = 40  # characters of a command
@@ -77,7 +77,7 @@ def describe(box: Sandbox) -> dict[str, Any]:
 
 def below(pid: int) -> list[Running]:
     """The processes of a run."""
-    from ptoverlay import processes  # and psutil, when something runs
+    from ptoverlay.sandboxes import processes  # and psutil, when something runs
 
     return processes.below(pid)
 

@@ -13,7 +13,7 @@ import argparse
 
 from ptoverlay import errors
 from ptoverlay.errors import OWN_ERROR, Failure
-from ptoverlay.sandbox import Sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

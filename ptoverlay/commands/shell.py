@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 import os
 
-from ptoverlay import sandbox
 from ptoverlay.options import Request
+from ptoverlay.sandboxes import sandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ptoverlay.keep import run_kept
     from ptoverlay.run import run_and_exit
+    from ptoverlay.sandboxes.keep import run_kept
 
     box = sandbox.the_only_word(options)
     request = Request()

@@ -16,13 +16,14 @@ import json
 import shlex
 from dataclasses import asdict
 
-from ptoverlay import errors, sandbox, state
-from ptoverlay.changes import Change, Kind, changes
+from ptoverlay import errors
+from ptoverlay.console.progress import bar
+from ptoverlay.console.terminal import ago, human, shown, width, write
 from ptoverlay.errors import Failure
-from ptoverlay.progress import bar
-from ptoverlay.sandbox import Sandbox, size_of
-from ptoverlay.stats import Statistics
-from ptoverlay.terminal import ago, human, shown, width, write
+from ptoverlay.layer.changes import Change, Kind, changes
+from ptoverlay.reports.stats import Statistics
+from ptoverlay.sandboxes import sandbox, state
+from ptoverlay.sandboxes.sandbox import Sandbox, size_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +69,7 @@ def last_statistics(box: Sandbox) -> Statistics | None:
 
 def write_report(box: Sandbox, statistics: Statistics | None, path: str) -> None:
     """Writes the page of report.py."""
-    from ptoverlay.report import page
+    from ptoverlay.reports.report import page
 
     text = page([box], box.metadata.last_run, statistics)
     try:

@@ -19,18 +19,18 @@ import time
 from functools import partial
 
 from ptoverlay import cli, errors
-from ptoverlay.changes import changes
 from ptoverlay.commands.commit import show_refused
 from ptoverlay.commands.diff import line
 from ptoverlay.commit.carry import commit
+from ptoverlay.console.progress import bar
+from ptoverlay.console.terminal import Painter, write
 from ptoverlay.errors import Failure
-from ptoverlay.keep import Record, sandbox_of
+from ptoverlay.layer.changes import changes
 from ptoverlay.options import Request
-from ptoverlay.progress import bar
 from ptoverlay.run import die_of
 from ptoverlay.run import run as run_request
-from ptoverlay.sandbox import Sandbox, check_name, state_directory
-from ptoverlay.terminal import Painter, write
+from ptoverlay.sandboxes.keep import Keeper, sandbox_of
+from ptoverlay.sandboxes.sandbox import Sandbox, check_name, state_directory
 
 _ACTIONS = ("ask", "commit", "discard", "keep")
 _QUESTION = "commit, discard, keep, shell or view? [c,d,k,s,v,?] "
@@ -84,7 +84,7 @@ def _run(request: Request) -> int:
     assert request.name is not None
     with sandbox_of(request.name, request.overlays[0]) as box:
         request.overlays[0] = box.overlay()
-        record = Record(request, box, None)
+        record = Keeper(request, box, None)
         record.begin()
         return run_request(request, record)[0]
 
@@ -151,7 +151,7 @@ class Review:
         if action == "keep":
             return self.keep("")
         if action == "discard" and self.named:
-            from ptoverlay.discard import discard_all
+            from ptoverlay.layer.discard import discard_all
 
             with self.box.change(), self.box.view(writable=True):
                 discard_all(self.box)

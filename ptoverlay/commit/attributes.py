@@ -16,8 +16,8 @@ from functools import partial
 
 from ptoverlay.commit.journal import Attributes
 from ptoverlay.commit.tree import Tree
-from ptoverlay.private import is_private
-from ptoverlay.view import View
+from ptoverlay.layer.private import is_private
+from ptoverlay.layer.view import View
 
 _STAYS_BEHIND = (errno.EPERM, errno.EOPNOTSUPP, errno.EACCES)
 

@@ -22,8 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
-from ptoverlay import errors, private
-from ptoverlay.changes import Change, Kind, changes, nowhere, select
+from ptoverlay import errors
 from ptoverlay.commit import choice
 from ptoverlay.commit.conflicts import base_of
 from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
@@ -33,12 +32,14 @@ from ptoverlay.commit.plan import Plan
 from ptoverlay.commit.sharing import Shareable
 from ptoverlay.commit.staging import Stager
 from ptoverlay.commit.tree import Tree, split
+from ptoverlay.console.progress import OBJECT, Advance, Progress, silent
 from ptoverlay.errors import Failure
-from ptoverlay.fsck import insist_sound
+from ptoverlay.layer import private
+from ptoverlay.layer.changes import Change, Kind, changes, nowhere, select
+from ptoverlay.layer.fsck import insist_sound
+from ptoverlay.layer.view import Stat, View
 from ptoverlay.options import USERXATTR
-from ptoverlay.progress import OBJECT, Advance, Progress, silent
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.view import Stat, View
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 
 @dataclass

@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from ptoverlay.changes import Change, Kind
 from ptoverlay.commit import conflicts
 from ptoverlay.commit.layout import Layout, becomes_directory
 from ptoverlay.commit.together import Together
 from ptoverlay.commit.tree import Sorted, below
-from ptoverlay.view import Entry, Stat
+from ptoverlay.layer.changes import Change, Kind
+from ptoverlay.layer.view import Entry, Stat
 
 
 def choose(layout: Layout, wanted: Iterable[Change]) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from ptoverlay.commit import kernel
 from ptoverlay.commit.tree import Tree
-from ptoverlay.view import Entry
+from ptoverlay.layer.view import Entry
 
 
 @dataclass(frozen=True, slots=True)

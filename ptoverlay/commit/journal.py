@@ -25,10 +25,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ptoverlay import errors, private
+from ptoverlay import errors
 from ptoverlay.errors import Failure
+from ptoverlay.layer import private
 from ptoverlay.remove import remove_tree
-from ptoverlay.sandbox import write_whole
+from ptoverlay.sandboxes.sandbox import write_whole
 
 STAGING = "staging"
 PLACING = "placing"

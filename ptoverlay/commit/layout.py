@@ -13,10 +13,10 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ptoverlay.changes import Change, Kind
 from ptoverlay.commit.tree import Sorted, Tree, below, join, split
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.view import Entry, View
+from ptoverlay.layer.changes import Change, Kind
+from ptoverlay.layer.view import Entry, View
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from ptoverlay.commit import attributes, kernel
 from ptoverlay.commit.conflicts import signature
 from ptoverlay.commit.journal import ATTRIBUTES, PUT, REMOVE, TAKE, Drop, Journal, Step
 from ptoverlay.commit.tree import Tree, below, split
-from ptoverlay.progress import OBJECT, Advance
+from ptoverlay.console.progress import OBJECT, Advance
 
 _CHANGED = "changed on the host meanwhile"
 _ASIDE = ".old"  # for file systems that cannot exchange two names

@@ -15,11 +15,11 @@ import os
 import stat
 from collections.abc import Collection, Iterable
 
-from ptoverlay.changes import Change, Kind
 from ptoverlay.commit import attributes, conflicts
 from ptoverlay.commit.journal import ATTRIBUTES, PREFIX, PUT, REMOVE, TAKE, Drop, Journal, Step
 from ptoverlay.commit.layout import Layout
 from ptoverlay.commit.tree import below, join, split
+from ptoverlay.layer.changes import Change, Kind
 
 _ORDER = {TAKE: 0, PUT: 1, REMOVE: 2, ATTRIBUTES: 3}
 

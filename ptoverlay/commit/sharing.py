@@ -15,8 +15,8 @@ import stat
 
 from ptoverlay.commit import kernel
 from ptoverlay.commit.layout import Layout
-from ptoverlay.private import OWN, is_private
-from ptoverlay.view import Stat
+from ptoverlay.layer.private import OWN, is_private
+from ptoverlay.layer.view import Stat
 
 _OF_A_COPY = ("origin", f"{OWN}base", f"{OWN}kept")
 

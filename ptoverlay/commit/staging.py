@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 
 from ptoverlay.commit import attributes, kernel
 from ptoverlay.commit.tree import Tree, join, split
-from ptoverlay.progress import OBJECT, Advance
-from ptoverlay.view import Stat, View
+from ptoverlay.console.progress import OBJECT, Advance
+from ptoverlay.layer.view import Stat, View
 
 _CHUNK = 1 << 24  # bytes moved by one copy_file_range(2)
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import stat
 
-from ptoverlay.changes import Change, Kind
 from ptoverlay.commit.layout import Held, Layout
 from ptoverlay.commit.tree import below
+from ptoverlay.layer.changes import Change, Kind
 
 
 class Together:

@@ -20,11 +20,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ptoverlay import errors, holes, private
+from ptoverlay import errors
+from ptoverlay.console.progress import OBJECT, Advance
 from ptoverlay.errors import Failure
-from ptoverlay.progress import OBJECT, Advance
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.view import Entry, Stat, View
+from ptoverlay.layer import holes, private
+from ptoverlay.layer.view import Entry, Stat, View
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 FORMATS = ("oci", "overlayfs")
 #: Marks of a layer that mean something on another machine too, after the prefix.
@@ -39,7 +40,7 @@ _COPY: dict[str, Any] = {"copybufsize": _CHUNK}  # of tarfile.TarFile; its stubs
 
 
 @dataclass(frozen=True)
-class Options:
+class Style:
     """How the entries look.  epoch: no time is later, in seconds since 1970, None: no limit; owners: kept, else 0:0."""
 
     format: str = "oci"
@@ -47,7 +48,7 @@ class Options:
     owners: bool = True
 
     @classmethod
-    def of(cls, format: str, *, reproducible: bool) -> Options:
+    def of(cls, format: str, *, reproducible: bool) -> Style:
         """From the command line and SOURCE_DATE_EPOCH (reproducible-builds.org/specs/source-date-epoch)."""
         if not reproducible:
             return cls(format)
@@ -73,9 +74,9 @@ def size(sandbox: Sandbox, view: View) -> int:
     return total
 
 
-def write(sandbox: Sandbox, view: View, stream: Any, options: Options, advance: Advance = lambda _: None) -> None:
+def write(sandbox: Sandbox, view: View, stream: Any, options: Style, advance: Advance = lambda _: None) -> None:
     """Writes the archive; OSError when something cannot be read or written, Failure when the layer is broken."""
-    from ptoverlay.fsck import insist_sound  # which uses names of this module
+    from ptoverlay.layer.fsck import insist_sound  # which uses names of this module
 
     if os.path.isdir(sandbox.upper):
         insist_sound(sandbox)
@@ -92,7 +93,7 @@ class _Writer:
     sandbox: Sandbox
     view: View
     tar: tarfile.TarFile
-    options: Options
+    options: Style
     advance: Advance
 
     def __post_init__(self) -> None:

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from functools import partial
 
 from ptoverlay import __version__
-from ptoverlay.progress import Progress, silent
-from ptoverlay.sandbox import Sandbox
+from ptoverlay.console.progress import Progress, silent
+from ptoverlay.sandboxes.sandbox import Sandbox
 from ptoverlay.ship import export
 from ptoverlay.ship.oci import Layer, write_layout
 
@@ -21,7 +21,7 @@ _MADE_BY = f"ptoverlay {__version__} export"  # nothing of where or by whom: --r
 
 
 
-def write_image(boxes: Sequence[Sandbox], directory: str, tag: str, compression: str, options: export.Options,
+def write_image(boxes: Sequence[Sandbox], directory: str, tag: str, compression: str, options: export.Style,
                 progress: Progress = silent) -> str:
     """Writes an image of these sandboxes, the lowest first (see `Sandbox.chain`), into an image layout: its manifest's
     digest."""

@@ -21,16 +21,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, Any
 
-from ptoverlay import private
 from ptoverlay.commit import attributes
 from ptoverlay.commit.journal import Attributes
 from ptoverlay.commit.tree import Tree, below, join, split
+from ptoverlay.console.progress import Advance, Progress, silent
 from ptoverlay.errors import Failure
+from ptoverlay.layer import private
 from ptoverlay.layers import copy_attributes
 from ptoverlay.options import USERXATTR
-from ptoverlay.progress import Advance, Progress, silent
 from ptoverlay.remove import remove_tree
-from ptoverlay.sandbox import Sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 from ptoverlay.ship import layout, tar
 from ptoverlay.ship.export import MARKS
 from ptoverlay.ship.output import decompressed
@@ -150,7 +150,7 @@ class _Reader:
 
     # ---- entries
 
-    def entry(self, archive: tar.Reader, entry: tar.Entry) -> None:
+    def entry(self, archive: tar.Reader, entry: tar.Member) -> None:
         self.outcome.entries += 1
         path = self.path(entry.name)
         parent, base = split(path)
@@ -214,7 +214,7 @@ class _Reader:
                     del known[below_it]
         self.tree.remove(path)
 
-    def whiteout(self, path: str, entry: tar.Entry) -> None:
+    def whiteout(self, path: str, entry: tar.Member) -> None:
         """Its time is now: from now on the host's changes are conflicts for a commit."""
         if not split(path)[1] or split(path)[1] in (".", ".."):
             raise Failure(self.name, f"an entry leads outside: {entry.name}")
@@ -226,7 +226,7 @@ class _Reader:
         fd, name = self.tree.at(path)
         os.mknod(name, stat.S_IFCHR, 0, dir_fd=fd)
 
-    def object(self, archive: tar.Reader, entry: tar.Entry, path: str) -> None:
+    def object(self, archive: tar.Reader, entry: tar.Member, path: str) -> None:
         if entry.type == tar.DIRECTORY:
             self.directory(entry, path)
             return
@@ -242,14 +242,14 @@ class _Reader:
         self.set_marks(path, marks)
         self.give(path, wanted)
 
-    def directory(self, entry: tar.Entry, path: str) -> None:
+    def directory(self, entry: tar.Member, path: str) -> None:
         status = self.tree.lstat(path)
         if status is None or not stat.S_ISDIR(status.st_mode):
             self.make_directory(path, 0o700, replaces=status is not None)
         self._directories[path], marks = self.attributes(entry)
         self._marks.setdefault(path, {}).update(marks)
 
-    def make(self, archive: tar.Reader, entry: tar.Entry, path: str) -> bool:
+    def make(self, archive: tar.Reader, entry: tar.Member, path: str) -> bool:
         """Makes what is no directory, without its attributes; False when it may not be made."""
         fd, name = self.tree.at(path)
         if entry.type == tar.FILE:
@@ -264,7 +264,7 @@ class _Reader:
                 return False
         return True
 
-    def file(self, archive: tar.Reader, entry: tar.Entry, parent: int, name: str) -> None:
+    def file(self, archive: tar.Reader, entry: tar.Member, parent: int, name: str) -> None:
         """What is zeros, or not in the archive, becomes a hole."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(name, flags, 0o600, dir_fd=parent), "wb", buffering=0) as target:
@@ -274,7 +274,7 @@ class _Reader:
 
     # ---- attributes
 
-    def attributes(self, entry: tar.Entry) -> tuple[Attributes, dict[str, bytes]]:
+    def attributes(self, entry: tar.Member) -> tuple[Attributes, dict[str, bytes]]:
         """What the object gets, and the marks of the overlay by their names without the prefix."""
         xattrs, marks = {}, {}
         for name, value in entry.xattrs.items():

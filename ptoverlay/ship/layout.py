@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ptoverlay import state
 from ptoverlay.errors import Failure
+from ptoverlay.sandboxes import state
 from ptoverlay.ship.oci import MACHINES, NAME
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

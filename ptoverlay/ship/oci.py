@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ptoverlay import state
 from ptoverlay.errors import Failure
-from ptoverlay.sandbox import write_whole
+from ptoverlay.sandboxes import state
+from ptoverlay.sandboxes.sandbox import write_whole
 from ptoverlay.ship.output import Digesting, compressed, replaced
 
 _MEDIA = "application/vnd.oci.image."

@@ -47,7 +47,7 @@ class Broken(Exception):
 
 
 @dataclass
-class Entry:
+class Member:
     """One object.  type: one of `FILE` … `FIFO`; mtime: nanoseconds since 1970; target: what a link of either kind
     names; device: (major, minor); size: of the file, holes included; pieces: what of it is stored, None for all."""
 
@@ -83,7 +83,7 @@ class Reader:
         self._padding = 0
         self._pieces: list[Piece] = []
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[Member]:
         while (entry := self._next()) is not None:
             yield entry
         if not self._begun:
@@ -130,7 +130,7 @@ class Reader:
 
     # ---- headers
 
-    def _next(self) -> Entry | None:
+    def _next(self) -> Member | None:
         self._skip()
         extra = _Extra()
         for _ in range(_MOST_HEADERS):
@@ -184,7 +184,7 @@ class Reader:
             if sum(len(key) + len(value) for key, value in self._global.items()) > _LARGEST_GLOBAL:
                 raise Broken("global headers that say too much")
 
-    def _entry(self, block: bytes, kind: bytes, extra: _Extra) -> Entry:
+    def _entry(self, block: bytes, kind: bytes, extra: _Extra) -> Member:
         fields = {key: value for key, value in {**self._global, **extra.fields}.items()
                   if value or key.startswith(_XATTR)}
         name = fields.get(b"GNU.sparse.name") or fields.get(b"path") or _name(block)
@@ -193,9 +193,9 @@ class Reader:
         except Broken as error:
             raise Broken(f"{os.fsdecode(name[:_LONGEST_PATH])}: {error}") from error
 
-    def _object(self, block: bytes, kind: bytes, name: bytes, fields: dict[bytes, bytes], extra: _Extra) -> Entry:
+    def _object(self, block: bytes, kind: bytes, name: bytes, fields: dict[bytes, bytes], extra: _Extra) -> Member:
         kind, stored, size, pieces = self._contents(block, kind, name, fields, extra)
-        entry = Entry(
+        entry = Member(
             _path(name), kind, _number(block[100:108]) & 0o7777, _id(fields.get(b"uid"), block[108:116]),
             _id(fields.get(b"gid"), block[116:124]), _mtime(fields.get(b"mtime"), block[136:148]),
             _target(fields.get(b"linkpath") or _text(block[157:257]), kind),

@@ -24,7 +24,9 @@ from support.box import ROOT_DIRECTORY
 from support.oracle import USER, as_user
 
 import ptoverlay
-from ptoverlay import Failure, Kind, Overlay, api, private
+from ptoverlay import Failure, Kind, Overlay
+from ptoverlay.api import overlay, running, work
+from ptoverlay.layer import private
 
 PIPE = subprocess.PIPE
 TRAPS: tuple[Literal["ptrace", "notify"], ...] = ("ptrace", "notify")
@@ -68,9 +70,11 @@ def has_ended(pid: int) -> bool:
 
 def test_examples_of_the_docstrings(lower: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(lower.parent))
-    result = doctest.testmod(api)
-    assert result.attempted > 5
-    assert result.failed == 0
+    names = {"Overlay": Overlay, "os": os, "subprocess": subprocess}
+    for module in (overlay, running, work):
+        result = doctest.testmod(module, extraglobs=names)
+        assert result.attempted > 4
+        assert result.failed == 0
 
 
 def test_changes_go_to_the_layer(box: Overlay, lower: Path) -> None:

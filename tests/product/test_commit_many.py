@@ -16,9 +16,9 @@ import pytest
 from ptoverlay.commit import kernel
 from ptoverlay.commit.carry import commit
 from ptoverlay.commit.journal import Journal
+from ptoverlay.layer.view import View
 from ptoverlay.remove import remove_tree
-from ptoverlay.sandbox import Metadata, Sandbox
-from ptoverlay.view import View
+from ptoverlay.sandboxes.sandbox import Metadata, Sandbox
 
 DIRECTORIES, FILES = 120, 240
 

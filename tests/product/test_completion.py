@@ -13,7 +13,7 @@ from support.box import ROOT_DIRECTORY
 from support.oracle import USER, as_user, run
 from support.sandboxes import Tool
 
-from ptoverlay import completions
+from ptoverlay.console import completions
 
 SHARE = ROOT_DIRECTORY / "share"
 HARD = "it's new: a=b.txt"

@@ -19,7 +19,7 @@ from support.oracle import Kernel, Who, run
 from support.sandboxes import Tool
 from support.subjects import Subjects
 
-from ptoverlay import patch
+from ptoverlay.layer import patch
 
 #: What the lower holds, and what happens to it.
 LOWER = """

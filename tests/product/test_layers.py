@@ -18,7 +18,7 @@ import pytest
 from ptoverlay import options
 from ptoverlay.errors import Failure, InUse
 from ptoverlay.layers import Layers, default_work
-from ptoverlay.options import Overlay
+from ptoverlay.options import OverlaySpec
 from ptoverlay.remove import remove_tree
 
 pytestmark = pytest.mark.quick
@@ -33,8 +33,8 @@ def lower(tmp_path: Path) -> Path:
     return path
 
 
-def overlay_of(lower: Path, upper: Path | None = None) -> Overlay:
-    overlay = Overlay()
+def overlay_of(lower: Path, upper: Path | None = None) -> OverlaySpec:
+    overlay = OverlaySpec()
     overlay.lowers = [str(lower)]
     overlay.upper = None if upper is None else str(upper)
     return overlay
@@ -77,7 +77,7 @@ def test_what_was_there_before_stays(tmp_path: Path, lower: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["lower", "upper", "work"]
 
 
-def refused_in_use(overlay: Overlay) -> None:
+def refused_in_use(overlay: OverlaySpec) -> None:
     with contextlib.suppress(InUse), Layers() as layers:
         layers.prepare(overlay)
         raise InUse("upper", "in use")

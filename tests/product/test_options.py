@@ -9,7 +9,7 @@ import pytest
 
 from ptoverlay import cli, errors, options
 from ptoverlay.errors import Failure
-from ptoverlay.options import Overlay, Request
+from ptoverlay.options import OverlaySpec, Request
 
 pytestmark = pytest.mark.quick
 
@@ -18,8 +18,8 @@ def parse(*words: str) -> Request:
     return cli.parse(list(words))
 
 
-def mount_options(text: str) -> Overlay:
-    overlay = Overlay()
+def mount_options(text: str) -> OverlaySpec:
+    overlay = OverlaySpec()
     options.parse_mount_options(text, overlay, "-o", [])
     return overlay
 

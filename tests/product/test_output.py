@@ -15,8 +15,8 @@ import pytest
 from support.oracle import Who
 from support.sandboxes import Tool
 
+from ptoverlay.console.terminal import count, sizes
 from ptoverlay.errors import named
-from ptoverlay.terminal import count, sizes
 
 #: Names that git quotes, or that could be taken for something else.
 ODD = [b"new\nline", b"back\\slash", b'quo"te', b"tab\tbed", b"\xff\xfe", b"bell\x07", b"\x1b[31m", b"del\x7f",

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 from support.box import ROOT_DIRECTORY as TOP
 
-from ptoverlay import cli, completions, options
+from ptoverlay import cli, options
+from ptoverlay.console import completions
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PTOVERLAY_"))}
 # What a plain run must not pay for.
@@ -77,8 +78,8 @@ def test_constants_of_the_options_are_the_headers() -> None:
 
 @pytest.mark.quick
 def test_trace_record_is_laid_out_as_in_the_core() -> None:
-    from ptoverlay import trace
     from ptoverlay._core import ffi
+    from ptoverlay.reports import trace
 
     assert trace.RECORD.size == ffi.sizeof("struct pto_trace")
     fields = ("nanoseconds", "args", "value", "pid", "nr", "verdict", "path_length")
@@ -302,8 +303,8 @@ def test_license_is_gpl_2() -> None:
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("pattern", ["csrc/**/*.[ch]", "csrc/*.py", "ptoverlay/*.py*", "tests/**/*.py",
-                                     "tests/subjects/*.[ch]", "tools/*", "tools/bench.d/*.c"])
+@pytest.mark.parametrize("pattern", ["csrc/**/*.[ch]", "csrc/*.py", "ptoverlay/**/*.py*", "ptoverlay/reports/*",
+                                     "tests/**/*.py", "tests/subjects/*.[ch]", "tools/*", "tools/bench.d/*.c"])
 def test_every_source_names_its_license(pattern: str) -> None:
     ours = [path for path in TOP.glob(pattern) if path.is_file() and path.suffix not in (".txt", ".typed", ".pyc")]
     assert ours

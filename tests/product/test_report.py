@@ -21,10 +21,10 @@ from support.browser import Browser
 from support.oracle import Who
 from support.sandboxes import Tool
 
-from ptoverlay.changes import Change, Kind
-from ptoverlay.report import Layer, columns, render, tree
-from ptoverlay.stats import Call, Statistics
-from ptoverlay.view import Stat
+from ptoverlay.layer.changes import Change, Kind
+from ptoverlay.layer.view import Stat
+from ptoverlay.reports.report import Section, columns, render, tree
+from ptoverlay.reports.stats import Call, Statistics
 
 SCRIPT = """
 mkdir -p project/src; for i in 1 2 3; do seq $((i * 1000)) >project/src/file$i.c; done; ln -s src project/link
@@ -351,7 +351,7 @@ def test_page_of_a_hundred_thousand_changes_in_a_browser(tool: Tool, browser: Br
     counts = {str(kind): sum(change.kind is kind for change in found) for kind in Kind}
     data = columns(tree(found, "/"), {change.path: [0, 0] for change in found})
     page = tool.home / "page.html"
-    page.write_text(render([Layer(0, "upper layer", "/up", "/", counts, 10**7, 10**7, data, [block])], None, None))
+    page.write_text(render([Section(0, "upper layer", "/up", "/", counts, 10**7, 10**7, data, [block])], None, None))
     browser.open(page)
     told = browser.run(script("""const told = {ready: performance.now()}, timed = async (name, what) => {
             const began = performance.now(); await what(); await paint(); told[name] = performance.now() - began; };

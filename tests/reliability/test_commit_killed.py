@@ -23,9 +23,9 @@ from support.trees import tree
 
 from ptoverlay.commit.carry import commit
 from ptoverlay.commit.journal import Journal
+from ptoverlay.layer.view import View
 from ptoverlay.remove import remove_tree
-from ptoverlay.sandbox import Metadata, Sandbox
-from ptoverlay.view import View
+from ptoverlay.sandboxes.sandbox import Metadata, Sandbox
 
 KILLS = int(os.environ.get("PTOVERLAY_TEST_KILLS", "24"))
 LONGEST = 0.06  # seconds until it is killed

@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.trees import tree
 
-from ptoverlay.changes import changes
 from ptoverlay.commit import kernel
 from ptoverlay.commit.carry import commit
+from ptoverlay.layer.changes import changes
+from ptoverlay.layer.view import View
 from ptoverlay.remove import remove_tree
-from ptoverlay.sandbox import Metadata, Sandbox
-from ptoverlay.view import View
+from ptoverlay.sandboxes.sandbox import Metadata, Sandbox
 
 EXAMPLES = int(os.environ.get("PTOVERLAY_TEST_EXAMPLES", "150"))
 NAMES = ["a", "b", "d", "e"]

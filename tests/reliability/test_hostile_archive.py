@@ -162,7 +162,7 @@ def test_nothing_is_made_of_what_is_broken(tool: Tool) -> None:
 def test_broken(tmp_path: Path, name: str) -> None:
     """The same without the start of a program, for each: `Failure` or OSError, and an empty upper."""
     from ptoverlay.errors import Failure
-    from ptoverlay.sandbox import Metadata, Sandbox
+    from ptoverlay.sandboxes.sandbox import Metadata, Sandbox
     from ptoverlay.ship.importing import fill, sources_of
 
     (tmp_path / "lower").mkdir()

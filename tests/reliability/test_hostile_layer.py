@@ -16,9 +16,9 @@ import pytest
 from support.oracle import Who
 from support.sandboxes import Tool
 
-from ptoverlay import state
-from ptoverlay.sandbox import Metadata, Run
-from ptoverlay.stats import Call, Statistics
+from ptoverlay.reports.stats import Call, Statistics
+from ptoverlay.sandboxes import state
+from ptoverlay.sandboxes.sandbox import Metadata, Run
 
 DEEP = 480  # directories
 LONG = "d" * 250  # a name of which 17 are more than a path

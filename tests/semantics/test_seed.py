@@ -26,7 +26,7 @@ from support.oracle import Who
 from support.world import World
 
 from ptoverlay import options
-from ptoverlay.view import View
+from ptoverlay.layer.view import View
 
 PYTHON = "/usr/bin/python3"
 

@@ -28,7 +28,7 @@ from support.snapshot import TREE, assert_equal
 from support.trees import Node
 from support.world import World
 
-from ptoverlay.view import View
+from ptoverlay.layer.view import View
 
 pytestmark = pytest.mark.root_only
 

@@ -20,7 +20,7 @@ from support.trees import ACL, Node, whiteout, write
 from support.world import World
 
 from ptoverlay._core import lib
-from ptoverlay.view import View
+from ptoverlay.layer.view import View
 
 pytestmark = pytest.mark.quick
 

@@ -79,8 +79,6 @@ def _message(fd: int) -> str:
 
 def main() -> None:
     """The program."""
-    import ptoverlay.keep
-    import ptoverlay.run  # noqa: F401 (imported once, before the forks)
 
     sys.stdout.write(json.dumps([one_round(lines) for lines in json.load(sys.stdin)]))
 

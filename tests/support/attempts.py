@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ptoverlay import options
-from ptoverlay.view import View
+from ptoverlay.layer.view import View
 
 from .players import KernelPlayer, ViewPlayer, play, tree
 from .sequences import Step

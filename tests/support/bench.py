@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ptoverlay.view import View
+from ptoverlay.layer.view import View
 
 from .oracle import ROOT, USER
 from .trees import Node

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ptoverlay import options
-from ptoverlay.view import View
+from ptoverlay.layer.view import View
 
 from . import host
 from .differences import known_call, known_object

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ptoverlay._core import lib
-from ptoverlay.view import View, check
+from ptoverlay.layer.view import View, check
 
 from .sequences import WRITE_FLAGS, Step
 

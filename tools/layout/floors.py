@@ -1,7 +1,8 @@
 """The floors of csrc/, from the ground up, and what stands on none.
 
 Rules: a room uses only what stands below it, and rooms of one floor do not use each other.  A folder that is named with
-another one by "+" is of one room with it.  Whoever adds a folder below csrc/ gives it a place here.
+another one by "+" is of one room with it, and one that is not named is of the room that it is in.  Whoever adds a
+folder to csrc/ gives it a place here.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -55,10 +56,11 @@ WRITERS = frozenset(_WRITERS.split())
 
 def room(path: str) -> str:
     """The room of a file below csrc/, by its path in the tree."""
-    folder = ELSEWHERE.get(path, DOORS.get(path, str(PurePath(path).parent).removeprefix("csrc").strip("/")))
-    for one in rooms():
-        if folder in one.split("+"):
-            return one
+    folder = PurePath(ELSEWHERE.get(path, DOORS.get(path, str(PurePath(path).parent).removeprefix("csrc").strip("/"))))
+    for above in (folder, *folder.parents):
+        for one in rooms():
+            if str(above) in one.split("+"):
+                return one
     raise SystemExit(f"tools/rooms: {path} is in no room of tools/layout/floors.py")
 
 

@@ -23,18 +23,19 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ptoverlay import errors, options, state
+from ptoverlay import errors, options
 from ptoverlay._core import lib
 from ptoverlay.errors import Failure, InUse, Missing, Taken
+from ptoverlay.layer.view import View, check
 from ptoverlay.layers import default_work
 from ptoverlay.remove import remove_tree
-from ptoverlay.view import View, check
+from ptoverlay.sandboxes import state
 
 if TYPE_CHECKING:
     import argparse
@@ -239,11 +240,18 @@ class Sandbox:
         if not os.path.isdir(upper):
             raise Failure(f"--upper {given.upper}", "no such directory")
         lowers, n_data = options.parse_lowers(given.lower, "--lower") if given.lower is not None else (["/"], 0)
-        mount = os.path.realpath(given.mount if given.mount is not None else lowers[0])
-        work = os.path.abspath(given.work) if given.work is not None else default_work(upper)
-        metadata = Metadata("", [os.path.realpath(lower) for lower in lowers], mount, n_data,
-                            options.USERXATTR * bool(given.userxattr))
-        return cls(metadata, upper, work)
+        return cls.of(upper, lowers, n_data=n_data, mount=given.mount, work=given.work,
+                      flags=options.USERXATTR * bool(given.userxattr))
+
+    @classmethod
+    def of(cls, upper: str, lowers: Sequence[str], *, n_data: int = 0, mount: str | None = None,
+           work: str | None = None, flags: int = 0) -> Sandbox:
+        """Layers without a name.  lowers: topmost first; mount: None: the topmost lower's own place; work: None: the
+        one that an upper has when none is given."""
+        paths = [os.path.realpath(lower) for lower in lowers]
+        where = os.path.realpath(mount) if mount is not None else paths[0]
+        return cls(Metadata("", paths, where, n_data, flags), upper,
+                   os.path.abspath(work) if work is not None else default_work(upper))
 
     @staticmethod
     def names() -> list[str]:
@@ -388,9 +396,9 @@ class Sandbox:
         except OSError as error:
             raise errors.from_os_error(f"{self}: {error.filename}" if error.filename else str(self), error) from error
 
-    def overlay(self) -> options.Overlay:
+    def overlay(self) -> options.OverlaySpec:
         """The overlay that a run over it lays."""
-        overlay = options.Overlay()
+        overlay = options.OverlaySpec()
         overlay.lowers = list(self.lowers)
         overlay.n_data = self.metadata.n_data
         overlay.upper = self.upper

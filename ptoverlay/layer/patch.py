@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from ptoverlay.changes import Change, Kind
-from ptoverlay.view import Stat, View
+from ptoverlay.layer.changes import Change, Kind
+from ptoverlay.layer.view import Stat, View
 
 _CONTEXT = 3  # lines around a difference
 _LOOK = 8000  # a NUL in the first bytes makes a file binary, as for git

@@ -17,13 +17,13 @@ from typing import Any
 
 from ptoverlay import errors
 from ptoverlay.errors import Failure, Missing, Taken
-from ptoverlay.options import USERXATTR, Overlay, Request
+from ptoverlay.options import USERXATTR, OverlaySpec, Request
+from ptoverlay.reports.stats import Statistics
 from ptoverlay.run import run_and_exit
-from ptoverlay.sandbox import Metadata, Run, Sandbox, check_name, write_whole
-from ptoverlay.stats import Statistics
+from ptoverlay.sandboxes.sandbox import Run, Sandbox, check_name, write_whole
 
 _TRIES = 20  # of opening and making a sandbox
-_Prepared = list[tuple[Overlay, str | None, str | None]]
+_Prepared = list[tuple[OverlaySpec, str | None, str | None]]
 
 
 def run_kept(request: Request) -> int:
@@ -37,16 +37,16 @@ def run_kept(request: Request) -> int:
 def _run(request: Request) -> int:
     report = _writable(request.report) if request.report is not None else None
     if request.name is None:
-        return run_and_exit(request, Record(request, None, report))
+        return run_and_exit(request, Keeper(request, None, report))
     with sandbox_of(request.name, request.overlays[0]) as sandbox:
         request.overlays[0] = sandbox.overlay()
-        record = Record(request, sandbox, report)
+        record = Keeper(request, sandbox, report)
         record.begin()
         return run_and_exit(request, record)
 
 
 @contextmanager
-def sandbox_of(name: str, asked: Overlay) -> Iterator[Sandbox]:
+def sandbox_of(name: str, asked: OverlaySpec) -> Iterator[Sandbox]:
     """The sandbox of a name, locked, made if it is missing; Failure when other layers are asked for than it has."""
     with ExitStack() as stack:
         sandbox, made = _hold(stack, check_name(name), asked)
@@ -60,7 +60,7 @@ def sandbox_of(name: str, asked: Overlay) -> Iterator[Sandbox]:
                 sandbox.remove()  # CMD never ran
 
 
-def _hold(stack: ExitStack, name: str, asked: Overlay) -> tuple[Sandbox, bool]:
+def _hold(stack: ExitStack, name: str, asked: OverlaySpec) -> tuple[Sandbox, bool]:
     """Opens or makes it, and locks it; others may make and remove it meanwhile.  Returns also whether it was made."""
     for tries in range(_TRIES):
         try:
@@ -79,7 +79,7 @@ def _hold(stack: ExitStack, name: str, asked: Overlay) -> tuple[Sandbox, bool]:
     raise AssertionError
 
 
-def _make(name: str, asked: Overlay) -> Sandbox:
+def _make(name: str, asked: OverlaySpec) -> Sandbox:
     lowers = [os.path.realpath(lower) for lower in asked.layers()]
     for lower in lowers:
         if not os.path.isdir(lower):
@@ -88,7 +88,7 @@ def _make(name: str, asked: Overlay) -> Sandbox:
                           flags=asked.flags | USERXATTR * (os.geteuid() != 0))
 
 
-def _check_asked(sandbox: Sandbox, asked: Overlay) -> None:
+def _check_asked(sandbox: Sandbox, asked: OverlaySpec) -> None:
     """Failure when the options ask for other layers than the sandbox has."""
     if asked.lowers:
         sandbox.check_lowers([os.path.realpath(lower) for lower in asked.lowers], asked.n_data)
@@ -98,7 +98,7 @@ def _check_asked(sandbox: Sandbox, asked: Overlay) -> None:
         raise Failure(f"sandbox {sandbox.name}", "it was made with other mount options", "leave the mount options out")
 
 
-class Record:
+class Keeper:
     """Called when CMD has ended: writes down what is to be remembered."""
 
     def __init__(self, request: Request, sandbox: Sandbox | None, report: int | None) -> None:
@@ -132,7 +132,7 @@ class Record:
             errors.report(f"{told} ({remedy})" if remedy else told)
 
     def _write_report(self, prepared: _Prepared, statistics: Statistics) -> None:
-        from ptoverlay.report import page
+        from ptoverlay.reports.report import page
 
         sandboxes = [_of_overlay(overlay, upper, work) for overlay, upper, work in prepared if upper is not None]
         if self.sandbox is not None:
@@ -142,10 +142,9 @@ class Record:
             file.write(page(sandboxes, self.run, statistics))
 
 
-def _of_overlay(overlay: Overlay, upper: str, work: str | None) -> Sandbox:
-    metadata = Metadata("", [os.path.realpath(lower) for lower in overlay.layers()],
-                        os.path.realpath(overlay.mount_point()), overlay.n_data, overlay.flags)
-    return Sandbox(metadata, upper, work or "")
+def _of_overlay(overlay: OverlaySpec, upper: str, work: str | None) -> Sandbox:
+    return Sandbox.of(upper, overlay.layers(), n_data=overlay.n_data, mount=overlay.mount, work=work,
+                      flags=overlay.flags)
 
 
 def _writable(path: str) -> int:

@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from ptoverlay import private
 from ptoverlay.commit.journal import Journal
 from ptoverlay.commit.tree import Tree, join, split
 from ptoverlay.errors import Failure
+from ptoverlay.layer import private
+from ptoverlay.layer.view import View
 from ptoverlay.options import USERXATTR
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.view import View
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 _ORIGIN_MAGIC = 0xFB  # struct ovl_fb of fs/overlayfs/overlayfs.h
 _ORIGIN_HEADER = 21  # bytes before the file handle

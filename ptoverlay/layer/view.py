@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ptoverlay import holes, run
+from ptoverlay import run
 from ptoverlay._core import ffi, lib
+from ptoverlay.layer import holes
 
 Path = str | os.PathLike[str]
 _Names = list[str]  # `list` is a method of View
@@ -103,7 +104,7 @@ def check(result: int, path: Path | None = None) -> int:
     return result
 
 
-class View(run.View):
+class View(run.CoreView):
     """A merged view, used without a tracee.  Enter its context, then `lay` one overlay or more."""
 
     __slots__ = ()

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from multiprocessing import util
 from typing import Any, ClassVar
 
-from ptoverlay.api import Overlay
+from ptoverlay.api.overlay import Overlay
 from ptoverlay.errors import Failure
 from ptoverlay.process import Process, words_of
 from ptoverlay.testing import Box
@@ -40,7 +40,7 @@ _Function = Callable[..., Any]
 
 
 @dataclass(frozen=True)
-class Running:
+class Started:
     """A process that has a layer.  popen: what waits for it, None: its parent's own affair."""
 
     layer: Overlay
@@ -74,7 +74,7 @@ class Catching:
         self.paused = 0
         self._box = box
         self._lock = threading.Lock()
-        self._running: list[Running] = []
+        self._running: list[Started] = []
         self._forked: Overlay | None = None  # in a process that was forked: its layer
         self._inside = threading.local()
         self._originals: list[tuple[object, str, _Function]] = []
@@ -130,7 +130,7 @@ class Catching:
         with self._lock:
             layer = self.layer()
             pid = start(self.line(layer, words, env))
-            self._running.append(Running(layer, pid))
+            self._running.append(Started(layer, pid))
         return pid
 
     # ---- one handler for each function ----
@@ -151,7 +151,7 @@ class Catching:
             line = self.line(layer, words, given.get("env"), given.pop("cwd", None))
             bound.arguments.update(args=line, shell=False)
             original(*bound.args, **bound.kwargs)
-            self._running.append(Running(layer, popen.pid, popen))
+            self._running.append(Started(layer, popen.pid, popen))
         popen.args = args
 
     def system(self, _: _Function, command: str) -> int:
@@ -181,7 +181,7 @@ class Catching:
             result = original()
             pid = result[0] if isinstance(result, tuple) else result
             if pid:
-                self._running.append(Running(layer, pid))
+                self._running.append(Started(layer, pid))
                 return result
         self._forked, self._running, self._lock = layer, [], threading.Lock()
         return result

@@ -57,7 +57,7 @@ class Statistics:
     def of(cls, result: Any, seconds: float = 0.0) -> Statistics:
         """From a struct pto_result."""
         from ptoverlay._core import lib
-        from ptoverlay.names import call_name
+        from ptoverlay.reports.names import call_name
 
         stats = result.stats
         calls = []
@@ -76,7 +76,7 @@ class Statistics:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Statistics:
         """From what `as_json` made; ValueError or KeyError for what it has not."""
-        from ptoverlay import state
+        from ptoverlay.sandboxes import state
 
         rows = state.of(dict[str, dict[str, int]], data["calls"])
         calls = tuple(Call(name, tuple(row[verdict] for verdict in VERDICTS), row["nanoseconds"])

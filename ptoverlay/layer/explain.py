@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ptoverlay.changes import TYPE_NAMES
 from ptoverlay.errors import named
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.view import Entry, Stat, View
+from ptoverlay.layer.changes import TYPE_NAMES
+from ptoverlay.layer.view import Entry, Stat, View
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 
 @dataclass(frozen=True)

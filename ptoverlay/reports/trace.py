@@ -26,7 +26,7 @@ from ptrace.syscall.posix_arg import ACCESS_MODE_BITMASK, OPEN_FLAGS_BITMASK
 from ptrace.tools import formatBits, readBits
 
 from ptoverlay import errors
-from ptoverlay.names import call_name
+from ptoverlay.reports.names import call_name
 
 RECORD = struct.Struct("=Q6QqiiII")
 _VERDICTS = ("PASS", "RETURN", "OPEN", "SUBSTITUTE")

@@ -28,9 +28,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from ptoverlay import errors, private
-from ptoverlay.progress import OBJECT, Advance
-from ptoverlay.view import Stat, View
+from ptoverlay import errors
+from ptoverlay.console.progress import OBJECT, Advance
+from ptoverlay.layer import private
+from ptoverlay.layer.view import Stat, View
 
 
 class Kind(StrEnum):

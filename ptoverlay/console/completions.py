@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ptoverlay import cli
-from ptoverlay.changes import absolute
 from ptoverlay.commands import dispatch
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.view import View
+from ptoverlay.layer.changes import absolute
+from ptoverlay.layer.view import View
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 _T = TypeVar("_T")
 NAMES = '"${XDG_STATE_HOME:-$HOME/.local/state}"/ptoverlay/sandboxes /var/lib/ptoverlay/sandboxes'

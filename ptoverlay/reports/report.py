@@ -24,12 +24,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ptoverlay import __version__
-from ptoverlay.changes import TYPE_NAMES, Change, Kind, changes
-from ptoverlay.patch import Patch
-from ptoverlay.sandbox import Run, Sandbox
-from ptoverlay.stats import Call, Statistics
-from ptoverlay.terminal import human, shown
-from ptoverlay.view import Stat, View
+from ptoverlay.console.terminal import human, shown
+from ptoverlay.layer.changes import TYPE_NAMES, Change, Kind, changes
+from ptoverlay.layer.patch import Patch
+from ptoverlay.layer.view import Stat, View
+from ptoverlay.reports.stats import Call, Statistics
+from ptoverlay.sandboxes.sandbox import Run, Sandbox
 
 _KINDS = [str(kind) for kind in Kind]
 _LARGEST_FILE = 256 << 10  # bytes of a file whose differences are shown
@@ -81,7 +81,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Layer:
+class Section:
     """One overlay of the run.  data: what report.js reads; blocks: of differences; size, old_size: bytes of the files
     now and before."""
 
@@ -101,7 +101,7 @@ def page(sandboxes: Sequence[Sandbox], run: Run | None, statistics: Statistics |
     return render([_layer(*each) for each in enumerate(sandboxes)], run, statistics)
 
 
-def render(layers: Sequence[Layer], run: Run | None, statistics: Statistics | None) -> str:
+def render(layers: Sequence[Section], run: Run | None, statistics: Statistics | None) -> str:
     """The same of what was found."""
     import jinja2
     from markupsafe import Markup
@@ -122,7 +122,7 @@ def _json(data: object) -> str:
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
-def _layer(number: int, box: Sandbox) -> Layer:
+def _layer(number: int, box: Sandbox) -> Section:
     with box.view() as view, box.base() as base:
         found = changes(view, base, box.mount)
         differences = _Differences(view, base, box.mount)
@@ -130,7 +130,7 @@ def _layer(number: int, box: Sandbox) -> Layer:
             differences.add(change)
     counts = {kind: sum(change.kind == kind for change in found) for kind in _KINDS}
     title = f"sandbox {box.name}" if box.name else "upper layer"
-    return Layer(number, title, shown(box.upper), shown(":".join(box.lowers)), counts,
+    return Section(number, title, shown(box.upper), shown(":".join(box.lowers)), counts,
                  sum(change.size for change in found), sum(change.old_size + change.bytes for change in found),
                  columns(tree(found, box.mount), differences.places), differences.blocks())
 

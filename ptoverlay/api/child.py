@@ -9,7 +9,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 
 from ptoverlay import cli, options
-from ptoverlay.beginning import Beginning, pack
+from ptoverlay.api.beginning import Beginning, pack
 from ptoverlay.errors import Failure
 
 

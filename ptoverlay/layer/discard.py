@@ -16,12 +16,12 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ptoverlay.changes import Change, Kind
 from ptoverlay.errors import Failure
+from ptoverlay.layer.changes import Change, Kind
+from ptoverlay.layer.view import View
 from ptoverlay.layers import copy_attributes
 from ptoverlay.remove import remove_tree
-from ptoverlay.sandbox import Sandbox
-from ptoverlay.view import View
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 _SCRATCH = "discarded"  # below the work directory's own "work", which every run empties
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ptoverlay.api import Overlay
-from ptoverlay.changes import Change, Kind
+from ptoverlay.api.overlay import Overlay
 from ptoverlay.errors import Failure
+from ptoverlay.layer.changes import Change, Kind
 from ptoverlay.process import StrPath
 
 

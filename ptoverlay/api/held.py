@@ -1,0 +1,189 @@
+"""The layers of an overlay from open() to close(), and who uses them meanwhile: what both halves of the API stand on.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from ptoverlay import errors, options
+from ptoverlay.errors import Failure
+from ptoverlay.layers import Layers
+from ptoverlay.process import Process, StrPath, reap
+from ptoverlay.remove import remove_tree
+from ptoverlay.sandboxes.keep import sandbox_of
+from ptoverlay.sandboxes.sandbox import Sandbox, check_name
+
+if TYPE_CHECKING:
+    import asyncio
+
+_KILLED_PATIENCE = 5.0  # seconds until what a killed supervisor leaves has to be gone
+
+
+class Held:
+    """The layers that were asked for, held from open() to close(), and the one command that uses them."""
+
+    def __init__(self, lower: StrPath | Sequence[StrPath] | None = None, upper: StrPath | None = None, *,
+                 work: StrPath | None = None, mount: StrPath | None = None, name: str | None = None,
+                 direct: Sequence[StrPath] = (), read_only: Sequence[StrPath] = (), hide: Sequence[StrPath] = (),
+                 mount_options: str = "", trap: Literal["auto", "ptrace", "notify"] = "auto", strict: bool = False,
+                 kill_on_exit: bool = False) -> None:
+        self._asked = options.OverlaySpec()
+        options.parse_mount_options(mount_options, self._asked, "mount_options", [])
+        if self._asked.lowers or self._asked.upper is not None or self._asked.work is not None:
+            raise Failure("mount_options", "directories are given by lower, upper and work")
+        if name is not None and (upper is not None or work is not None):
+            raise Failure("name", "it has an upper and a work directory of its own", "leave upper and work out")
+        if name is not None and self._asked.flags & options.READ_ONLY:
+            raise Failure("name", "a layer that nothing can change is not kept", "leave ro out")
+        if work is not None and upper is None:
+            raise Failure("work", "there is no upper directory that it could belong to", "give upper too")
+        lowers = [lower] if isinstance(lower, str | os.PathLike) else lower or []
+        self._asked.lowers = [os.path.abspath(path) for path in lowers]
+        self._asked.upper = None if upper is None else os.path.abspath(upper)
+        self._asked.work = None if work is None else os.path.abspath(work)
+        self._asked.mount = None if mount is None else os.path.abspath(mount)
+        self._name = None if name is None else check_name(name)
+        places = (("--direct", direct), ("--read-only", read_only), ("--hide", hide))
+        self._options = ["--trap", trap, *["--strict"] * strict, *["--kill-on-exit"] * kill_on_exit,
+                         *(word for option, paths in places for path in paths for word in (option, os.fspath(path)))]
+        self._hidden: list[str] = []
+        self._lock = threading.RLock()
+        self._held = ExitStack()
+        self._sandbox: Sandbox | None = None
+        self._named: Sandbox | None = None
+        self._process: Process[Any] | asyncio.subprocess.Process | None = None
+
+    def __repr__(self) -> str:
+        where = self._name or self._asked.upper or "temporary"
+        return f"<Overlay {where} over {':'.join(self._asked.layers())}{'' if self._sandbox else ', closed'}>"
+
+    # ---- from open to close ----
+
+    def open(self) -> Self:
+        """Makes or finds the layers.  Failure when a lower is missing, or the sandbox is in use."""
+        with self._lock:
+            if self._sandbox is not None:
+                raise Failure("overlay", "it is open already")
+            for path in self._asked.layers():
+                if not os.path.isdir(path):
+                    raise Failure(path, "lower: no such directory")
+            with ExitStack() as stack:
+                self._sandbox = self._of_name(stack) if self._name is not None else self._of_directories(stack)
+                self._held = stack.pop_all()
+        return self
+
+    def close(self) -> None:
+        """Ends the command that is still running, by SIGKILL, and throws a temporary layer away."""
+        with self._lock:
+            process = self._process
+            if process is not None and _runs(process):
+                process.kill()
+                if isinstance(process, Process):
+                    reap(process)
+            self._process = self._sandbox = self._named = None
+            self._held.close()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _of_name(self, stack: ExitStack) -> Sandbox:
+        assert self._name is not None
+        named = self._named = stack.enter_context(sandbox_of(self._name, self._asked))
+        # We hold its lock: the object that the tools get is one that needs none.
+        return Sandbox(named.metadata, named.upper, named.work)
+
+    def _of_directories(self, stack: ExitStack) -> Sandbox:
+        upper, work = self._asked.upper, self._asked.work
+        if upper is None:
+            layers = Layers()
+            made = layers.prepare(self._writable())
+            assert made[0] is not None
+            assert made[1] is not None
+            stack.callback(weakref.finalize(self, _remove, layers.temporary, os.getpid()))
+            upper, work = made[0], made[1]
+            self._hidden = ["--hide", *layers.temporary]
+        return Sandbox.of(upper, self._asked.layers(), mount=self._asked.mount, work=work, flags=self._asked.flags)
+
+    def _writable(self) -> options.OverlaySpec:
+        """What was asked for, with a layer of its own even where nothing may change it."""
+        overlay = options.OverlaySpec()
+        overlay.lowers = self._asked.lowers
+        return overlay
+
+    def _opened(self) -> Sandbox:
+        if self._sandbox is None:
+            raise Failure("overlay", "it is not open", "use it as a context manager, or call open()")
+        return self._sandbox
+
+    def _idle(self) -> Sandbox:
+        """The layers, when no command uses them."""
+        sandbox = self._opened()
+        if self._process is not None and _runs(self._process):
+            raise Failure("overlay", f"a command is running in it (process {self._process.pid})",
+                          "wait for its end, or take another Overlay")
+        return sandbox
+
+    def in_use(self) -> bool:
+        """Whether a command, of this process or of another one, uses the layer now."""
+        sandbox = self._opened()
+        return os.path.isdir(sandbox.upper) and sandbox.running() != 0
+
+    # ---- layers ----
+
+    @property
+    def lowers(self) -> tuple[str, ...]:
+        """The lower directories, topmost first."""
+        return tuple(self._opened().lowers)
+
+    @property
+    def upper(self) -> str:
+        """The upper directory, in the format of overlayfs.  It need not exist before the first command ran."""
+        return self._opened().upper
+
+    @property
+    def mount(self) -> str:
+        """Where the view appears."""
+        return self._opened().mount
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What the layers' file systems refuse is a Failure with the path in question."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.from_os_error(os.fsdecode(error.filename or "overlay"), error) from error
+
+
+def _runs(process: Process[Any] | asyncio.subprocess.Process) -> bool:
+    return (process.poll() if isinstance(process, Process) else process.returncode) is None
+
+
+def _remove(tops: Sequence[str], owner: int) -> None:
+    """Throws temporary layers away; what was killed a moment ago may still be at it.  owner: process that made them,
+    since one that was forked from it has no business with them."""
+    if os.getpid() != owner:
+        return
+    end = time.monotonic() + _KILLED_PATIENCE
+    for top in tops:
+        while os.path.lexists(top):
+            try:
+                remove_tree(top)
+            except OSError as error:
+                if time.monotonic() > end:
+                    errors.report(f"{top}: not removed: {error.strerror} ({error.filename!r})")
+                    break
+                time.sleep(0.02)
