@@ -116,15 +116,15 @@ static int follow_link(struct scoped *scoped, const char *parent) {
     int magic = scoped->loc->overlay ? 0 : magic_link(call, scoped->loc->path, target);
     if (magic < 0)
         return magic;
-    if (magic == 3)
+    if (magic == LEADS_ELSEWHERE)
         scoped->pass = false;
-    if (magic > 0 && strcmp(scoped->loc->path, "/proc/self") != 0 &&
+    if (magic > LEADS_BY_TEXT && strcmp(scoped->loc->path, "/proc/self") != 0 &&
         strcmp(scoped->loc->path, "/proc/thread-self") != 0) {
-        scoped->loc->magic = magic == 2;
-        return magic == 2 ? (scoped->resolve & (SCOPED | RESOLVE_NO_MAGICLINKS) ? -ELOOP : 1)
-                          : follow_magic(scoped, target);
+        scoped->loc->magic = magic == LEADS_TO_OBJECT;
+        return magic == LEADS_TO_OBJECT ? (scoped->resolve & (SCOPED | RESOLVE_NO_MAGICLINKS) ? -ELOOP : 1)
+                                        : follow_magic(scoped, target);
     }
-    if (magic == 1)   /* these two are ordinary links with a relative text */
+    if (magic == LEADS_TO_PATH)   /* these two are ordinary links with a relative text */
         memmove(target, target + sizeof "/proc", strlen(target + sizeof "/proc") + 1);
     int length = magic ? (int)strlen(target) : view_readlink(call->view, scoped->loc, target, sizeof target - 1);
     if (length < 0)

@@ -32,53 +32,58 @@ struct cred {
     const gid_t *groups;    /* supplementary groups */
 };
 
+/* Where a symlink below /proc leads. */
+enum leads {
+    LEADS_BY_TEXT,          /* an ordinary one, whose text is to be followed */
+    LEADS_TO_PATH,
+    LEADS_TO_OBJECT,        /* one without a path (pipe:[1], a deleted file), on which the walk then ends */
+    LEADS_ELSEWHERE, /* as LEADS_TO_PATH, but the kernel, following it, arrives at another real path (the upper's) */
+};
+
 /* What a walk needs from its caller, who knows processes. */
 struct walker {
     const struct cred *cred;
-    /* A symlink below /proc: `link` is its canonical host path.  Writes where it leads, as a path in
-     * the view, to target (PATH_MAX bytes) and returns 1; returns 0 when it is an ordinary symlink whose text
-     * is to be followed; 2 when it leads to an object without a path (pipe:[1], a deleted file), on which the
-     * walk then ends; 3: as 1, but the kernel, following the link, arrives at another real path (the upper's); or
-     * -errno.  NULL: all are ordinary. */
+    /* A symlink below /proc: `link` is its canonical host path.  Writes where it leads, as a path in the view, to
+     * target (PATH_MAX bytes) where it leads to one; enum leads, or -errno.  NULL: all are ordinary. */
     int (*magic)(void *arg, const char *link, char *target);
     void *arg;
 };
 
-enum last { LAST_NORM, LAST_ROOT, LAST_DOT, LAST_DOTDOT };   /* as fs/namei.c's LAST_* */
+enum last { LAST_NORM, LAST_ROOT, LAST_DOT, LAST_DOTDOT }; /* as fs/namei.c's LAST_* */
 
 /* Where a walk ended. */
 struct location {
-    struct overlay *overlay;   /* NULL: as on the host (uncovered, or a direct place) */
-    uint32_t dentry;           /* index entry of the object, 0 when there is none */
-    uint32_t parent;           /* index entry of the directory it is in (overlay != NULL) */
-    mode_t type;               /* S_IFMT bits, 0: the name does not exist */
-    enum last last;            /* what the last component was */
-    bool pass;                 /* the kernel, given the same arguments, arrives at this very object and
+    struct overlay *overlay; /* NULL: as on the host (uncovered, or a direct place) */
+    uint32_t dentry; /* index entry of the object, 0 when there is none */
+    uint32_t parent; /* index entry of the directory it is in (overlay != NULL) */
+    mode_t type; /* S_IFMT bits, 0: the name does not exist */
+    enum last last; /* what the last component was */
+    bool pass; /* the kernel, given the same arguments, arrives at this very object and
                                 * nothing above the lower is involved: a reading call may be passed.  Also
                                 * meaningful after an error of the walk. */
-    bool upper;                /* the object is in the upper layer */
-    bool read_only;            /* every change here is EROFS */
-    bool fixed;                /* on the host: names and attributes are not to be changed */
-    bool slash;                /* the path ended in a slash */
-    bool magic;                /* a /proc magic link to an object without a path; path names the link */
-    bool hidden;               /* the name is hidden: it does not exist and cannot be made (EACCES) */
-    bool inside;               /* the walk has never left the overlays: other tasks get to the same place */
-    uint32_t missing;          /* … and ended in this directory, which has nothing of that name; 0: it has */
-    uint64_t changes;          /* view_changes() */
-    bool detached;             /* view_locate only: an open lower object that no name leads to any more */
-    size_t length;             /* of path */
-    char path[PATH_MAX];       /* canonical path in the view; a direct place has it on the host too */
+    bool upper; /* the object is in the upper layer */
+    bool read_only; /* every change here is EROFS */
+    bool fixed; /* on the host: names and attributes are not to be changed */
+    bool slash; /* the path ended in a slash */
+    bool magic; /* a /proc magic link to an object without a path; path names the link */
+    bool hidden; /* the name is hidden: it does not exist and cannot be made (EACCES) */
+    bool inside; /* the walk has never left the overlays: other tasks get to the same place */
+    uint32_t missing; /* … and ended in this directory, which has nothing of that name; 0: it has */
+    uint64_t changes; /* view_changes() */
+    bool detached; /* view_locate only: an open lower object that no name leads to any more */
+    size_t length; /* of path */
+    char path[PATH_MAX]; /* canonical path in the view; a direct place has it on the host too */
 };
 
-#define WALK_FOLLOW 1u      /* follow a symlink that is the last component */
-#define WALK_START_PASS 2u  /* the start directory's real path is its path in the view */
+#define WALK_FOLLOW 1u /* follow a symlink that is the last component */
+#define WALK_START_PASS 2u /* the start directory's real path is its path in the view */
 #define WALK_PARENT                                                                                                    \
-    4u      /* for a call that makes, removes or renames the name itself: a trailing slash follows no
+    4u /* for a call that makes, removes or renames the name itself: a trailing slash follows no
                              * symlink and demands no directory (LOOKUP_PARENT in fs/namei.c); see loc->slash */
 
 void view_lock(pto_view *view);
-/* With the lock held: a change may let go of it for a while (to copy a large file up) and then returns -VIEW_AGAIN.  The
- * caller must walk anew, since what it knows of entries may be stale, and ask again. */
+/* With the lock held: a change may let go of it for a while (to copy a large file up) and then returns -VIEW_AGAIN.
+ * The caller must walk anew, since what it knows of entries may be stale, and ask again. */
 void view_may_ask_again(pto_view *view);
 #define VIEW_AGAIN ERESTART
 void view_unlock(pto_view *view);
@@ -100,8 +105,8 @@ int view_may_follow(pto_view *view, const struct location *loc, const struct cre
 /* The real path of the object (upper, else topmost lower) into out[PATH_MAX]; host places: loc->path. */
 int view_real(pto_view *view, const struct location *loc, char *out);
 
-/* Opens an absolute real path without following any symlink, but for one at its end with O_PATH | O_NOFOLLOW; mode: of O_TMPFILE.
- * A descriptor, close-on-exec, or -errno; -ELOOP: it holds one. */
+/* Opens an absolute real path without following any symlink, but for one at its end with O_PATH | O_NOFOLLOW; mode: of
+ * O_TMPFILE. A descriptor, close-on-exec, or -errno; -ELOOP: it holds one. */
 int view_open_exact(const char *path, int flags, mode_t mode);
 
 /* Attributes as the view shows them: identity that copy-up does not change, owner and mode kept for
@@ -119,39 +124,39 @@ int view_permission(pto_view *view, const struct location *loc, const struct cre
 int view_readlink(pto_view *view, const struct location *loc, char *out, size_t size);
 int view_statfs(pto_view *view, const struct location *loc, struct statfs *out);
 
-/* fsync(2) of an object that a descriptor leads to, real being where /proc says it is.  0: done, or not wanted (volatile);
- * VIEW_SYNC_REAL: the descriptor's own fsync is the right one; -errno. */
+/* fsync(2) of an object that a descriptor leads to, real being where /proc says it is.  0: done, or not wanted
+ * (volatile); VIEW_SYNC_REAL: the descriptor's own fsync is the right one; -errno. */
 #define VIEW_SYNC_REAL 1
 int view_sync(pto_view *view, const struct location *loc, const char *real);
-/* inotify(7) watches of callers, which see what happens in the view.  Before one is set on an overlay place: changes will then
- * happen where it is.  Nothing for very large files.  0, -VIEW_AGAIN. */
+/* inotify(7) watches of callers, which see what happens in the view.  Before one is set on an overlay place: changes
+ * will then happen where it is.  Nothing for very large files.  0, -VIEW_AGAIN. */
 int view_watch_ready(pto_view *view, const struct location *loc, uint32_t mask);
 /* inotify_add_watch(2) by the instance, ours and the caller's, on the real object; it is known from then on. */
 int view_watch(pto_view *view, const struct location *loc, int instance, uint32_t mask);
 /* The watch, or all of the instance (-1), is to be forgotten.  False: none was known. */
 bool view_unwatch(pto_view *view, int instance, int wd);
 
-/* Who knows what is being executed.  Asked, with the view entered, about a file as the view shows it that somebody wants to
- * write and that view_executed() was told of: 0, or -ETXTBSY. */
+/* Who knows what is being executed.  Asked, with the view entered, about a file as the view shows it that somebody
+ * wants to write and that view_executed() was told of: 0, or -ETXTBSY. */
 typedef int view_busy_fn(void *arg, const struct statx *file);
 void view_set_busy(pto_view *view, view_busy_fn *busy, void *arg);
 void view_executed(pto_view *view, const struct location *loc);
 
 /* How the caller is to open a file that view_open prepared. */
 struct open_plan {
-    char path[PATH_MAX];    /* real path, free of symlinks */
-    bool opens;             /* given: the caller opens it by view_open_plan(), so what is made may be open already */
-    int fd;                 /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
-    int flags;              /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
-    bool fix_mode;          /* after the open, view_open_done must be called */
-    mode_t mode;            /* what view_open_done sets; O_TMPFILE: the mode to open with */
+    char path[PATH_MAX]; /* real path, free of symlinks */
+    bool opens; /* given: the caller opens it by view_open_plan(), so what is made may be open already */
+    int fd; /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
+    int flags; /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
+    bool fix_mode; /* after the open, view_open_done must be called */
+    mode_t mode; /* what view_open_done sets; O_TMPFILE: the mode to open with */
 };
 /* Everything open(2) does before there is a descriptor: permission, creation, copy-up, truncation.
  * Overlay places only.  Errors as open(2). */
 int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode, const struct cred *cred,
               struct open_plan *plan);
-/* The view need not be locked.  A descriptor of ours with `more` flags (O_CLOEXEC is always set), or -errno; -ELOOP: names have
- * changed since, and it is to be prepared anew. */
+/* The view need not be locked.  A descriptor of ours with `more` flags (O_CLOEXEC is always set), or -errno; -ELOOP:
+ * names have changed since, and it is to be prepared anew. */
 int view_open_plan(struct open_plan *plan, int more);
 int view_open_done(pto_view *view, const struct open_plan *plan);
 /* It will not be opened. */
@@ -161,10 +166,10 @@ void view_open_drop(struct open_plan *plan);
 /* A lower file that had been opened got its data copied to the upper. */
 struct copied_up {
     struct copied_up *next;
-    dev_t dev;              /* of the lower file */
+    dev_t dev; /* of the lower file */
     ino_t ino;
-    int fd;                 /* the copy, O_RDONLY */
-    bool given;             /* for the caller: others share the description of fd */
+    int fd; /* the copy, O_RDONLY */
+    bool given; /* for the caller: others share the description of fd */
 };
 /* Copies are reported from now on, or not (the default). */
 void view_report_copies(pto_view *view, bool on);
@@ -200,10 +205,10 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
 #define ATTR_SIZE 8u
 #define ATTR_ATIME 16u
 #define ATTR_MTIME 32u
-#define ATTR_TIMES_NOW 64u   /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
-#define ATTR_FLAGS 128u      /* FS_IOC_SETFLAGS */
-#define ATTR_LIMIT 512u      /* with ATTR_SIZE: a file grows to size_limit, else -EFBIG (RLIMIT_FSIZE) */
-#define ATTR_OWNER 256u      /* chown(2): even with neither id the ctime and set-id bits change */
+#define ATTR_TIMES_NOW 64u /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
+#define ATTR_FLAGS 128u /* FS_IOC_SETFLAGS */
+#define ATTR_LIMIT 512u /* with ATTR_SIZE: a file grows to size_limit, else -EFBIG (RLIMIT_FSIZE) */
+#define ATTR_OWNER 256u /* chown(2): even with neither id the ctime and set-id bits change */
 struct attr_change {
     unsigned valid;
     mode_t mode;
@@ -211,7 +216,7 @@ struct attr_change {
     gid_t gid;
     off_t size;
     uint64_t size_limit;
-    struct timespec atime, mtime;  /* tv_nsec may be UTIME_NOW */
+    struct timespec atime, mtime; /* tv_nsec may be UTIME_NOW */
     unsigned fsflags;
 };
 int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change, const struct cred *cred);
@@ -242,8 +247,11 @@ bool view_place_below(const pto_view *view, const struct location *loc);
  * last.  names: whether it may make and remove names there, too. */
 const char *view_writable(const pto_view *view, size_t i, bool *names);
 
-/* A view within this one, as a new mount namespace begins: it shows the same until overlays are laid in it, with layers,
- * mount points and places that are paths of the view around.  That one must outlive it.  NULL: out of memory. */
+/* pto_view_add_place() while others use the view. */
+int view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size);
+/* A view within this one, as a new mount namespace begins: it shows the same until overlays are laid in it, with
+ * layers, mount points and places that are paths of the view around.  That one must outlive it.  NULL: out of
+ * memory. */
 pto_view *view_within(pto_view *outer);
 /* Lays an overlay in it.  -EXDEV: layers that cannot serve within another overlay; else as pto_view_add_overlay(). */
 int view_within_add(pto_view *view, const struct pto_overlay *overlay, char *message, size_t size);

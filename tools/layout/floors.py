@@ -33,7 +33,7 @@ DOORS = {"csrc/ptoverlay.h": "run", "csrc/view/view.h": "view/super"}
 #: Files in the folder of a door may use it whatever their floor, and so may the other door.
 INSIDE = {"csrc/ptoverlay.h": "csrc/", "csrc/view/view.h": "csrc/view/"}
 #: Files beside the folders of their room.
-ELSEWHERE = {"csrc/view/overlay.h": "view/index", "csrc/view/internal.h": "view/super"}
+ELSEWHERE: dict[str, str] = {}
 #: It is linked without the rest, by tests and by tools/bench-view.
 ALONE = "view/"
 

@@ -136,7 +136,7 @@ const char *programs_directory(struct session *session) {
     if (programs->failed)
         return NULL;
     /* Shown, it would be in the way of nobody: no reason to do without. */
-    (void)pto_view_add_place(session->view, PTO_HIDDEN, programs->directory, message, sizeof message);
+    (void)view_add_place(session->view, PTO_HIDDEN, programs->directory, message, sizeof message);
     nest_hide(session, programs->directory);
     return programs->directory;
 }

@@ -27,10 +27,6 @@
 #include "magic.h"
 
 #define CAP_SYS_PTRACE_BIT (1ull << 19)
-#define ORDINARY 0
-#define LEADS_TO_PATH 1
-#define LEADS_TO_OBJECT 2
-#define LEADS_ELSEWHERE 3       /* to a path that is not the real one */
 
 static const char *after(const char *text, const char *prefix) {
     size_t length = strlen(prefix);
@@ -165,7 +161,7 @@ int magic_link(void *arg, const char *link, char *target) {
     }
     pid_t pid = owner(link);
     if (!pid)
-        return ORDINARY;
+        return LEADS_BY_TEXT;
     int error = may_look(call, pid);
     if (error < 0)
         return error;

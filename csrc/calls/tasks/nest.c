@@ -136,7 +136,7 @@ void nest_hide(struct session *session, const char *path) {
     pthread_mutex_lock(&session->lock);
     for (struct nest *nest = session->nests; nest; nest = nest->next)
         if (nest->view)
-            (void)pto_view_add_place(nest->view, PTO_HIDDEN, path, message, sizeof message);
+            (void)view_add_place(nest->view, PTO_HIDDEN, path, message, sizeof message);
     pthread_mutex_unlock(&session->lock);
 }
 
@@ -402,7 +402,7 @@ static long add_place(struct call *call, struct nest_call *asked) {
     if (error)
         return error;
     view_lock(view);
-    error = pto_view_add_place(view, (int)asked->request.kind, data, asked->message, MESSAGE);
+    error = view_add_place(view, (int)asked->request.kind, data, asked->message, MESSAGE);
     view_unlock(view);
     return error;
 }

@@ -69,7 +69,7 @@ ssize_t backing_readlink(struct overlay *ovl, uint32_t d, char *out, size_t size
 }
 
 int view_readlink(pto_view *view, const struct location *loc, char *out, size_t size) {
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->type == 0)
         return -ENOENT;
     if (!S_ISLNK(loc->type))
@@ -81,7 +81,7 @@ int view_readlink(pto_view *view, const struct location *loc, char *out, size_t 
 }
 
 int view_real(pto_view *view, const struct location *loc, char *out) {
-    (void)view;
+    HELD(&view->base->lock);
     if (!loc->overlay) {
         memcpy(out, loc->path, loc->length + 1);
         return 0;

@@ -1,7 +1,7 @@
 /* ids.c - owners that our user namespace does not map.
  *
- * They all look alike (overflowuid, proc(5)), and no capability reaches what belongs to them: capable_wrt_inode_uidgid()
- * in kernel/capability.c.
+ * They all look alike (overflowuid, proc(5)), and no capability reaches what belongs to them:
+ * capable_wrt_inode_uidgid() in kernel/capability.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

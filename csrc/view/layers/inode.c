@@ -52,7 +52,8 @@ static void show_identity(const struct overlay *ovl, uint32_t d, unsigned layer,
     set_dev(stx, shown);
 }
 
-/* An owner and a mode that could not be set: the maker of the layer has left a directory as it was below, or it is his own. */
+/* An owner and a mode that could not be set: the maker of the layer has left a directory as it was below, or it is his
+ * own. */
 static bool shows_owner(const struct overlay *ovl, uint32_t d, const struct shown *shown) {
     struct statx lower;
     if (!shown->owner || !shown->foreign)
@@ -80,8 +81,8 @@ void inode_show(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     show_identity(ovl, d, 0, stx);
 }
 
-/* A merged directory is the one of its topmost lower, with the upper's attributes, which stx has; st_nlink 1 says that the
- * number of sub-directories is not known. */
+/* A merged directory is the one of its topmost lower, with the upper's attributes, which stx has; st_nlink 1 says that
+ * the number of sub-directories is not known. */
 static int show_merged(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     struct statx lower;
     int error = lower_statx(ovl, d, &lower);
@@ -121,7 +122,7 @@ int inode_getattr(struct overlay *ovl, uint32_t d, struct statx *stx) {
 }
 
 int view_getattr(pto_view *view, const struct location *loc, struct statx *stx) {
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->type == 0)
         return -ENOENT;
     if (!loc->overlay)
@@ -148,7 +149,7 @@ bool view_attr_is_real(pto_view *view) {
 
 /* What is left for the upper, as ovl_statfs() in fs/overlayfs/super.c. */
 int view_statfs(pto_view *view, const struct location *loc, struct statfs *out) {
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->type == 0)
         return -ENOENT;
     if (!loc->overlay)

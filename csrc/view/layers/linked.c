@@ -1,5 +1,5 @@
-/* linked.c - lower files with several names of which one was copied up or removed (links.c): found by the lower object, and by the
- * copy; how many names of them the view shows.
+/* linked.c - lower files with several names of which one was copied up or removed (links.c): found by the lower object,
+ * and by the copy; how many names of them the view shows.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -3,7 +3,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
-#include <pthread.h>
 
 #include "layers.h"
 
@@ -12,7 +11,7 @@
 
 void view_lock(pto_view *view) {
     pto_view *base = view->base;
-    pthread_mutex_lock(&base->lock);
+    lock_take(&base->lock);
     base->may_ask_again = false;
     if (base->index.cached <= CACHED_NAMES)
         return;
@@ -24,11 +23,12 @@ void view_lock(pto_view *view) {
 }
 
 void view_may_ask_again(pto_view *view) {
+    HELD(&view->base->lock);
     view->base->may_ask_again = true;
 }
 
 void view_unlock(pto_view *view) {
-    pthread_mutex_unlock(&view->base->lock);
+    lock_leave(&view->base->lock);
 }
 
 /* Both only grow, so their sum is the same only if both are. */

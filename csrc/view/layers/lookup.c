@@ -373,6 +373,7 @@ int lookup_load_upper(struct overlay *ovl, uint32_t d) {
 }
 
 int lookup(struct overlay *ovl, uint32_t d, const char *name, size_t length, uint32_t *out) {
+    HELD(&ovl->view->lock);
     if (length > NAME_MAX)
         return -ENAMETOOLONG;
     if (ovl->layers[0].dot_form && length >= DOT_LENGTH && marks_is_dot(name))

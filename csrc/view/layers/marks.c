@@ -1,8 +1,8 @@
 /* marks.c - how a layer says that a name is gone or that a directory hides what is below it.
  *
  * Rules: a layer has one form.  The kernel's is a character device 0/0 in place of the name and the attribute
- * overlay.opaque; where no such device can be made, its other one, an empty file with the attribute overlay.whiteout; where the
- * file system holds no such attribute it is the form of aufs, fuse-overlayfs and OCI image layers:
+ * overlay.opaque; where no such device can be made, its other one, an empty file with the attribute overlay.whiteout;
+ * where the file system holds no such attribute it is the form of aufs, fuse-overlayfs and OCI image layers:
  * an empty file ".wh.NAME" beside the name, and ".wh..wh..opq" in the directory.  There an object and a whiteout of its
  * name may stand together for a moment, and the object counts.
  *

@@ -53,7 +53,8 @@ static int look_for_data(struct search *search, uint32_t d, unsigned number, con
     return error ? error : !marked;
 }
 
-/* Searches the layers below `above` for the data of the file there. Without any the file cannot be opened: -EIO then. */
+/* Searches the layers below `above` for the data of the file there. Without any the file cannot be opened: -EIO
+ * then. */
 static int find_data(struct overlay *ovl, uint32_t d, unsigned above, const char *path_above) {
     char name[NAME_MAX + 1], path[PATH_MAX];
     struct search search;

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "../../process/lock.h"
 #include "../index/index.h"
 #include "../view.h"
 
@@ -115,7 +116,7 @@ struct copying {
 struct pto_view {
     pto_view *base;         /* itself, unless it is within another one */
     pto_view *outer;        /* the view around, or NULL */
-    pthread_mutex_t lock;
+    struct lock lock;
     struct index index;
     struct overlay **overlays;
     size_t n_overlays;
@@ -147,13 +148,13 @@ struct pto_view {
 static inline struct dentry *at(const struct overlay *ovl, uint32_t d) {
     return index_at(&ovl->view->index, d);
 }
-/* Who may say what an object of a layer is, by a private attribute: where these are trusted.* only root can have, else its owner
- * can.  What another user says is data: it gives no more than he could have done himself. */
+/* Who may say what an object of a layer is, by a private attribute: where these are trusted.* only root can have, else
+ * its owner can.  What another user says is data: it gives no more than he could have done himself. */
 static inline bool is_believed(const struct overlay *ovl, const struct layer *layer, const struct stat *st) {
     return layer->prefix[0] == 't' || st->st_uid == 0 || st->st_uid == ovl->view->own.fsuid;
 }
-/* From now on a path that could be passed may not be any more, or may lead elsewhere.  Not so when a file comes to be where
- * nothing was, or when one goes that only the upper has. */
+/* From now on a path that could be passed may not be any more, or may lead elsewhere.  Not so when a file comes to be
+ * where nothing was, or when one goes that only the upper has. */
 static inline void view_changed(const struct overlay *ovl) {
     __atomic_add_fetch(&ovl->view->changes, 1, __ATOMIC_SEQ_CST);
 }

@@ -1,6 +1,7 @@
 /* permission.c - who may do what.
  *
- * Rule: permission follows from the attributes shown, so that it is the same before and after copy-up whoever owns the upper's copy.
+ * Rule: permission follows from the attributes shown, so that it is the same before and after copy-up whoever owns the
+ * upper's copy.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -53,7 +54,7 @@ int permission(struct overlay *ovl, uint32_t d, const struct cred *cred, int mas
 }
 
 int view_permission(pto_view *view, const struct location *loc, const struct cred *cred, int mask) {
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->type == 0)
         return -ENOENT;
     if (!loc->overlay)

@@ -1,5 +1,5 @@
-/* private.c - the attributes that an overlay keeps for itself, as layers have them: marks, and what an object of the upper shows
- * but does not have.
+/* private.c - the attributes that an overlay keeps for itself, as layers have them: marks, and what an object of the
+ * upper shows but does not have.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

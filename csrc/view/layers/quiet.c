@@ -1,8 +1,9 @@
-/* quiet.c - inotify watches of the callers on objects of the upper, which they do not hear while it is changed or read for the view.
+/* quiet.c - inotify watches of the callers on objects of the upper, which they do not hear while it is changed or read
+ * for the view.
  *
- * Rules: names and attributes change under the view's lock alone, so nobody's event falls into a quiet time; what writes contents is
- * heard always, and what reads them but for the moments when a directory of the upper is read for the view.  Nothing of this costs more
- * than a comparison where nobody watches.
+ * Rules: names and attributes change under the view's lock alone, so nobody's event falls into a quiet time; what
+ * writes contents is heard always, and what reads them but for the moments when a directory of the upper is read for
+ * the view.  Nothing of this costs more than a comparison where nobody watches.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -71,6 +72,7 @@ static void change_quiet(pto_view *view, int fd, int by, bool reading) {
 
 static void begin(struct overlay *ovl, int fd, struct quiet *quiet, bool reading) {
     struct stat st;
+    HELD(&ovl->view->lock);
     *quiet = (struct quiet){.view = ovl->view->base, .fd = -1, .above = -1};
     if (!quiet->view->watches || fd < 0 || fstat(fd, &st) < 0)
         return;

@@ -1,8 +1,8 @@
 /* search.c - under which path each layer has what is looked for, as redirects change it on the way down.
  *
  * Rules: what a layer says holds in the layers below it.  A relative redirect takes the place of the last component of
- * the path that was walked in that layer, an absolute one of the whole path; those of the directories on the way count as much
- * as the last one's.  ovl_lookup_layer() and ovl_check_redirect() in fs/overlayfs/namei.c.
+ * the path that was walked in that layer, an absolute one of the whole path; those of the directories on the way count
+ * as much as the last one's.  ovl_lookup_layer() and ovl_check_redirect() in fs/overlayfs/namei.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -209,7 +209,7 @@ static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *chan
 int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change,
                  const struct cred *cred) {
     struct statx stx;
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->type == 0)
         return -ENOENT;
     struct overlay *ovl = loc->overlay;
@@ -238,7 +238,7 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
 int view_sync(pto_view *view, const struct location *loc, const char *real) {
     char upper[PATH_MAX];
     struct overlay *ovl = loc->overlay;
-    (void)view;
+    HELD(&view->base->lock);
     if (ovl->flags & (PTO_TEMPORARY | PTO_VOLATILE))
         return 0;
     if (loc->detached || !loc->upper)

@@ -21,7 +21,7 @@ void view_executed(pto_view *view, const struct location *loc) {
     if (!loc->overlay)
         return;
     at(loc->overlay, loc->dentry)->flags |= D_EXECUTED;
-    (void)view;
+    HELD(&view->base->lock);
 }
 
 /* Another name may be the one that was executed. */

@@ -55,8 +55,8 @@ static int find_given(const struct location *loc, const struct creation *creatio
     return 0;
 }
 
-/* Its descriptor is the caller's even where the mode would not let the caller open it again: open(2).  False: it is to be made
- * without. */
+/* Its descriptor is the caller's even where the mode would not let the caller open it again: open(2).  False: it is to
+ * be made without. */
 static bool make_open(int dirfd, const char *name, const struct creation *creation, mode_t mode, int *error) {
     int flags = creation->open_flags | O_CREAT | O_EXCL | O_NOCTTY | O_CLOEXEC;
     int fd = openat(dirfd, name, flags, mode);
@@ -239,13 +239,13 @@ int create(const struct location *loc, const struct creation *creation, const st
 
 int view_mkdir(pto_view *view, const struct location *loc, mode_t mode, const struct cred *cred) {
     uint32_t made;
-    (void)view;
+    HELD(&view->base->lock);
     return create(loc, &(struct creation){.mode = S_IFDIR | (mode & 01777)}, cred, &made);
 }
 
 int view_mknod(pto_view *view, const struct location *loc, mode_t mode, dev_t dev, const struct cred *cred) {
     uint32_t made;
-    (void)view;
+    HELD(&view->base->lock);
     mode_t type = mode & S_IFMT ? mode & S_IFMT : S_IFREG;
     if (loc->slash && loc->type == 0)
         return -ENOENT;
@@ -264,7 +264,7 @@ int view_mknod(pto_view *view, const struct location *loc, mode_t mode, dev_t de
 
 int view_symlink(pto_view *view, const char *target, const struct location *loc, const struct cred *cred) {
     uint32_t made;
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->slash && loc->type == 0)
         return -ENOENT;
     return create(loc, &(struct creation){.mode = S_IFLNK | 0777, .target = target}, cred, &made);

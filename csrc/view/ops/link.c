@@ -75,7 +75,7 @@ static int may_link(struct overlay *ovl, uint32_t d, const struct cred *cred) {
 }
 
 int view_link(pto_view *view, const struct location *from, const struct location *to, const struct cred *cred) {
-    (void)view;
+    HELD(&view->base->lock);
     if (from->type == 0)
         return -ENOENT;
     if (to->type || to->slash)
@@ -112,7 +112,7 @@ int view_link_real(pto_view *view, const char *real, const struct location *to, 
     struct stat st;
     uint32_t d;
     UPPER_DIR dir = {.fd = -1};
-    (void)view;
+    HELD(&view->base->lock);
     if (stat(real, &st) < 0)
         return -errno;
     if (S_ISDIR(st.st_mode))
@@ -148,7 +148,7 @@ int view_bind(pto_view *view, const struct location *loc, const struct cred *cre
     uint32_t d;
     UPPER_DIR dir = {.fd = -1};
     struct overlay *ovl = loc->overlay;
-    (void)view;
+    HELD(&view->base->lock);
     int error = begin_name(loc, cred, &d, &dir);
     if (error)
         return error == -EEXIST ? -EADDRINUSE : error;
@@ -190,7 +190,7 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
     uint32_t d;
     struct overlay *ovl = loc->overlay;
     struct stat st;
-    (void)view;
+    HELD(&view->base->lock);
     int error = entry_locate(loc, &d);
     if (error)
         return error;

@@ -1,8 +1,9 @@
 /* open.c - all of open(2) that comes before there is a descriptor.
  *
- * Rules: a file that is opened for writing is in the upper before the caller opens it; what would be truncated is
- * not copied; devices, fifos and sockets are used where they are.  Once the view is left others may put symlinks, which
- * would lead out of the layer, into the path that was prepared: whoever opens it follows none (RESOLVE_NO_SYMLINKS).  do_open() and may_open() in fs/namei.c.
+ * Rules: a file that is opened for writing is in the upper before the caller opens it; what would be truncated is not
+ * copied; devices, fifos and sockets are used where they are.  Once the view is left others may put symlinks, which
+ * would lead out of the layer, into the path that was prepared: whoever opens it follows none (RESOLVE_NO_SYMLINKS).
+ * do_open() and may_open() in fs/namei.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -87,7 +88,8 @@ static int check_type(const struct location *loc, int flags) {
     return 0;
 }
 
-/* fs.protected_regular and fs.protected_fifos guard O_CREAT in sticky directories, against root too: may_create_in_sticky(). */
+/* fs.protected_regular and fs.protected_fifos guard O_CREAT in sticky directories, against root too:
+ * may_create_in_sticky(). */
 static int may_create_in_sticky(const struct location *loc, const struct cred *cred) {
     const pto_view *view = loc->overlay->view;
     int level = S_ISREG(loc->type) ? view->protected_regular : S_ISFIFO(loc->type) ? view->protected_fifos : 1;
@@ -144,7 +146,7 @@ static int open_existing(const struct location *loc, int flags, const struct cre
 
 int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode, const struct cred *cred,
               struct open_plan *plan) {
-    (void)view;
+    HELD(&view->base->lock);
     plan->fix_mode = false;
     plan->mode = 0;
     plan->fd = -1;
@@ -159,7 +161,7 @@ int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode
 }
 
 int view_open_done(pto_view *view, const struct open_plan *plan) {
-    (void)view;
+    HELD(&view->base->lock);
     if (!plan->fix_mode)
         return 0;
     char name[FD_PATH];

@@ -8,11 +8,11 @@
 #include "../layers/overlay.h"
 
 /* attr.c */
-/* Before the data of an upper file is changed by cred: file_remove_privs() in fs/inode.c, for bits that it shows but does not
- * have, and, where the change is ours to make (a truncation), for all. */
+/* Before the data of an upper file is changed by cred: file_remove_privs() in fs/inode.c, for bits that it shows but
+ * does not have, and, where the change is ours to make (a truncation), for all. */
 int attr_drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, bool ours);
-/* After cred has set an access ACL: the mode follows, posix_acl_update_mode() in fs/posix_acl.c, where we may more than cred or
- * the file does not have the mode that it shows. */
+/* After cred has set an access ACL: the mode follows, posix_acl_update_mode() in fs/posix_acl.c, where we may more than
+ * cred or the file does not have the mode that it shows. */
 int attr_follow_acl(struct overlay *ovl, uint32_t d, int fd, const struct cred *cred);
 
 /* busy.c */

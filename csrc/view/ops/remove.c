@@ -106,7 +106,7 @@ static int may_remove(const struct location *loc, const struct cred *cred) {
 }
 
 int view_unlink(pto_view *view, const struct location *loc, const struct cred *cred) {
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->last != LAST_NORM)
         return -EISDIR;
     if (loc->slash && loc->type && !loc->read_only)

@@ -91,7 +91,7 @@ static int check_types(const struct move *move) {
     return 0;
 }
 
-/* vfs_rename() in fs/namei.c: permission_delete, permission_create, and write permission on a directory that gets another parent. */
+/* vfs_rename() in fs/namei.c: may_delete, may_create, and write permission on a directory that gets another parent. */
 static int check_permission(const struct move *move, const struct cred *cred) {
     const struct location *from = move->from, *to = move->to;
     struct overlay *ovl = move->ovl;
@@ -267,8 +267,8 @@ static int onto_whiteout(struct move *move) {
     return error;
 }
 
-/* A directory that shows nothing may still hold whiteouts.  Opaque and without them it shows the same, and then one rename
- * replaces it. */
+/* A directory that shows nothing may still hold whiteouts.  Opaque and without them it shows the same, and then one
+ * rename replaces it. */
 static int clear_target(struct move *move) {
     struct overlay *ovl = move->ovl;
     char path[PATH_MAX];

@@ -31,7 +31,7 @@ static int copy_watched(struct overlay *ovl, const struct location *loc) {
      IN_MOVE_SELF)
 
 int view_watch_ready(pto_view *view, const struct location *loc, uint32_t mask) {
-    (void)view;
+    HELD(&view->base->lock);
     int error = mask & CHANGES ? copy_watched(loc->overlay, loc) : 0;
     return error == -VIEW_AGAIN ? error : 0;   /* else it is watched where it is */
 }

@@ -40,7 +40,7 @@ static int escape(const struct overlay *ovl, const char *name, char out[XATTR_NA
 
 ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *name, void *value, size_t size) {
     char escaped[XATTR_NAME_MAX + 1];
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->type == 0)
         return -ENOENT;
     if (!loc->overlay) {
@@ -70,7 +70,7 @@ static size_t show_names(const struct overlay *ovl, char *list, size_t size) {
 }
 
 ssize_t view_listxattr(pto_view *view, const struct location *loc, char *out, size_t size) {
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->type == 0)
         return -ENOENT;
     if (!loc->overlay) {
@@ -148,7 +148,7 @@ static int begin_change(const struct location *loc, const char *name, const stru
 int view_setxattr(pto_view *view, const struct location *loc, const char *name, const void *value, size_t size,
                   int flags, const struct cred *cred) {
     char escaped[XATTR_NAME_MAX + 1], path[FD_PATH];
-    (void)view;
+    HELD(&view->base->lock);
     int error = loc->type && begins(name, "system.posix_acl_") ? acl_check(value, size) : 0;
     if (error)
         return error;

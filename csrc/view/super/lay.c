@@ -346,10 +346,13 @@ int lay_overlay(pto_view *view, const struct pto_overlay *spec, struct stacked *
 }
 
 int pto_view_add_overlay(pto_view *view, const struct pto_overlay *spec, char *message, size_t size) {
-    return lay_overlay(view, spec, NULL, message, size);
+    view_lock(view);
+    int error = lay_overlay(view, spec, NULL, message, size);
+    view_unlock(view);
+    return error;
 }
 
-int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size) {
+int view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size) {
     char cwd[PATH_MAX] = "/";
     struct walker walker = {.cred = &view->own};
     struct location loc;
@@ -366,4 +369,11 @@ int pto_view_add_place(pto_view *view, int kind, const char *path, char *message
     if (!error)
         error = place_insert(view, kind, loc.path, NULL);
     return error ? lay_fail(message, size, error, "%s: %s", path, strerror(-error)) : missing;
+}
+
+int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size) {
+    view_lock(view);
+    int error = view_add_place(view, kind, path, message, size);
+    view_unlock(view);
+    return error;
 }

@@ -2,12 +2,12 @@
  *
  * A lower of it becomes the stack of layers that the view around merges there, so that every object is found where it
  * really is; the stack is a group, in which the marks of the view around hold (struct layer).  What is laid in it is
- * stored in the upper of the view around as that view would have stored it: private attributes have one more escape, and
- * whiteouts are marked files, since it shows no devices 0/0.
+ * stored in the upper of the view around as that view would have stored it: private attributes have one more escape,
+ * and whiteouts are marked files, since it shows no devices 0/0.
  *
- * Rules: an upper and its work directory are directories that nothing is merged into, so that what is made in them is not
- * copied up a second time; the names that the view around knows of them are forgotten, since it does not see them change.
- * What cannot be stacked rightly is refused.
+ * Rules: an upper and its work directory are directories that nothing is merged into, so that what is made in them is
+ * not copied up a second time; the names that the view around knows of them are forgotten, since it does not see them
+ * change. What cannot be stacked rightly is refused.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

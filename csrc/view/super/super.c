@@ -23,8 +23,7 @@ pto_view *pto_view_new(void) {
         free(view);
         return NULL;
     }
-    if (cred_learn(view) < 0 || pthread_mutex_init(&view->lock, NULL) != 0 ||
-        pthread_cond_init(&view->copied, NULL) != 0) {
+    if (cred_learn(view) < 0 || lock_init(&view->lock) != 0 || pthread_cond_init(&view->copied, NULL) != 0) {
         index_close(&view->index);
         free((void *)view->own.groups);
         free(view);
@@ -88,7 +87,7 @@ static void base_clear(pto_view *view) {
     free((void *)view->own.groups);
     index_close(&view->index);
     pthread_cond_destroy(&view->copied);
-    pthread_mutex_destroy(&view->lock);
+    lock_destroy(&view->lock);
 }
 
 void pto_view_free(pto_view *view) {

@@ -1,8 +1,9 @@
 /* copy_ahead.c - large files are copied up without the lock, so that nobody else waits for them.
  *
- * Rules: who meets a large lower file lets go of the lock, copies its data into a file without a name, and then
- * has the whole call asked again (-VIEW_AGAIN), since entries may have moved meanwhile; the call then finds the copy ready.  A copy is taken
- * only for the very object it was made of, unchanged.  A second caller for the same file waits for the first.
+ * Rules: who meets a large lower file lets go of the lock, copies its data into a file without a name, and then has the
+ * whole call asked again (-VIEW_AGAIN), since entries may have moved meanwhile; the call then finds the copy ready.  A
+ * copy is taken only for the very object it was made of, unchanged.  A second caller for the same file waits for the
+ * first.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -74,11 +75,11 @@ static int take(struct copy_ahead **at) {
 /* Copies without the lock; the entry of the list is ours meanwhile. */
 static int fill(struct overlay *ovl, struct copy_ahead *ahead, int in, int out) {
     pto_view *view = ovl->view;
-    pthread_mutex_unlock(&view->lock);
+    lock_leave(&view->lock);
     int error = data_copy(ovl, in, out, ahead->of.st_size, true);
     if (!error)
         error = upper_sync(ovl, out);
-    pthread_mutex_lock(&view->lock);
+    lock_take(&view->lock);
     ahead->fd = out;
     for (struct copy_ahead **at = &view->ahead; error && *at; at = &(*at)->next)
         if (*at == ahead) {
@@ -100,7 +101,7 @@ int copy_ahead_take(struct overlay *ovl, int in) {
             continue;
         if ((*at)->fd >= 0)
             return take(at);
-        pthread_cond_wait(&view->copied, &view->lock);
+        lock_wait(&view->lock, &view->copied);
         return -VIEW_AGAIN;
     }
     int out = openat(ovl->work, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);

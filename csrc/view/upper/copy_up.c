@@ -52,8 +52,8 @@ static int set_times(int fd, const struct statx *stx, bool cut) {
     return utimensat(AT_FDCWD, path, times, 0) < 0 ? -errno : 0;
 }
 
-/* What the lower object was when it was copied, so that a commit can tell whether it has changed since.  Where it cannot be
- * kept (symlinks and devices of an ordinary user) the commit goes by times. */
+/* What the lower object was when it was copied, so that a commit can tell whether it has changed since.  Where it
+ * cannot be kept (symlinks and devices of an ordinary user) the commit goes by times. */
 static void store_base(struct overlay *ovl, int from, int to) {
     struct stat st;
     char text[160];
@@ -314,6 +314,7 @@ int copy_up_dir(struct overlay *ovl, uint32_t d) {
 }
 
 int copy_up(struct overlay *ovl, uint32_t d, off_t keep) {
+    HELD(&ovl->view->lock);
     const struct dentry *dentry = at(ovl, d);
     if (upper_exists(dentry)) {
         int error = lookup_check_upper(ovl, d);

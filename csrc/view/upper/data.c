@@ -1,4 +1,5 @@
-/* data.c - data is moved inside the kernel where it can be (FICLONE, copy_file_range(2), sendfile(2)), and holes stay holes.
+/* data.c - data is moved inside the kernel where it can be (FICLONE, copy_file_range(2), sendfile(2)), and holes stay
+ * holes.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,6 +1,8 @@
-/* entry.c - the look-up that may write: a name of a lower file whose other name was copied up becomes a link of the copy.
+/* entry.c - the look-up that may write: a name of a lower file whose other name was copied up becomes a link of the
+ * copy.
  *
- * Rule: who walks through the view looks up here, so that links stay one file; layers/lookup.c alone never changes a layer.
+ * Rule: who walks through the view looks up here, so that links stay one file; layers/lookup.c alone never changes a
+ * layer.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,13 +1,13 @@
 /* links.c - hard links of lower files stay one file when one of their names is copied up.
  *
- * Rules: a lower file with more names is copied up to <work>/links, named after the lower object, before any of its names
- * leads to the copy; each name that is looked up from then on becomes a link of it, or, where nothing may be changed,
- * stands for it (D_COPY).  st_nlink stays the number of names
- * that the view shows, and what is needed to tell it is on disk before a step that a crash could cut off.  The
- * index=on of fs/overlayfs/copy_up.c, with names of our own.
+ * Rules: a lower file with more names is copied up to <work>/links, named after the lower object, before any of its
+ * names leads to the copy; each name that is looked up from then on becomes a link of it, or, where nothing may be
+ * changed, stands for it (D_COPY).  st_nlink stays the number of names that the view shows, and what is needed to tell
+ * it is on disk before a step that a crash could cut off.  The index=on of fs/overlayfs/copy_up.c, with names of our
+ * own.
  *
- *   <work>/links/DEV-INO            the copy.  Its attribute LEFT: how many names still only a lower has, or "=N": N names
- *                                   are shown, however many of them are links already
+ *   <work>/links/DEV-INO            the copy.  Its attribute LEFT: how many names still only a lower has, or "=N": N
+ *                                   names are shown, however many of them are links already
  *   <work>/index/HANDLE             a copy that the kernel's overlayfs made: used where it is (handle.c)
  *   <work>/links/DEV-INO.removed    not copied up: its size, holes alone, is the number of names that were removed
  *   <work>/links/DEV-INO.pending    a symlink "N PATH": N will be that size once the upper has something at PATH

@@ -1,8 +1,8 @@
 /* loan.c - an ordinary user's own object without write permission is lent it for as long as it is changed or moved.
  *
  * Rules: the mode to give back is noted in the work directory before it is changed, as a symlink INODE.lent to
- * "MODE INODE PATH", so that the next start can give it back when this run ends in between; root needs no loan, and what
- * belongs to another owner cannot be lent.
+ * "MODE INODE PATH", so that the next start can give it back when this run ends in between; root needs no loan, and
+ * what belongs to another owner cannot be lent.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

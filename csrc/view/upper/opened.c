@@ -30,7 +30,7 @@ void opened(struct overlay *ovl, uint32_t d) {
 }
 
 void view_opened(pto_view *view, const struct location *loc) {
-    (void)view;
+    HELD(&view->base->lock);
     if (loc->overlay && loc->dentry && S_ISREG(loc->type) && !loc->upper)
         opened(loc->overlay, loc->dentry);
 }
@@ -83,6 +83,7 @@ void opened_put(struct overlay *ovl, uint32_t d) {
 }
 
 struct copied_up *view_take_copies(pto_view *view) {
+    HELD(&view->base->lock);
     struct copied_up *copies = view->base->copies;
     view->base->copies = NULL;
     return copies;

@@ -1,8 +1,8 @@
 /* upper.c - the few ways in which the upper is changed.
  *
  * Rules: an upper directory is opened below the layer's descriptor without following any symlink; a new object is made
- * in the work directory (work.c) and put where it belongs by one rename, so that at every moment the upper holds the old or
- * the new state.
+ * in the work directory (work.c) and put where it belongs by one rename, so that at every moment the upper holds the
+ * old or the new state.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -34,6 +34,7 @@ static int take_dir(struct overlay *ovl, uint32_t d, const char *path) {
 
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir) {
     char path[PATH_MAX];
+    HELD(&ovl->view->lock);
     *dir = (struct upper_dir){.fd = -1};
     int error = path_in_upper(ovl, d, path);
     if (error < 0)

@@ -9,7 +9,8 @@
 
 /* work.c: the work directory */
 void work_name(struct overlay *ovl, char out[WORK_NAME]);
-/* Settles what a killed run has noted: calls it for each name in the work directory with this ending, until it fails. */
+/* Settles what a killed run has noted: calls it for each name in the work directory with this ending, until it
+ * fails. */
 int work_notes(struct overlay *ovl, const char *ending, int (*settle)(struct overlay *ovl, const char *note));
 /* Removes what is left in the work directory under this name, if anything. */
 void work_remove(struct overlay *ovl, const char *name);
@@ -117,7 +118,8 @@ int watches_settle(struct overlay *ovl, const char *note);
 int data_copy(struct overlay *ovl, int in, int out, off_t size, bool whole);
 
 /* copy_ahead.c: large files */
-/* The filled copy of the open lower file, a descriptor without a name; -VIEW_AGAIN; -ENODATA: to be copied by the caller. */
+/* The filled copy of the open lower file, a descriptor without a name; -VIEW_AGAIN; -ENODATA: to be copied by the
+ * caller. */
 int copy_ahead_take(struct overlay *ovl, int in);
 void copy_ahead_free(pto_view *view);
 void copy_ahead_forget(const struct overlay *ovl);
@@ -141,8 +143,9 @@ int metacopy_pin(struct overlay *ovl, uint32_t d);
 /* links.c: hard links of lower files */
 /* Reads what an earlier run left. */
 int links_open(struct overlay *ovl);
-/* Before a lower file with more than one name is copied up. lower: what the lower has.  *left: the number of its names that
- * the view shows, 0 when it is to be copied as if it had one; else name (LINKED_NAME bytes) is where in ovl->links it goes. */
+/* Before a lower file with more than one name is copied up. lower: what the lower has.  *left: the number of its names
+ * that the view shows, 0 when it is to be copied as if it had one; else name (LINKED_NAME bytes) is where in ovl->links
+ * it goes. */
 int links_begin(struct overlay *ovl, const struct statx *lower, char *name, unsigned *left);
 /* Puts that number on the copy, before it gets its name there. */
 int links_mark(const struct overlay *ovl, int fd, unsigned left);

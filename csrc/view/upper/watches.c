@@ -1,12 +1,12 @@
 /* watches.c - changes of the upper that watches (layers/quiet.c) hear as what happens in the view.
  *
- * The upper changes in other ways than the view: a copy and a whiteout come to be where the view shows nothing new, and a new
- * object is moved to where the view shows it made.  So the watches on an upper directory are quiet (their mask lacks names and
- * attributes) while it is changed, and loud for the one call that is what the view shows; where the upper needs no such call it is
- * made for their sake, on a stand-in.
+ * The upper changes in other ways than the view: a copy and a whiteout come to be where the view shows nothing new, and
+ * a new object is moved to where the view shows it made.  So the watches on an upper directory are quiet (their mask
+ * lacks names and attributes) while it is changed, and loud for the one call that is what the view shows; where the
+ * upper needs no such call it is made for their sake, on a stand-in.
  *
- * Rule: while a name stands bare for a call that is made for watches, a note in the work directory, as loans have, says that
- * it is to be a whiteout.
+ * Rule: while a name stands bare for a call that is made for watches, a note in the work directory, as loans have, says
+ * that it is to be a whiteout.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -150,7 +150,8 @@ static int try_device(const struct overlay *ovl, const char *name) {
     return unlinkat(ovl->work, name, 0) < 0 ? -errno : is;
 }
 
-/* An upper must also take a whiteout: where devices are refused (Linux before 5.8, another overlay) the kernel's other form. */
+/* An upper must also take a whiteout: where devices are refused (Linux before 5.8, another overlay) the kernel's other
+ * form. */
 int whiteout_choose_form(struct overlay *ovl) {
     struct layer *upper = &ovl->layers[0];
     char name[WORK_NAME];

@@ -169,8 +169,8 @@ static void learn_lowers(struct overlay *ovl, uint32_t d) {
     }
 }
 
-/* What an earlier run renamed, in the upper or in a lower that lies on another one, is only known once its directories have
- * been looked up: all of them, once, when some lower object cannot be found otherwise. */
+/* What an earlier run renamed, in the upper or in a lower that lies on another one, is only known once its directories
+ * have been looked up: all of them, once, when some lower object cannot be found otherwise. */
 static void learn_redirects(struct overlay *ovl) {
     ovl->inherited = false;
     for (uint32_t d = ovl->root; d; d = next_entry(ovl, d)) {
@@ -227,6 +227,7 @@ static bool shows_otherwise(const pto_view *view, const struct location *loc, co
 }
 
 int view_locate(pto_view *view, const char *real, struct location *loc) {
+    HELD(&view->base->lock);
     size_t length = strlen(real);
     if (real[0] != '/')
         return -EINVAL;

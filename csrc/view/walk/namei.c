@@ -317,8 +317,8 @@ static int host_owner(const char *path, size_t length, struct statx *stx) {
     return statx(AT_FDCWD, text, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, stx) < 0 ? -errno : 0;
 }
 
-/* fs.protected_symlinks: who follows the link at the end of a path in a sticky directory that all may write is its owner, or the
- * owner of both is the same. */
+/* fs.protected_symlinks: who follows the link at the end of a path in a sticky directory that all may write is its
+ * owner, or the owner of both is the same. */
 static int may_follow(pto_view *view, struct overlay *ovl, uint32_t d, const struct location *loc,
                       const struct cred *cred) {
     struct statx link, directory;
@@ -353,11 +353,11 @@ static int follow(struct walk *walk) {
         int magic = walk->walker->magic(walk->walker->arg, walk->loc->path, target);
         if (magic < 0)
             return magic;
-        if (magic == 2)
+        if (magic == LEADS_TO_OBJECT)
             return 1;
-        if (magic == 1 || magic == 3) {
+        if (magic == LEADS_TO_PATH || magic == LEADS_ELSEWHERE) {
             int entered = enter(walk, target);
-            if (magic == 3)
+            if (magic == LEADS_ELSEWHERE)
                 walk->pass = false;
             return entered;
         }
@@ -465,6 +465,7 @@ static void location_init(struct location *loc) {
 
 int view_walk(pto_view *view, const struct walker *walker, const char *start, const char *path, unsigned flags,
               struct location *loc) {
+    HELD(&view->base->lock);
     location_init(loc);
     view->base->asked = 0;
     size_t length = strlen(path);
