@@ -88,7 +88,7 @@ static int fetch_path(struct call *call, struct given *given, const struct opera
     uint64_t address = call->arg[operand->path];
     if (address == 0 && empty_ok && call->row->null_path == NULL_IS_EMPTY)
         return 1;
-    ssize_t length = memory_read_string(call->task->tid, address, given->path, sizeof given->path);
+    ssize_t length = memory_read_string(&call->memory, address, given->path, sizeof given->path);
     if (length < 0)
         return (int)length;
     given->length = (size_t)length;
@@ -136,6 +136,7 @@ static void remember_directory(struct call *call, uint64_t generation, const str
 }
 
 int args_current_directory(struct call *call, const char **path, bool *pass) {
+    ENTERED(call);
     struct location *start = &call->scratch->start;
     char link[PROC_LINK];
     *pass = false;
@@ -247,6 +248,7 @@ static int start_above_removed(struct call *call, struct given *given, const cha
 }
 
 int args_walk(struct call *call, unsigned i, unsigned flags, struct target *target) {
+    ENTERED(call);
     struct given *given = &call->scratch->given[i];
     struct location *loc = &call->scratch->loc[i];
     *target = (struct target){.loc = loc};
@@ -267,9 +269,9 @@ int args_walk(struct call *call, unsigned i, unsigned flags, struct target *targ
     error = view_walk(call->view, set_walker(call), start, path, flags | (pass ? WALK_START_PASS : 0), loc);
     target->pass = loc->pass && !loc->hidden;
     if (target->pass && loc->inside && given->absolute && !(flags & WALK_PARENT)) {
-        call->again = given->path;
-        call->again_length = given->length;
-        call->again_at = loc;
+        call->repeat = given->path;
+        call->repeat_length = given->length;
+        call->repeat_at = loc;
     }
     if (error == 0 && !call->trace_path)
         call->trace_path = loc->path;
@@ -277,6 +279,7 @@ int args_walk(struct call *call, unsigned i, unsigned flags, struct target *targ
 }
 
 int args_walk_path(struct call *call, const char *path, unsigned flags, struct location *loc) {
+    ENTERED(call);
     const char *start = "/";
     bool pass = true;
     int error = path[0] == '/' ? 0 : args_current_directory(call, &start, &pass);

@@ -22,10 +22,12 @@
 #include "session.h"
 #include "table.h"
 #include "tasks/nest.h"
+#include "tasks/task.h"
 #include "verdict.h"
 
 static void reset(struct call *call) {
     call->row = table_row(call->nr);
+    call->memory.tid = call->task->tid;
     call->verdict = VERDICT_PASS;
     call->value = 0;
     call->n_replacements = 0;
@@ -35,9 +37,9 @@ static void reset(struct call *call) {
     call->open_flags = 0;
     call->open_mode = 0;
     call->open_path = NULL;
-    call->again = NULL;
-    call->again_length = 0;
-    call->again_at = NULL;
+    call->repeat = NULL;
+    call->repeat_length = 0;
+    call->repeat_at = NULL;
     call->made = false;
     call->alone = false;
     call->watch_exit = false;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "../process/memory.h"
 #include "../view/view.h"
 
 struct nest;
@@ -50,6 +51,7 @@ struct call {
     /* in */
     struct task *task;
     struct session *session;    /* what all tasks of one run share */
+    struct memory memory;       /* the task's: the trap says how it is checked, call_begin whose it is */
     struct nest *nest;          /* from call_begin to call_end: whose view is `view`; NULL: the run's */
     int nr;
     uint64_t arg[6];
@@ -68,11 +70,11 @@ struct call {
                                             * does not has openat2(AT_FDCWD, …) in new_nr and replacements */
     mode_t open_mode;
     const char *open_path;                 /* OPEN: absolute real path; valid until call_end */
-    const char *again;                     /* PASS: the same call with this path, which is absolute, may be passed
-                                            * unasked as long as view_changes() is what again_at says; NULL: not;
+    const char *repeat;                    /* PASS: the same call with this path, which is absolute, may be passed
+                                            * unasked as long as view_changes() is what repeat_at says; NULL: not;
                                             * until call_end */
-    size_t again_length;
-    const struct location *again_at;
+    size_t repeat_length;
+    const struct location *repeat_at;
     bool made;                             /* OPEN: a new file, which open_call() has at hand */
     bool alone;                            /* OPEN, SUBSTITUTE: it can change something; a tracee that makes it is
                                             * alone with the memory and descriptors that tell what, until they were
@@ -100,7 +102,7 @@ struct call {
 void call_begin(struct call *call);
 /* Of a call whose in part is filled: it changes nothing, not even if it is the wrong task's. */
 bool call_reads(const struct call *call);
-/* Whether such a call is one for call->again: which argument is its path, and what else it depends on. */
+/* Whether such a call is one for call->repeat: which argument is its path, and what else it depends on. */
 bool call_repeats(int nr, const uint64_t arg[6], unsigned *path, uint64_t *key);
 long call_finish(struct call *call, long result);
 void call_end(struct call *call);

@@ -204,6 +204,7 @@ static int find_scope(struct scoped *scoped) {
 }
 
 int scoped_walk(struct call *call, uint64_t resolve, unsigned flags) {
+    ENTERED(call);
     struct location *loc = &call->scratch->loc[0];
     struct scoped scoped = {.call = call, .resolve = resolve, .flags = flags, .loc = loc};
     int error = find_scope(&scoped);

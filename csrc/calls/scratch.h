@@ -16,6 +16,13 @@
 #include "shown/sockets.h"
 #include "../view/view.h"
 
+/* Where a function needs the view entered, as HELD() in lock.h. */
+#ifdef PTO_CHECK_LOCKS
+#define ENTERED(call) ((call)->scratch->entered ? (void)0 : __builtin_trap())
+#else
+#define ENTERED(call) ((void)sizeof(call))
+#endif
+
 struct call_scratch {
     struct call_scratch *next;
     bool entered;               /* we hold view_lock */

@@ -5,7 +5,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,11 +22,11 @@
 #include "tasks/nest.h"
 
 struct call_scratch *session_take_scratch(struct session *session) {
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     struct call_scratch *scratch = session->scratch;
     if (scratch)
         session->scratch = scratch->next;
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     if (!scratch)
         scratch = malloc(sizeof *scratch);
     if (!scratch)
@@ -46,10 +45,10 @@ struct call_scratch *session_take_scratch(struct session *session) {
 }
 
 void session_give_scratch(struct session *session, struct call_scratch *scratch) {
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     scratch->next = session->scratch;
     session->scratch = scratch;
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
 }
 
 void session_init(struct session *session, pto_view *view) {
@@ -59,7 +58,7 @@ void session_init(struct session *session, pto_view *view) {
     session->umask_generation = 1;
     session->cwd_generation = 1;
     session->identity = identity_new();
-    pthread_mutex_init(&session->lock, NULL);
+    (void)lock_init(&session->lock);
     view_set_busy(view, busy_executed, session);
 }
 
@@ -77,5 +76,5 @@ void session_clear(struct session *session) {
     watches_clear(session);
     identity_free(session->identity);
     session->identity = NULL;
-    pthread_mutex_destroy(&session->lock);
+    lock_destroy(&session->lock);
 }

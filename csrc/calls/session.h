@@ -5,10 +5,10 @@
 #ifndef PTOVERLAY_SESSION_H
 #define PTOVERLAY_SESSION_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../process/lock.h"
 #include "../view/view.h"
 
 /* What all tasks of one run share. */
@@ -35,7 +35,8 @@ struct session {
     struct instances *instances;    /* handlers/watches.c */
     struct call_scratch *scratch;   /* unused ones */
     struct task *tasks;             /* all of them */
-    pthread_mutex_t lock;           /* of tasks, sockets, nests and scratch; the generations are atomic */
+    struct lock lock;               /* of tasks, sockets, nests and scratch; the generations are atomic.  It is taken
+                                     * inside of the view's, never the other way */
 };
 void session_init(struct session *session, pto_view *view);
 void session_clear(struct session *session);

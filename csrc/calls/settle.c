@@ -77,7 +77,7 @@ static bool about_name(const struct call *call, unsigned i) {
     return call->row->name_is != NAME_STAYS || i == 1;
 }
 
-static int hold_place(struct call *call, unsigned i, const struct location *loc) {
+static int hold_location(struct call *call, unsigned i, const struct location *loc) {
     if (loc->magic)
         return host_hold_link(call, i, loc->path);
     if (about_name(call, i))
@@ -101,7 +101,7 @@ struct location *settle_change(struct call *call, unsigned i, int error, const s
         descriptor_link(call->task->tid, call->scratch->given[i].fd, link);
         error = host_hold_link(call, i, link);
     } else if (loc->magic || !host_keeps(call, loc, makes_name(call, i))) {
-        error = hold_place(call, i, loc);
+        error = hold_location(call, i, loc);
     } else {
         return NULL;
     }

@@ -22,7 +22,7 @@
 #include "known.h"
 #include "table.h"
 
-static const uint32_t held_limits[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0};
+static const uint32_t limits_of_ours[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0};
 
 #define NOFOLLOW AT_SYMLINK_NOFOLLOW
 #define EMPTY AT_EMPTY_PATH
@@ -183,9 +183,9 @@ const struct call_row table_rows[] = {
     ROW(prctl, do_prctl, NOTHING, UNLESS(0, known_options), .detail = EINVAL),
     ROW(keyctl, do_unknown, NOTHING, UNLESS(0, known_keys), .detail = EOPNOTSUPP),
     ROW(request_key, do_refuse, NOTHING, IF_SET(2, ANY), .detail = ENOKEY),
-    ROW(getrlimit, do_rlimit, NOTHING, IF_IN(0, held_limits), .detail = RLIMIT_GET),
-    ROW(setrlimit, do_rlimit, NOTHING, IF_IN(0, held_limits)),
-    ROW(prlimit64, do_rlimit, NOTHING, IF_IN(1, held_limits), .detail = RLIMIT_OLD_IN_3),
+    ROW(getrlimit, do_rlimit, NOTHING, IF_IN(0, limits_of_ours), .detail = RLIMIT_GET),
+    ROW(setrlimit, do_rlimit, NOTHING, IF_IN(0, limits_of_ours)),
+    ROW(prlimit64, do_rlimit, NOTHING, IF_IN(1, limits_of_ours), .detail = RLIMIT_OLD_IN_3),
 
     /* what would leave the view */
     ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)),

@@ -37,7 +37,7 @@ struct call_row {
         READS_ALWAYS,               /* changes nothing, whatever its arguments are */
         READS_BY_FLAGS,             /* the open flags behind its path say whether it does */
     } reads;
-    /* May be answered again as it was (call->again): REPEATS_ALONE, or the argument that the answer depends on beside
+    /* May be answered again as it was (call->repeat): REPEATS_ALONE, or the argument that the answer depends on beside
      * path and flags; 0: not. */
     int8_t repeats;
     /* What becomes of the name that the first operand gives. */

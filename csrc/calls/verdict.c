@@ -22,6 +22,7 @@
 void verdict_enter_view(struct call *call) {
     if (call->scratch->entered)
         return;
+    NOT_HELD(&call->session->lock);
     view_lock(call->view);
     view_may_ask_again(call->view);
     call->scratch->entered = true;
@@ -49,7 +50,7 @@ void verdict_answer(struct call *call, long value) {
 
 void verdict_answer_bytes(struct call *call, uint64_t address, const void *data, size_t size, long value) {
     verdict_leave_view(call);
-    int error = size ? memory_write(call->task->tid, address, data, size) : 0;
+    int error = size ? memory_write(&call->memory, address, data, size) : 0;
     verdict_answer(call, error < 0 ? error : value);
 }
 

@@ -16,62 +16,52 @@
 #define PAGE 4096u          /* smallest page of any architecture: no chunk crosses a real page */
 #define FIRST_CHUNK 256u    /* most paths are shorter */
 
-static _Thread_local int (*checker)(void *arg);
-static _Thread_local void *checker_arg;
-static _Thread_local bool checks_reads;
-
-void memory_check(int (*check)(void *arg), void *arg, bool reads) {
-    checker = check;
-    checker_arg = arg;
-    checks_reads = reads;
+static int check(const struct memory *memory) {
+    return memory->check ? memory->check(memory->arg) : 0;
 }
 
-static int checked(void) {
-    return checker ? checker(checker_arg) : 0;
-}
-
-static ssize_t read_some(pid_t pid, uint64_t address, void *out, size_t size) {
+static ssize_t read_some(const struct memory *memory, uint64_t address, void *out, size_t size) {
     struct iovec local = {.iov_base = out, .iov_len = size};
     struct iovec remote = {.iov_base = (void *)address, .iov_len = size};
-    ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+    ssize_t n = process_vm_readv(memory->tid, &local, 1, &remote, 1, 0);
     if (n < 0)
         return -errno;
-    int error = checks_reads ? checked() : 0;
+    int error = memory->checks_reads ? check(memory) : 0;
     return error ? error : n;
 }
 
-int memory_read(pid_t pid, uint64_t address, void *out, size_t size) {
+int memory_read(const struct memory *memory, uint64_t address, void *out, size_t size) {
     if (size == 0)
         return 0;
-    ssize_t n = read_some(pid, address, out, size);
+    ssize_t n = read_some(memory, address, out, size);
     if (n < 0)
         return (int)n;
     return (size_t)n == size ? 0 : -EFAULT;
 }
 
-int memory_write(pid_t pid, uint64_t address, const void *data, size_t size) {
+int memory_write(const struct memory *memory, uint64_t address, const void *data, size_t size) {
     if (size == 0)
         return 0;
     struct iovec local = {.iov_base = (void *)data, .iov_len = size};
     struct iovec remote = {.iov_base = (void *)address, .iov_len = size};
-    int error = checked();
+    int error = check(memory);
     if (error)
         return error;
-    ssize_t n = process_vm_writev(pid, &local, 1, &remote, 1, 0);
+    ssize_t n = process_vm_writev(memory->tid, &local, 1, &remote, 1, 0);
     if (n < 0)
         return -errno;
     return (size_t)n == size ? 0 : -EFAULT;
 }
 
-ssize_t memory_peek(int memory, uint64_t address, void *out, size_t size) {
+ssize_t memory_peek(int fd, uint64_t address, void *out, size_t size) {
     size_t room = PAGE - (size_t)(address % PAGE);
-    return pread(memory, out, size < room ? size : room, (off_t)address);
+    return pread(fd, out, size < room ? size : room, (off_t)address);
 }
 
 int memory_probe(pid_t pid) {
     static const char known = 'm';
     char found;
-    return memory_read(pid, (uint64_t)(uintptr_t)&known, &found, sizeof found);
+    return memory_read(&MEMORY(pid), (uint64_t)(uintptr_t)&known, &found, sizeof found);
 }
 
 static size_t chunk_size(uint64_t address, size_t done, size_t size) {
@@ -81,10 +71,10 @@ static size_t chunk_size(uint64_t address, size_t done, size_t size) {
     return chunk < size - done ? chunk : size - done;
 }
 
-ssize_t memory_read_string(pid_t pid, uint64_t address, char *out, size_t size) {
+ssize_t memory_read_string(const struct memory *memory, uint64_t address, char *out, size_t size) {
     for (size_t done = 0; done < size;) {
         size_t chunk = chunk_size(address + done, done, size);
-        ssize_t n = read_some(pid, address + done, out + done, chunk);
+        ssize_t n = read_some(memory, address + done, out + done, chunk);
         if (n < 0)
             return n;
         if (n == 0)

@@ -119,7 +119,7 @@ void do_utime(struct call *call) {
     struct utimbuf buffer;
     if (!call->arg[1])
         return change_times(call, NULL);
-    int error = memory_read(call->task->tid, call->arg[1], &buffer, sizeof buffer);
+    int error = memory_read(&call->memory, call->arg[1], &buffer, sizeof buffer);
     if (error < 0)
         return verdict_answer(call, error);
     change_times(call, (struct timespec[2]){{.tv_sec = buffer.actime}, {.tv_sec = buffer.modtime}});
@@ -132,7 +132,7 @@ void do_utimes(struct call *call) {
     uint64_t address = call->arg[args_after(call)];
     if (!address)
         return change_times(call, NULL);
-    int error = memory_read(call->task->tid, address, buffer, sizeof buffer);
+    int error = memory_read(&call->memory, address, buffer, sizeof buffer);
     if (error < 0)
         return verdict_answer(call, error);
     for (int i = 0; i < 2; i++) {
@@ -149,7 +149,7 @@ void do_utimensat(struct call *call) {
         return verdict_answer(call, -EINVAL);
     if (!call->arg[2])
         return change_times(call, NULL);
-    int error = memory_read(call->task->tid, call->arg[2], times, sizeof times);
+    int error = memory_read(&call->memory, call->arg[2], times, sizeof times);
     if (error < 0)
         return verdict_answer(call, error);
     change_times(call, times);
@@ -180,8 +180,8 @@ static int plain_flags(const struct fsxattr *extended, unsigned *plain) {
 
 static int read_flags(struct call *call, struct fsxattr *extended, unsigned *flags) {
     if ((uint32_t)call->arg[1] == FS_IOC_FSSETXATTR)
-        return memory_read(call->task->tid, call->arg[2], extended, sizeof *extended);
-    return memory_read(call->task->tid, call->arg[2], flags, sizeof *flags);
+        return memory_read(&call->memory, call->arg[2], extended, sizeof *extended);
+    return memory_read(&call->memory, call->arg[2], flags, sizeof *flags);
 }
 
 /* The object's real file, or directory, opened for an ioctl; real[PATH_MAX] becomes its path. -errno. */

@@ -54,7 +54,7 @@ struct exec {
     char interpreter[PATH_MAX];         /* real path of the ELF interpreter, when it has moved */
     unsigned n_names;                   /* what replaces argv[0] */
     const char *names[NAMES_MAX];
-    uint32_t places[NAMES_MAX];
+    uint32_t relocations[NAMES_MAX];
     char *argv;                         /* the new argv and its strings; the scratch owns it */
 };
 
@@ -170,7 +170,7 @@ static ssize_t count_arguments(struct call *call, uint64_t argv) {
     while (argv) {
         uint64_t at = argv + count * sizeof *pointers;
         size_t part = (size_t)(sizeof pointers - at % sizeof pointers) / sizeof *pointers; /* to the end of a page */
-        int error = memory_read(call->task->tid, at, pointers, (part ? part : 1) * sizeof *pointers);
+        int error = memory_read(&call->memory, at, pointers, (part ? part : 1) * sizeof *pointers);
         if (error < 0)
             return error;
         for (size_t i = 0; i < (part ? part : 1); i++, count++)
@@ -186,8 +186,8 @@ static int make_argv(struct call *call, struct exec *exec, uint64_t argv, size_t
     ssize_t count = count_arguments(call, argv);
     if (count < 0)
         return (int)count;
-    size_t kept = count > 0 ? (size_t)count - 1 : 0;
-    size_t pointers = (exec->n_names + kept + 1) * sizeof(uint64_t), at = pointers;
+    size_t rest = count > 0 ? (size_t)count - 1 : 0;
+    size_t pointers = (exec->n_names + rest + 1) * sizeof(uint64_t), at = pointers;
     *size = pointers;
     for (unsigned i = 0; i < exec->n_names; i++)
         *size += strlen(exec->names[i]) + 1;
@@ -199,10 +199,10 @@ static int make_argv(struct call *call, struct exec *exec, uint64_t argv, size_t
         size_t length = strlen(exec->names[i]) + 1;
         memcpy(exec->argv + at, exec->names[i], length);
         table[i] = at;
-        exec->places[i] = (uint32_t)(i * sizeof *table);
+        exec->relocations[i] = (uint32_t)(i * sizeof *table);
         at += length;
     }
-    return kept ? memory_read(call->task->tid, argv + sizeof *table, table + exec->n_names, kept * sizeof *table) : 0;
+    return rest ? memory_read(&call->memory, argv + sizeof *table, table + exec->n_names, rest * sizeof *table) : 0;
 }
 
 /* ---- what the kernel is given ---- */
@@ -248,7 +248,7 @@ static void run_real(struct call *call, struct exec *exec, size_t argv_size) {
     verdict_substitute_string(call, 0, exec->path);
     if (argv_size) {
         verdict_substitute_bytes(call, 1, exec->argv, argv_size);
-        call->replacements[1].relocations = exec->places;
+        call->replacements[1].relocations = exec->relocations;
         call->replacements[1].n_relocations = exec->n_names;
     } else {
         verdict_substitute(call, 1, call->arg[at]);
@@ -327,6 +327,6 @@ void exec_done(struct call *call) {
     pid_t tid = call->task->tid;
     char *found = call->scratch->text;
     uint64_t address = find_auxiliary(tid, AT_EXECFN);
-    if (address && memory_read_string(tid, address, found, PATH_MAX) > 0 && strcmp(found, exec->path) == 0)
-        (void)memory_write(tid, address, exec->given, strlen(exec->given) + 1);
+    if (address && memory_read_string(&MEMORY(tid), address, found, PATH_MAX) > 0 && strcmp(found, exec->path) == 0)
+        (void)memory_write(&MEMORY(tid), address, exec->given, strlen(exec->given) + 1);
 }

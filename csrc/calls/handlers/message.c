@@ -45,7 +45,7 @@ static int message_length(struct call *call, const struct msghdr *header, uint32
         return -EMSGSIZE;
     for (size_t left = header->msg_iovlen; left;) {
         size_t part = left < SEGMENTS_AT_ONCE ? left : SEGMENTS_AT_ONCE;
-        int error = memory_read(call->task->tid, at, segments, part * sizeof *segments);
+        int error = memory_read(&call->memory, at, segments, part * sizeof *segments);
         if (error < 0)
             return error;
         for (size_t i = 0; i < part; i++)
@@ -61,7 +61,7 @@ static int add_message(struct call *call, struct batch *batch, uint64_t at, size
     unsigned i = batch->count;
     struct msghdr *header = &batch->headers[i].msg_hdr;
     const struct address *address = &call->scratch->address;
-    int error = memory_read(call->task->tid, at, &batch->headers[i], header_size);
+    int error = memory_read(&call->memory, at, &batch->headers[i], header_size);
     if (error == 0)
         error = message_length(call, header, &batch->lengths[i]);
     if (error == 0 && header->msg_name)
@@ -100,7 +100,7 @@ static bool any_named(struct call *call, size_t count) {
     struct msghdr header;
     uint64_t at = call->arg[1];
     for (size_t i = 0; i < count; i++, at += sizeof(struct mmsghdr)) {
-        if (memory_read(call->task->tid, at, &header, sizeof header) < 0)
+        if (memory_read(&call->memory, at, &header, sizeof header) < 0)
             return false;
         if (header.msg_name)
             return true;
@@ -123,7 +123,7 @@ static long messages_sent(struct call *call, long result) {
     const struct batch *batch = call->scratch->owned[0];
     for (long i = 0; i < result; i++) {
         uint64_t at = call->arg[1] + (uint64_t)i * sizeof(struct mmsghdr) + offsetof(struct mmsghdr, msg_len);
-        int error = memory_write(call->task->tid, at, &batch->lengths[i], sizeof batch->lengths[i]);
+        int error = memory_write(&call->memory, at, &batch->lengths[i], sizeof batch->lengths[i]);
         if (error < 0)
             return i ? i : error;
     }
@@ -155,13 +155,13 @@ void do_sendmmsg(struct call *call) {
 static void tell_sender(struct call *call, uint64_t at, int size) {
     struct address name, asked;
     struct msghdr header;
-    if (memory_read(call->task->tid, at, &header, sizeof header) < 0 || !header.msg_name ||
+    if (memory_read(&call->memory, at, &header, sizeof header) < 0 || !header.msg_name ||
         header.msg_namelen <= ADDRESS_PATH_AT || header.msg_namelen > (socklen_t)size ||
         header.msg_namelen > sizeof name.un)
         return;
     name.length = header.msg_namelen;
     uint64_t name_at = (uint64_t)(uintptr_t)header.msg_name;
-    if (memory_read(call->task->tid, name_at, &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
+    if (memory_read(&call->memory, name_at, &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
         sockets_find(call->session, &name, &asked))
         (void)socket_tell(call, name_at, at + offsetof(struct msghdr, msg_namelen), size, &asked);
 }
@@ -180,7 +180,7 @@ static long received_messages(struct call *call, long result) {
 
 static void watch_message(struct call *call, finish_fn *finish) {
     struct msghdr header;
-    if (!sockets_any(call->session) || memory_read(call->task->tid, call->arg[1], &header, sizeof header) < 0 ||
+    if (!sockets_any(call->session) || memory_read(&call->memory, call->arg[1], &header, sizeof header) < 0 ||
         !header.msg_name)
         return;
     call->scratch->size = (int)header.msg_namelen;

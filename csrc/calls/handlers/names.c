@@ -64,7 +64,7 @@ void do_mknod(struct call *call) {
 
 void do_symlink(struct call *call) {
     char target[PATH_MAX];
-    ssize_t length = memory_read_string(call->task->tid, call->arg[0], target, sizeof target);
+    ssize_t length = memory_read_string(&call->memory, call->arg[0], target, sizeof target);
     if (length <= 0)
         return verdict_answer(call, length < 0 ? length : -ENOENT);
     struct location *loc = making(call);
@@ -102,7 +102,7 @@ void do_unlink(struct call *call) {
 /* ---- two names ---- */
 
 /* Both walked, the view entered.  False: the verdict is there. */
-static bool two_places(struct call *call, unsigned flags, struct target targets[2]) {
+static bool walk_two(struct call *call, unsigned flags, struct target targets[2]) {
     int error = args_fetch(call, 0);
     if (error == 0)
         error = args_fetch(call, 1);
@@ -135,7 +135,7 @@ static bool hold_two(struct call *call, const struct target targets[2]) {
 void do_rename(struct call *call) {
     struct target targets[2];
     unsigned flags = call->row->at_flags == NO_ARG ? 0 : (unsigned)call->arg[call->row->at_flags];
-    if (!two_places(call, WALK_PARENT, targets))
+    if (!walk_two(call, WALK_PARENT, targets))
         return;
     const struct location *from = targets[0].loc, *to = targets[1].loc;
     if (!from->overlay && !to->overlay) {
@@ -177,7 +177,7 @@ void do_link(struct call *call) {
     int error = args_walk_flags(call, &flags);
     if (error < 0)
         return verdict_answer(call, error);
-    if (!two_places(call, flags, targets))
+    if (!walk_two(call, flags, targets))
         return;
     const struct location *from = targets[0].loc, *to = targets[1].loc;
     if (targets[0].by_fd ? targets[0].kind != OBJECT_NAMED || from->detached || (!from->overlay && !to->overlay)

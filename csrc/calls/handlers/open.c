@@ -286,7 +286,7 @@ static void open_passed(struct call *call, int error, int flags) {
     if (!error && !(flags & O_PATH))
         view_opened(call->view, loc);
     if (!error && loc->type && loc->type != S_IFREG && loc->type != S_IFDIR)
-        call->again = NULL;   /* its open may wait */
+        call->repeat = NULL;   /* its open may wait */
 }
 
 /* as_asked: no other thread can change the flags that the kernel would find. */
@@ -337,10 +337,10 @@ static int read_how(struct call *call, struct open_how *how) {
         return -EINVAL;
     if (size > 4096)
         return -E2BIG;
-    int error = memory_read(call->task->tid, address, how, sizeof *how);
+    int error = memory_read(&call->memory, address, how, sizeof *how);
     for (uint64_t at = sizeof *how; error == 0 && at < size; at += sizeof extra) {
         size_t part = size - at < sizeof extra ? size - at : sizeof extra;
-        error = memory_read(call->task->tid, address + at, extra, part);
+        error = memory_read(&call->memory, address + at, extra, part);
         for (size_t i = 0; error == 0 && i < part; i++)
             if (extra[i])
                 return -E2BIG;

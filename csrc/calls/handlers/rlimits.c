@@ -85,7 +85,7 @@ static int may_ask(struct call *call, pid_t pid) {
 /* Others than those of the run are the host's, and what they are given is. */
 static void core_of(struct call *call, pid_t pid, uint64_t new_at, uint64_t old_at) {
     struct rlimit old, wanted;
-    int error = new_at ? memory_read(call->task->tid, new_at, &wanted, sizeof wanted) : 0;
+    int error = new_at ? memory_read(&call->memory, new_at, &wanted, sizeof wanted) : 0;
     if (error < 0)
         return verdict_answer(call, error);
     if (!task_cred(call))

@@ -56,7 +56,7 @@ static int read_address(struct call *call, uint64_t at, uint64_t length) {
     if (!may_have_path(size))
         return 0;
     memset(asked, 0, sizeof *asked);
-    int error = memory_read(call->task->tid, at, &asked->un, (size_t)size);
+    int error = memory_read(&call->memory, at, &asked->un, (size_t)size);
     return error < 0 ? error : has_path(call);
 }
 
@@ -262,7 +262,7 @@ void do_bind(struct call *call) {
         return verdict_answer(call, fd);
     if (size < 0 || size > (int)sizeof name)
         return verdict_answer(call, -EINVAL);
-    int error = memory_read(call->task->tid, call->arg[1], &name, (size_t)size);
+    int error = memory_read(&call->memory, call->arg[1], &name, (size_t)size);
     if (error < 0)
         return verdict_answer(call, error);
     memset(&call->scratch->asked, 0, sizeof call->scratch->asked);
@@ -281,8 +281,8 @@ void do_bind(struct call *call) {
 
 int socket_tell(struct call *call, uint64_t at, uint64_t length_at, int size, const struct address *address) {
     int length = (int)address->length;
-    int error = memory_write(call->task->tid, at, &address->un, (size_t)(size < length ? size : length));
-    return error < 0 ? error : memory_write(call->task->tid, length_at, &length, sizeof length);
+    int error = memory_write(&call->memory, at, &address->un, (size_t)(size < length ? size : length));
+    return error < 0 ? error : memory_write(&call->memory, length_at, &length, sizeof length);
 }
 
 /* The name of our descriptor fd that the tracee is to be told; false: the kernel's is right. */
@@ -298,11 +298,11 @@ static bool told_name(struct call *call, int fd, bool of_peer, struct address *a
 static void retell(struct call *call, uint64_t at, uint64_t length_at) {
     struct address name, asked;
     int length = 0;
-    if (memory_read(call->task->tid, length_at, &length, sizeof length) < 0 || length <= (int)ADDRESS_PATH_AT ||
+    if (memory_read(&call->memory, length_at, &length, sizeof length) < 0 || length <= (int)ADDRESS_PATH_AT ||
         length > call->scratch->size || length > (int)sizeof name.un)
         return;
     name.length = (socklen_t)length;
-    if (memory_read(call->task->tid, at, &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
+    if (memory_read(&call->memory, at, &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
         sockets_find(call->session, &name, &asked))
         (void)socket_tell(call, at, length_at, call->scratch->size, &asked);
 }
@@ -333,7 +333,7 @@ static long accepted(struct call *call, long result) {
 
 static void watch_name(struct call *call, unsigned length_arg, finish_fn *finish) {
     int *size = &call->scratch->size;
-    if (!sockets_any(call->session) || memory_read(call->task->tid, call->arg[length_arg], size, sizeof *size) < 0 ||
+    if (!sockets_any(call->session) || memory_read(&call->memory, call->arg[length_arg], size, sizeof *size) < 0 ||
         *size < 0)
         return;
     call->watch_exit = true;
@@ -351,7 +351,7 @@ void do_socket_name(struct call *call) {
         return watch_name(call, 2, name_told);   /* pidfd_getfd(2) is refused here */
     if (fd < 0 || !told_name(call, fd, call->row->detail == NAME_OF_PEER, &asked))
         return;
-    int error = memory_read(call->task->tid, call->arg[2], &size, sizeof size);
+    int error = memory_read(&call->memory, call->arg[2], &size, sizeof size);
     if (error == 0)
         error = size < 0 ? -EINVAL : socket_tell(call, call->arg[1], call->arg[2], size, &asked);
     verdict_answer(call, error);

@@ -78,7 +78,7 @@ static bool names_nothing(struct call *call) {
     if (row->at_flags == NO_ARG || !(call->arg[row->at_flags] & AT_EMPTY_PATH))
         return false;
     uint64_t address = call->arg[row->operand[0].path];
-    return !address || memory_read_string(call->task->tid, address, &first, 1) == 0;
+    return !address || memory_read_string(&call->memory, address, &first, 1) == 0;
 }
 
 static bool tells_truth(struct call *call) {

@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,25 +72,25 @@ static bool has_instance(pid_t pid, struct instance *instance) {
     return false;
 }
 
-static bool is_held(struct session *session, struct instance *instance) {
-    bool held = is_instance(instance->holder, instance->number) &&
+static bool is_used(struct session *session, struct instance *instance) {
+    bool used = is_instance(instance->holder, instance->number) &&
                 is_same_instance(instance->holder, instance->number, instance->fd);
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     pid_t last = 0;
-    for (const struct task *task = session->tasks; task && !held; task = task->next) {
+    for (const struct task *task = session->tasks; task && !used; task = task->next) {
         pid_t pid = task->tgid ? task->tgid : task->tid;
-        held = pid != last && has_instance(pid, instance);
+        used = pid != last && has_instance(pid, instance);
         last = pid;
     }
-    pthread_mutex_unlock(&session->lock);
-    return held;
+    lock_leave(&session->lock);
+    return used;
 }
 
-static void close_unheld(struct session *session) {
+static void close_unused(struct session *session) {
     struct instances *instances = session->instances;
     for (unsigned i = 0; i < instances->count;) {
         struct instance *instance = &instances->list[i];
-        if (is_held(session, instance)) {
+        if (is_used(session, instance)) {
             i++;
             continue;
         }
@@ -122,7 +121,7 @@ static int instance_of(struct call *call, bool add) {
         session->instances = calloc(1, sizeof *session->instances);
     if (!session->instances)
         return -1;
-    close_unheld(session);
+    close_unused(session);
     if (session->instances->count == INSTANCES || !is_same_instance(call->task->tid, number, fd))
         return -1;
     int ours = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -152,7 +151,7 @@ static bool find_watched(struct call *call, bool follow, uint32_t mask) {
         return verdict_answer(call, error), false;
     verdict_enter_view(call);
     error = args_walk(call, 0, follow ? WALK_FOLLOW : 0, &target);
-    call->again = NULL;
+    call->repeat = NULL;
     if (target.by_fd || (target.pass && (!loc->overlay || !mask)))
         return false;
     if (error == 0 && (loc->hidden || loc->type == 0))

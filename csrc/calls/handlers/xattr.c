@@ -48,13 +48,13 @@ static int at_value(struct call *call, struct value *value) {
         return -EINVAL;
     if (call->arg[5] > sizeof arguments)
         return -E2BIG;
-    int error = memory_read(call->task->tid, call->arg[4], &arguments, sizeof arguments);
+    int error = memory_read(&call->memory, call->arg[4], &arguments, sizeof arguments);
     *value = (struct value){arguments.value, arguments.size, (int)arguments.flags};
     return error;
 }
 
 static int read_name(struct call *call, unsigned arg, char name[XATTR_NAME_MAX + 1]) {
-    ssize_t length = memory_read_string(call->task->tid, call->arg[arg], name, XATTR_NAME_MAX + 1);
+    ssize_t length = memory_read_string(&call->memory, call->arg[arg], name, XATTR_NAME_MAX + 1);
     if (length == 0 || length == -ENAMETOOLONG)
         return -ERANGE;
     return length < 0 ? (int)length : 0;
@@ -95,7 +95,7 @@ static void set(struct call *call, unsigned name_arg, const struct value *value)
     if (error == 0 && value->size > sizeof buffer)
         error = -E2BIG;
     if (error == 0 && value->size)
-        error = memory_read(call->task->tid, value->address, buffer, value->size);
+        error = memory_read(&call->memory, value->address, buffer, value->size);
     if (error < 0)
         return verdict_answer(call, error);
     struct location *loc = settle_changing(call);

@@ -58,6 +58,7 @@ const char *host_ending(const struct location *loc) {
 }
 
 int host_hold_name(struct call *call, unsigned i, const struct location *loc) {
+    ENTERED(call);
     struct host *host = &call->scratch->host[i];
     char parent[PATH_MAX];
     memcpy(parent, loc->path, loc->length + 1);
@@ -65,15 +66,15 @@ int host_hold_name(struct call *call, unsigned i, const struct location *loc) {
     const char *name = slash + 1;
     if (strlen(name) > NAME_MAX)
         return -ENAMETOOLONG;
-    char held[sizeof host->name];
-    snprintf(held, sizeof held, "%s%s", *name ? name : "/", *name ? host_ending(loc) : "");
+    char last[sizeof host->name];
+    snprintf(last, sizeof last, "%s%s", *name ? name : "/", *name ? host_ending(loc) : "");
     slash[slash == parent] = '\0';
     int fd = view_open_exact(parent, O_PATH | O_DIRECTORY, 0);
     if (fd < 0)
         return fd == -ELOOP || fd == -ENOTDIR ? -VIEW_AGAIN : fd;
     host_drop(host);
     host->dir = fd;
-    memcpy(host->name, held, sizeof held);
+    memcpy(host->name, last, sizeof last);
     return 0;
 }
 
@@ -159,6 +160,7 @@ static int check_held(struct call *call, int fd) {
 }
 
 int host_hold_link(struct call *call, unsigned i, const char *link) {
+    ENTERED(call);
     int fd = open(link, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? -EBADF : -errno;

@@ -22,7 +22,7 @@
 struct segment {
     uint32_t type;
     uint64_t offset, size;
-    off_t place;            /* of the header in the file */
+    off_t at;               /* of the header in the file */
 };
 
 struct elf {
@@ -59,11 +59,11 @@ static bool read_segment(const struct elf *elf, unsigned i, struct segment *segm
     Elf32_Phdr narrow;
     Elf64_Phdr wide;
     size_t size = elf->wide ? sizeof wide : sizeof narrow;
-    uint64_t place = elf->table + (uint64_t)i * size;
-    if (!read_at(elf->fd, elf->wide ? (void *)&wide : (void *)&narrow, size, place))
+    uint64_t at = elf->table + (uint64_t)i * size;
+    if (!read_at(elf->fd, elf->wide ? (void *)&wide : (void *)&narrow, size, at))
         return false;
-    *segment = elf->wide ? (struct segment){wide.p_type, wide.p_offset, wide.p_filesz, (off_t)place}
-                         : (struct segment){narrow.p_type, narrow.p_offset, narrow.p_filesz, (off_t)place};
+    *segment = elf->wide ? (struct segment){wide.p_type, wide.p_offset, wide.p_filesz, (off_t)at}
+                         : (struct segment){narrow.p_type, narrow.p_offset, narrow.p_filesz, (off_t)at};
     return true;
 }
 
@@ -98,10 +98,10 @@ int elf_interpreter(int fd, char *out) {
     return (int)strlen(out);
 }
 
-static int write_number(const struct elf *elf, off_t place, uint64_t number) {
+static int write_number(const struct elf *elf, off_t at, uint64_t number) {
     uint32_t narrow = (uint32_t)number;
     ssize_t size = elf->wide ? sizeof number : sizeof narrow;
-    ssize_t written = pwrite(elf->fd, elf->wide ? (void *)&number : (void *)&narrow, (size_t)size, place);
+    ssize_t written = pwrite(elf->fd, elf->wide ? (void *)&number : (void *)&narrow, (size_t)size, at);
     return written == size ? 0 : -EIO;
 }
 
@@ -118,8 +118,8 @@ int elf_set_interpreter(int fd, const char *interpreter) {
         return -ENOEXEC;
     if (pwrite(fd, interpreter, size, st.st_size) != (ssize_t)size)
         return -EIO;
-    off_t place = segment.place + (off_t)(elf.wide ? offsetof(Elf64_Phdr, p_offset) : offsetof(Elf32_Phdr, p_offset));
-    int error = write_number(&elf, place, (uint64_t)st.st_size);
-    place = segment.place + (off_t)(elf.wide ? offsetof(Elf64_Phdr, p_filesz) : offsetof(Elf32_Phdr, p_filesz));
-    return error < 0 ? error : write_number(&elf, place, size);
+    off_t at = segment.at + (off_t)(elf.wide ? offsetof(Elf64_Phdr, p_offset) : offsetof(Elf32_Phdr, p_offset));
+    int error = write_number(&elf, at, (uint64_t)st.st_size);
+    at = segment.at + (off_t)(elf.wide ? offsetof(Elf64_Phdr, p_filesz) : offsetof(Elf32_Phdr, p_filesz));
+    return error < 0 ? error : write_number(&elf, at, size);
 }

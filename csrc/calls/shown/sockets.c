@@ -7,7 +7,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,7 +53,7 @@ static void forget_oldest(struct sockets *sockets) {
 
 int sockets_record(struct session *session, const struct address *bound, const struct address *asked) {
     struct name *name = malloc(sizeof *name);
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     if (!session->sockets)
         session->sockets = calloc(1, sizeof *session->sockets);
     struct sockets *sockets = session->sockets;
@@ -69,28 +68,28 @@ int sockets_record(struct session *session, const struct address *bound, const s
         sockets->count++;
         name = NULL;
     }
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     free(name);
     return sockets ? 0 : -ENOMEM;
 }
 
 bool sockets_find(struct session *session, const struct address *bound, struct address *asked) {
     bool found = false;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     if (session->sockets) {
         const struct name *name = *find_name(session->sockets, bound);
         found = name;
         if (found)
             *asked = name->asked;
     }
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     return found;
 }
 
 bool sockets_any(struct session *session) {
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     bool any = session->sockets && session->sockets->names;
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     return any;
 }
 

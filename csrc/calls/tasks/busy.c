@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -48,10 +47,10 @@ int busy_executed(void *arg, const struct statx *file) {
     struct session *session = arg;
     struct statx stx;
     bool busy = false;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     for (const struct task *task = session->tasks; task && !busy; task = task->next)
         busy = executed_by(session, task, &stx) == 0 && stx.stx_ino == file->stx_ino &&
                stx.stx_dev_major == file->stx_dev_major && stx.stx_dev_minor == file->stx_dev_minor;
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     return busy ? -ETXTBSY : 0;
 }

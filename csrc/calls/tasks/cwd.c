@@ -23,6 +23,7 @@
 #include "../../process/rlimit.h"
 #include "../call.h"
 #include "../flags.h"
+#include "../scratch.h"
 #include "../session.h"
 #include "cwd.h"
 #include "task.h"
@@ -90,6 +91,7 @@ static long find_or_add(struct cwds *cwds, const char *real) {
 }
 
 int cwd_keep(struct call *call, const char *real) {
+    ENTERED(call);
     struct session *session = call->session;
     struct cwds *cwds = make_cwds(session);
     long number = cwds ? find_or_add(cwds, real) : -ENOMEM;

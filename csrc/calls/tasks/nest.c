@@ -65,24 +65,28 @@ struct nest_call {
 
 /* ---- who is where ---- */
 
-static struct nest *find_nest(const struct session *session, unsigned id) {
+static struct nest *find_nest(struct session *session, unsigned id) {
+    HELD(&session->lock);
     struct nest *nest = session->nests;
     while (nest && (nest->id != id || !nest->view))
         nest = nest->next;
     return nest;
 }
 
-static struct nest *find_marked(const struct session *session, uint64_t mark) {
+static struct nest *find_marked(struct session *session, uint64_t mark) {
+    HELD(&session->lock);
     struct nest *nest = session->nests;
     while (nest && (nest->mark != mark || !nest->view))
         nest = nest->next;
     return nest;
 }
 
-/* With the lock held; NULL is nothing. */
+/* NULL is nothing. */
 static struct nest *take_nest(struct nest *nest) {
-    if (nest)
-        nest->users++;
+    if (!nest)
+        return NULL;
+    HELD(&nest->session->lock);
+    nest->users++;
     return nest;
 }
 
@@ -90,11 +94,11 @@ static void put_nest(struct nest *nest) {
     while (nest) {
         struct session *session = nest->session;
         struct nest *parent = nest->parent;
-        pthread_mutex_lock(&session->lock);
+        lock_take(&session->lock);
         pto_view *view = --nest->users ? NULL : nest->view;
         if (view)
             nest->view = NULL;
-        pthread_mutex_unlock(&session->lock);
+        lock_leave(&session->lock);
         if (!view)
             return;
         pto_view_free(view);
@@ -112,9 +116,9 @@ bool nest_enter(struct call *call) {
     uint64_t mark = members_mark(call->task->tid);
     if (mark != MARK_UNKNOWN && (mark | IDS) != session->mark)
         return true;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     struct nest *nest = take_nest(find_marked(session, mark));
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     if (nest) {
         call->nest = nest;
         call->view = nest->view;
@@ -133,11 +137,11 @@ void nest_leave(struct call *call) {
 
 void nest_hide(struct session *session, const char *path) {
     char message[MESSAGE];
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     for (struct nest *nest = session->nests; nest; nest = nest->next)
         if (nest->view)
             (void)view_add_place(nest->view, PTO_HIDDEN, path, message, sizeof message);
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
 }
 
 /* ---- members ---- */
@@ -150,11 +154,11 @@ struct member_search {
 };
 
 static bool is_inside(const struct nest *nest, uint64_t mark) {
-    pthread_mutex_lock(&nest->session->lock);
+    lock_take(&nest->session->lock);
     const struct nest *other = find_marked(nest->session, mark);
     while (other && other != nest)
         other = other->parent;
-    pthread_mutex_unlock(&nest->session->lock);
+    lock_leave(&nest->session->lock);
     return other;
 }
 
@@ -224,7 +228,7 @@ static void destroy(struct nest *nest) {
 /* Takes those that are over out of the list. */
 static void sweep_nests(struct session *session) {
     struct nest *over = NULL;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     for (struct nest **link = &session->nests; *link;) {
         struct nest *nest = *link;
         if (nest->view) {
@@ -235,7 +239,7 @@ static void sweep_nests(struct session *session) {
         nest->next = over;
         over = nest;
     }
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     while (over) {
         struct nest *nest = over;
         over = nest->next;
@@ -285,7 +289,7 @@ static int choose_mark(struct session *session) {
 /* From here on it is the session's; the caller holds it. */
 static unsigned enlist_nest(struct nest *nest) {
     struct session *session = nest->session;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     unsigned id = nest->id = ++session->last_nest;
     nest->mark = session->mark - id;
     nest->users = 1;
@@ -293,7 +297,7 @@ static unsigned enlist_nest(struct nest *nest) {
     take_nest(nest->parent);
     nest->next = session->nests;
     session->nests = nest;
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     __atomic_add_fetch(&session->n_nests, 1, __ATOMIC_SEQ_CST);
     return id;
 }
@@ -366,19 +370,19 @@ static int read_data(struct call *call, const struct nest_request *request, char
     if (!*data)
         return -ENOMEM;
     (*data)[request->size] = '\0';
-    return memory_read(call->task->tid, request->data, *data, request->size);
+    return memory_read(&call->memory, request->data, *data, request->size);
 }
 
 /* Is there a nest that is about to end, since its owner is dead? */
 static bool is_ending(struct session *session) {
     bool ending = false;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     for (const struct nest *nest = session->nests; nest && !ending; nest = nest->next) {
         struct pollfd pollfd = {.fd = nest->pidfd, .events = POLLIN};
         bool watched = __atomic_load_n(&nest->watched, __ATOMIC_SEQ_CST);
         ending = nest->view && watched && poll(&pollfd, 1, 0) > 0;
     }
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     return ending;
 }
 
@@ -450,11 +454,11 @@ static const struct {
 static long carry_out_op(struct call *call, uint64_t op, struct nest_call *asked) {
     if (op >= NEST_OPS)
         return -EINVAL;
-    if (op != NEST_PROBE && memory_read(call->task->tid, call->arg[2], &asked->request, sizeof asked->request) < 0)
+    if (op != NEST_PROBE && memory_read(&call->memory, call->arg[2], &asked->request, sizeof asked->request) < 0)
         return -EFAULT;
-    pthread_mutex_lock(&call->session->lock);
+    lock_take(&call->session->lock);
     asked->nest = take_nest(find_nest(call->session, asked->request.id));
-    pthread_mutex_unlock(&call->session->lock);
+    lock_leave(&call->session->lock);
     if (!ops[op].of_any && !asked->nest)
         return -ESRCH;
     if (ops[op].of_owner && asked->nest->owner != call->task->tgid)
@@ -470,7 +474,7 @@ void nest_ask(struct call *call) {
     put_nest(asked.nest);
     size_t length = strlen(asked.message) + 1;
     if (result < 0 && asked.request.message && asked.request.room >= length &&
-        memory_write(call->task->tid, asked.request.message, asked.message, length) < 0)
+        memory_write(&call->memory, asked.request.message, asked.message, length) < 0)
         result = -EFAULT;
     verdict_answer(call, result);
 }

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,30 +121,30 @@ int task_descriptor(struct call *call, int fd) {
 /* ---- the list of tasks, under the session's lock ---- */
 
 static void enlist(struct session *session, struct task *task) {
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     task->session = session;
     task->next = session->tasks;
     if (task->next)
         task->next->link = &task->next;
     task->link = &session->tasks;
     session->tasks = task;
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
 }
 
 static void strike(struct task *task) {
-    pthread_mutex_lock(&task->session->lock);
+    lock_take(&task->session->lock);
     *task->link = task->next;
     if (task->next)
         task->next->link = task->link;
-    pthread_mutex_unlock(&task->session->lock);
+    lock_leave(&task->session->lock);
 }
 
 static bool has_called(struct session *session, pid_t pid) {
     bool found = false;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     for (const struct task *task = session->tasks; task && !found; task = task->next)
         found = __atomic_load_n(&task->tid, __ATOMIC_RELAXED) == pid || task->tgid == pid;
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     return found;
 }
 
@@ -159,7 +158,7 @@ bool task_in_run(struct session *session, pid_t pid) {
 /* Of the first thread that is known of the process: -1: of none it is known. */
 static int known_dumpable(struct session *session, pid_t process, bool *executed) {
     int known = -1;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     for (const struct task *task = session->tasks; task && known < 0; task = task->next) {
         if (task->tgid != process && __atomic_load_n(&task->tid, __ATOMIC_RELAXED) != process)
             continue;
@@ -167,7 +166,7 @@ static int known_dumpable(struct session *session, pid_t process, bool *executed
         if (task->dumpable)
             known = task->dumpable - 1;
     }
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
     return known;
 }
 
@@ -183,23 +182,23 @@ int task_dumpable(struct session *session, pid_t process) {
 
 void task_keep_dumpable(struct task *self, int value) {
     struct session *session = self->session;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     for (struct task *task = session->tasks; task; task = task->next)
         if (task == self || task->tgid == self->tgid)
             task->dumpable = value + 1;
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
 }
 
 /* Threads that its process had may be known still. */
 static void forget_dumpable(struct task *self) {
     struct session *session = self->session;
-    pthread_mutex_lock(&session->lock);
+    lock_take(&session->lock);
     for (struct task *task = self->tgid ? session->tasks : NULL; task; task = task->next)
         if (task->tgid == self->tgid)
             task->dumpable = 0;
     self->dumpable = 0;
     self->executed = true;
-    pthread_mutex_unlock(&session->lock);
+    lock_leave(&session->lock);
 }
 
 /* ---- from the first call to the last ---- */

@@ -84,7 +84,7 @@ static uint64_t syscall_address(pid_t tid) {
     while (size > 0 && entries[i] != AT_NULL && entries[i] != AT_SYSINFO_EHDR)
         i += 2;
     uint64_t address = entries[i] == AT_SYSINFO_EHDR ? entries[i + 1] + syscall_offset : 0;
-    bool there = address && memory_read(tid, address, found, arch_syscall_size) == 0 &&
+    bool there = address && memory_read(&MEMORY(tid), address, found, arch_syscall_size) == 0 &&
                  memcmp(found, arch_syscall_code, arch_syscall_size) == 0;
     return there ? address : 0;
 }
@@ -127,7 +127,7 @@ static void have_sockets(struct renewer *renewer, pid_t tid, long result) {
     if (renewer->listener >= 0 && result >= 0)
         renewer->sockets[0] = (int)result;
     if (renewer->listener < 0 && result == 0 &&
-        memory_read(tid, IN_AREA(renewer, sockets), renewer->sockets, sizeof renewer->sockets) < 0)
+        memory_read(&MEMORY(tid), IN_AREA(renewer, sockets), renewer->sockets, sizeof renewer->sockets) < 0)
         renewer->sockets[0] = renewer->sockets[1] = -1;
 }
 
@@ -136,7 +136,7 @@ static bool prepare_connect(struct renewer *renewer, pid_t tid, struct injected 
         return false;
     *call =
         (struct injected){__NR_connect, {(uint64_t)renewer->sockets[0], IN_AREA(renewer, name), renewer->name_length}};
-    return memory_write(tid, IN_AREA(renewer, name), &renewer->name, sizeof renewer->name) == 0;
+    return memory_write(&MEMORY(tid), IN_AREA(renewer, name), &renewer->name, sizeof renewer->name) == 0;
 }
 
 static void connected(struct renewer *renewer, pid_t tid, long result) {
@@ -154,7 +154,7 @@ static bool prepare_hand(struct renewer *renewer, pid_t tid, struct injected *ca
     parcel_fill(&parcel, IN_AREA(renewer, parcel), numbers, renewer->renewal.n_replaced);
     *call = (struct injected){__NR_sendmsg,
                               {(uint64_t)renewer->sockets[0], IN_AREA(renewer, parcel), MSG_DONTWAIT | MSG_NOSIGNAL}};
-    return memory_write(tid, IN_AREA(renewer, parcel), &parcel, sizeof parcel) == 0;
+    return memory_write(&MEMORY(tid), IN_AREA(renewer, parcel), &parcel, sizeof parcel) == 0;
 }
 
 static void handed(struct renewer *renewer, pid_t tid, long result) {
@@ -189,13 +189,13 @@ static bool prepare_receive(struct renewer *renewer, pid_t tid, struct injected 
     parcel_fill(&parcel, IN_AREA(renewer, parcel), NULL, 0);
     *call = (struct injected){
         __NR_recvmsg, {(uint64_t)renewer->sockets[0], IN_AREA(renewer, parcel), MSG_CMSG_CLOEXEC | MSG_DONTWAIT}};
-    return memory_write(tid, IN_AREA(renewer, parcel), &parcel, sizeof parcel) == 0;
+    return memory_write(&MEMORY(tid), IN_AREA(renewer, parcel), &parcel, sizeof parcel) == 0;
 }
 
 /* Fewer come when the task may not have so many (RLIMIT_NOFILE). */
 static void received(struct renewer *renewer, pid_t tid, long result) {
     struct parcel parcel;
-    if (result != 1 || memory_read(tid, IN_AREA(renewer, parcel), &parcel, sizeof parcel) < 0)
+    if (result != 1 || memory_read(&MEMORY(tid), IN_AREA(renewer, parcel), &parcel, sizeof parcel) < 0)
         return;
     size_t n = parcel_open(&parcel, renewer->received);
     renewer->n_received = n < renewer->renewal.n_replaced ? n : renewer->renewal.n_replaced;
@@ -239,7 +239,7 @@ static bool prepare_lock(struct renewer *renewer, pid_t tid, struct injected *ca
     if (renewer->at >= renewer->renewal.n_locks || renewer->n_received == 0)
         return false;
     *call = (struct injected){__NR_fcntl, {(uint64_t)lock->number, F_SETLK, IN_AREA(renewer, lock)}};
-    return memory_write(tid, IN_AREA(renewer, lock), &lock->lock, sizeof lock->lock) == 0;
+    return memory_write(&MEMORY(tid), IN_AREA(renewer, lock), &lock->lock, sizeof lock->lock) == 0;
 }
 
 static bool prepare_unmap(struct renewer *renewer, pid_t tid, struct injected *call) {
@@ -372,8 +372,8 @@ static void leave_sequence(struct renewer *renewer, pid_t tid) {
     uint64_t ip = registers_ip(&renewer->own);
     if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, tid, sizeof configuration, &configuration) < 0 ||
         !configuration.rseq_abi_pointer ||
-        memory_read(tid, configuration.rseq_abi_pointer, &area, offsetof(struct rseq, flags)) < 0 || !area.rseq_cs ||
-        memory_read(tid, area.rseq_cs, &sequence, sizeof sequence) < 0)
+        memory_read(&MEMORY(tid), configuration.rseq_abi_pointer, &area, offsetof(struct rseq, flags)) < 0 ||
+        !area.rseq_cs || memory_read(&MEMORY(tid), area.rseq_cs, &sequence, sizeof sequence) < 0)
         return;
     if (ip - sequence.start_ip < sequence.post_commit_offset)
         registers_set_ip(&renewer->own, sequence.abort_ip);

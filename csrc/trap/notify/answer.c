@@ -222,9 +222,10 @@ static void begin(struct worker *worker, struct caller *caller) {
     caller->call.nr = data->nr;
     for (unsigned i = 0; i < 6; i++)
         caller->call.arg[i] = data->args[i];
-    memory_check(check_awaited, worker, !call_reads(&caller->call));
+    caller->call.memory =
+        (struct memory){.check = check_awaited, .arg = worker, .checks_reads = !call_reads(&caller->call)};
     call_begin(&caller->call);
-    memory_check(NULL, NULL, false);
+    caller->call.memory.check = NULL;
     renewals_run(worker, caller);
     record_spent(worker->trap->run, caller->call.nr, clock_now() - caller->call_start);
     carry_out(worker, caller);

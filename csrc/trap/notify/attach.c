@@ -47,7 +47,7 @@ static void make_cookie(void) {
 
 static bool is_area(pid_t tid, uint64_t address, uint64_t need) {
     uint64_t found[sizeof cookie / sizeof cookie[0] + 1];
-    return memory_read(tid, address, found, sizeof found) == 0 && memcmp(found, cookie, sizeof cookie) == 0 &&
+    return memory_read(&MEMORY(tid), address, found, sizeof found) == 0 && memcmp(found, cookie, sizeof cookie) == 0 &&
            found[sizeof cookie / sizeof cookie[0]] >= need;
 }
 
@@ -69,7 +69,7 @@ static int mark_area(pid_t tid, uint64_t address, uint64_t size) {
     uint64_t header[AREA_HEADER / sizeof(uint64_t)] = {0};
     memcpy(header, cookie, sizeof cookie);
     header[sizeof cookie / sizeof cookie[0]] = size;
-    return memory_write(tid, address, header, sizeof header);
+    return memory_write(&MEMORY(tid), address, header, sizeof header);
 }
 
 static size_t area_need(const struct call *call) {

@@ -178,7 +178,7 @@ static bool is_written_over(const struct borrowing *b, uint64_t address, size_t 
 /* Makes the pointer at `place` lead to a copy of its string. */
 static bool move_string(struct borrowing *b, uint64_t place, uint64_t pointer) {
     char text[PATH_MAX];
-    ssize_t length = memory_read_string(b->tid, pointer, text, sizeof text);
+    ssize_t length = memory_read_string(&MEMORY(b->tid), pointer, text, sizeof text);
     if (length < 0 || (size_t)length >= MOVED_MAX - b->n_moved)
         return false;
     uint64_t moved = b->below + b->n_moved;
@@ -191,7 +191,8 @@ static bool move_string(struct borrowing *b, uint64_t place, uint64_t pointer) {
 static bool move_strings(struct borrowing *b, uint64_t array) {
     for (uint64_t place = array; array && place < array + POINTERS * sizeof place; place += sizeof place) {
         uint64_t pointer;
-        if (is_written_over(b, place, sizeof place) || memory_read(b->tid, place, &pointer, sizeof pointer) != 0)
+        if (is_written_over(b, place, sizeof place) ||
+            memory_read(&MEMORY(b->tid), place, &pointer, sizeof pointer) != 0)
             return false;
         if (!pointer)
             return true;
@@ -207,13 +208,13 @@ static bool write_alias(struct borrowing *b, const struct call *call) {
         return false;
     b->below = (below - RED_ZONE - MOVED_MAX) & ~UINT64_C(15);
     return move_strings(b, call->arg[1]) && move_strings(b, call->arg[2]) &&
-           memory_write(b->tid, b->below, b->moved, b->n_moved) == 0 &&
+           memory_write(&MEMORY(b->tid), b->below, b->moved, b->n_moved) == 0 &&
            edits_make(&b->text, b->address, b->alias, strlen(b->alias) + 1);
 }
 
 static bool prepare(struct borrowing *b, struct call *call) {
     const char *real = exec_alone(call, &b->script);
-    ssize_t length = memory_read_string(b->tid, b->address, b->path, sizeof b->path);
+    ssize_t length = memory_read_string(&MEMORY(b->tid), b->address, b->path, sizeof b->path);
     if (!real || length <= 0)
         return false;
     b->length = (size_t)length;
@@ -255,7 +256,8 @@ static uint64_t shown_name(const struct borrowing *b) {
     if (fd >= 0)
         close(fd);
     for (ssize_t i = 0; (i + 1) * (ssize_t)sizeof *vector <= size; i++)
-        if (vector[i].a_type == AT_EXECFN && memory_read_string(b->tid, vector[i].a_un.a_val, found, sizeof found) > 0)
+        if (vector[i].a_type == AT_EXECFN &&
+            memory_read_string(&MEMORY(b->tid), vector[i].a_un.a_val, found, sizeof found) > 0)
             return strcmp(found, b->alias) == 0 ? vector[i].a_un.a_val : 0;
     return 0;
 }
@@ -264,7 +266,7 @@ static void show_path(const struct borrowing *b, uint64_t address) {
     char text[PATH_MAX] = {0};
     size_t size = strlen(b->alias) + 1;
     memcpy(text, b->path, b->length);
-    (void)memory_write(b->tid, address, text, size);
+    (void)memory_write(&MEMORY(b->tid), address, text, size);
 }
 
 /* proc(5), /proc/PID/stat: arg_start and arg_end are the fields 48 and 49. */
@@ -288,7 +290,7 @@ static void show_argument(const struct borrowing *b) {
     if (!find_arguments(b->tid, &start, &end))
         return;
     size_t size = end - start < sizeof text ? (size_t)(end - start) : sizeof text;
-    if (memory_read(b->tid, start, text, size) != 0)
+    if (memory_read(&MEMORY(b->tid), start, text, size) != 0)
         return;
     text[size - 1] = '\0';
     for (size_t at = 0; at < size; at += strlen(text + at) + 1) {

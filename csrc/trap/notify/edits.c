@@ -17,7 +17,7 @@
 
 /* Read-only memory too, as a debugger does. */
 static int write_anywhere(pid_t tid, uint64_t address, const void *data, size_t size) {
-    int err = memory_write(tid, address, data, size);
+    int err = memory_write(&MEMORY(tid), address, data, size);
     if (err != -EFAULT)
         return err;
     char path[32];
@@ -31,7 +31,8 @@ static int write_anywhere(pid_t tid, uint64_t address, const void *data, size_t 
 }
 
 static bool stands(const struct edit *edit, pid_t pid, char *found) {
-    return memory_read(pid, edit->address, found, edit->size) == 0 && memcmp(found, edit->new, edit->size) == 0;
+    return memory_read(&MEMORY(pid), edit->address, found, edit->size) == 0 &&
+           memcmp(found, edit->new, edit->size) == 0;
 }
 
 bool edits_make(struct edits *edits, uint64_t address, const void *data, size_t size) {
@@ -43,7 +44,7 @@ bool edits_make(struct edits *edits, uint64_t address, const void *data, size_t 
         return false;
     edit->new = edit->old + size;
     memcpy(edit->new, data, size);
-    if (memory_read(edits->tid, address, edit->old, size) != 0) {
+    if (memory_read(&MEMORY(edits->tid), address, edit->old, size) != 0) {
         free(edit->old);
         return false;
     }

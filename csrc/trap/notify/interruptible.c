@@ -61,7 +61,7 @@ bool interruptible_traps(int nr, const uint64_t arg[6]) {
 static bool interrupts_calls(struct worker *worker) {
     const struct seccomp_data *data = &worker->request->data;
     uint64_t action[2];
-    return memory_read((pid_t)worker->request->pid, data->args[1], action, sizeof action) == 0 &&
+    return memory_read(&MEMORY((pid_t)worker->request->pid), data->args[1], action, sizeof action) == 0 &&
            answer_awaited(worker) == 0 && action[0] != (uint64_t)(uintptr_t)SIG_DFL &&
            action[0] != (uint64_t)(uintptr_t)SIG_IGN && !(action[1] & SA_RESTART);
 }

@@ -60,21 +60,21 @@ void repeat_keep(struct worker *worker, struct caller *caller) {
     const struct call *call = &caller->call;
     unsigned path_arg;
     uint64_t key;
-    size_t length = call->again_length;
-    if (call->verdict != VERDICT_PASS || !call->again || call->watch_exit || !is_possible(worker->trap->run))
+    size_t length = call->repeat_length;
+    if (call->verdict != VERDICT_PASS || !call->repeat || call->watch_exit || !is_possible(worker->trap->run))
         return;
     if (!call->task->cred_known || !call->task->cred.own || !call_repeats(call->nr, call->arg, &path_arg, &key))
         return;
     callers_note_pass(&worker->trap->callers, caller);
     if (length > PATH_ROOM || caller->memory < 0 || !worker->repeats)
         return;
-    struct kept_call *kept = entry_of(worker->repeats, call->nr, key, call->again, length);
-    *kept = (struct kept_call){.changes = call->again_at->changes,
+    struct kept_call *kept = entry_of(worker->repeats, call->nr, key, call->repeat, length);
+    *kept = (struct kept_call){.changes = call->repeat_at->changes,
                                .key = key,
-                               .missing = call->again_at->missing,
+                               .missing = call->repeat_at->missing,
                                .nr = (uint16_t)call->nr,
                                .length = (uint8_t)length};
-    memcpy(kept->path, call->again, length);
+    memcpy(kept->path, call->repeat, length);
 }
 
 /* The path at this address, if it is absolute and fits: its length, else 0. */

@@ -190,7 +190,7 @@ static bool opens_what_waits(pid_t tid, int nr, const struct registers *regs) {
     char path[PATH_MAX];
     struct stat st;
     unsigned arg = nr == __NR_openat || nr == __NR_openat2 ? 1 : 0;
-    if (memory_read_string(tid, registers_arg(regs, arg), path, sizeof path) <= 0 || path[0] != '/')
+    if (memory_read_string(&MEMORY(tid), registers_arg(regs, arg), path, sizeof path) <= 0 || path[0] != '/')
         return true;
     return stat(path, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
 }
