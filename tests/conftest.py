@@ -9,6 +9,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shutil
@@ -17,9 +18,9 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from support import box as box_module
 from support import host
 from support.bench import OWNER, SELF, Bench
@@ -27,6 +28,9 @@ from support.oracle import ROOT, USER, Who
 from support.subjects import Subjects
 from support.trees import Node, remove, write
 from support.world import World
+
+if TYPE_CHECKING:
+    from hypothesis import settings
 
 IS_ROOT = os.geteuid() == 0
 #: What tests need without saying so: to become another user, to compile subjects, to mount.
@@ -38,8 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """More of what is random."""
     parser.addoption("--sequences", type=int, default=0, metavar="N",
                      help="test_differential.py, test_stacks.py: N random sequences, others each time")
-    parser.addoption("--missing-packages", metavar="FILE",
-                     help="write the Debian packages there that the chosen tests need and that are not there")
+    parser.addoption("--needed-packages", metavar="FILE",
+                     help="write the Debian packages there that the chosen tests need")
     parser.addoption("--all-points", action="store_true",
                      help="test_killed.py: every point of every kind, as root and as the user, with both traps")
     parser.addoption("--hostile-calls", type=int, default=0, metavar="N",
@@ -66,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
             host.let_others_through(path)
 
 
+@functools.cache
 def _registry() -> dict[str, list[str]]:
     """package → what shows that it is there: a command, or a path with a slash."""
     registry: dict[str, list[str]] = {}
@@ -76,6 +81,7 @@ def _registry() -> dict[str, list[str]]:
     return registry
 
 
+@functools.cache
 def _missing(packages: tuple[str, ...]) -> list[str]:
     registry = _registry()
     missing = []
@@ -104,10 +110,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """After -m, -k and paths have chosen."""
-    if (file := session.config.getoption("--missing-packages")) is not None:
+    if (file := session.config.getoption("--needed-packages")) is not None:
         marks = itertools.chain.from_iterable(item.iter_markers("debian") for item in session.items)
         needed = {*ALWAYS, *itertools.chain.from_iterable(mark.args for mark in marks)}
-        Path(file).write_text(" ".join(_missing(tuple(sorted(needed)))))
+        Path(file).write_text("".join(f"{package}\n" for package in sorted(needed)))
 
 
 @pytest.fixture
@@ -170,6 +176,8 @@ def memory(base: Path) -> Iterator[Path]:
 @pytest.fixture
 def sequence_settings(request: pytest.FixtureRequest) -> settings:
     """The number of sequences, the same ones each time unless more are asked for."""
+    from hypothesis import HealthCheck, Phase, settings  # which takes longer to import than a test to begin
+
     count = request.config.getoption("--sequences")
     return settings(max_examples=count or 2000, derandomize=not count, deadline=None, database=None,
                     phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck))

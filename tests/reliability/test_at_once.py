@@ -18,7 +18,6 @@ from support.box import ROOT_DIRECTORY
 from support.oracle import Who, as_user, run
 from support.sandboxes import Tool
 
-pytestmark = pytest.mark.quick
 STARTS = 14
 ROUNDS = int(os.environ.get("PTOVERLAY_TEST_ROUNDS", "8"))
 

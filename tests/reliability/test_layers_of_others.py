@@ -20,7 +20,7 @@ from support.trees import tree
 from ptoverlay.commit.journal import Journal
 from ptoverlay.errors import who_can_change
 
-pytestmark = [pytest.mark.quick, pytest.mark.root_only]
+pytestmark = pytest.mark.root_only
 
 ID = "0123456789ab"
 NAME = f".ptoverlay-{ID}-1"
