@@ -18,7 +18,7 @@ from support.world import World
 
 from ptoverlay import Overlay
 
-pytestmark = [pytest.mark.quick, pytest.mark.debian("busybox-static")]
+pytestmark = pytest.mark.debian("busybox-static")
 
 NODES = [Node("bin", "dir", 0o755), Node("proc", "dir", 0o555), Node("dev", "dir", 0o755), Node("tmp", "dir", 0o1777),
          Node("there", "dir", 0o755), Node("there/file", content=b"below\n")]
