@@ -32,6 +32,11 @@ struct registers {
 #error "no file for this architecture"
 #endif
 
+/* How a call ends that a signal has interrupted, seen by tracers alone: include/linux/errno.h. */
+#define ERESTARTSYS 512
+#define ERESTARTNOINTR 513
+#define ERESTART_RESTARTBLOCK 516
+
 int registers_read(pid_t tid, struct registers *regs);
 /* Writes the registers and makes nr the number of the call under way: the one that will run (at a seccomp
  * stop) or that a restart after a signal repeats (at the exit stop). */

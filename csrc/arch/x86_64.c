@@ -13,8 +13,6 @@
 
 #include "arch.h"
 
-#define ERESTARTSYS 512     /* include/linux/errno.h */
-#define ERESTARTNOINTR 513
 #define SYSCALL_SIZE 2   /* bytes of the instruction `syscall` */
 
 const unsigned char arch_syscall_code[] = {0x0f, 0x05};

@@ -22,8 +22,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../calls/call.h"
 #include "../arch/arch.h"
+#include "../calls/call.h"
 #include "../calls/table.h"
 #include "filter.h"
 

@@ -40,7 +40,7 @@ static bool yama_restricts(void) {
 }
 
 /* The notify trap is the faster one and leaves ptrace to debuggers.  But a signal that comes before a worker has received a call
- * interrupts it (tend.c), and where that cannot be mended ptrace, which has no such gap, is taken. */
+ * interrupts it (tender.c), and where that cannot be mended ptrace, which has no such gap, is taken. */
 static int choose_trap(int wanted) {
     if (wanted != PTO_TRAP_AUTO)
         return wanted;

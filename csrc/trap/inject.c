@@ -13,16 +13,13 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
-#include "../process/family.h"
-#include "inject.h"
 #include "../process/memory.h"
+#include "inject.h"
 
 #define ALIGNMENT 16u
 #define AREA_SIZE 16384u            /* two paths, and what an execve usually needs */
 #define AREA_ROUND 4096u
 #define KERNEL_SIGSET_SIZE 8u       /* bytes of sigset_t in the kernel's interface */
-#define FIRST_RESTART 512           /* ERESTARTSYS … ERESTART_RESTARTBLOCK, include/linux/errno.h */
-#define LAST_RESTART 516
 #define MAX_ERRNO 4095
 
 static size_t aligned(size_t size) {
@@ -115,17 +112,4 @@ int inject_block(pid_t tid, uint64_t *own) {
 
 void inject_unblock(pid_t tid, uint64_t own) {
     (void)ptrace(PTRACE_SETSIGMASK, tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, &own);
-}
-
-bool inject_restart(pid_t tid, struct registers *regs, int *nr, uint64_t mask) {
-    if (!ARCH_CAN_RESTART || *nr < 0 || *nr == __NR_close || registers_result(regs) != -EINTR ||
-        (family_pending(tid) & ~mask))
-        return false;
-    registers_rewind(regs, *nr);
-    *nr = -1;
-    return true;
-}
-
-bool inject_will_restart(long result) {
-    return result <= -FIRST_RESTART && result >= -LAST_RESTART;
 }

@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "../calls/call.h"
 #include "../arch/arch.h"
+#include "../calls/call.h"
 
 /* Bytes that the replacements of a call take in the tracee's memory; 0: none is placed there. */
 size_t inject_size(const struct call *call);
@@ -30,14 +30,5 @@ bool inject_mmap_failed(long result);
 /* No handler of the tracee runs until inject_unblock gives it back its own signal mask.  0, or -errno. */
 int inject_block(pid_t tid, uint64_t *own);
 void inject_unblock(pid_t tid, uint64_t own);
-
-/* In a PTRACE_EVENT_STOP that was asked for, with the number of the call that it is in (-1: none) and its signal
- * mask.  Some calls the kernel does not restart: epoll_wait, semop, sigtimedwait, those with SO_RCVTIMEO (signal(7)).
- * If no handler is about to run, EINTR is our doing, and registers and number become those of the call made again (a
- * timeout begins anew): true.  close(2) has closed. */
-bool inject_restart(pid_t tid, struct registers *regs, int *nr, uint64_t mask);
-
-/* A signal has interrupted the call and the kernel may restart it (ERESTART*). */
-bool inject_will_restart(long result);
 
 #endif

@@ -47,7 +47,7 @@ static void part(void) {
 }
 #endif
 
-#ifdef PART_INJECT
+#ifdef PART_RESTART
 /* What the kernel does not restart is made again; close(2) has closed. */
 static void part(void) {
     static const struct {
@@ -63,13 +63,13 @@ static void part(void) {
         int nr = calls[i].nr;
         registers_set_ip(&regs, 1000);
         registers_set_result(&regs, calls[i].result);
-        (void)inject_restart(getpid(), &regs, &nr, UINT64_MAX);
+        (void)restart_after_stop(getpid(), &regs, &nr, UINT64_MAX);
         (void)say(calls[i].what, registers_ip(&regs) != 1000);
     }
 }
 #endif
 
-#ifdef PART_TEND
+#ifdef PART_INTERRUPTED
 /* An open waits when it is of a fifo, a device or a socket, or when nobody can tell. */
 static void part(void) {
     static const char *const paths[] = {"file", "dir", "fifo", "absent", "link-to-fifo", "link-to-file"};

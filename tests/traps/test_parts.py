@@ -18,7 +18,7 @@ CORE = ROOT_DIRECTORY / "csrc"
 MACHINE = os.uname().machine
 #: What each file calls that is called here; the rest is left unresolved.
 CALLED = {"view/upper/copy_ahead.c": (), "trap/notify/caller.c": (),
-          "trap/inject.c": ("process/family.c", "process/proc.c"), "trap/notify/tend.c": ("process/memory.c",)}
+          "trap/restart.c": ("process/family.c", "process/proc.c"), "trap/notify/interrupted.c": ("process/memory.c",)}
 
 
 def told(subjects: Subjects, area: Path, part: str) -> dict[str, str]:
@@ -47,7 +47,7 @@ def test_continued(subjects: Subjects, area: Path) -> None:
 def test_restart(subjects: Subjects, area: Path) -> None:
     """A call that was interrupted for a renewal is made again, but not close(2), which has closed."""
     restarted = "1" if MACHINE == "x86_64" else "0"
-    assert told(subjects, area, "trap/inject.c") == {
+    assert told(subjects, area, "trap/restart.c") == {
         "epoll_wait": restarted, "another error": "0", "close": "0", "no call": "0"}
 
 
@@ -60,6 +60,6 @@ def test_opens_that_wait(subjects: Subjects, area: Path) -> None:
     (area / "link-to-file").symlink_to("file")
     waits = {"file": "0", "dir": "0", "fifo": "1", "absent": "1", "link-to-fifo": "1", "link-to-file": "0"}
     calls = ["open", "openat", "openat2"] if MACHINE == "x86_64" else ["openat", "openat2"]
-    assert told(subjects, area, "trap/notify/tend.c") == {
+    assert told(subjects, area, "trap/notify/interrupted.c") == {
         "relative": "1", "unreadable": "1",
         **{f"{call} {name}": wait for call in calls for name, wait in waits.items()}}

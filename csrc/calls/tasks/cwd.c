@@ -1,5 +1,5 @@
 /* cwd.c - the current directory of tasks that cannot be made to go where the view has it: those that a debugger traces
- * (trap/notify/borrow.c).
+ * (trap/notify/debugged.c).
  *
  * Their process keeps the directory that the kernel knows, and the supervisor keeps the one that it is in for the view.  Which
  * that is must be inherited as a directory is, so it is a number in a resource limit (as in members.c): the soft RLIMIT_RSS, which

@@ -32,8 +32,10 @@
 #include <unistd.h>
 
 #include "../../process/family.h"
-#include "../inject.h"
 #include "../../process/memory.h"
+#include "../inject.h"
+#include "../restart.h"
+#include "../stops.h"
 #include "renew.h"
 
 /* What the memory of the task's holds. */
@@ -385,7 +387,7 @@ static void begin(struct renewer *renewer, pid_t tid) {
         return;
     }
     renewer->own_nr = arch_call_number(tid, &renewer->own);
-    (void)inject_restart(tid, &renewer->own, &renewer->own_nr, renewer->signal_mask);
+    (void)restart_after_stop(tid, &renewer->own, &renewer->own_nr, renewer->signal_mask);
     if (!find_stale(renewer, tid) || !may_inject(renewer, tid)) {
         end(renewer, tid);
         return;
@@ -434,7 +436,7 @@ static bool still_asked(const struct renewer *renewer, pid_t tid) {
 }
 
 bool renew_stop(struct renewer *renewer, pid_t tid, int status) {
-    int event = status >> 16, signal = WSTOPSIG(status);
+    int event = stops_event(status);
     bool calls = renewer->step > RENEW_ASKED && renewer->step < RENEW_BACK;
     if (event == PTRACE_EVENT_STOP && renewer->step == RENEW_ASKED) {
         begin(renewer, tid);
@@ -444,14 +446,14 @@ bool renew_stop(struct renewer *renewer, pid_t tid, int status) {
         end(renewer, tid);
         return true;
     }
-    if (calls && event == 0 && signal == (SIGTRAP | 0x80)) {
+    if (calls && stops_at_syscall(status)) {
         at_syscall_stop(renewer, tid);
         return true;
     }
     if (!calls && still_asked(renewer, tid))
         return false;
     if (event == 0)
-        renewer->held_signal = signal;
+        renewer->held_signal = WSTOPSIG(status);
     (void)ptrace(calls ? PTRACE_SYSCALL : PTRACE_CONT, tid, NULL, 0L);
     return true;
 }

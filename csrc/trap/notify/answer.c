@@ -16,68 +16,35 @@
 #include <linux/major.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "../../arch/arch.h"
+#include "../../calls/handlers/open.h"
 #include "../../command/record.h"
 #include "../../process/clock.h"
-#include "../../arch/arch.h"
-#include "interruptible.h"
-#include "../../calls/handlers/open.h"
 #include "../../process/memory.h"
-#include "notify.h"
+#include "answer.h"
+#include "attach.h"
+#include "hand_over.h"
+#include "interruptible.h"
 #include "opening.h"
-#include "renewals.h"
 #include "repeat.h"
-#include "stay.h"
+#include "replacing.h"
 #include "terminal.h"
-
-static void send_response(struct worker *worker, long value, uint32_t flags) {
-    memset(worker->response, 0, worker->trap->crew.sizes.seccomp_notif_resp);
-    worker->response->id = worker->request->id;
-    worker->response->val = value > 0 ? value : 0;
-    worker->response->error = value < 0 ? (int32_t)value : 0;
-    worker->response->flags = flags;
-    /* Other workers' wake-ups may happen to be without the flag, too: that costs time, nothing else. */
-    if (worker->strays)
-        (void)notify_wake_in_sync(worker->trap, false);
-    /* It fails when the thread has been killed, and then nobody waits for it. */
-    (void)ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_SEND, worker->response);
-    if (worker->strays)
-        (void)notify_wake_in_sync(worker->trap, true);   /* it has been done before */
-}
-
-void answer_value(struct worker *worker, long value) {
-    send_response(worker, value, 0);
-}
-
-void answer_continue(struct worker *worker) {
-    send_response(worker, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
-}
-
-int answer_awaited(struct worker *worker) {
-    uint64_t id = worker->request->id;
-    return ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0 ? -ESRCH : 0;
-}
+#include "trap.h"
+#include "worker.h"
 
 static int check_awaited(void *arg) {
-    return answer_awaited(arg);
-}
-
-void answer_done(struct worker *worker, struct caller *caller) {
-    struct notify_trap *trap = worker->trap;
-    record_call(trap->run, &caller->call, caller->call_start);
-    call_end(&caller->call);
-    callers_leave(&trap->callers, caller);
+    return reply_awaited(arg);
 }
 
 static void return_value(struct worker *worker, struct caller *caller, long value) {
     caller->call.value = value;
-    answer_done(worker, caller);
-    answer_value(worker, value);
+    callers_done(&worker->trap->callers, caller);
+    reply_value(&worker->reply, value);
 }
 
 /* ---- OPEN ---- */
@@ -110,24 +77,6 @@ static int open_for(struct worker *worker, struct caller *caller, struct stat *s
     return (fd == -EMFILE || fd == -ENFILE) && !call->alone ? -EOPNOTSUPP : fd;
 }
 
-/* Gives the tracee our descriptor: its number there, or -errno.  The answer is another step (not
- * SECCOMP_ADDFD_FLAG_SEND): ours is closed before the tracee runs on, else it would hold up an unlock, the end of a
- * fifo, or an execve (ETXTBSY) for a moment. */
-static long hand_over(struct worker *worker, int fd, int open_flags) {
-    struct seccomp_notif_addfd addfd = {
-        .id = worker->request->id,
-        .srcfd = (uint32_t)fd,
-        .newfd_flags = open_flags & O_CLOEXEC ? O_CLOEXEC : 0,
-    };
-    struct stay stay;
-    stay_begin(&stay, (pid_t)worker->request->pid);
-    int number = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
-    if (number < 0)
-        number = -errno;
-    stay_end(&stay, &worker->trap->crew.spread.own);
-    return number;
-}
-
 static void open_verdict(struct worker *worker, struct caller *caller) {
     struct call *call = &caller->call;
     struct stat st;
@@ -148,7 +97,7 @@ static void open_verdict(struct worker *worker, struct caller *caller) {
     }
     long result = call->finish ? call_finish(call, fd) : fd;
     if (result >= 0)
-        result = hand_over(worker, fd, call->open_flags);
+        result = hand_over_here(&worker->reply, fd, call->open_flags, &worker->trap->crew.spread.own);
     if (fd >= 0)
         close(fd);
     if (result >= 0 && terminal_becomes_own(caller->task.tid, &st, call->open_flags)) {
@@ -161,15 +110,6 @@ static void open_verdict(struct worker *worker, struct caller *caller) {
 
 /* ---- the others ---- */
 
-/* The finish of such a call is in time at the task's next call, or when a sweep finds it over. */
-void answer_held(struct worker *worker, struct caller *caller) {
-    caller->held = true;
-    caller->continued = true;
-    caller->held_since = clock_now();
-    callers_leave(&worker->trap->callers, caller);
-    answer_continue(worker);
-}
-
 static void pass(struct worker *worker, struct caller *caller) {
     const struct call *call = &caller->call;
     if (call->watch_exit && !call->any_time) {
@@ -177,20 +117,21 @@ static void pass(struct worker *worker, struct caller *caller) {
         return;
     }
     if (call->watch_exit) {
-        answer_held(worker, caller);
+        callers_hold(&worker->trap->callers, caller);
+        reply_continue(&worker->reply);
         return;
     }
     repeat_keep(worker, caller);
     caller->continued = true;
     caller->executes = call->nr == __NR_execve || call->nr == __NR_execveat;
-    answer_done(worker, caller);
-    answer_continue(worker);
+    callers_done(&worker->trap->callers, caller);
+    reply_continue(&worker->reply);
 }
 
 static void kill_caller(struct worker *worker, struct caller *caller) {
     record_killed(worker->trap->run, &caller->call);
-    if (answer_awaited(worker) == 0)
-        (void)kill((pid_t)worker->request->pid, SIGKILL);
+    if (reply_awaited(&worker->reply) == 0)
+        (void)kill((pid_t)worker->reply.request->pid, SIGKILL);
     return_value(worker, caller, -EPERM);
 }
 
@@ -217,50 +158,50 @@ static void carry_out(struct worker *worker, struct caller *caller) {
 }
 
 static void begin(struct worker *worker, struct caller *caller) {
-    const struct seccomp_data *data = &worker->request->data;
+    const struct seccomp_data *data = &worker->reply.request->data;
     caller->call_start = clock_now();
     caller->call.nr = data->nr;
     for (unsigned i = 0; i < 6; i++)
         caller->call.arg[i] = data->args[i];
     caller->call.memory =
-        (struct memory){.check = check_awaited, .arg = worker, .checks_reads = !call_reads(&caller->call)};
+        (struct memory){.check = check_awaited, .arg = &worker->reply, .checks_reads = !call_reads(&caller->call)};
     call_begin(&caller->call);
     caller->call.memory.check = NULL;
-    renewals_run(worker, caller);
+    replacing_run(worker, caller);
     record_spent(worker->trap->run, caller->call.nr, clock_now() - caller->call_start);
     carry_out(worker, caller);
 }
 
 void answer_request(struct worker *worker) {
-    const struct seccomp_notif *request = worker->request;
+    const struct seccomp_notif *request = worker->reply.request;
     struct notify_trap *trap = worker->trap;
-    worker->strays = worker->post.place >= 0 &&
-                     spread_strays(&trap->crew.spread, worker->post.place, (pid_t)request->pid, clock_now());
+    worker->reply.strays = worker->post.place >= 0 &&
+                           spread_strays(&trap->crew.spread, worker->post.place, (pid_t)request->pid, clock_now());
     if (__atomic_load_n(&trap->ending, __ATOMIC_RELAXED)) {
-        if (answer_awaited(worker) == 0)
+        if (reply_awaited(&worker->reply) == 0)
             (void)kill((pid_t)request->pid, SIGKILL);
         return;
     }
     if (request->data.arch != ARCH_AUDIT) {
         record_foreign(trap->run, (pid_t)request->pid);
-        answer_value(worker, -ENOSYS);
+        reply_value(&worker->reply, -ENOSYS);
         return;
     }
-    borrow_wait(&trap->borrowers, (pid_t)request->pid);
+    debugged_wait(&trap->borrowers, (pid_t)request->pid);
     if (interruptible_notified(worker))
         return;
     worker->again = 0;
-    if (renewals_runs(&trap->tender, (pid_t)request->pid)) {
-        answer_continue(worker);
+    if (replacing_runs(&trap->tender, (pid_t)request->pid)) {
+        reply_continue(&worker->reply);
         return;
     }
     if (repeat_pass(worker))
         return;
     struct caller *caller = callers_enter(&trap->callers, (pid_t)request->pid);
     if (!caller)
-        answer_value(worker, -ENOMEM);
+        reply_value(&worker->reply, -ENOMEM);
     else if (caller->attached)
-        answer_continue(worker);
+        reply_continue(&worker->reply);
     else
         begin(worker, caller);
 }

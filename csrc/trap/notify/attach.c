@@ -1,258 +1,21 @@
-/* attach.c - a notified call that the tracee has to run with other arguments, or that is watched until its exit.
+/* attach.c - who traces a caller whose call cannot be answered: the worker, the tender if it does already, or nobody.
  *
- *     seize, interrupt, answer -ERESTARTSYS ─▶ PTRACE_EVENT_STOP
- *                                                 │  [mmap: entry stop, exit stop]
- *                                      arguments, back to the instruction
- *                                                 ▼
- *         entry stop ─▶ notified again: continue (answer.c) ─▶ exit stop or PTRACE_EVENT_EXEC ─▶ detach
- *
- * Rules: as in verdict.c: registers are put back, no handler runs between call_begin and the call.  The worker has no
- * other child or tracee, so it waits for any of its own: after execve the tracee may have another id.
- * A stop that is not where we expect it (a signal came first) means that the call has not happened: nothing is changed and
- * the kernel's restart brings the call anew.  A task that a debugger inside holds cannot be attached to
- * (see borrow.c).
+ * Rule: a task that a debugger inside holds cannot be attached to (debugged.c).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
-#include <errno.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/ptrace.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-
-#include "../../process/clock.h"
 #include "attach.h"
-#include "borrow.h"
-#include "../../calls/handlers/exec.h"
-#include "../inject.h"
-#include "../../process/memory.h"
-#include "notify.h"
-#include "tend.h"
 
-#define ERESTARTSYS 512         /* include/linux/errno.h */
-#define COOKIE_SIZE 16u         /* at the start of an area: tells that it is ours */
+#include <errno.h>
 
-/* ---- areas ---- */
-
-static uint64_t cookie[COOKIE_SIZE / sizeof(uint64_t)];
-static pthread_once_t cookie_once = PTHREAD_ONCE_INIT;
-
-static void make_cookie(void) {
-    if (getrandom(cookie, sizeof cookie, 0) != sizeof cookie)
-        cookie[0] = clock_now();
-}
-
-static bool is_area(pid_t tid, uint64_t address, uint64_t need) {
-    uint64_t found[sizeof cookie / sizeof cookie[0] + 1];
-    return memory_read(&MEMORY(tid), address, found, sizeof found) == 0 && memcmp(found, cookie, sizeof cookie) == 0 &&
-           found[sizeof cookie / sizeof cookie[0]] >= need;
-}
-
-/* The caller's area, found and claimed, or 0. */
-static uint64_t find_area(struct attachment *at, size_t need) {
-    struct callers *callers = &at->worker->trap->callers;
-    uint64_t areas[CALLER_AREAS];
-    pthread_once(&cookie_once, make_cookie);
-    size_t n = callers_areas(callers, at->caller, areas);
-    for (size_t i = 0; i < n; i++)
-        if (is_area(at->tid, areas[i], need) && callers_claim(callers, at->caller, areas[i]))
-            return areas[i];
-    return 0;
-}
-
-#define AREA_HEADER (COOKIE_SIZE + 16u)     /* the cookie and the size, aligned */
-
-static int mark_area(pid_t tid, uint64_t address, uint64_t size) {
-    uint64_t header[AREA_HEADER / sizeof(uint64_t)] = {0};
-    memcpy(header, cookie, sizeof cookie);
-    header[sizeof cookie / sizeof cookie[0]] = size;
-    return memory_write(&MEMORY(tid), address, header, sizeof header);
-}
-
-static size_t area_need(const struct call *call) {
-    size_t size = inject_size(call);
-    return size ? size + AREA_HEADER : 0;
-}
-
-/* ---- phases ---- */
-
-static void resume(const struct attachment *at, int signal) {
-    (void)ptrace(PTRACE_SYSCALL, at->tid, NULL, (long)signal);
-}
-
-/* Nothing has happened to the tracee: it goes on as the registers now say. */
-static void abandon(struct attachment *at, long error) {
-    at->error = error;
-    at->phase = PHASE_OVER;
-}
-
-/* The tracee is sent back to its system call instruction, with regs and this number. */
-static void send_to_call(struct attachment *at, struct registers *regs, int nr, enum attach_phase next) {
-    registers_rewind(regs, nr);
-    if (registers_write(at->tid, regs, -1) == 0)
-        at->phase = next;
-}
-
-/* The tracee is where it had made the call, which returns error. */
-static void fail_call(struct attachment *at, long error) {
-    struct registers regs = at->regs;
-    registers_set_result(&regs, error);
-    inject_unblock(at->tid, at->signal_mask);
-    (void)registers_write(at->tid, &regs, -1);
-    abandon(at, error);
-}
-
-static void send_call(struct attachment *at) {
-    const struct call *call = &at->caller->call;
-    struct registers regs = at->regs;
-    int err = inject_arguments(call, at->tid, at->area + AREA_HEADER, false, &regs);
-    if (err)
-        fail_call(at, err);
-    else
-        send_to_call(at, &regs, inject_number(call), PHASE_ENTRY);
-}
-
-static void at_first_stop(struct attachment *at) {
-    const struct call *call = &at->caller->call;
-    size_t need = area_need(call);
-    if (registers_read(at->tid, &at->regs) || !registers_at_interrupted(&at->regs, call->nr, at->ip)) {
-        abandon(at, -EINTR);
-        return;
-    }
-    for (unsigned i = 0; i < 6; i++)
-        registers_set_arg(&at->regs, i, call->arg[i]);
-    if (inject_block(at->tid, &at->signal_mask))
-        return;
-    at->area = need ? find_area(at, need) : 0;
-    if (!need || at->area) {
-        send_call(at);
-        return;
-    }
-    struct registers regs = at->regs;
-    inject_mmap(&regs, need, false);
-    send_to_call(at, &regs, __NR_mmap, PHASE_MAP_ENTRY);
-}
-
-static void at_map_exit(struct attachment *at) {
-    struct registers regs;
-    if (registers_read(at->tid, &regs))
-        return;
-    long address = registers_result(&regs);
-    int err = inject_mmap_failed(address) ? (int)address : 0;
-    if (!err)
-        err = mark_area(at->tid, (uint64_t)address, inject_area_size(area_need(&at->caller->call)));
-    if (err) {
-        fail_call(at, err);
-        return;
-    }
-    at->area = (uint64_t)address;
-    callers_keep_area(&at->worker->trap->callers, at->caller, at->area);
-    send_call(at);
-}
-
-static void at_exit(struct attachment *at) {
-    struct call *call = &at->caller->call;
-    struct registers regs;
-    if (registers_read(at->tid, &regs))
-        return;
-    long result = registers_result(&regs);
-    bool restarts = inject_will_restart(result);
-    long handed = call->finish ? call_finish(call, restarts ? -EINTR : result) : result;
-    for (unsigned i = 0; i < 6; i++)
-        registers_set_arg(&regs, i, call->arg[i]);
-    registers_set_result(&regs, restarts ? result : handed);
-    (void)registers_write(at->tid, &regs, call->nr);
-    call->value = restarts ? -EINTR : handed;
-    at->error = 0;
-    at->phase = PHASE_OVER;
-    call->finish = NULL;
-}
-
-static void at_syscall_stop(struct attachment *at) {
-    switch (at->phase) {
-    case PHASE_MAP_ENTRY:
-        at->phase = PHASE_MAP_EXIT;
-        break;
-    case PHASE_MAP_EXIT:
-        at_map_exit(at);
-        break;
-    case PHASE_ENTRY:
-        inject_unblock(at->tid, at->signal_mask);
-        at->phase = PHASE_EXIT;
-        break;
-    case PHASE_EXIT:
-        at_exit(at);
-        break;
-    case PHASE_INTERRUPT:
-    case PHASE_OVER:
-        break;
-    }
-}
-
-static void at_exec(struct attachment *at, pid_t tid) {
-    struct call *call = &at->caller->call;
-    at->tid = tid;
-    callers_executed(&at->worker->trap->callers, at->caller, tid);
-    exec_done(call);
-    call->value = 0;
-    call->finish = NULL;
-    at->error = 0;
-    at->phase = PHASE_OVER;
-}
-
-static bool is_stopping_signal(int signal) {
-    return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
-}
-
-void attach_stop(struct attachment *at, pid_t tid, int status) {
-    int event = status >> 16, signal = WSTOPSIG(status);
-    bool group_stop = event == PTRACE_EVENT_STOP && is_stopping_signal(signal);
-    int deliver = 0;
-    if (event == PTRACE_EVENT_EXEC)
-        at_exec(at, tid);
-    else if (event == PTRACE_EVENT_STOP && at->phase == PHASE_INTERRUPT)
-        at_first_stop(at);
-    else if (signal == (SIGTRAP | 0x80))
-        at_syscall_stop(at);
-    else if (event == 0)
-        deliver = signal;
-    if (at->phase == PHASE_OVER)
-        return;
-    if (group_stop)
-        (void)ptrace(PTRACE_LISTEN, at->tid, NULL, NULL);
-    else
-        resume(at, deliver);
-}
-
-/* Until the call is over or the tracee dead: true if it lives, in a stop. */
-static bool follow_tracee(struct attachment *at) {
-    while (at->phase != PHASE_OVER) {
-        int status;
-        pid_t tid = wait4(-1, &status, __WALL | __WNOTHREAD, NULL);
-        if (tid < 0 && errno == EINTR)
-            continue;
-        if (tid >= 0 && !WIFSTOPPED(status))
-            notify_reaped(at->worker->trap, tid, status);
-        if (tid < 0 || !WIFSTOPPED(status))
-            return false;
-        attach_stop(at, tid, status);
-    }
-    return true;
-}
-
-/* The tracee was killed in its last stop: an execve of its process waits until it is reaped. */
-static void bury(struct notify_trap *trap) {
-    int status;
-    pid_t tid;
-    while ((tid = wait4(-1, &status, __WALL | __WNOTHREAD, NULL)) >= 0 || errno == EINTR)
-        if (tid > 0 && !WIFSTOPPED(status))
-            notify_reaped(trap, tid, status);
-}
-
-/* ---- attaching ---- */
+#include "../../arch/arch.h"
+#include "attachment.h"
+#include "debugged.h"
+#include "seize.h"
+#include "tender.h"
+#include "trap.h"
+#include "worker.h"
 
 /* The call does not happen. */
 static void refuse(struct worker *worker, struct caller *caller, long error) {
@@ -264,54 +27,18 @@ static void refuse(struct worker *worker, struct caller *caller, long error) {
         __atomic_add_fetch(&worker->trap->run->result->stats.refused, 1, __ATOMIC_RELAXED);
     }
     call->value = error;
-    answer_done(worker, caller);
-    answer_value(worker, error);
-}
-
-static bool seize(struct notify_trap *trap, pid_t tid) {
-    if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)ATTACH_OPTIONS) < 0)
-        return false;
-    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0)
-        return true;
-    bury(trap);
-    return false;
-}
-
-void attach_begin(struct attachment *at) {
-    at->caller->continued = true;
-    __atomic_store_n(&at->caller->attached, true, __ATOMIC_SEQ_CST);
-    answer_value(at->worker, -ERESTARTSYS);
-}
-
-void attach_end(struct attachment *at) {
-    struct call *call = &at->caller->call;
-    if (call->finish)
-        (void)call_finish(call, at->error);
-    if (at->error)
-        call->value = at->error;
-    answer_done(at->worker, at->caller);
-}
-
-/* Its first stop is the one that was asked for: whatever signal there is is delivered behind it. */
-static void let_go_at_stop(struct notify_trap *trap, pid_t tid) {
-    int status;
-    pid_t stopped;
-    while ((stopped = wait4(-1, &status, __WALL | __WNOTHREAD, NULL)) < 0 && errno == EINTR)
-        continue;
-    if (stopped > 0 && !WIFSTOPPED(status))
-        notify_reaped(trap, stopped, status);
-    else if (stopped > 0 && ptrace(PTRACE_DETACH, tid, NULL, NULL) < 0)
-        bury(trap);
+    callers_done(&worker->trap->callers, caller);
+    reply_value(&worker->reply, error);
 }
 
 void attach_interrupt(struct worker *worker, pid_t tid) {
-    if (answer_awaited(worker) != 0)
+    if (reply_awaited(&worker->reply) != 0)
         return;
     if (seize(worker->trap, tid)) {
-        answer_value(worker, -ERESTARTSYS);
-        let_go_at_stop(worker->trap, tid);
-    } else if (!tend_interrupt(worker)) {
-        answer_value(worker, -EINTR);   /* a debugger inside holds it */
+        reply_value(&worker->reply, -ERESTARTSYS);
+        seize_end_at_stop(worker->trap, tid);
+    } else if (!tender_interrupt(worker)) {
+        reply_value(&worker->reply, -EINTR);   /* a debugger inside holds it */
     }
 }
 
@@ -320,12 +47,12 @@ void attach_run(struct worker *worker, struct caller *caller) {
         .worker = worker,
         .caller = caller,
         .tid = caller->task.tid,
-        .ip = worker->request->data.instruction_pointer,
+        .ip = worker->reply.request->data.instruction_pointer,
         .error = -ESRCH,
     };
-    int err = answer_awaited(worker);
+    int err = reply_awaited(&worker->reply);
     if (err == 0 && !seize(worker->trap, at.tid)) {
-        if (tend_call(&at) || borrow_run(worker, caller))
+        if (tender_call(&at) || debugged_run(worker, caller))
             return;
         err = -EPERM;
     }
@@ -334,9 +61,9 @@ void attach_run(struct worker *worker, struct caller *caller) {
         return;
     }
     crew_relieve(&worker->trap->crew);
-    attach_begin(&at);
-    bool alive = follow_tracee(&at);
-    attach_end(&at);
-    if (alive && ptrace(PTRACE_DETACH, at.tid, NULL, NULL) < 0)
-        bury(worker->trap);
+    attachment_begin(&at);
+    bool alive = seize_follow(&at);
+    attachment_end(&at);
+    if (alive)
+        seize_end(worker->trap, at.tid);
 }

@@ -1,43 +1,18 @@
-/* attach.h - a notified call that the tracee runs with other arguments, stop by stop.
+/* attach.h - a notified call that the tracee runs itself, but under our eyes.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #ifndef PTOVERLAY_ATTACH_H
 #define PTOVERLAY_ATTACH_H
 
-#include "../../arch/arch.h"
-#include "notify.h"
+#include <sys/types.h>
 
-enum attach_phase {
-    PHASE_INTERRUPT,    /* until the first stop */
-    PHASE_MAP_ENTRY,    /* the mmap for us */
-    PHASE_MAP_EXIT,
-    PHASE_ENTRY,        /* the call */
-    PHASE_EXIT,
-    PHASE_OVER,
-};
+struct caller;
+struct worker;
 
-struct attachment {
-    struct attachment *next;    /* the tender's … */
-    struct tend_request *request;
-    struct worker *worker;
-    struct caller *caller;
-    pid_t tid;
-    uint64_t ip;                /* behind the system call instruction */
-    enum attach_phase phase;
-    struct registers regs;      /* as the tracee made the call */
-    uint64_t signal_mask;       /* its own */
-    uint64_t area;              /* scratch memory of the tracee's, claimed for this call; 0: none */
-    long error;                 /* why the call cannot be made */
-};
-
-#define ATTACH_OPTIONS (PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC)
-
-/* All by the thread that traces the tracee.  After PTRACE_INTERRUPT, which comes first: answers, so that it stops. */
-void attach_begin(struct attachment *at);
-/* At a stop: resumes it, unless the call is over (PHASE_OVER). */
-void attach_stop(struct attachment *at, pid_t tid, int status);
-/* The call is over, or the tracee dead: ends it.  The tracee, if alive, is still to be resumed. */
-void attach_end(struct attachment *at);
+/* The tracee runs the call with other arguments, or is watched until its exit.  Answers. */
+void attach_run(struct worker *worker, struct caller *caller);
+/* The answer is that the call is to be restarted, after a signal if there is one; the caller has been given up. */
+void attach_interrupt(struct worker *worker, pid_t tid);
 
 #endif

@@ -19,11 +19,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "caller.h"
+#include "../../command/record.h"
+#include "../../process/clock.h"
 #include "../../process/family.h"
 #include "../../process/proc.h"
-#include "../../process/clock.h"
-#include "../../command/record.h"
+#include "caller.h"
 
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL         /* Linux 6.9 */
@@ -216,6 +216,19 @@ void callers_leave(struct callers *callers, struct caller *caller) {
     if (caller->pidfd < 0 && !caller->held)
         remove_caller(callers, caller);
     pthread_mutex_unlock(&callers->lock);
+}
+
+void callers_done(struct callers *callers, struct caller *caller) {
+    record_call(callers->run, &caller->call, caller->call_start);
+    call_end(&caller->call);
+    callers_leave(callers, caller);
+}
+
+void callers_hold(struct callers *callers, struct caller *caller) {
+    caller->held = true;
+    caller->continued = true;
+    caller->held_since = clock_now();
+    callers_leave(callers, caller);
 }
 
 /* The leader's entry is that of a thread which is no more. */

@@ -67,6 +67,11 @@ void callers_clear(struct callers *callers);
 struct caller *callers_enter(struct callers *callers, pid_t tid);
 /* The worker is done with it, before the call is answered. */
 void callers_leave(struct callers *callers, struct caller *caller);
+/* The same, and its call is counted and ended: what remains is the answer. */
+void callers_done(struct callers *callers, struct caller *caller);
+/* The same for a call that goes on in the kernel and whose finish may come at any time (call.any_time): it is in time at the
+ * task's next call, or when a sweep finds it over. */
+void callers_hold(struct callers *callers, struct caller *caller);
 /* The thread executed: tid is its id from now on. */
 void callers_executed(struct callers *callers, struct caller *caller, pid_t tid);
 

@@ -7,7 +7,6 @@
  * Rules: a worker that may be held up calls crew_relieve first; one that is held up unexpectedly (a slow file
  * system) is noticed by crew_check.  So there is always somebody to answer.
  * Since Linux 6.11 a worker that waits learns of the hang-up by itself; before, crew_stop wakes it by a signal.
- * (Not by pthread_cancel(3), which loads a library when it is first called.)
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,18 +16,17 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "../../process/clock.h"
-#include "notify.h"
+#include "crew.h"
+#include "repeat.h"
+#include "trap.h"
+#include "wake.h"
+#include "worker.h"
 
 #define WORKERS_MAX 1024u
 #define STACK_SIZE (512u << 10)
-#define WAKE_SIGNAL (SIGRTMAX - 1)
 #define PATIENCE_NS 20000000    /* for a worker to notice the end */
 
 /* ---- roles ---- */
@@ -98,50 +96,41 @@ static bool hung_up(int listener) {
 /* 0, or -errno; -EINTR: crew_stop has sent a signal. */
 static int receive(struct worker *worker) {
     struct crew *crew = &worker->trap->crew;
-    memset(worker->request, 0, crew->sizes.seccomp_notif);
-    int err = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_RECV, worker->request) < 0 ? -errno : 0;
+    int err = reply_receive(&worker->reply);
     spread_leave(&crew->spread, &worker->post);
     __atomic_sub_fetch(&crew->receiving, 1, __ATOMIC_SEQ_CST);
     if (err)
         return err;
-    demand_count(&crew->demand, worker->request->pid);
+    demand_count(&crew->demand, worker->reply.request->pid);
     if (__atomic_add_fetch(&crew->handled, 1, __ATOMIC_RELAXED) % DEMAND_CALLS == 0)
         review(crew);
     return 0;
 }
 
-static void *work(void *arg) {
-    struct worker *worker = arg;
-    sigset_t wake;
-    if (sigemptyset(&wake) == 0 && sigaddset(&wake, WAKE_SIGNAL) == 0)
-        pthread_sigmask(SIG_UNBLOCK, &wake, NULL);
+bool crew_next(struct worker *worker) {
     while (take_turn(worker)) {
-        int err = receive(worker);
-        if (!err)
-            answer_request(worker);
-        else if (hung_up(worker->trap->listener))
+        if (receive(worker) == 0)
+            return true;
+        if (hung_up(worker->reply.listener))
             break;
     }
-    return NULL;
+    return false;
 }
 
 static void free_worker(struct worker *worker) {
     free(worker->repeats);
-    free(worker->request);
-    free(worker->response);
+    reply_clear(&worker->reply);
     free(worker);
 }
 
-static struct worker *new_worker(struct crew *crew, struct notify_trap *trap) {
+static struct worker *new_worker(struct notify_trap *trap) {
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker)
         return NULL;
     worker->trap = trap;
     post_init(&worker->post);
     worker->repeats = repeats_new();
-    worker->request = calloc(1, crew->sizes.seccomp_notif);
-    worker->response = calloc(1, crew->sizes.seccomp_notif_resp);
-    if (worker->request && worker->response)
+    if (reply_init(&worker->reply, trap->listener) == 0)
         return worker;
     free_worker(worker);
     return NULL;
@@ -150,13 +139,13 @@ static struct worker *new_worker(struct crew *crew, struct notify_trap *trap) {
 /* With the lock held. */
 static int add_worker(struct crew *crew, struct notify_trap *trap) {
     pthread_attr_t attributes;
-    struct worker *worker = crew->n_workers < WORKERS_MAX ? new_worker(crew, trap) : NULL;
+    struct worker *worker = crew->n_workers < WORKERS_MAX ? new_worker(trap) : NULL;
     if (!worker)
         return -ENOMEM;
     int err = pthread_attr_init(&attributes);
     if (!err) {
         pthread_attr_setstacksize(&attributes, STACK_SIZE);
-        err = pthread_create(&worker->thread, &attributes, work, worker);
+        err = pthread_create(&worker->thread, &attributes, crew->work, worker);
         pthread_attr_destroy(&attributes);
     }
     if (err) {
@@ -191,15 +180,10 @@ bool crew_check(struct crew *crew, uint64_t *seen) {
     return progress;
 }
 
-int crew_start(struct crew *crew, struct notify_trap *trap) {
+int crew_start(struct crew *crew, struct notify_trap *trap, void *(*work)(void *worker)) {
     crew->wanted = 1;
+    crew->work = work;
     spread_init(&crew->spread);
-    if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &crew->sizes) < 0)
-        return -errno;
-    if (crew->sizes.seccomp_notif < sizeof(struct seccomp_notif))
-        crew->sizes.seccomp_notif = sizeof(struct seccomp_notif);
-    if (crew->sizes.seccomp_notif_resp < sizeof(struct seccomp_notif_resp))
-        crew->sizes.seccomp_notif_resp = sizeof(struct seccomp_notif_resp);
     pthread_mutex_init(&crew->lock, NULL);
     pthread_cond_init(&crew->call, NULL);
     pthread_mutex_lock(&crew->lock);
@@ -208,34 +192,15 @@ int crew_start(struct crew *crew, struct notify_trap *trap) {
     return err;
 }
 
-static void do_nothing(int signal) {
-    (void)signal;
-}
-
-static int wake_signal;
-
-static void handle_wake_signal(void) {
-    struct sigaction wake = {.sa_handler = do_nothing};
-    if (sigaction(WAKE_SIGNAL, &wake, NULL) == 0)
-        wake_signal = WAKE_SIGNAL;
-}
-
-/* It stays: several runs may use it at a time. */
-int crew_wake_signal(void) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, handle_wake_signal);
-    return wake_signal;
-}
-
 /* Joins it; one that still waits after a while is woken, as often as it takes. */
 static void join(struct worker *worker) {
     struct timespec until = clock_in(PATIENCE_NS);
     if (pthread_timedjoin_np(worker->thread, NULL, &until) == 0)
         return;
-    if (!crew_wake_signal())
+    if (!wake_signal())
         return;
     do {
-        pthread_kill(worker->thread, WAKE_SIGNAL);
+        pthread_kill(worker->thread, wake_signal());
         until = clock_in(PATIENCE_NS);
     } while (pthread_timedjoin_np(worker->thread, NULL, &until) != 0);
 }

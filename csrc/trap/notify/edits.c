@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "edits.h"
 #include "../../process/memory.h"
+#include "edits.h"
 
 /* Read-only memory too, as a debugger does. */
 static int write_anywhere(pid_t tid, uint64_t address, const void *data, size_t size) {

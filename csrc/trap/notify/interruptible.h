@@ -7,17 +7,9 @@
 
 #include <stdbool.h>
 
-#include "../../command/filter.h"
-
 struct worker;
 
-/* What its filter wants to see. */
-#define INTERRUPTIBLE_EXTRAS 10
-extern const struct filter_extra interruptible_extras[INTERRUPTIBLE_EXTRAS];
-
-/* Is this one of them? */
-bool interruptible_traps(int nr, const uint64_t arg[6]);
-/* If the notification is one of these: answers it. */
+/* If the notification is of one of the calls of signals.h: answers it. */
 bool interruptible_notified(struct worker *worker);
 
 #endif

@@ -23,41 +23,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../../command/filter.h"
 #include "../../command/record.h"
 #include "../../command/slot.h"
-#include "../../command/stop.h"
-#include "../../command/filter.h"
-#include "interruptible.h"
 #include "../../process/memory.h"
+#include "answer.h"
+#include "cmd.h"
+#include "hand_over.h"
 #include "notify.h"
+#include "reply.h"
+#include "signals.h"
+#include "trap.h"
+#include "wake.h"
 
-#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
-#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, uint64_t)     /* Linux 6.6 */
-#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP 1ul
-#endif
 #define FILTER_FLAGS                                                                                                   \
     (SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV | SECCOMP_FILTER_FLAG_SPEC_ALLOW)
 #define TICK_MS 50
 #define TICK_IDLE_MS 500
 #define TICKS_TO_IDLE 40u
 
-int notify_wake_in_sync(const struct notify_trap *trap, bool sync) {
-    uint64_t flags = sync ? SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP : 0;
-    return ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, flags) < 0 ? -errno : 0;
-}
-
 /* Without it ptrace is faster: who asks for this trap gets it all the same. */
 static int wake_in_sync(const struct notify_trap *trap) {
-    int err = notify_wake_in_sync(trap, true);
+    int err = reply_wake_in_sync(trap->listener, true);
     return trap->run->command->trap == PTO_TRAP_NOTIFY ? 0 : err;
-}
-
-/* Is a descriptor ever handed over here?  There is no notification 0. */
-static int can_hand_over(const struct notify_trap *trap) {
-    struct seccomp_notif_addfd addfd = {.id = 0, .srcfd = (uint32_t)trap->listener};
-    if (ioctl(trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd) >= 0 || errno == ENOENT)
-        return 0;
-    return -errno;
 }
 
 /* attach.c needs ptrace(2), which a profile may refuse: a task that is not our tracee is ESRCH else. */
@@ -77,7 +65,7 @@ static int listen_to_cmd(struct notify_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
         return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
-    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, interruptible_extras, INTERRUPTIBLE_EXTRAS);
+    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, signals_extras, SIGNALS_EXTRAS);
     if (err)
         err = record_failure(trap->run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL);
     else
@@ -89,7 +77,7 @@ static int listen_to_cmd(struct notify_trap *trap) {
 static int ask_for_all(struct notify_trap *trap) {
     int err = wake_in_sync(trap);
     if (!err)
-        err = can_hand_over(trap);
+        err = hand_over_can(trap->listener);
     if (err)
         return record_failure(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
     err = can_attach(trap);
@@ -97,6 +85,14 @@ static int ask_for_all(struct notify_trap *trap) {
         return record_failure(trap->run, PTO_STAGE_SETUP, -err, "ptrace", NULL);
     err = memory_probe(trap->start.pid);
     return err ? record_failure(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL) : 0;
+}
+
+static void *work(void *arg) {
+    struct worker *worker = arg;
+    wake_let_through();
+    while (crew_next(worker))
+        answer_request(worker);
+    return NULL;
 }
 
 static int prepare(struct notify_trap *trap) {
@@ -108,7 +104,7 @@ static int prepare(struct notify_trap *trap) {
         return record_failure(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
     trap->has_callers = true;
     trap->callers.cmd = trap->start.pid;
-    tend_init(&trap->tender, trap);
+    tender_init(&trap->tender, trap);
     err = guard_start(&trap->guard, trap->listener, trap->callers.roster->ids, ROSTER_SLOTS);
     if (err)
         return record_failure(trap->run, PTO_STAGE_SETUP, -err, "guard", NULL);
@@ -117,7 +113,7 @@ static int prepare(struct notify_trap *trap) {
         return record_failure(trap->run, PTO_STAGE_SETUP, errno, "pidfd_open", NULL);
     err = slot_announce(trap->run->slot, &trap->start);
     if (!err)
-        err = crew_start(&trap->crew, trap);
+        err = crew_start(&trap->crew, trap, work);
     if (err)
         return record_failure(trap->run, PTO_STAGE_SETUP, -err, "start", NULL);
     trap->has_crew = true;
@@ -131,57 +127,20 @@ static void kill_all(struct notify_trap *trap) {
     callers_kill(&trap->callers);
 }
 
-void notify_reaped(struct notify_trap *trap, pid_t tid, int status) {
-    if (tid != trap->start.pid)
-        return;
-    trap->run->result->status = status;
-    slot_cmd_ended(trap->run->slot, 0, trap->callers.roster->ids, ROSTER_SLOTS);
-    __atomic_store_n(&trap->cmd_reaped, true, __ATOMIC_RELEASE);
-}
-
 static void reap_cmd(struct notify_trap *trap) {
     int status = 0;
     pid_t pid;
     while ((pid = waitpid(trap->start.pid, &status, __WALL)) < 0 && errno == EINTR)
         continue;
     if (pid > 0)
-        notify_reaped(trap, pid, status);
+        cmd_reaped(trap, pid, status);
     while (!__atomic_load_n(&trap->cmd_reaped, __ATOMIC_ACQUIRE))
         sched_yield();   /* a worker was its tracer, and has it */
-    tend_reaped(trap, trap->start.pid);
+    tender_reaped(trap, trap->start.pid);
     close(trap->cmd_pidfd);
     trap->cmd_pidfd = -1;   /* poll(2) leaves it out from now on */
     if (trap->run->command->flags & PTO_KILL_ON_EXIT)
         kill_all(trap);
-}
-
-/* The same for a CMD that the tender traces. */
-static void mirror_traced_stop(struct notify_trap *trap, int signal) {
-    if (signal == trap->cmd_stop) {
-        __atomic_store_n(&trap->tender.cmd_stop, 0, __ATOMIC_RELAXED);
-        stop_with_cmd(trap->start.pid, signal, WEXITED | WSTOPPED);
-        signal = 0;
-    }
-    trap->cmd_stop = signal;
-}
-
-/* A CMD that has been stopped for a whole tick, by a signal of the terminal's, stops us too, once. */
-static void mirror_stop(struct notify_trap *trap) {
-    siginfo_t info = {.si_pid = 0};
-    int traced = __atomic_load_n(&trap->tender.cmd_stop, __ATOMIC_RELAXED);
-    if (traced && trap->cmd_pidfd >= 0) {
-        mirror_traced_stop(trap, traced);
-        return;
-    }
-    if (trap->cmd_pidfd < 0 || waitid(P_PID, (id_t)trap->start.pid, &info, WSTOPPED | WNOHANG | WNOWAIT) < 0)
-        return;
-    int signal = info.si_pid && info.si_code == CLD_STOPPED && info.si_status != SIGSTOP ? info.si_status : 0;
-    if (signal && signal == trap->cmd_stop) {
-        (void)waitid(P_PID, (id_t)trap->start.pid, &info, WSTOPPED | WNOHANG);
-        stop_with_cmd(trap->start.pid, signal, WEXITED | WCONTINUED);
-        signal = 0;
-    }
-    trap->cmd_stop = signal;
 }
 
 static void tick(struct notify_trap *trap, uint64_t *seen, unsigned *idle) {
@@ -192,7 +151,7 @@ static void tick(struct notify_trap *trap, uint64_t *seen, unsigned *idle) {
         callers_sweep(&trap->callers);
     if (trap->ending)
         callers_kill(&trap->callers);
-    mirror_stop(trap);
+    cmd_mirror_stop(trap);
 }
 
 static void wait_for_the_end(struct notify_trap *trap) {
@@ -225,7 +184,7 @@ static void clear(struct notify_trap *trap) {
     slot_forget_left(trap->run->slot);
     if (trap->has_crew)
         crew_stop(&trap->crew);
-    tend_clear(&trap->tender);
+    tender_clear(&trap->tender);
     guard_stop(&trap->guard);
     if (trap->has_callers)
         callers_clear(&trap->callers);

@@ -22,16 +22,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../command/record.h"
-#include "../../process/clock.h"
-#include "attach.h"
+#include "../../arch/arch.h"
 #include "../../calls/handlers/open.h"
+#include "../../process/clock.h"
 #include "../../process/family.h"
-#include "notify.h"
-#include "opening.h"
 #include "../../process/proc.h"
+#include "attach.h"
+#include "caller.h"
+#include "opening.h"
+#include "trap.h"
+#include "wake.h"
+#include "worker.h"
 
-#define ERESTARTSYS 512         /* include/linux/errno.h */
 #define AGAIN_NS 1000000        /* until one that does not end its wait is woken again */
 #define THREADS_LOOKED_AT 4u     /* of a process: all but those that wait as ours does stop at once */
 #define STATUS_SIZE 4096u       /* of /proc/PID/status: what is wanted comes in time */
@@ -102,7 +104,7 @@ static bool has_stopped_threads(pid_t tid) {
 /* ---- those that wait ---- */
 
 static bool is_dead(const struct opening *opening) {
-    return answer_awaited(opening->worker) != 0;
+    return reply_awaited(&opening->worker->reply) != 0;
 }
 
 static bool is_signalled(const struct opening *opening) {
@@ -113,7 +115,7 @@ static bool is_signalled(const struct opening *opening) {
 /* With the lock held.  It may be just about to wait, and is to be woken again then. */
 static void wake(struct opening *opening) {
     __atomic_store_n(&opening->over, true, __ATOMIC_RELAXED);
-    (void)pthread_kill(opening->thread, crew_wake_signal());
+    (void)pthread_kill(opening->thread, wake_signal());
 }
 
 bool openings_check(struct openings *openings) {
@@ -168,13 +170,13 @@ static void leave(struct openings *openings, struct opening *opening) {
 int opening_wait(struct worker *worker, struct caller *caller) {
     struct notify_trap *trap = worker->trap;
     struct opening opening = {.worker = worker, .thread = pthread_self(), .tid = caller->task.tid};
-    (void)crew_wake_signal();
+    (void)wake_signal();
     crew_relieve(&trap->crew);
     enter(&trap->openings, &opening);
     int fd;
     do
         fd = open_call(&caller->call);
-    while (fd == -EINTR && !__atomic_load_n(&opening.over, __ATOMIC_RELAXED) && answer_awaited(worker) == 0);
+    while (fd == -EINTR && !__atomic_load_n(&opening.over, __ATOMIC_RELAXED) && reply_awaited(&worker->reply) == 0);
     leave(&trap->openings, &opening);
     return fd;
 }
@@ -184,12 +186,10 @@ void opening_interrupted(struct worker *worker, struct caller *caller) {
     pid_t tid = caller->task.tid;
     struct pending pending = pending_signals(tid);
     caller->call.value = -EINTR;
-    record_call(trap->run, &caller->call, caller->call_start);
-    call_end(&caller->call);
     caller->continued = true;   /* the call has waited */
-    callers_leave(&trap->callers, caller);
+    callers_done(&trap->callers, caller);
     if (pending.own || (pending.shared && pending.threads == 1))
-        answer_value(worker, -ERESTARTSYS);
+        reply_value(&worker->reply, -ERESTARTSYS);
     else
         attach_interrupt(worker, tid);
 }

@@ -17,8 +17,9 @@
 #include "../../command/record.h"
 #include "../../process/clock.h"
 #include "../../process/memory.h"
-#include "notify.h"
 #include "repeat.h"
+#include "trap.h"
+#include "worker.h"
 
 #define ENTRIES 2048u       /* a power of two */
 #define PATH_ROOM 168u
@@ -91,7 +92,7 @@ static bool is_kept(struct worker *worker, int nr, uint64_t key, const char *pat
 }
 
 bool repeat_pass(struct worker *worker) {
-    const struct seccomp_data *data = &worker->request->data;
+    const struct seccomp_data *data = &worker->reply.request->data;
     struct run *run = worker->trap->run;
     char path[PATH_ROOM + 1];
     unsigned path_arg;
@@ -101,7 +102,7 @@ bool repeat_pass(struct worker *worker) {
     memcpy(args, data->args, sizeof args);
     if (!call_repeats(data->nr, args, &path_arg, &key))
         return false;
-    struct caller *caller = callers_peek(&worker->trap->callers, (pid_t)worker->request->pid);
+    struct caller *caller = callers_peek(&worker->trap->callers, (pid_t)worker->reply.request->pid);
     if (!caller)
         return false;
     uint64_t start = clock_now();
@@ -111,6 +112,6 @@ bool repeat_pass(struct worker *worker) {
     if (!kept)
         return false;
     record_passed(run, data->nr, clock_now() - start);
-    answer_continue(worker);
+    reply_continue(&worker->reply);
     return true;
 }

@@ -15,10 +15,11 @@
 #include <sched.h>
 #include <sys/ptrace.h>
 
-#include "alone.h"
 #include "../../process/family.h"
 #include "../inject.h"
-#include "ptrace.h"
+#include "../restart.h"
+#include "alone.h"
+#include "trap.h"
 
 struct siblings {
     const struct tracee *of;
@@ -69,6 +70,6 @@ void alone_stopped(struct tracee *tracee) {
     if (registers_read(tid, &regs) || ptrace(PTRACE_GETSIGMASK, tid, size, &mask) < 0)
         return;
     int nr = arch_call_number(tid, &regs);
-    if (inject_restart(tid, &regs, &nr, mask))
+    if (restart_after_stop(tid, &regs, &nr, mask))
         (void)registers_write(tid, &regs, nr);
 }

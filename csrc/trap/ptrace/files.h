@@ -11,10 +11,10 @@ struct tracee;
 
 struct files {
     unsigned users;
-    unsigned look;              /* the look (hold.c) that has seen it last … */
+    unsigned look;              /* the look (replacing.c) that has seen it last … */
     unsigned stale;             /* … and how many stale descriptors it had then */
     bool late;                  /* who was asked to replace them does not stop */
-    struct tracee *candidate;   /* hold.c: who might replace them, the best until now */
+    struct tracee *candidate;   /* replacing.c: who might replace them, the best until now */
 };
 
 struct files *files_new(void);                  /* one user; NULL: no memory */

@@ -31,9 +31,12 @@
 #include "../../command/record.h"
 #include "../../command/slot.h"
 #include "../../command/stop.h"
-#include "alone.h"
 #include "../../process/memory.h"
+#include "../stops.h"
+#include "alone.h"
 #include "ptrace.h"
+#include "trap.h"
+#include "verdict.h"
 
 #define TICK_NS 100000  /* between two looks at who does not stop for a call that waits */
 #define TICK_YIELDS 50u /* before the first */
@@ -77,17 +80,6 @@ static void lose(struct ptrace_trap *trap, pid_t tid) {
     (void)kill(tid, SIGKILL);
 }
 
-static bool is_stopping_signal(int signal) {
-    return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
-}
-
-void tracee_resume_from_stop(const struct tracee *tracee, int signal) {
-    if (is_stopping_signal(signal))
-        (void)ptrace(PTRACE_LISTEN, tracee->task.tid, NULL, NULL);
-    else
-        tracee_resume(tracee, 0);
-}
-
 /* The child's copy of clone's flags is put back as the parent had given them. */
 static void restore_flags(const struct tracee *child) {
     struct registers regs;
@@ -120,10 +112,27 @@ static void release_held(void *arg, struct tracee *tracee) {
         tracees_remove(&trap->tracees, tracee);
 }
 
+static void let_go_on(void *arg, struct tracee *tracee) {
+    struct ptrace_trap *trap = arg;
+    if (tracee->state != TRACEE_WAITING)
+        return;
+    replacing_released(&trap->replacing, tracee);
+    if (tracee->state == TRACEE_REWOUND)
+        tracee_resume_from_stop(tracee, tracee->first_signal);
+    else
+        verdict_go_on(trap, tracee);
+}
+
+/* Calls that have waited long enough go on; after each event. */
+static void check_replacing(struct ptrace_trap *trap) {
+    if (replacing_is_over(trap))
+        tracees_each(&trap->tracees, let_go_on, trap);
+}
+
 /* ---- events ---- */
 
 static void at_death(struct ptrace_trap *trap, struct tracee *tracee, pid_t tid, int status) {
-    follow_death(&trap->follow, tid);
+    same_cpu_death(&trap->same_cpu, tid);
     if (tid == trap->cmd) {
         trap->run->result->status = status;
         trap->cmd_ended = true;
@@ -133,7 +142,7 @@ static void at_death(struct ptrace_trap *trap, struct tracee *tracee, pid_t tid,
     }
     if (!tracee)
         return;
-    hold_forget(trap, tracee);
+    replacing_forget(trap, tracee);
     verdict_at_death(trap, tracee);
     if (tracee->state == TRACEE_HELD) {
         tracee->state = TRACEE_GONE;
@@ -173,7 +182,7 @@ static void at_fork(struct ptrace_trap *trap, struct tracee *parent, int event) 
     if (ptrace(PTRACE_GETEVENTMSG, parent->task.tid, NULL, &child_tid) < 0)
         return;
     uint64_t flags = clone_flags(parent, event);
-    follow_child(&trap->follow, parent->task.tid, (pid_t)child_tid);
+    same_cpu_child(&trap->same_cpu, parent->task.tid, (pid_t)child_tid);
     if (!(flags & CLONE_THREAD))
         trap->run->result->stats.processes++;
     struct tracee *child = tracees_find(&trap->tracees, (pid_t)child_tid);
@@ -200,9 +209,10 @@ static void at_fork(struct ptrace_trap *trap, struct tracee *parent, int event) 
     tracee_resume(parent, 0);
 }
 
-static void at_stop(struct ptrace_trap *trap, struct tracee *tracee, int signal) {
+static void at_stop(struct ptrace_trap *trap, struct tracee *tracee, int status) {
+    int signal = WSTOPSIG(status);
     if (tracee->task.tid == trap->cmd)
-        trap->cmd_stop = is_stopping_signal(signal) && signal != SIGSTOP ? signal : 0;
+        trap->cmd_stop = stops_for_terminal(status);
     alone_stopped(tracee);
     if (tracee->state == TRACEE_HELD)
         tracee->first_signal = signal;
@@ -218,9 +228,9 @@ static struct tracee *take_leaders_place(struct ptrace_trap *trap, struct tracee
     if (!tracee)
         return leader;
     pid_t tid = leader->task.tid;
-    follow_death(&trap->follow, tid);
-    follow_rename(&trap->follow, former, tid);
-    hold_forget(trap, leader);
+    same_cpu_death(&trap->same_cpu, tid);
+    same_cpu_rename(&trap->same_cpu, former, tid);
+    replacing_forget(trap, leader);
     verdict_at_death(trap, leader);
     tracees_remove(&trap->tracees, leader);
     tracees_rename(&trap->tracees, tracee, tid);
@@ -244,30 +254,29 @@ static void at_exec(struct ptrace_trap *trap, struct tracee *tracee) {
 }
 
 static void at_event(struct ptrace_trap *trap, struct tracee *tracee, int status) {
-    int signal = WSTOPSIG(status);
     tracee->opens = false;
-    if (tracee->renewer && hold_at_stop(trap, tracee, status))
+    if (tracee->renewer && replacing_stop(trap, tracee, status))
         return;
-    switch (status >> 16) {
+    switch (stops_event(status)) {
     case PTRACE_EVENT_SECCOMP:
         verdict_at_seccomp_stop(trap, tracee);
         break;
     case PTRACE_EVENT_FORK:
     case PTRACE_EVENT_VFORK:
     case PTRACE_EVENT_CLONE:
-        at_fork(trap, tracee, status >> 16);
+        at_fork(trap, tracee, stops_event(status));
         break;
     case PTRACE_EVENT_EXEC:
         at_exec(trap, tracee);
         break;
     case PTRACE_EVENT_STOP:
-        at_stop(trap, tracee, signal);
+        at_stop(trap, tracee, status);
         break;
     default:
-        if (signal == (SIGTRAP | 0x80))
+        if (stops_at_syscall(status))
             verdict_at_exit_stop(trap, tracee);
         else
-            tracee_resume(tracee, signal);
+            tracee_resume(tracee, WSTOPSIG(status));
     }
 }
 
@@ -282,7 +291,7 @@ static void serve(struct ptrace_trap *trap, const struct event *event) {
         lose(trap, event->tid);
     else
         at_event(trap, tracee, event->status);
-    hold_check(trap);
+    check_replacing(trap);
 }
 
 /* ---- the loop ---- */
@@ -303,7 +312,7 @@ static int wait_event(struct event *event, int flags) {
 /* The same while calls wait for stops that may not come: 0 when none waits any more. */
 static int wait_held(struct ptrace_trap *trap, struct event *event) {
     const struct timespec pause = {.tv_nsec = TICK_NS};
-    for (unsigned i = 0; trap->hold.waiting; i++) {
+    for (unsigned i = 0; trap->replacing.waiting; i++) {
         int got = wait_event(event, WNOHANG);
         if (got)
             return got;
@@ -312,7 +321,8 @@ static int wait_held(struct ptrace_trap *trap, struct event *event) {
             continue;
         }
         nanosleep(&pause, NULL);
-        hold_tick(trap);
+        replacing_tick(trap);
+        check_replacing(trap);
     }
     return 0;
 }
@@ -409,7 +419,7 @@ static int start(struct ptrace_trap *trap) {
 
 static void forget(void *arg, struct tracee *tracee) {
     struct ptrace_trap *trap = arg;
-    hold_forget(trap, tracee);
+    replacing_forget(trap, tracee);
     verdict_at_death(trap, tracee);
     tracees_remove(&trap->tracees, tracee);
 }
@@ -420,7 +430,7 @@ int ptrace_run(struct run *run) {
         return record_failure(run, PTO_STAGE_SETUP, ENOMEM, "ptrace", NULL);
     trap->run = run;
     trap->start = (struct start){.go = -1, .report = -1, .report_in = -1};
-    follow_init(&trap->follow);
+    same_cpu_init(&trap->same_cpu);
     int err = start(trap);
     if (err && trap->cmd)
         (void)kill(trap->cmd, SIGKILL);
@@ -429,9 +439,9 @@ int ptrace_run(struct run *run) {
         err = record_failure(run, PTO_STAGE_SETUP, -served, "wait", NULL);
     if (!err)
         err = start_outcome(run, &trap->start);
-    follow_clear(&trap->follow);
+    same_cpu_clear(&trap->same_cpu);
     tracees_each(&trap->tracees, forget, trap);
-    hold_clear(&trap->hold);
+    replacing_clear(&trap->replacing);
     start_close(&trap->start);
     free(trap);
     return err;

@@ -6,7 +6,9 @@
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
+#include <sys/ptrace.h>
 
+#include "../stops.h"
 #include "tracee.h"
 
 static struct tracee **bucket_of(struct tracees *tracees, pid_t tid) {
@@ -69,4 +71,16 @@ void tracees_each(struct tracees *tracees, void (*each)(void *arg, struct tracee
             each(arg, tracee);
         }
     }
+}
+
+void tracee_resume(const struct tracee *tracee, int signal) {
+    bool to_exit = tracee->state == TRACEE_CALL || tracee->state == TRACEE_MAPPING;
+    (void)ptrace(to_exit ? PTRACE_SYSCALL : PTRACE_CONT, tracee->task.tid, NULL, (long)signal);
+}
+
+void tracee_resume_from_stop(const struct tracee *tracee, int signal) {
+    if (stops_by(signal))
+        (void)ptrace(PTRACE_LISTEN, tracee->task.tid, NULL, NULL);
+    else
+        tracee_resume(tracee, 0);
 }

@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "../../calls/call.h"
 #include "../../arch/arch.h"
+#include "../../calls/call.h"
 #include "../../calls/tasks/task.h"
 #include "files.h"
 #include "space.h"
@@ -26,7 +26,7 @@ enum tracee_state {
     TRACEE_MAPPING,     /* a call is begun; the tracee runs mmap for us first */
     TRACEE_REWOUND,     /* a call is begun and mapped for; it comes to its seccomp stop again */
     TRACEE_CALL,        /* a call runs, to be finished at its exit stop */
-    TRACEE_WAITING,     /* a call is begun and waits, see hold.h */
+    TRACEE_WAITING,     /* a call is begun and waits, see replacing.h */
 };
 
 struct tracee {
@@ -51,8 +51,14 @@ struct tracee {
     struct space *space;
     struct area *area;            /* taken by the call, or NULL */
     struct files *files;          /* NULL: no memory */
-    struct renewer *renewer;      /* hold.h: it is to replace descriptors; or NULL */
+    struct renewer *renewer;      /* replacing.h: it is to replace descriptors; or NULL */
 };
+
+/* Lets a stopped tracee run on, delivering signal (0: none), to its exit stop if its call asks for one. */
+void tracee_resume(const struct tracee *tracee, int signal);
+/* The same after a PTRACE_EVENT_STOP, with the signal that it tells: in a group stop it stays, as it would without us,
+ * until SIGCONT. */
+void tracee_resume_from_stop(const struct tracee *tracee, int signal);
 
 #define TRACEE_BUCKETS 1024u
 struct tracees {
@@ -63,7 +69,7 @@ struct tracees {
 struct tracee *tracees_find(struct tracees *tracees, pid_t tid);
 /* NULL: no memory.  The new one is FREE, has no space yet and descriptors of its own. */
 struct tracee *tracees_add(struct tracees *tracees, struct session *session, pid_t tid);
-/* Takes it out and frees it with what it owns; a call under way must have been ended, and hold_forget() called. */
+/* Takes it out and frees it with what it owns; a call under way must have been ended, and replacing_forget() called. */
 void tracees_remove(struct tracees *tracees, struct tracee *tracee);
 /* The thread got another id: execve by a thread that is not the leader. */
 void tracees_rename(struct tracees *tracees, struct tracee *tracee, pid_t tid);

@@ -23,14 +23,16 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
-#include "../../command/record.h"
-#include "../../process/clock.h"
-#include "alone.h"
 #include "../../calls/handlers/exec.h"
 #include "../../calls/handlers/open.h"
+#include "../../command/record.h"
+#include "../../process/clock.h"
 #include "../inject.h"
-#include "ptrace.h"
+#include "../restart.h"
+#include "alone.h"
 #include "seccomp_stop.h"
+#include "trap.h"
+#include "verdict.h"
 
 #define AGAIN_MAX 100   /* names that change all the time */
 
@@ -38,14 +40,9 @@ static bool is_execve(int nr) {
     return nr == __NR_execve || nr == __NR_execveat;
 }
 
-/* In no table, but follow.c must hear about them. */
+/* In no table, but same_cpu.c must hear about them. */
 static bool is_affinity_call(int nr) {
     return nr == __NR_sched_getaffinity || nr == __NR_sched_setaffinity;
-}
-
-void tracee_resume(const struct tracee *tracee, int signal) {
-    bool to_exit = tracee->state == TRACEE_CALL || tracee->state == TRACEE_MAPPING;
-    (void)ptrace(to_exit ? PTRACE_SYSCALL : PTRACE_CONT, tracee->task.tid, NULL, (long)signal);
 }
 
 static void end_call(struct ptrace_trap *trap, struct tracee *tracee) {
@@ -197,7 +194,7 @@ static void begin(struct ptrace_trap *trap, struct tracee *tracee, const struct 
     tracee->substituted = false;
     tracee->untraced = false;
     call_begin(call);
-    if (!hold_call(trap, tracee))
+    if (!replacing_call(trap, tracee))
         carry_out(trap, tracee);
 }
 
@@ -261,7 +258,7 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
         return;
     }
     if (is_affinity_call((int)info.seccomp.nr)) {
-        follow_loosen(&trap->follow);
+        same_cpu_loosen(&trap->same_cpu);
         tracee_resume(tracee, 0);
         return;
     }
@@ -269,7 +266,7 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
         go_on(trap, tracee, &info);
     else
         begin(trap, tracee, &info);
-    follow_stop(&trap->follow, tracee->task.tid);
+    same_cpu_stop(&trap->same_cpu, tracee->task.tid);
     record_spent(trap->run, tracee->call.nr, clock_now() - tracee->call_start);
     if (tracee->state != TRACEE_WAITING && still_stopped_there(tracee))
         resume_call(tracee);
@@ -302,8 +299,8 @@ static void finish(struct ptrace_trap *trap, struct tracee *tracee) {
         return;
     tracee->again = 0;
     if (call->finish)
-        handed = call_finish(call, inject_will_restart(result) ? -EINTR : result);
-    if (inject_will_restart(result))
+        handed = call_finish(call, restart_comes(result) ? -EINTR : result);
+    if (restart_comes(result))
         handed = result;
     if (tracee->substituted || handed != result) {
         for (unsigned i = 0; tracee->substituted && i < 6; i++)

@@ -1,9 +1,9 @@
-/* borrow.h - execve and chdir by a task that a debugger traces.
+/* debugged.h - execve and chdir by a task that a debugger traces.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef PTOVERLAY_BORROW_H
-#define PTOVERLAY_BORROW_H
+#ifndef PTOVERLAY_DEBUGGED_H
+#define PTOVERLAY_DEBUGGED_H
 
 #include <stdbool.h>
 #include <sys/types.h>
@@ -18,9 +18,9 @@ struct borrowers {
 };
 
 /* Before the first call of a new program is looked at: waits until it is shown the path. */
-void borrow_wait(const struct borrowers *borrowers, pid_t tid);
+void debugged_wait(const struct borrowers *borrowers, pid_t tid);
 
 /* Ends the call and answers it if it can be done; false: it cannot, and nothing has happened. */
-bool borrow_run(struct worker *worker, struct caller *caller);
+bool debugged_run(struct worker *worker, struct caller *caller);
 
 #endif

@@ -1,9 +1,9 @@
-/* follow.h - keeps the supervisor on the CPU of the tracee that it serves.
+/* same_cpu.h - keeps the supervisor on the CPU of the tracee that it serves.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef PTOVERLAY_FOLLOW_H
-#define PTOVERLAY_FOLLOW_H
+#ifndef PTOVERLAY_PTRACE_SAME_CPU_H
+#define PTOVERLAY_PTRACE_SAME_CPU_H
 
 #include <pthread.h>
 #include <sched.h>
@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct follow {
+struct same_cpu {
     pid_t self;                 /* thread id of the supervisor */
     pid_t last;                 /* whose stop was served last … */
     unsigned streak;            /* … and how many of its in a row */
@@ -28,16 +28,16 @@ struct follow {
 };
 
 /* The calling thread is the supervisor. */
-void follow_init(struct follow *follow);
-void follow_clear(struct follow *follow);
+void same_cpu_init(struct same_cpu *same_cpu);
+void same_cpu_clear(struct same_cpu *same_cpu);
 /* At a stop of tid, before it is resumed. */
-void follow_stop(struct follow *follow, pid_t tid);
+void same_cpu_stop(struct same_cpu *same_cpu, pid_t tid);
 /* From here on all is as if nobody had followed, until the next tie: before CPU affinity is asked for or changed. */
-void follow_loosen(struct follow *follow);
+void same_cpu_loosen(struct same_cpu *same_cpu);
 /* At parent's fork, vfork or clone event: child gets the CPUs that are parent's by right. */
-void follow_child(struct follow *follow, pid_t parent, pid_t child);
-void follow_death(struct follow *follow, pid_t tid);
+void same_cpu_child(struct same_cpu *same_cpu, pid_t parent, pid_t child);
+void same_cpu_death(struct same_cpu *same_cpu, pid_t tid);
 /* The thread got another id, see execve(2). */
-void follow_rename(struct follow *follow, pid_t former, pid_t tid);
+void same_cpu_rename(struct same_cpu *same_cpu, pid_t former, pid_t tid);
 
 #endif

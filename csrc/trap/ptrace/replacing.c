@@ -1,4 +1,4 @@
-/* hold.c - calls that wait until descriptors of what they have copied up are replaced: the ptrace trap.
+/* replacing.c - calls that wait until descriptors of what they have copied up are replaced: the ptrace trap.
  *
  * A call has copied up a file that somebody may have open.  Before its verdict is carried out all tables of descriptors
  * are looked at, one tracee of each that has stale ones is interrupted and replaces them (renew.c), and so once more until
@@ -21,9 +21,10 @@
 #include <sys/wait.h>
 
 #include "../../process/family.h"
-#include "hold.h"
 #include "../inject.h"
-#include "ptrace.h"
+#include "../stops.h"
+#include "replacing.h"
+#include "trap.h"
 
 #define ROUNDS 8u       /* then what is left is left */
 
@@ -48,28 +49,28 @@ static void run_waiting(struct tracee *tracee) {
     (void)ptrace(PTRACE_CONT, tracee->task.tid, NULL, 0L);
 }
 
-static void ask(struct hold *hold, struct tracee *tracee) {
+static void ask(struct replacing *replacing, struct tracee *tracee) {
     struct renewer *renewer = tracee->renewer ? NULL : malloc(sizeof *renewer);
     if (!renewer)
         return;
-    if (renew_ask(renewer, &hold->stale, tracee->task.tid)) {
+    if (renew_ask(renewer, &replacing->stale, tracee->task.tid)) {
         free(renewer);
         return;
     }
     tracee->renewer = renewer;
     tracee->late = false;
-    hold->renewing++;
-    hold->asked++;
+    replacing->renewing++;
+    replacing->asked++;
     if (tracee->state == TRACEE_WAITING)
         run_waiting(tracee);
 }
 
-static void no_more_asked(struct hold *hold, struct tracee *tracee) {
+static void no_more_asked(struct replacing *replacing, struct tracee *tracee) {
     renew_clear(tracee->renewer);
     free(tracee->renewer);
     tracee->renewer = NULL;
-    hold->renewing--;
-    hold->asked -= tracee->late ? 0 : 1;
+    replacing->renewing--;
+    replacing->asked -= tracee->late ? 0 : 1;
 }
 
 /* ---- looking ---- */
@@ -90,13 +91,13 @@ static unsigned fitness(const struct tracee *tracee) {
 }
 
 static void look_at(void *arg, struct tracee *tracee) {
-    struct hold *hold = arg;
+    struct replacing *replacing = arg;
     struct files *files = tracee->files;
     if (!files || tracee->state == TRACEE_GONE)
         return;
-    if (files->look != hold->look) {
-        files->look = hold->look;
-        files->stale = stale_count(&hold->stale, tracee->task.tid);
+    if (files->look != replacing->look) {
+        files->look = replacing->look;
+        files->stale = stale_count(&replacing->stale, tracee->task.tid);
         files->candidate = NULL;
         files->late = false;
     }
@@ -105,8 +106,8 @@ static void look_at(void *arg, struct tracee *tracee) {
 }
 
 static void look(struct ptrace_trap *trap) {
-    trap->hold.look++;
-    tracees_each(&trap->tracees, look_at, &trap->hold);
+    trap->replacing.look++;
+    tracees_each(&trap->tracees, look_at, &trap->replacing);
 }
 
 /* May it still be in the open that it was let make? */
@@ -121,26 +122,17 @@ static void ask_opening(void *arg, struct tracee *tracee) {
 }
 
 static void ask_one(void *arg, struct tracee *tracee) {
-    struct hold *hold = arg;
+    struct replacing *replacing = arg;
     const struct files *files = tracee->files;
     if (files && files->stale && files->candidate == tracee)
-        ask(hold, tracee);
+        ask(replacing, tracee);
 }
 
 /* ---- the calls that wait ---- */
 
-static void release(void *arg, struct tracee *tracee) {
-    struct ptrace_trap *trap = arg;
-    if (tracee->state != TRACEE_WAITING)
-        return;
-    trap->hold.waiting--;
-    if (tracee->rewound) {
-        tracee->state = TRACEE_REWOUND;
-        tracee->map_error = 0;
-        tracee_resume_from_stop(tracee, tracee->first_signal);
-    } else {
-        verdict_go_on(trap, tracee);
-    }
+static void clear_unused(struct replacing *replacing) {
+    if (!replacing->waiting && !replacing->renewing)
+        replacing_clear(replacing);
 }
 
 struct leftovers {
@@ -151,7 +143,7 @@ struct leftovers {
 static void count_left(void *arg, struct tracee *tracee) {
     struct leftovers *leftovers = arg;
     struct files *files = tracee->files;
-    if (!files || files->look != leftovers->trap->hold.look || is_late(files))
+    if (!files || files->look != leftovers->trap->replacing.look || is_late(files))
         return;
     leftovers->n += files->stale;
     files->stale = 0;
@@ -177,54 +169,63 @@ static void count_all_left(struct ptrace_trap *trap) {
 /* True: somebody is to be waited for.  Who opens is asked before the look: who is not in its open any more has its
  * descriptor then. */
 static bool ask_all(struct ptrace_trap *trap) {
-    struct hold *hold = &trap->hold;
-    bool goes_on = hold->rounds++ < ROUNDS;
+    struct replacing *replacing = &trap->replacing;
+    bool goes_on = replacing->rounds++ < ROUNDS;
     if (goes_on)
-        tracees_each(&trap->tracees, ask_opening, hold);
+        tracees_each(&trap->tracees, ask_opening, replacing);
     look(trap);
     if (goes_on)
-        tracees_each(&trap->tracees, ask_one, hold);
-    return hold->asked > 0;
+        tracees_each(&trap->tracees, ask_one, replacing);
+    return replacing->asked > 0;
 }
 
-void hold_check(struct ptrace_trap *trap) {
-    struct hold *hold = &trap->hold;
-    if (hold->waiting && !hold->asked && !ask_all(trap)) {
-        count_all_left(trap);
-        tracees_each(&trap->tracees, release, trap);
+bool replacing_is_over(struct ptrace_trap *trap) {
+    struct replacing *replacing = &trap->replacing;
+    if (!replacing->waiting || replacing->asked || ask_all(trap)) {
+        clear_unused(replacing);
+        return false;
     }
-    if (!hold->waiting && !hold->renewing)
-        hold_clear(hold);
+    count_all_left(trap);
+    return true;
 }
 
-bool hold_call(struct ptrace_trap *trap, struct tracee *tracee) {
-    struct hold *hold = &trap->hold;
+void replacing_released(struct replacing *replacing, struct tracee *tracee) {
+    replacing->waiting--;
+    if (tracee->rewound) {
+        tracee->state = TRACEE_REWOUND;
+        tracee->map_error = 0;
+    }
+    clear_unused(replacing);
+}
+
+bool replacing_call(struct ptrace_trap *trap, struct tracee *tracee) {
+    struct replacing *replacing = &trap->replacing;
     if (!tracee->call.copied)
         return false;
-    stale_add(&hold->stale, tracee->call.copied);
+    stale_add(&replacing->stale, tracee->call.copied);
     tracee->call.copied = NULL;
     tracee->state = TRACEE_WAITING;
     tracee->rewound = false;
-    hold->waiting++;
-    hold->rounds = 0;
+    replacing->waiting++;
+    replacing->rounds = 0;
     if (ask_all(trap))
         return true;
     count_all_left(trap);
-    hold->waiting--;
+    replacing->waiting--;
     tracee->state = TRACEE_FREE;
     return false;
 }
 
 /* ---- stops ---- */
 
-bool hold_at_stop(struct ptrace_trap *trap, struct tracee *tracee, int status) {
+bool replacing_stop(struct ptrace_trap *trap, struct tracee *tracee, int status) {
     struct renewer *renewer = tracee->renewer;
     pid_t tid = tracee->task.tid;
     if (tracee->state == TRACEE_ANNOUNCED || tracee->state == TRACEE_HELD) {
         (void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);   /* at its first stop; it is asked again */
         return false;
     }
-    bool begins_call = status >> 16 == PTRACE_EVENT_SECCOMP && tracee->state == TRACEE_FREE;
+    bool begins_call = stops_event(status) == PTRACE_EVENT_SECCOMP && tracee->state == TRACEE_FREE;
     if (!renew_stop(renewer, tid, status)) {
         if (!begins_call)
             return false;
@@ -235,24 +236,24 @@ bool hold_at_stop(struct ptrace_trap *trap, struct tracee *tracee, int status) {
     if (renewer->step != RENEW_OVER)
         return true;
     trap->run->result->stats.repointed += renewer->n_done;
-    no_more_asked(&trap->hold, tracee);
+    no_more_asked(&trap->replacing, tracee);
     tracee->first_signal = WSTOPSIG(status);
     return tracee->state == TRACEE_WAITING;
 }
 
-void hold_forget(struct ptrace_trap *trap, struct tracee *tracee) {
+void replacing_forget(struct ptrace_trap *trap, struct tracee *tracee) {
     if (tracee->renewer)
-        no_more_asked(&trap->hold, tracee);
+        no_more_asked(&trap->replacing, tracee);
     if (tracee->state == TRACEE_WAITING)
-        trap->hold.waiting--;
+        trap->replacing.waiting--;
 }
 
 static void see_late(void *arg, struct tracee *tracee) {
-    struct hold *hold = arg;
+    struct replacing *replacing = arg;
     if (!tracee->renewer || tracee->late || family_state(tracee->task.tid) != 'D')
         return;
     tracee->late = true;
-    hold->asked--;
+    replacing->asked--;
     if (tracee->files)
         tracee->files->late = true;
 }
@@ -263,12 +264,11 @@ static void ask_others(void *arg, struct tracee *tracee) {
         ask(arg, tracee);
 }
 
-void hold_tick(struct ptrace_trap *trap) {
-    tracees_each(&trap->tracees, see_late, &trap->hold);
-    tracees_each(&trap->tracees, ask_others, &trap->hold);
-    hold_check(trap);
+void replacing_tick(struct ptrace_trap *trap) {
+    tracees_each(&trap->tracees, see_late, &trap->replacing);
+    tracees_each(&trap->tracees, ask_others, &trap->replacing);
 }
 
-void hold_clear(struct hold *hold) {
-    stale_clear(&hold->stale);
+void replacing_clear(struct replacing *replacing) {
+    stale_clear(&replacing->stale);
 }

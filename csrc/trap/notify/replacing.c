@@ -1,7 +1,7 @@
-/* renewals.c - calls that wait until descriptors of what they have copied up are replaced: the notify trap.
+/* replacing.c - calls that wait until descriptors of what they have copied up are replaced: the notify trap.
  *
  * As hold.c does: one task of each process that has stale descriptors is interrupted and replaces them (renew.c), and so
- * once more until there are none.  Workers wait; the tender (tend.c) traces those tasks for as long as it takes.
+ * once more until there are none.  Workers wait; the tender (tender.c) traces those tasks for as long as it takes.
  *
  * Rules:
  * - Nobody waits for who cannot stop: a task in an uninterruptible sleep, as is the caller until its call is answered, runs
@@ -21,18 +21,22 @@
 #include <sys/wait.h>
 #include <time.h>
 
-#include "attach.h"
+#include "../../process/clock.h"
 #include "../../process/family.h"
-#include "notify.h"
 #include "../descriptors/renew.h"
-#include "renewals.h"
+#include "crew.h"
+#include "replacing.h"
+#include "seize.h"
+#include "tender.h"
+#include "trap.h"
+#include "worker.h"
 
 #define ROUNDS 8u           /* then what is left is left */
 #define PATIENCE_NS 200000  /* between two looks at who does not stop */
 
-struct renewed {
-    struct renewed *next;           /* of the call's */
-    struct renewed *next_tended;    /* of the tender's, until it is over */
+struct replacer {
+    struct replacer *next;           /* of the call's */
+    struct replacer *next_tended;    /* of the tender's, until it is over */
     struct copies *copies;
     struct renewer renewer;
     pid_t tid, pid;
@@ -45,7 +49,7 @@ struct renewed {
 /* What one call has copied up. */
 struct copies {
     struct stale stale;
-    struct renewed *tasks;
+    struct replacer *tasks;
     unsigned users;
 };
 
@@ -54,7 +58,7 @@ static void drop_copies(struct copies *copies) {
         return;
     stale_clear(&copies->stale);
     while (copies->tasks) {
-        struct renewed *task = copies->tasks;
+        struct replacer *task = copies->tasks;
         copies->tasks = task->next;
         free(task);
     }
@@ -63,85 +67,91 @@ static void drop_copies(struct copies *copies) {
 
 /* ---- the tender's side ---- */
 
-static struct renewed *find(const struct tender *tender, pid_t tid) {
-    struct renewed *task = tender->renewed;
+static struct replacer *find(const struct tender *tender, pid_t tid) {
+    struct replacer *task = tender->replacers;
     while (task && task->tid != tid)
         task = task->next_tended;
     return task;
 }
 
-static void link_task(struct tender *tender, struct renewed *task) {
-    pthread_mutex_lock(&tender->lock);
-    struct renewed **end = &tender->renewed;
+static void link_task(struct tender *tender, struct replacer *task) {
+    lock_take(&tender->requests.lock);
+    struct replacer **end = &tender->replacers;
     while (*end)
         end = &(*end)->next_tended;
     *end = task;
-    pthread_mutex_unlock(&tender->lock);
+    lock_leave(&tender->requests.lock);
 }
 
-static void is_over(struct tender *tender, struct renewed *task) {
+static void is_over(struct tender *tender, struct replacer *task) {
     struct pto_stats *stats = &tender->trap->run->result->stats;
     __atomic_add_fetch(&stats->repointed, task->renewer.n_done, __ATOMIC_RELAXED);
     renew_clear(&task->renewer);
-    pthread_mutex_lock(&tender->lock);
-    struct renewed **link = &tender->renewed;
+    lock_take(&tender->requests.lock);
+    struct replacer **link = &tender->replacers;
     while (*link && *link != task)
         link = &(*link)->next_tended;
     if (*link)
         *link = task->next_tended;
     task->over = true;
-    pthread_cond_broadcast(&tender->served);
+    pthread_cond_broadcast(&tender->requests.served);
     drop_copies(task->copies);
-    pthread_mutex_unlock(&tender->lock);
+    lock_leave(&tender->requests.lock);
 }
 
-void renewals_begin(struct tender *tender, struct renewed *task) {
+static void ask_task(struct tender *tender, struct replacer *task) {
     link_task(tender, task);
     if (renew_ask(&task->renewer, &task->copies->stale, task->tid) == 0)
         return;   /* it is tended */
-    task->seized = ptrace(PTRACE_SEIZE, task->tid, NULL, (void *)(uintptr_t)ATTACH_OPTIONS) == 0;
+    task->seized = ptrace(PTRACE_SEIZE, task->tid, NULL, (void *)(uintptr_t)SEIZE_OPTIONS) == 0;
     if (!task->seized || renew_ask(&task->renewer, &task->copies->stale, task->tid))
         is_over(tender, task);
 }
 
-bool renewals_at_stop(struct tender *tender, pid_t tid, int status) {
-    struct renewed *task = find(tender, tid);
+/* The task is traced from now on if it is not already. */
+static void begin(struct tender *tender, struct request *request) {
+    ask_task(tender, request->task);
+    requests_served(&tender->requests, request, true);
+}
+
+enum replacing_stop replacing_at_stop(struct tender *tender, pid_t tid, int status) {
+    struct replacer *task = find(tender, tid);
     if (!task || !renew_stop(&task->renewer, tid, status))
-        return false;
+        return REPLACING_NOT_MINE;
     bool seized = task->seized;
     if (task->renewer.step != RENEW_OVER) {
         __atomic_store_n(&task->begun, true, __ATOMIC_RELEASE);
-        return true;
+        return REPLACING_MINE;
     }
     is_over(tender, task);
-    struct renewed *next = find(tender, tid);
+    struct replacer *next = find(tender, tid);
     if (next) {
         next->seized = next->seized || seized;
         (void)renew_ask(&next->renewer, &next->copies->stale, tid);
         (void)ptrace(PTRACE_CONT, tid, NULL, 0L);
-        return true;
+        return REPLACING_MINE;
     }
-    return seized && tend_let_go(tender, tid);
+    return seized ? REPLACING_LET_GO : REPLACING_NOT_MINE;
 }
 
-void renewals_at_death(struct tender *tender, pid_t tid) {
-    struct renewed *task;
+void replacing_at_death(struct tender *tender, pid_t tid) {
+    struct replacer *task;
     while ((task = find(tender, tid)))
         is_over(tender, task);
 }
 
-void renewals_end(struct tender *tender) {
-    while (tender->renewed)
-        is_over(tender, tender->renewed);
+void replacing_end(struct tender *tender) {
+    while (tender->replacers)
+        is_over(tender, tender->replacers);
 }
 
-bool renewals_runs(struct tender *tender, pid_t tid) {
-    if (!__atomic_load_n(&tender->renewed, __ATOMIC_RELAXED))
+bool replacing_runs(struct tender *tender, pid_t tid) {
+    if (!__atomic_load_n(&tender->replacers, __ATOMIC_RELAXED))
         return false;
-    pthread_mutex_lock(&tender->lock);
-    const struct renewed *task = find(tender, tid);
+    lock_take(&tender->requests.lock);
+    const struct replacer *task = find(tender, tid);
     bool runs = task && __atomic_load_n(&task->begun, __ATOMIC_ACQUIRE);
-    pthread_mutex_unlock(&tender->lock);
+    lock_leave(&tender->requests.lock);
     return runs;
 }
 
@@ -206,27 +216,28 @@ static void look_around(struct worker *worker, struct crowd *crowd) {
 
 /* False: somebody is asked already. */
 static bool is_new(struct tender *tender, const struct copies *copies, pid_t pid, pid_t tid) {
-    pthread_mutex_lock(&tender->lock);
-    const struct renewed *task = copies->tasks;
+    lock_take(&tender->requests.lock);
+    const struct replacer *task = copies->tasks;
     while (task && (task->over || task->passed_over || (task->pid != pid && task->tid != tid)))
         task = task->next;
-    pthread_mutex_unlock(&tender->lock);
+    lock_leave(&tender->requests.lock);
     return !task;
 }
 
 /* pid 0: the thread alone. */
 static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t tid, bool alone) {
     struct tender *tender = &worker->trap->tender;
-    struct renewed *task = calloc(1, sizeof *task);
+    struct replacer *task = calloc(1, sizeof *task);
     if (!task)
         return;
-    *task = (struct renewed){.copies = copies, .tid = tid, .pid = pid ? pid : -1, .alone = alone};
-    pthread_mutex_lock(&tender->lock);
+    *task = (struct replacer){.copies = copies, .tid = tid, .pid = pid ? pid : -1, .alone = alone};
+    lock_take(&tender->requests.lock);
     task->next = copies->tasks;
     copies->tasks = task;
     copies->users++;
-    pthread_mutex_unlock(&tender->lock);
-    if (tend_renew(tender, task))
+    lock_leave(&tender->requests.lock);
+    struct request request = {.begin = begin, .task = task};
+    if (requests_ask(&tender->requests, &request, true))
         return;
     task->over = true;   /* there is no tender */
     copies->users--;
@@ -264,7 +275,7 @@ static unsigned ask_all(struct worker *worker, struct copies *copies) {
     for (size_t i = 0; i < crowd.opening.n; i++) {
         pid_t tid = crowd.opening.ids[i];
         int nr = family_call(tid);
-        if (tid != (pid_t)worker->request->pid && (nr < 0 || call_is_open(nr)) &&
+        if (tid != (pid_t)worker->reply.request->pid && (nr < 0 || call_is_open(nr)) &&
             is_new(&worker->trap->tender, copies, 0, tid))
             ask(worker, copies, 0, tid, false);
     }
@@ -280,31 +291,22 @@ static unsigned ask_all(struct worker *worker, struct copies *copies) {
 
 /* ---- waiting ---- */
 
-static struct timespec soon(void) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += PATIENCE_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    return until;
-}
-
-static bool is_awaited(const struct renewed *task) {
+static bool is_awaited(const struct replacer *task) {
     return !task->over && !task->late && !task->passed_over;
 }
 
 static void wait_for(struct tender *tender, struct copies *copies) {
-    pthread_mutex_lock(&tender->lock);
-    for (struct renewed *task = copies->tasks; task; task = task->next) {
+    lock_take(&tender->requests.lock);
+    for (struct replacer *task = copies->tasks; task; task = task->next) {
         while (is_awaited(task)) {
-            struct timespec until = soon();
-            if (pthread_cond_timedwait(&tender->served, &tender->lock, &until) == 0 || !is_awaited(task))
+            struct timespec until = clock_in(PATIENCE_NS);
+            if (!lock_wait_until(&tender->requests.lock, &tender->requests.served, &until) || !is_awaited(task))
                 continue;
             bool stuck = !__atomic_load_n(&task->begun, __ATOMIC_ACQUIRE) && family_state(task->tid) == 'D';
             *(task->alone ? &task->passed_over : &task->late) = stuck;
         }
     }
-    pthread_mutex_unlock(&tender->lock);
+    lock_leave(&tender->requests.lock);
 }
 
 static void report_left(struct worker *worker, struct call *call, unsigned left) {
@@ -316,7 +318,7 @@ static void report_left(struct worker *worker, struct call *call, unsigned left)
     call->reason = "a descriptor of the lower file could not be replaced";
 }
 
-void renewals_run(struct worker *worker, struct caller *caller) {
+void replacing_run(struct worker *worker, struct caller *caller) {
     struct call *call = &caller->call;
     struct tender *tender = &worker->trap->tender;
     struct copies *copies = call->copied ? calloc(1, sizeof *copies) : NULL;
@@ -333,7 +335,7 @@ void renewals_run(struct worker *worker, struct caller *caller) {
     }
     wait_for(tender, copies);
     report_left(worker, call, left);
-    pthread_mutex_lock(&tender->lock);
+    lock_take(&tender->requests.lock);
     drop_copies(copies);
-    pthread_mutex_unlock(&tender->lock);
+    lock_leave(&tender->requests.lock);
 }

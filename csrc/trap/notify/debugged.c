@@ -1,4 +1,4 @@
-/* borrow.c - execve and chdir into the upper by a task that a debugger traces, inside or around the run.
+/* debugged.c - execve and chdir into the upper by a task that a debugger traces, inside or around the run.
  *
  * Registers belong to the debugger.  So the task makes its own call, and the text of its path is another meanwhile: one that
  * leads to the program of the upper through a descriptor that is lent to the task.  A script keeps that descriptor, since the
@@ -23,19 +23,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "edits.h"
-#include "notify.h"
 #include "../../calls/handlers/dirs.h"
 #include "../../calls/handlers/exec.h"
 #include "../../process/family.h"
 #include "../../process/memory.h"
 #include "../../process/proc.h"
+#include "edits.h"
+#include "hand_over.h"
+#include "trap.h"
+#include "worker.h"
 
 #define POINTERS 4096u          /* of argv and of the environment that are looked at */
 #define MOVED_MAX 16384u        /* bytes of strings that move */
@@ -116,15 +117,9 @@ static int lend(struct worker *worker, const char *path, int flags, bool keep) {
     int fd = open(path, flags | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    struct seccomp_notif_addfd addfd = {
-        .id = worker->request->id,
-        .srcfd = (uint32_t)fd,
-        .newfd_flags = keep ? 0 : O_CLOEXEC,
-    };
-    int number = ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
-    int err = number < 0 ? -errno : 0;
+    int number = hand_over(&worker->reply, fd, keep ? 0 : O_CLOEXEC);
     close(fd);
-    return err ? err : number;
+    return number;
 }
 
 /* The task's own path is to fit into what the program is shown. */
@@ -339,7 +334,7 @@ static bool is_borrower(const struct borrowers *borrowers, pid_t tid) {
     return false;
 }
 
-void borrow_wait(const struct borrowers *borrowers, pid_t tid) {
+void debugged_wait(const struct borrowers *borrowers, pid_t tid) {
     for (int i = 0; i < LOOKS && is_borrower(borrowers, tid); i++)
         pause_between();
 }
@@ -352,8 +347,8 @@ static bool run_execve(struct borrowing *b, struct caller *caller) {
     caller->executes = true;
     call->value = 0;
     crew_relieve(&b->worker->trap->crew);
-    answer_done(b->worker, caller);
-    answer_continue(b->worker);
+    callers_done(&b->worker->trap->callers, caller);
+    reply_continue(&b->worker->reply);
     if (b->text.count)
         wait_and_give_back(b);
     if (borrower)
@@ -364,19 +359,20 @@ static bool run_execve(struct borrowing *b, struct caller *caller) {
 static bool run_chdir(struct worker *worker, struct caller *caller) {
     struct call *call = &caller->call;
     if (dirs_chdir_stands(call)) {
-        answer_held(worker, caller);
+        callers_hold(&worker->trap->callers, caller);
+        reply_continue(&worker->reply);
         return true;
     }
     long value = dirs_chdir_keep(call);
     if (value < 0)
         return false;
     call->value = 0;
-    answer_done(worker, caller);
-    answer_value(worker, 0);
+    callers_done(&worker->trap->callers, caller);
+    reply_value(&worker->reply, 0);
     return true;
 }
 
-bool borrow_run(struct worker *worker, struct caller *caller) {
+bool debugged_run(struct worker *worker, struct caller *caller) {
     const struct call *call = &caller->call;
     if (call->nr == __NR_chdir)
         return run_chdir(worker, caller);

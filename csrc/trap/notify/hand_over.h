@@ -1,0 +1,19 @@
+/* hand_over.h - a descriptor of ours that the caller gets.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_HAND_OVER_H
+#define PTOVERLAY_HAND_OVER_H
+
+#include <sched.h>
+
+struct reply;
+
+/* The number that our descriptor has in the caller now, or -errno.  flags: O_CLOEXEC, or not. */
+int hand_over(const struct reply *reply, int fd, int flags);
+/* The same for one that is answered next, on this CPU.  all: the CPUs that there are for us. */
+int hand_over_here(const struct reply *reply, int fd, int flags, const cpu_set_t *all);
+/* Is it ever done here?  0, or -errno. */
+int hand_over_can(int listener);
+
+#endif
