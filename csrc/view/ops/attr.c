@@ -103,15 +103,24 @@ static int may_change(const struct location *loc, const struct statx *stx, const
     return error;
 }
 
+/* What is shown of an object whose owner or group cannot be set; its own mode follows. */
+static int change_shown(struct overlay *ovl, int fd, const char *path, const struct shown *changed) {
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    mode_t own = acl_on_fd(fd) ? changed->mode & 0777 : private_own_mode(fd, &st, changed);
+    if (!S_ISLNK(st.st_mode) && (st.st_mode & 07777) != own && chmod(path, own) < 0)
+        return -errno;
+    return private_store_shown(ovl, fd, changed);
+}
+
 /* What can be set is set; what cannot (another owner, by an ordinary user) is kept beside the object. */
 static int change_mode(struct overlay *ovl, int fd, const char *path, mode_t mode, const struct shown *shown) {
     if (!shown || !shown->owner)
         return chmod(path, mode) < 0 ? -errno : 0;
-    if (acl_on_fd(fd) && chmod(path, mode & 0777) < 0)   /* whose entries follow the mode */
-        return -errno;
     struct shown changed = *shown;
     changed.mode = (shown->mode & S_IFMT) | mode;
-    return private_store_shown(ovl, fd, &changed);
+    return change_shown(ovl, fd, path, &changed);
 }
 
 int attr_follow_acl(struct overlay *ovl, uint32_t d, int fd, const struct cred *cred) {
@@ -151,8 +160,8 @@ int attr_drop_set_id(struct overlay *ovl, uint32_t d, const struct cred *cred, b
 }
 
 /* The kernel does that itself to a file whose owner can be set. */
-static int change_owner(struct overlay *ovl, int fd, const struct attr_change *change, const struct shown *shown,
-                        mode_t shown_mode) {
+static int change_owner(struct overlay *ovl, int fd, const char *path, const struct attr_change *change,
+                        const struct shown *shown, mode_t shown_mode) {
     uid_t uid = change->valid & ATTR_UID ? change->uid : (uid_t)-1;
     gid_t gid = change->valid & ATTR_GID ? change->gid : (gid_t)-1;
     if (shown && shown->owner) {
@@ -160,7 +169,7 @@ static int change_owner(struct overlay *ovl, int fd, const struct attr_change *c
         changed.uid = uid == (uid_t)-1 ? shown->uid : uid;
         changed.gid = gid == (gid_t)-1 ? shown->gid : gid;
         changed.mode = shown_mode;
-        return private_store_shown(ovl, fd, &changed);
+        return change_shown(ovl, fd, path, &changed);
     }
     return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
@@ -186,7 +195,7 @@ static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *chan
     if ((change->valid & ATTR_SIZE) && truncate(path, change->size) < 0)
         error = -errno;
     if (!error && (change->valid & ATTR_OWNER))
-        error = change_owner(ovl, fd, change, shown, shown ? without_set_id(shown->mode, stx, cred) : 0);
+        error = change_owner(ovl, fd, path, change, shown, shown ? without_set_id(shown->mode, stx, cred) : 0);
     if (!error && (change->valid & ATTR_MODE)) {
         mode_t mode = change->mode & 07777;
         if (!permission_keep_setgid(stx, cred))

@@ -111,6 +111,9 @@ static int adjust(struct overlay *ovl, int dirfd, const char *name, const struct
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     mode_t mode = given->inherits ? (st.st_mode & 0777) | (given->mode & 07000) : given->mode;
+    const struct shown *shown = shown_find(&ovl->shown, st.st_ino);
+    if (shown && shown->owner && !given->inherits)
+        mode = private_own_mode(-1, &st, shown);
     if (S_ISLNK(st.st_mode) || (st.st_mode & 07777) == mode)
         return 0;
     return fchmodat(dirfd, name, mode, 0) < 0 ? -errno : 0;

@@ -80,11 +80,8 @@ static int copy_attributes(struct overlay *ovl, int from, int to, const struct s
     int unowned = set_owner(to, stx);
     if (unowned < 0 || fstat(to, &st) < 0)
         return unowned < 0 ? unowned : -errno;
-    mode_t mode = stx->stx_mode;
-    if (unowned)   /* the view asks the kept mode; we must be able to work with the copy */
-        mode = (mode & ~07000u) | (S_ISDIR(mode) ? 0700 : 0600);
     int error = private_copy(ovl, from, to);
-    struct shown shown = {.upper_ino = st.st_ino, .identity = !S_ISDIR(mode), .owner = unowned == 1};
+    struct shown shown = {.upper_ino = st.st_ino, .identity = !S_ISDIR(stx->stx_mode), .owner = unowned == 1};
     shown.ino = stx->stx_ino;
     shown.dev = makedev(stx->stx_dev_major, stx->stx_dev_minor);
     shown.uid = stx->stx_uid;
@@ -97,6 +94,7 @@ static int copy_attributes(struct overlay *ovl, int from, int to, const struct s
         store_base(ovl, from, to);
     if (!error && target->left)
         error = links_mark(ovl, to, target->left);
+    mode_t mode = unowned ? (stx->stx_mode & S_IFMT) | private_own_mode(to, &st, &shown) : stx->stx_mode;
     if (!error)
         error = set_mode(to, mode);   /* after the attributes: who may not write may not set them either */
     return error ? error : set_times(to, stx, target->cut);

@@ -54,6 +54,16 @@ int private_remove(const struct overlay *ovl, int fd, const char *name) {
     return removexattr(path, full) < 0 && errno != ENODATA ? -errno : 0;
 }
 
+mode_t private_own_mode(int fd, const struct stat *st, const struct shown *shown) {
+    mode_t mode = shown->mode & 0777, group = (mode >> 3) & 7, other = mode & 7;
+    if (acl_on_fd(fd))   /* the bits are its entries, which the view shows, and its mask */
+        return mode | (S_ISDIR(shown->mode) ? 0700 : 0600);
+    if (st->st_gid != shown->gid)   /* its members are others here, and others are its members */
+        group = other = group & other;
+    mode_t ours = S_ISDIR(shown->mode) || (mode & 0111) ? 0700 : 0600;
+    return (mode & 0700) | ours | group << 3 | other;
+}
+
 int private_store_shown(struct overlay *ovl, int fd, const struct shown *shown) {
     char text[160];
     int length = snprintf(text, sizeof text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", shown->owner, shown->uid, shown->gid,
