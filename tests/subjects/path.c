@@ -49,19 +49,29 @@ static void lengths(const char *base) {
     show("ro still there", "ro");
 }
 
+/* A walk that the kernel begins anew, as a mount anywhere on the machine makes it do, goes on counting the links that it
+ * has followed (nameidata.total_link_count): a chain within the limit may then be too long, natively too. */
+#define WALK(call)                                                                                                     \
+    ({                                                                                                                 \
+        long result_ = (call);                                                                                         \
+        for (int tries_ = 0; result_ == -ELOOP && tries_ < 10; tries_++)                                               \
+            result_ = (call);                                                                                          \
+        result_;                                                                                                       \
+    })
+
 static void links(void) {
     struct stat st;
     for (int i = 38; i <= 42; i++) {
-        (void)say(text("chain of %d", i), SYS(newfstatat, AT_FDCWD, text("chain/l%d", i), &st, 0));
-        (void)ok(text("open chain of %d", i), SYS(openat, AT_FDCWD, text("chain/l%d", i), O_RDWR));
-        (void)say(text("chmod chain of %d", i), SYS(chmod, text("chain/l%d", i), 0600));
+        (void)say(text("chain of %d", i), WALK(SYS(newfstatat, AT_FDCWD, text("chain/l%d", i), &st, 0)));
+        (void)ok(text("open chain of %d", i), WALK(SYS(openat, AT_FDCWD, text("chain/l%d", i), O_RDWR)));
+        (void)say(text("chmod chain of %d", i), WALK(SYS(chmod, text("chain/l%d", i), 0600)));
         (void)say(text("lstat chain of %d", i), SYS(lstat, text("chain/l%d", i), &st));
-        (void)say(text("access chain of %d/", i), SYS(access, text("chain/l%d/", i), F_OK));
+        (void)say(text("access chain of %d/", i), WALK(SYS(access, text("chain/l%d/", i), F_OK)));
     }
     (void)say("link onto link", SYS(symlink, "chain/l39", "l"));
-    (void)say("chain and one", SYS(newfstatat, AT_FDCWD, "l", &st, 0));
+    (void)say("chain and one", WALK(SYS(newfstatat, AT_FDCWD, "l", &st, 0)));
     (void)say("link onto that", SYS(symlink, "l", "ll"));
-    (void)say("chain and two", SYS(newfstatat, AT_FDCWD, "ll", &st, 0));
+    (void)say("chain and two", WALK(SYS(newfstatat, AT_FDCWD, "ll", &st, 0)));
     (void)say("dirlinks", SYS(newfstatat, AT_FDCWD, "dirlink/../dirlink/../dirlink/../dirlink/a", &st, 0));
     (void)say("new link to dir", SYS(symlink, "dir/sub", "to-sub"));
     show_content("through new link", "to-sub/deep");
