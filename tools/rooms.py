@@ -6,6 +6,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -63,6 +64,15 @@ def writing(house: House) -> Iterator[str]:
             yield f"{name}: writes ({', '.join(sorted(found))})"
 
 
+def guards(house: House) -> Iterator[str]:
+    """Of two headers with one guard the second is empty for whoever includes both."""
+    seen: dict[str, str] = {}
+    for name, text in sorted(house.core.texts.items()):
+        guard = re.search(r"^#ifndef (\w+_H)$", text, re.MULTILINE)
+        if guard and (other := seen.setdefault(guard[1], name)) != name:
+            yield f"{name}: has the guard of {other}, {guard[1]}"
+
+
 def stale_drawing(house: House) -> Iterator[str]:
     path = house.core.top / DRAWING
     if not path.exists() or path.read_text() != draw(house.core):
@@ -76,6 +86,7 @@ RULES = (
     Rule("includes upward", True, lambda house: upward(house.core.includes())),
     Rule("the view alone", True, lambda house: outside_of_the_view(house.core.calls())),
     Rule("readers", True, writing),
+    Rule("guards of headers", True, guards),
     Rule("circles of imports", True, lambda house: in_circles(house.modules.imports())),
     Rule("the drawing", False, stale_drawing),
 )

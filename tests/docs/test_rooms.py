@@ -98,6 +98,10 @@ WRONG = {
         {"csrc/view/layers/lower.c": "#include <unistd.h>\n#include <sys/syscall.h>\nint lower_find(int fd) {\n"
                                      "    return ftruncate(fd, 0) + syscall(SYS_renameat2, fd, fd);\n}\n"},
         "csrc/view/layers/lower.c: writes (ftruncate, renameat2)\n"),
+    "two headers of one guard": (
+        {"csrc/calls/more.h": "#ifndef PTOVERLAY_MORE_H\n#define PTOVERLAY_MORE_H\n#endif\n",
+         "csrc/view/ops/more.h": "#ifndef PTOVERLAY_MORE_H\n#define PTOVERLAY_MORE_H\n#endif\n"},
+        "csrc/view/ops/more.h: has the guard of csrc/calls/more.h, PTOVERLAY_MORE_H\n"),
     "a circle of imports, one of them in a function": (
         {"ptoverlay/two.py": "def f():\n    from .one import X\n"},
         "2 files in a circle: ptoverlay/one.py → ptoverlay/two.py → ptoverlay/one.py (X)\n"),

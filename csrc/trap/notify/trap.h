@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef PTOVERLAY_TRAP_H
-#define PTOVERLAY_TRAP_H
+#ifndef PTOVERLAY_NOTIFY_TRAP_H
+#define PTOVERLAY_NOTIFY_TRAP_H
 
 #include "../../command/run.h"
 #include "../../command/start.h"

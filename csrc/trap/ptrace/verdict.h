@@ -2,8 +2,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef PTOVERLAY_VERDICT_H
-#define PTOVERLAY_VERDICT_H
+#ifndef PTOVERLAY_PTRACE_VERDICT_H
+#define PTOVERLAY_PTRACE_VERDICT_H
 
 struct ptrace_trap;
 struct tracee;
