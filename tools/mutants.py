@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from mutation.cover import Coverage, Record, gather
 from mutation.mutate import Mutation, mutations
 from mutation.scratch import TOP, Scratch
-
-sys.path.insert(0, str(TOP / "tests"))
 from support import host
 
 #: What runs the core most, the quickest first.

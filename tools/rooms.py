@@ -80,7 +80,7 @@ def stale_drawing(house: House) -> Iterator[str]:
 
 
 RULES = (
-    Rule("circles of calls", False, lambda house: in_circles(house.core.calls())),
+    Rule("circles of calls", True, lambda house: in_circles(house.core.calls())),
     Rule("circles of includes", True, lambda house: in_circles(house.core.includes())),
     Rule("calls upward", True, lambda house: upward(house.core.calls())),
     Rule("includes upward", True, lambda house: upward(house.core.includes())),

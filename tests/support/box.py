@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .oracle import Done, Place, Who, as_user, run
+from .oracle import Done, Place, Who, Words, as_user, run
 from .subjects import Subjects
 
 ROOT_DIRECTORY = Path(__file__).resolve().parent.parent.parent
@@ -62,10 +62,10 @@ class Box(Place):
         self.options += options
 
     @staticmethod
-    def run_as(who: Who, command_: Sequence[str | os.PathLike[str]], env: Mapping[str, str]) -> Done:
+    def run_as(who: Who, command_: Words, env: Mapping[str, str]) -> Done:
         """Runs a command on the host itself as `who`: to prepare layers."""
         return run([*as_user(who), *command_], env=env)
 
-    def wrap(self, command_: Sequence[str | os.PathLike[str]], cwd: Path | None) -> list[str]:
+    def wrap(self, command_: Words, cwd: Path | None) -> list[str]:
         where = ["-C", str(cwd)] if cwd else []
         return [*as_user(self.who), *command(), "run", *self.options, *where, "--", *(os.fspath(c) for c in command_)]

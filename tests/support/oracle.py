@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from .snapshot import Snapshot, parse
 from .subjects import Subjects
@@ -59,18 +60,25 @@ class Done:
     err: str
 
 
-def run(
-    command: Sequence[str | os.PathLike[str]],
-    *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    stdin: str = "",
-    timeout: float = 120,
-) -> Done:
-    """Runs a command and takes what it prints; a hang is a failure after `timeout` seconds."""
+Words = Sequence[str | os.PathLike[str]]
+
+
+class How(TypedDict, total=False):
+    """How a command is run: cwd, None: where the place says; env, None: ours; stdin: what it reads; timeout: seconds
+    after which it hangs, 120 where nothing is said."""
+
+    cwd: Path | None
+    env: Mapping[str, str] | None
+    stdin: str
+    timeout: float
+
+
+def run(command: Words, **how: Unpack[How]) -> Done:
+    """Runs a command and takes what it prints; a hang is a failure."""
+    env, timeout = how.get("env"), how.get("timeout", 120)
     process = subprocess.Popen(
         [os.fspath(c) for c in command],
-        cwd=cwd,
+        cwd=how.get("cwd"),
         env=dict(env) if env is not None else None,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -80,7 +88,7 @@ def run(
         start_new_session=True,
     )
     try:
-        out, err = process.communicate(stdin, timeout=timeout)
+        out, err = process.communicate(how.get("stdin", ""), timeout=timeout)
     except subprocess.TimeoutExpired as late:
         os.killpg(process.pid, 9)
         out, err = process.communicate()
@@ -97,25 +105,18 @@ class Place:
         self.who = who
         self.mount = mount
 
-    def wrap(self, command: Sequence[str | os.PathLike[str]], cwd: Path | None) -> list[str]:
+    def wrap(self, command: Words, cwd: Path | None) -> list[str]:
         """The command that runs `command` here."""
         raise NotImplementedError
 
-    def run(
-        self,
-        command: Sequence[str | os.PathLike[str]],
-        *,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: str = "",
-        timeout: float = 120,
-    ) -> Done:
+    def run(self, command: Words, **how: Unpack[How]) -> Done:
         """Runs it as `who`, in the mount point unless `cwd` says otherwise."""
-        return run(self.wrap(command, cwd or self.mount), env=env, stdin=stdin, timeout=timeout)
+        where = how.pop("cwd", None) or self.mount
+        return run(self.wrap(command, where), **how)
 
-    def check(self, command: Sequence[str | os.PathLike[str]], **options: object) -> str:
+    def check(self, command: Words, **how: Unpack[How]) -> str:
         """The same, for a command that has to succeed: its output."""
-        done = self.run(command, **options)  # type: ignore[arg-type]
+        done = self.run(command, **how)
         assert done.status == 0, f"{command}: status {done.status}\n{done.out[-3000:]}\n{done.err[-3000:]}"
         return done.out
 
@@ -132,7 +133,7 @@ class _Staged(Place):
     def mount_options(self) -> list[str]:
         raise NotImplementedError
 
-    def wrap(self, command: Sequence[str | os.PathLike[str]], cwd: Path | None) -> list[str]:
+    def wrap(self, command: Words, cwd: Path | None) -> list[str]:
         stage = [str(self.subjects.path("stage"))]
         become: list[str] = []
         if self.userns or os.geteuid() != 0:
@@ -156,23 +157,16 @@ class Plain(_Staged):
     def mount_options(self) -> list[str]:
         return ["--bind", str(self.directory)]
 
-    def run(
-        self,
-        command: Sequence[str | os.PathLike[str]],
-        *,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: str = "",
-        timeout: float = 120,
-    ) -> Done:
+    def run(self, command: Words, **how: Unpack[How]) -> Done:
         """As Place.run."""
         if self.userns or os.geteuid() == 0:
-            return super().run(command, cwd=cwd, env=env, stdin=stdin, timeout=timeout)
+            return super().run(command, **how)
         away = self.mount.with_name("mnt-away")
         self.mount.rename(away)
         self.directory.rename(self.mount)
         try:
-            return run(command, cwd=cwd or self.mount, env=env, stdin=stdin, timeout=timeout)
+            how["cwd"] = how.get("cwd") or self.mount
+            return run(command, **how)
         finally:
             self.mount.rename(self.directory)
             away.rename(self.mount)

@@ -8,31 +8,19 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 
 from .box import ROOT_DIRECTORY, Box
+from .core import Description, object_name
 from .faults import wrapped
-from .oracle import as_user
+from .oracle import Words, as_user
 from .subjects import SOURCES
-
-
-def _description() -> ModuleType:
-    """csrc/build.py."""
-    spec = importlib.util.spec_from_file_location("core_build", ROOT_DIRECTORY / "csrc/build.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def build(directory: Path) -> Path:
@@ -40,21 +28,19 @@ def build(directory: Path) -> Path:
     directory.mkdir()
     package = directory / "ptoverlay"
     shutil.copytree(ROOT_DIRECTORY / "ptoverlay", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    core = _description()
-    binding = directory / "_core.c"
-    core.builder.emit_c_code(str(binding))
+    core = Description()
+    binding = core.write_binding(directory / "_core.c")
     include = [f"-I{ROOT_DIRECTORY / 'csrc'}", f"-I{sysconfig.get_path('include')}"]
 
     def compile_one(source: Path) -> str:
-        output = str(directory / f"{'-'.join(source.parts[-3:])}.o")
-        subprocess.run(["gcc", *core.COMPILE, "-O1", "-fPIC", *include, "-c", str(source), "-o", output], check=True)
+        output = str(directory / object_name(source))
+        subprocess.run(["gcc", *core.flags, "-O1", "-fPIC", *include, "-c", str(source), "-o", output], check=True)
         return output
 
-    sources = [Path(source).resolve() for source in core.sources()]
-    view = [source for source in sources if "view" in source.parts]
+    view = [source for source in core.sources if "view" in source.parts]
     with ThreadPoolExecutor() as pool:
         inner = list(pool.map(compile_one, [SOURCES / "points.c", *view]))
-        outer = list(pool.map(compile_one, [binding, *(source for source in sources if source not in view)]))
+        outer = list(pool.map(compile_one, [binding, *(source for source in core.sources if source not in view)]))
     wraps = [f"-Wl,--wrap={name}" for name in wrapped()]
     whole = str(directory / "view.o")
     subprocess.run(["gcc", "-r", "-nostdlib", "-o", whole, *inner, *wraps], check=True)
@@ -77,7 +63,7 @@ class KilledBox(Box):
         killed.point = point
         return killed
 
-    def wrap(self, command_: Sequence[str | os.PathLike[str]], cwd: Path | None) -> list[str]:
+    def wrap(self, command_: Words, cwd: Path | None) -> list[str]:
         where = ["-C", str(cwd)] if cwd else []
         environment = [f"PYTHONPATH={self.package}", f"PTOVERLAY_KILL_AT={self.point}"]
         words = ["env", *environment, sys.executable, "-P", "-m", "ptoverlay", "run", *self.options, *where, "--"]

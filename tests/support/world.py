@@ -10,11 +10,12 @@ import itertools
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Unpack
 
 from .box import Box
-from .oracle import Done, Kernel, Plain, Who, run
+from .oracle import Done, How, Kernel, Plain, Who, Words, run
 from .snapshot import TREE, UNTOUCHED, Snapshot, assert_equal, parse
 from .subjects import Subjects
 from .trees import OLD, Node, standard, write, write_split
@@ -210,19 +211,11 @@ class World:
         expected = plain.snapshot()
         assert_equal("the kernel's overlayfs sees another tree on this upper", expected, found, names, ignore=ignore)
 
-    def same_run(
-        self,
-        command: Sequence[str | os.PathLike[str]],
-        *,
-        cwd: Path | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: str = "",
-        timeout: float = 120,
-    ) -> Done:
+    def same_run(self, command: Words, **how: Unpack[How]) -> Done:
         """Runs it on the plain copy and in the box; output and status have to be equal, and are returned."""
-        environment = {**self.env, **(env or {})}
-        expected = self.plain().run(command, cwd=cwd, env=environment, stdin=stdin, timeout=timeout)
-        found = self.box().run(command, cwd=cwd, env=environment, stdin=stdin, timeout=timeout)
+        how["env"] = {**self.env, **(how.get("env") or {})}
+        expected = self.plain().run(command, **how)
+        found = self.box().run(command, **how)
         what = " ".join(os.fspath(c) for c in command)[:300]
         assert found.status == expected.status, (
             f"{what}: status {found.status}, on a plain copy {expected.status}\n"

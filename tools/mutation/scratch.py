@@ -9,7 +9,6 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -17,7 +16,8 @@ import sysconfig
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
+
+from support.core import Description, object_name
 
 TOP = Path(__file__).resolve().parent.parent.parent
 VENV = TOP / ".venv"
@@ -41,16 +41,6 @@ shift
 "$@"   # not exec: the first process of the namespace is one that waits for orphans
 exit $?
 """
-
-
-def description() -> ModuleType:
-    """csrc/build.py."""
-    spec = importlib.util.spec_from_file_location("core_build", TOP / "csrc/build.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Scratch:
@@ -90,10 +80,9 @@ class Scratch:
 
     def build(self, extra: Sequence[Path] = ()) -> None:
         """The whole core; extra: files that go into it, without the flags."""
-        core = description()
-        binding = self.objects / "binding.c"
-        core.builder.emit_c_code(str(binding))
-        sources = [self.top / "csrc" / Path(source).resolve().relative_to(TOP / "csrc") for source in core.sources()]
+        core = Description()
+        binding = core.write_binding(self.objects / "binding.c")
+        sources = [self.top / source.relative_to(TOP) for source in core.sources]
         plain = [flag for flag in self.flags if not flag.startswith("-fsanitize")]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _ in pool.map(lambda one: self._compile(one, self.object_of(one), self.flags), sources):
@@ -103,7 +92,7 @@ class Scratch:
         self.link()
 
     def object_of(self, source: Path) -> Path:
-        return self.objects / f"{source.parent.name}-{source.stem}.o"
+        return self.objects / object_name(source)
 
     @staticmethod
     def _compile(source: Path, output: Path, flags: Sequence[str]) -> None:
