@@ -1,4 +1,7 @@
-"""The supervisor is killed at random moments of a build: nothing goes on without it, and the lower is untouched.
+"""The supervisor is killed at random moments: nothing goes on without it, the lower is untouched, and the layer has all
+that the program had done.
+
+PTOVERLAY_TEST_KILLS: how often by each user and trap, in the test of what is lost (default: 4).
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -9,9 +12,14 @@ import os
 import random
 import select
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-from support.trees import Node
+from support import steps
+from support.oracle import as_user, run
+from support.snapshot import Snapshot, differences, parse
+from support.trees import OLD, Node, remove
 from support.world import World
 
 BUILD = """
@@ -62,3 +70,71 @@ def test_killed_at_random_moments(world: World) -> None:
         assert _killed_run(world, moments, by_output=round_ % 2 == 1), "a process goes on"
         world.assert_lowers_untouched()
     assert world.box().check(["cat", "source.c"], env=world.env).startswith("#include")
+
+
+# ---- nothing is lost
+
+KILLS = int(os.environ.get("PTOVERLAY_TEST_KILLS", "4"))
+#: Steps of a program that nobody kills; which of them is the last one that is let be done, at most.
+STEPS, LAST_STEP = 2000, 120
+PROGRAM = Path(steps.__file__)
+LOWER = [Node(".", "dir", 0o755), *(Node(name, content=b"old\n" * 500) for name in steps.FILES),
+         *(Node(name, "dir", 0o755) for name in steps.DIRECTORIES),
+         *(Node(f"{name}/inside", content=b"inside\n") for name in steps.DIRECTORIES)]
+
+
+def _steps_done(world: World, seed: int, random_: random.Random) -> int:
+    """Runs the program and kills the supervisor after some steps, or some time; how many steps it has told of."""
+    program = world.home / "steps.py"
+    command = world.box().wrap([sys.executable, program, str(seed), str(STEPS)], world.mount)
+    alive, held = os.pipe()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=world.env,
+                          pass_fds=[held]) as process:
+        os.close(held)
+        assert process.stdout is not None
+        told = b""
+        if random_.random() < 0.8:
+            last = random_.randrange(1, LAST_STEP)
+            while told.count(b"\n") < last and (more := os.read(process.stdout.fileno(), 1 << 16)):
+                told += more
+        else:
+            select.select([process.stdout], [], [], random_.uniform(0, 0.3))
+        process.kill()
+        assert select.select([alive], [], [], 30)[0], "a process goes on"  # and what they said is all in the pipe
+        told += process.stdout.read()
+    os.close(alive)
+    return told.count(b"\n")
+
+
+def _native(world: World, seed: int, count: int) -> Snapshot:
+    """What so many steps make of a copy of the lower."""
+    copy = world.area / "native"
+    assert run(["cp", "-a", world.lowers[0], copy]).status == 0
+    done = run([*as_user(world.who), sys.executable, world.home / "steps.py", str(seed), str(count)], cwd=copy)
+    assert done.status == 0, done.err
+    found = parse(run([world.subjects.path("tree"), copy]).out)
+    remove(copy)
+    return found
+
+
+def test_what_was_done_is_there(world: World) -> None:
+    """A program tells of each step after it; a killed run leaves all that it told of, and at most one step more."""
+    world.lay_out(LOWER)
+    (world.home / "steps.py").write_bytes(PROGRAM.read_bytes())
+    random_ = random.Random(f"{world.who.name} {world.trap}")
+    some = 0
+    for number in range(KILLS):
+        seed = random_.randrange(1 << 30)
+        done = _steps_done(world, seed, random_)
+        some += 0 < done < STEPS
+        found = world.box().snapshot()
+        lost = differences(_native(world, seed, done), found)
+        if lost and differences(_native(world, seed, done + 1), found):
+            raise AssertionError("\n".join([f"kill {number}, seed {seed}, after {done} steps:", *lost[:40]]))
+        world.assert_lowers_untouched()
+        for layer in (world.upper, world.work):
+            remove(layer)
+            layer.mkdir(0o755)
+            os.chown(layer, *world.owner)
+            os.utime(layer, ns=(OLD, OLD))
+    assert some > KILLS / 2
