@@ -219,6 +219,9 @@ int pto_entry(pto_view *view, const char *path, struct pto_entry *out);
 /* Names that the upper has in a directory of the view, whiteouts included: for each a byte (the kind as in
  * struct pto_entry) and the name ended by a NUL.  Returns bytes, or bytes needed if size is 0; 0 when the directory is not in the upper. */
 int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size);
+/* pto_stat() of each of these names, in the same order; mode 0: a whiteout, or pto_stat() fails.  Returns how many there are;
+ * -ERANGE: more than count. */
+int64_t pto_upper_stats(pto_view *view, const char *path, struct pto_stat *stats, size_t count);
 
 /* Gives a directory its name, if nothing has that name: -EEXIST.  As renameat2(2) with RENAME_NOREPLACE. */
 int pto_put_new(const char *made, const char *name);

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from queue import Queue
 
@@ -73,6 +74,18 @@ def chosen(arguments: Sequence[str]) -> Iterator[Mutation]:
         low, high = int(first or 0), int(last or first or sys.maxsize)
         for file in sorted(path.rglob("*.c")) if path.is_dir() else [path]:
             yield from (m for m in mutations(file) if low <= m.line <= high)
+
+
+def sample(found: Sequence[Mutation], count: int, seed: int) -> list[Mutation]:
+    """So many at random, of each file in its turn: those that are tried first are of all files."""
+    chance = random.Random(seed)
+    by_file: dict[Path, list[Mutation]] = {}
+    for mutation in found:
+        by_file.setdefault(mutation.path, []).append(mutation)
+    for mutations_ in by_file.values():
+        chance.shuffle(mutations_)
+    rounds = zip_longest(*by_file.values())
+    return [mutation for round_ in rounds for mutation in round_ if mutation is not None][:count]
 
 
 def within(records: Sequence[Record], limit: float) -> list[Record]:
@@ -137,7 +150,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/mutants", description="Lists faults in the core that no test notices.")
     parser.add_argument("paths", nargs="*", default=["csrc/view", "csrc/calls"], metavar="PATH",
                         help="C files, folders of them, FILE:LINE or FILE:FIRST-LAST (default: csrc/view csrc/calls)")
-    parser.add_argument("--sample", type=int, metavar="N", help="only N of the faults, at random")
+    parser.add_argument("--sample", type=int, metavar="N", help="only N of the faults, at random, of all files alike")
+    parser.add_argument("--minutes", type=float, metavar="M", help="begin no fault after so long")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="another sample (default: 0)")
     parser.add_argument("--limit", type=float, default=30, metavar="SECONDS",
                         help="of processor time for the tests of a fault (default: 30)")
@@ -153,8 +167,11 @@ def try_all(found: Sequence[Mutation], coverage: Coverage, options: argparse.Nam
     for number in range(options.jobs):
         benches.put(Bench(room, number))
     wanted = set(options.tests or coverage.gathered)
+    end = time.monotonic() + (options.minutes * 60 if options.minutes else float("inf"))
 
-    def one(mutation: Mutation) -> Outcome:
+    def one(mutation: Mutation) -> Outcome | None:
+        if time.monotonic() > end:
+            return None
         tests = coverage.tests(str(mutation.path.relative_to(TOP)), mutation.line)
         usable = [record for record in tests if record.test.partition("::")[0] in wanted]
         bench = benches.get()
@@ -167,7 +184,7 @@ def try_all(found: Sequence[Mutation], coverage: Coverage, options: argparse.Nam
 
     pool = ThreadPoolExecutor(options.jobs)
     try:
-        return list(pool.map(one, found))
+        return [outcome for outcome in pool.map(one, found) if outcome is not None]
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -185,8 +202,8 @@ def run(options: argparse.Namespace, room: Path) -> int:
     accepted = known()
     found = [m for m in chosen(options.paths) if key(m) not in accepted]
     print(f"{len(found)} faults", flush=True)
-    if options.sample is not None and options.sample < len(found):
-        found = random.Random(options.seed).sample(found, options.sample)
+    if options.sample is not None:
+        found = sample(found, options.sample, options.seed)
     start = time.monotonic()
     outcomes = try_all(found, coverage, options, room)
     counts = {what: sum(o.what == what for o in outcomes)

@@ -4,8 +4,8 @@
     print(len(outcome.done), outcome.refused)
 
 What happens, in this order: the changes are found and those that the host does not allow are refused; the journal is
-written; every new object is made beside its place (`staging`), complete and synced; each is put in place by one rename
-(`placing`); what was replaced is removed, attributes and times are set, and what was committed leaves the upper.  Until
+written; every new object is made beside its place (`staging`), complete and synced, or, with all that a new directory
+holds, waits in the upper (`moving`); each is put in place by one rename (`placing`); what was replaced is removed, attributes and times are set, and what was committed leaves the upper.  Until
 the first rename nothing but hidden names of our own is on the host, and any failure takes these away again.
 
 Rules: killed anywhere, the next commit finishes first what the journal says; a failure loses neither what the host has
@@ -23,14 +23,16 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from ptoverlay import errors
-from ptoverlay.commit import choice
+from ptoverlay.commit import choice, moving
 from ptoverlay.commit.conflicts import base_of
 from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
 from ptoverlay.commit.layout import Layout
+from ptoverlay.commit.moving import Movable
 from ptoverlay.commit.placing import SYNC_ALL, Placing, empty_upper, set_directory_time
 from ptoverlay.commit.plan import Plan
 from ptoverlay.commit.sharing import Shareable
 from ptoverlay.commit.staging import Stager
+from ptoverlay.commit.survey import Survey
 from ptoverlay.commit.tree import Tree, split
 from ptoverlay.console.progress import OBJECT, Advance, Progress, silent
 from ptoverlay.errors import Failure
@@ -82,12 +84,15 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
             outcome.finished = True
         elif Journal.path(sandbox.work).parent.exists():
             Journal.remove(sandbox.work)  # killed before the journal was whole, or just after it had gone
-        insist_sound(sandbox)
+        survey = insist_sound(sandbox)
         journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=_prefix(sandbox))
         with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:
             with progress(0) as advance:
                 found = _find_changes(sandbox, view, base, advance)
-            layout = Layout(sandbox, view, base, tree, journal.prefix, found)
+            if _has_links(sandbox):  # of which a look-up may have brought more into the upper
+                with Tree(sandbox.upper) as upper:
+                    survey = Survey.of(upper)
+            layout = Layout(sandbox, view, base, tree, journal.prefix, survey, found)
             layout.look()
             outcome.nowhere = nowhere(paths, sandbox.mount, view, base)
             _choose(layout, paths, ask)
@@ -204,6 +209,12 @@ def _with_other_names(sandbox: Sandbox, view: View, found: list[Change]) -> set[
     return wanted
 
 
+def _has_links(sandbox: Sandbox) -> bool:
+    """Whether the upper has copies of any such files."""
+    links = os.path.join(sandbox.work, "links")
+    return os.path.isdir(links) and bool(os.listdir(links))
+
+
 def _was_copied(sandbox: Sandbox, old: Stat) -> bool:
     """Whether the upper has a copy of a lower file with several names (csrc/view/upper/links.c)."""
     return os.path.lexists(os.path.join(sandbox.work, "links", f"{old.dev:x}-{old.ino:x}"))
@@ -227,8 +238,9 @@ def _choose(layout: Layout, paths: Sequence[str], ask: Callable[[Change], bool] 
 
 def _carry_out(layout: Layout, journal: Journal, outcome: Outcome, progress: Progress) -> None:
     sandbox, tree = layout.sandbox, layout.tree
-    plan = Plan(layout, journal, outcome.refused.keys())
-    plan.make()
+    with Tree(sandbox.upper) as upper:
+        plan = Plan(layout, journal, outcome.refused.keys(), Movable(layout, upper))
+        plan.make()
     if not journal.steps and not journal.drops:
         return
     objects = len(layout.chosen) + len(journal.steps) + len(journal.drops)
@@ -272,7 +284,10 @@ def _stage(layout: Layout, plan: Plan, advance: Advance) -> None:
             else:
                 stager.whiteout(step.staged)
         step.made = layout.tree.identity(step.staged)
-    plan.journal.shared = [(layout.relative(path), ino) for path, ino in stager.shared]
+    plan.journal.shared += [(layout.relative(path), ino) for path, ino in stager.shared]
+    if plan.moved:
+        with Tree(layout.sandbox.upper) as upper:
+            moving.sync(layout, upper, list(plan.moved), len(plan.moved) > SYNC_ALL)
     with _writing_in(layout.tree, ""):
         _sync_staged(layout.tree, plan, files > SYNC_ALL)
 
@@ -325,18 +340,19 @@ def _finish(sandbox: Sandbox, tree: Tree) -> dict[str, str]:
 
 def _place_and_finish(sandbox: Sandbox, journal: Journal, tree: Tree,
                       advance: Advance = lambda _: None) -> dict[str, str]:
-    placing = Placing(journal, tree, advance)
-    if journal.phase == PLACING:
-        placing.place()
-        placing.sync()
-        journal.phase = PLACED
-        journal.save(sandbox.work)
-    placing.clean()
-    placing.own()
-    placing.set_attributes()
-    placing.sync()
     with Tree(sandbox.upper) as upper:
-        empty_upper(placing, upper, sandbox.work)
+        placing = Placing(journal, tree, upper, advance)
+        if journal.phase == PLACING:
+            placing.place()
+            placing.sync()
+            placing.sync_upper()
+            journal.phase = PLACED
+            journal.save(sandbox.work)
+        placing.clean()
+        placing.own()
+        placing.set_attributes()
+        placing.sync()
+        empty_upper(placing, sandbox.work)
     Journal.remove(sandbox.work)
     mount = sandbox.mount.rstrip("/")
     return {f"{mount}/{path}": why for path, why in journal.left_out.items()}

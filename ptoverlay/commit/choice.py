@@ -26,7 +26,7 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
     links = _links(layout.changes.values())
     renames = {change.old_path: change for change in layout.changes.values() if change.kind is Kind.RENAMED}
     old_paths = Sorted(path for path in renames if path is not None)
-    together, seen = Together(layout), set()
+    together, seen, climbed = Together(layout), set(), set[str]()
     copies: dict[tuple[int, int], list[Change]] = {}
     for change in layout.changes.values():
         if change.new is not None and not change.new.is_dir and change.old is None:
@@ -39,13 +39,16 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
             continue
         chosen[change.path] = change
         todo += _other_names(change, links)
-        todo += _new_parents(layout, change)
+        directory = layout.parent(change.path)
+        if directory not in climbed:
+            climbed.add(directory)
+            todo += _new_parents(layout, change)
         if change.old is not None:  # where the layer has it now, if this is not it any more
             todo += copies.get(change.old.identity, [])
-        for directory in together.needs(change):
-            if directory not in seen:
-                seen.add(directory)
-                todo += together.inside(directory)
+        for needed in together.needs(change):
+            if needed not in seen:
+                seen.add(needed)
+                todo += together.inside(needed)
         if change.kind in (Kind.REMOVED, Kind.RENAMED) or change.type_changed:
             # What was in there and lives on elsewhere leaves it before.
             todo += [renames[old] for old in old_paths.below(change.old_path or change.path)]
@@ -172,7 +175,7 @@ def _own(status: Stat) -> bool:
 def _conflict(layout: Layout, change: Change) -> str:
     """Why what the host has may not be replaced, "" if it may."""
     held = layout.held.get(change.path)
-    base = conflicts.base_of(held.entry.upper_path, layout.prefix) if held and not held.entry.whiteout else None
+    base = layout.base_of(change.path)
     if change.old is None or change.old_path is None:
         copied = base is not None and change.new is not None and not change.new.is_dir
         return "removed on the host since" if copied and not _is_there(layout, change.new) else ""

@@ -64,13 +64,14 @@ class Attributes:
 @dataclass
 class Step:
     """One step.  path: where, after the steps before it; temporary: the name it waits under, or is put away under;
-    staged: where that name is made before the first step; found: what is expected at `path` (`signature`), None:
-    nothing; made: identity of what comes there."""
+    staged: where that name is made before the first step; source: where in the upper it is until then, if it is moved;
+    found: what is expected at `path` (`signature`), None: nothing; made: identity of what comes there."""
 
     kind: str
     path: str
     temporary: str = ""
     staged: str = ""
+    source: str = ""
     found: str | None = None
     made: Identity | None = None
     attributes: Attributes | None = None
@@ -169,6 +170,7 @@ class Journal:
         return ((moves and is_inside(step.path) and step.temporary != "") or
                 (step.kind == ATTRIBUTES and _is_top_or_inside(step.path) and not ours)) and \
             all(is_inside(name) and self.is_ours(name) for name in ours) and \
+            (step.source == "" or (step.kind == PUT and is_inside(step.source))) and \
             (step.made is None or _are_numbers(step.made, 2)) and isinstance(step.found, str | None) and \
             (step.attributes is None or _are_attributes(step.attributes))
 

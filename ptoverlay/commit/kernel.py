@@ -1,5 +1,5 @@
-"""System calls that the os module lacks: renameat2(2), syncfs(2), the birth time of statx(2), the clone of a file, and
-who else has it open.
+"""System calls that the os module lacks: renameat2(2), syncfs(2), the birth time and the mount of statx(2), the project
+of a directory, the clone of a file, and who else has it open.
 
 Rules: only wrappers; each raises OSError with the kernel's errno.
 
@@ -20,11 +20,15 @@ RENAME_EXCHANGE = 2
 
 _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
-_STATX_BTIME = 0x800
+_AT_EMPTY_PATH = 0x1000
+_STATX_BTIME, _STATX_MNT_ID = 0x800, 0x1000
 _STATX_SIZE = 256
-_MASK_AT, _BTIME_AT = 0, 80  # offsets in struct statx, linux/stat.h
+_MASK_AT, _BTIME_AT, _MNT_ID_AT = 0, 80, 144  # offsets in struct statx, linux/stat.h
 _F_SETSIG = 10  # asm-generic/fcntl.h
 _FICLONE = 0x40049409  # linux/fs.h
+_FS_IOC_FSGETXATTR = 0x801C581F
+_FSXATTR = struct.Struct("=IIIII8x")  # struct fsxattr: flags, extent size, extents, project, …
+_XFLAG_PROJINHERIT = 0x200
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -54,6 +58,24 @@ def birth_time(path: str) -> int | None:
         return None
     seconds, nanoseconds = struct.unpack_from("=qI", buffer, _BTIME_AT)
     return int(seconds) * 10**9 + int(nanoseconds)
+
+
+def mount_of(fd: int) -> int | None:
+    """Number of the mount that the descriptor was opened by; None where the kernel does not tell (before 5.8)."""
+    buffer = ctypes.create_string_buffer(_STATX_SIZE)
+    _check(_libc.statx(fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, buffer), "mount")
+    if not struct.unpack_from("=I", buffer, _MASK_AT)[0] & _STATX_MNT_ID:
+        return None
+    return int(struct.unpack_from("=Q", buffer, _MNT_ID_AT)[0])
+
+
+def project_of(fd: int) -> int:
+    """The project whose quota what is made in a directory counts for; between two of them nothing can be renamed."""
+    try:
+        flags, _, _, project = _FSXATTR.unpack(fcntl.ioctl(fd, _FS_IOC_FSGETXATTR, bytes(_FSXATTR.size)))[:4]
+    except OSError:
+        return 0
+    return int(project) if flags & _XFLAG_PROJINHERIT else 0
 
 
 def is_written(fd: int) -> bool:

@@ -12,20 +12,26 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from ptoverlay.commit.conflicts import Base, base_of
+from ptoverlay.commit.survey import Seen, Survey
 from ptoverlay.commit.tree import Sorted, Tree, below, join, split
 from ptoverlay.layer.changes import Change, Kind
 from ptoverlay.layer.view import Entry, View
 from ptoverlay.sandboxes.sandbox import Sandbox
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """An entry of the upper."""
 
     path: str
     entry: Entry
-    status: os.stat_result
+    seen: Seen
+
+    @property
+    def status(self) -> os.stat_result:
+        return self.seen.status
 
     @property
     def is_dir(self) -> bool:
@@ -52,6 +58,7 @@ class Layout:
     base: View
     tree: Tree
     prefix: str
+    survey: Survey
     changes: dict[str, Change]
     held: dict[str, Held] = field(default_factory=dict)
     links: dict[tuple[int, int], list[str]] = field(default_factory=dict)
@@ -69,20 +76,32 @@ class Layout:
 
     def look(self) -> None:
         """Finds everything that the upper has."""
-        todo = [self.sandbox.mount]
+        todo = [("", self.view.entry(self.sandbox.mount))]
         while todo:
-            here = todo.pop()
-            for name, kind in self.view.upper_list(here):
-                path = join_absolute(here, name)
-                held = Held(path, entry := self.view.entry(path), os.lstat(entry.upper_path))
-                self.held[path] = held
+            here, above = todo.pop()
+            shown, below = join_absolute(self.shown(here), ""), f"{here}/" if here else ""
+            alone = not above.lower and not above.redirect  # nothing of the lowers has a place in it
+            for name, kind in self.view.upper_list(self.shown(here)):
+                path, seen = shown + name, self.survey[below + name]
+                if alone and kind not in (0, stat.S_IFDIR):
+                    entry = Entry(kind, False, 0, 0, False, False, False, False, f"{above.upper_path}/{name}", "")
+                else:
+                    entry = self.view.entry(path)
+                self.held[path] = Held(path, entry, seen)
                 if kind == stat.S_IFDIR:
-                    todo.append(path)
-                elif not entry.whiteout and held.status.st_nlink > 1:
+                    todo.append((below + name, entry))
+                elif not entry.whiteout and seen.status.st_nlink > 1:
                     self.links.setdefault(self.view.stat(path).identity, []).append(path)
         for path, change in self.changes.items():  # and what only the place of a directory has changed
             if path not in self.held and change.new is not None and not change.new.is_dir and change.new.nlink > 1:
                 self.links.setdefault(change.new.identity, []).append(path)
+
+    def base_of(self, path: str) -> Base | None:
+        """What is kept of the lower's object beside the upper's at this path, None when nothing is."""
+        held = self.held.get(path)
+        if held is None or held.entry.whiteout or not held.seen.private:
+            return None
+        return base_of(held.entry.upper_path, self.prefix)
 
     # ---- paths
 

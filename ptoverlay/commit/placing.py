@@ -31,12 +31,13 @@ SYNC_ALL = 64
 
 
 class Placing:
-    """The steps of one journal on one tree."""
+    """The steps of one journal on one tree; upper: where what is moved comes from."""
 
-    def __init__(self, journal: Journal, tree: Tree, advance: Advance = lambda _: None) -> None:
+    def __init__(self, journal: Journal, tree: Tree, upper: Tree, advance: Advance = lambda _: None) -> None:
         self.advance = advance
         self.journal = journal
         self.tree = tree
+        self.upper = upper
         self._ends = {tuple(step.made): step.path for step in journal.steps if step.kind == PUT and step.made}
         self._taken = {step.temporary: step for step in journal.steps if step.kind == TAKE}
 
@@ -50,6 +51,8 @@ class Placing:
                 continue
             try:
                 {TAKE: self.take, PUT: self.put, REMOVE: self.remove}[step.kind](step)
+            except FileExistsError:  # it has come since it was looked for
+                self.leave_out(self._end(step))
             except OSError as error:  # a mount point, another's file in a sticky directory
                 self.leave_out(self._end(step), error.strerror or str(error))
 
@@ -78,11 +81,18 @@ class Placing:
         there = tree.lstat(step.path)
         if there is not None and [there.st_dev, there.st_ino] == step.made:
             return
-        if tree.identity(step.temporary) != step.made or tree.lstat(split(step.path)[0]) is None or \
+        waits = tree.identity(step.temporary) == step.made
+        if not (waits or self.is_in_upper(step)) or tree.lstat(split(step.path)[0]) is None or \
                 (None if there is None else signature(tree, step.path, lambda _: False)) != step.found:
             self.leave_out(step.path)
-        else:
-            self.replace(step.temporary, step.path)
+            return
+        if not waits:
+            move(self.upper, step.source, self.tree, step.temporary)
+        self.replace(step.temporary, step.path, there)
+
+    def is_in_upper(self, step: Step) -> bool:
+        """Whether what is moved has not left yet."""
+        return bool(step.source) and self.upper.identity(step.source) == step.made
 
     def remove(self, step: Step) -> None:
         tree = self.tree
@@ -92,14 +102,13 @@ class Placing:
         if found != step.found and (found is not None or step.staged):
             self.leave_out(step.path)
         elif step.staged:
-            self.replace(step.temporary, step.path)
+            self.replace(step.temporary, step.path, tree.lstat(step.path))
         elif found is not None:
             tree.rename(step.path, step.temporary, kernel.RENAME_NOREPLACE)
 
-    def replace(self, temporary: str, path: str) -> None:
+    def replace(self, temporary: str, path: str, there: os.stat_result | None) -> None:
         """Moves an object to its place by one rename; what was there has its name then, or is gone if it was a file."""
         tree = self.tree
-        there = tree.lstat(path)
         if there is None:
             tree.rename(temporary, path, kernel.RENAME_NOREPLACE)
             return
@@ -128,6 +137,9 @@ class Placing:
             if taken is not None and self.tree.identity(step.temporary) == taken.made:
                 self.go_back(taken)
                 continue
+            if step.source and self.tree.identity(step.temporary) == step.made:
+                self.give_back(step)
+                continue
             for name in (step.temporary, step.temporary + _ASIDE):
                 try:
                     self.tree.remove(name)
@@ -150,6 +162,13 @@ class Placing:
             self.tree.rename(taken.temporary, taken.path, kernel.RENAME_NOREPLACE)
         except OSError as error:
             self.leave_out(self._end(taken), f"{_CHANGED}; it is now {taken.temporary}: {error.strerror}")
+
+    def give_back(self, step: Step) -> None:
+        """To the upper, which it came from."""
+        try:
+            move(self.tree, step.temporary, self.upper, step.source)
+        except OSError as error:
+            self.leave_out(step.path, f"{_CHANGED}; it is now {step.temporary}: {error.strerror}")
 
     def set_attributes(self) -> None:
         for step in self.journal.steps:
@@ -177,6 +196,23 @@ class Placing:
         for path in found:
             self.tree.sync(path)
 
+    def sync_upper(self) -> None:
+        """What was moved away is gone from it."""
+        for path in {split(step.source)[0] for step in self.journal.steps if step.source}:
+            if self.upper.lstat(path) is not None:
+                self.upper.sync(path)
+
+
+def move(source: Tree, old: str, target: Tree, new: str) -> None:
+    """From one tree to the other, where nothing may be; the time of the directory that it leaves stays."""
+    parent, name = split(old)
+    with source.handle(parent) as left:
+        before = os.stat(left)
+        from_fd, _ = source.at(old)
+        to_fd, new_name = target.at(new)
+        kernel.rename2(from_fd, name, to_fd, new_name, kernel.RENAME_NOREPLACE)
+        os.utime(left, ns=(before.st_atime_ns, before.st_mtime_ns))
+
 
 def set_directory_time(tree: Tree, path: str, mtime: int) -> None:
     """Unless it is another's, in which this user may make names: its time is now, as after any change."""
@@ -193,8 +229,9 @@ def set_directory_time(tree: Tree, path: str, mtime: int) -> None:
 # ---- the upper
 
 
-def empty_upper(placing: Placing, upper: Tree, work: str) -> None:
+def empty_upper(placing: Placing, work: str) -> None:
     """Takes what was committed out of the upper."""
+    upper = placing.upper
     gone: set[int] = set()
     for parent, drops in groupby(placing.journal.drops, lambda drop: split(drop.path)[0]):
         due = [drop for drop in drops if not placing.left_out(drop.path) and _is_found(upper, drop)]

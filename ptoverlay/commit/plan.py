@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable
 from ptoverlay.commit import attributes, conflicts
 from ptoverlay.commit.journal import ATTRIBUTES, PREFIX, PUT, REMOVE, TAKE, Drop, Journal, Step
 from ptoverlay.commit.layout import Layout
+from ptoverlay.commit.moving import Movable
 from ptoverlay.commit.tree import below, join, split
 from ptoverlay.layer.changes import Change, Kind
 
@@ -26,10 +27,12 @@ _ORDER = {TAKE: 0, PUT: 1, REMOVE: 2, ATTRIBUTES: 3}
 
 class Plan:
     """Fills a journal.  staged: the steps for which an object is made before the first one, with its path in the view,
-    "" for a whiteout."""
+    "" for a whiteout; moved: what comes from the upper without being made, all of it, as a directory or in one."""
 
-    def __init__(self, layout: Layout, journal: Journal, refused: Collection[str]) -> None:
+    def __init__(self, layout: Layout, journal: Journal, refused: Collection[str], movable: Movable) -> None:
         self.layout = layout
+        self.movable = movable
+        self.moved: dict[str, None] = {}
         self.refused = refused
         self.journal = journal
         self.staged: list[tuple[Step, str]] = []
@@ -82,8 +85,16 @@ class Plan:
         parent = self.layout.now(self.layout.parent(path))
         assert parent is not None
         there, relative, temporary = join(parent, split(path)[1]), self.layout.relative(path), self.temporary()
-        step = Step(PUT, relative, join(split(relative)[0], temporary), join(parent, temporary), self.expected(there))
+        step = Step(PUT, relative, join(split(relative)[0], temporary), found=self.expected(there))
         self.journal.steps.append(step)
+        marked = self.movable(path)
+        if marked is not None:
+            step.source, status = relative, self.layout.held[path].status
+            step.made = [status.st_dev, status.st_ino]
+            self.journal.shared += marked
+            self.moved.update((held.path, None) for held in self.movable.below(path))
+            return
+        step.staged = join(parent, temporary)
         self.staged.append((step, path))
 
     def move(self, change: Change) -> None:
@@ -193,7 +204,7 @@ class Plan:
         if relative in self.journal.times or there is None:
             return
         shown = layout.view.stat(path).mtime
-        base = conflicts.base_of(layout.held[path].entry.upper_path, layout.prefix)
+        base = layout.base_of(path)
         if base is not None and base.mtime == there.st_mtime_ns != shown and self.chosen_whole(path):
             self.journal.times[relative] = shown
 
@@ -204,9 +215,8 @@ class Plan:
     def time_of(self, path: str, shown: int) -> int:
         """The view's time, unless the host has changed the directory too, and later."""
         layout = self.layout
-        now, held = layout.now(path), layout.held.get(path)
+        now, base = layout.now(path), layout.base_of(path)
         before = None if now is None else layout.tree.lstat(now)
-        base = conflicts.base_of(held.entry.upper_path, layout.prefix) if held else None
         if before is None or (base is not None and base.mtime == before.st_mtime_ns):
             return shown
         return max(shown, before.st_mtime_ns)
@@ -222,7 +232,7 @@ class Plan:
         hidden = {above for path in left for above in layout.above(path) if self.hides_lower(above)}
         everything = all(path in layout.chosen or path in self.refused for path in layout.changes)
         for path, held in reversed(layout.held.items()):
-            if path in left or any(above in hidden for above in layout.above(path)):
+            if path in left or path in self.moved or (hidden and any(above in hidden for above in layout.above(path))):
                 continue
             if path in done or held.is_dir or (everything and path not in changed):
                 found = [held.status.st_ino, 0, 0] if held.is_dir else \

@@ -158,8 +158,10 @@ def changes(view: View, base: View, mount: str, *, content: bool = True, directo
     return sorted(found, key=lambda change: change.path.rstrip("/").split("/"))
 
 
-#: A directory or a name to visit: its path, the base's path of it, and whether all of both views is.
+#: A directory or a name to visit: its path, the base's path of it, and whether all of both views is; of a name also
+#: what the view shows there, if that is known.
 _Way = tuple[str, str | None, bool]
+_Name = tuple[str, str | None, bool, Stat | None]
 
 
 @dataclass
@@ -215,17 +217,22 @@ class _Walk:
             if directory is not None:
                 ways.append(self.names(*directory))
 
-    def names(self, path: str, old_path: str | None, full: bool) -> Iterator[_Way]:
+    def names(self, path: str, old_path: str | None, full: bool) -> Iterator[_Name]:
         """What is to be visited in a directory."""
+        names: dict[str, Stat | None]
         try:
-            names = {*self.view.list(path)} if full else {name for name, _ in self.view.upper_list(path)}
+            if full:
+                names = dict.fromkeys(self.view.list(path))
+            else:
+                names = {name: status for name, (_, status) in self.view.upper_stats(path).items()}
         except PermissionError as error:
             errors.report(f"{path}: not looked into: {error.strerror}")
             return
         if full and old_path is not None:
-            names.update(self.names_before(old_path))
-        for name in sorted(names):
-            yield _join(path, name), None if old_path is None else _join(old_path, name), full
+            names = dict.fromkeys(sorted({*names, *self.names_before(old_path)}))
+        here, before = _join(path, ""), None if old_path is None else _join(old_path, "")
+        for name, status in names.items():
+            yield here + name, None if before is None else before + name, full, status
 
     def names_before(self, old_path: str) -> Sequence[str]:
         try:
@@ -233,15 +240,15 @@ class _Walk:
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return ()
 
-    def visit(self, path: str, old_path: str | None, full: bool) -> _Way | None:
+    def visit(self, path: str, old_path: str | None, full: bool, new: Stat | None) -> _Way | None:
         """Looks at one name; returns the directory that is to be visited next."""
         self.advance(OBJECT)
         try:
-            new = self.view.find(path)
+            new = new or self.view.find(path)
         except PermissionError as error:  # another user's mark, which is not followed
             errors.report(f"{path}: not looked at: {error.strerror}")
             return None
-        if new is not None and new.is_file and not new.size and path.endswith(_OPAQUE_MARK):
+        if new is not None and not new.size and path.endswith(_OPAQUE_MARK) and new.is_file:
             return None
         old = None if old_path is None else self.base.find(old_path)
         if new is None:

@@ -11,14 +11,15 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
 from ptoverlay.commit.journal import Journal
+from ptoverlay.commit.survey import Survey
 from ptoverlay.commit.tree import Tree, join, split
 from ptoverlay.errors import Failure
 from ptoverlay.layer import private
@@ -81,6 +82,7 @@ class Checker:
     tree: Tree
     base: View
     prefix: str
+    survey: Survey
     redirects: dict[str, str] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
 
@@ -89,42 +91,44 @@ class Checker:
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong, from the top down."""
         yield from self.work_directory()
-        todo = [""]
         parents: dict[str, Object] = {}
-        while todo:
-            path = todo.pop()
+        for path in sorted(filter(self.is_worth_a_look, self.survey), key=lambda path: path.split("/")):
             parent = parents.get(split(path)[0]) if path else None
             this = self.read(path, parent)
-            if this is None:
-                continue
             for check, fatal in _CHECKS.items():
                 for problem in check(self, this, parent):
                     problem.fatal = fatal
                     yield problem
             if this.is_dir:
                 parents[path] = this
-                todo += [join(path, name) for name in self.tree.names(path)]
         yield from self.shown_twice()
 
-    def read(self, path: str, parent: Object | None) -> Object | None:
-        status = self.tree.lstat(path)
-        if status is None:
-            return None
+    def is_worth_a_look(self, path: str) -> bool:
+        """Whether it can be anything but an object that is all that it says: no mark, no whiteout of any kind."""
+        seen = self.survey[path]
+        mode = seen.status.st_mode
+        return bool(seen.private) or stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or \
+            path.rpartition("/")[2].startswith(WHITEOUT)
+
+    def read(self, path: str, parent: Object | None) -> Object:
+        status = self.survey[path].status
         marks = self.marks(path)
         place = self.place(path, parent, marks)
-        if place != path or not stat.S_ISDIR(status.st_mode) or marks.get("opaque") == b"y":
+        if place != path or marks.get("opaque") == b"y":
             self.hidden.add(path)
         return Object(path, status, marks, place, self.lower(place))
 
+    def hides(self, path: str) -> bool:
+        """Whether the upper has something else there than a directory that merges the lower one of this place."""
+        seen = self.survey.get(path)
+        return seen is not None and (not seen.is_dir or path in self.hidden)
+
     def marks(self, path: str) -> dict[str, bytes]:
+        names = [name for name in self.survey[path].private if name.startswith(self.prefix)]
+        if not names:
+            return {}
         real = self.tree.real(path)
-        try:
-            names = [name for name in os.listxattr(real, follow_symlinks=False) if name.startswith(self.prefix)]
-            return {name.removeprefix(self.prefix): os.getxattr(real, name, follow_symlinks=False) for name in names}
-        except OSError as error:
-            if error.errno == errno.EOPNOTSUPP:
-                return {}
-            raise
+        return {name.removeprefix(self.prefix): os.getxattr(real, name, follow_symlinks=False) for name in names}
 
     def place(self, path: str, parent: Object | None, marks: dict[str, bytes]) -> str | None:
         """Where in the lowers this object is looked for."""
@@ -201,7 +205,7 @@ class Checker:
         """ESTALE for a renamed directory whose lower shows at its own place too."""
         for place, path in self.redirects.items():
             tops = [place[:i] for i, c in enumerate(place) if c == "/"] + [place]
-            if any(top in self.hidden for top in tops):
+            if any(map(self.hides, tops)):
                 continue
             parent = self.tree.lstat(split(place)[0])
             missing = self.tree.lstat(place) is None and parent is not None and stat.S_ISDIR(parent.st_mode)
@@ -282,11 +286,7 @@ class Checker:
     def check_prefix(self, this: Object, _: Object | None) -> Iterator[Problem]:
         """Not seen: the directory is not opaque, or lost its lowers."""
         other = private.USER if self.prefix == private.TRUSTED else private.TRUSTED
-        try:
-            names = os.listxattr(self.tree.real(this.path), follow_symlinks=False)
-        except OSError:
-            return
-        for name in names:
+        for name in self.survey[this.path].private:
             if name.startswith(other) and name.removeprefix(other) in ("opaque", "redirect", "whiteout", "metacopy"):
                 hint = ": give --userxattr" if other == private.USER else ""
                 yield Problem(this.path, f"{name} is not read here{hint}")
@@ -337,11 +337,8 @@ def check(sandbox: Sandbox, *, repair: bool) -> list[Problem]:
 
     Call it with the sandbox locked.  OSError when the layer cannot be read.
     """
-    found = []
-    prefix = private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
-    with Tree(sandbox.upper) as tree, sandbox.base() as base:
-        for problem in Checker(sandbox, tree, base, prefix).problems():
-            found.append(problem)
+    with _checker(sandbox) as checker:
+        found = list(checker.problems())
         for problem in found if repair else ():
             if problem.repair is not None:
                 problem.repair()
@@ -349,12 +346,21 @@ def check(sandbox: Sandbox, *, repair: bool) -> list[Problem]:
     return found
 
 
-def insist_sound(sandbox: Sandbox) -> None:
-    """Failure when the view of the layer cannot be relied on, before something is made of it."""
-    for problem in check(sandbox, repair=False):
-        if problem.fatal:
-            raise Failure(str(sandbox), f"its layer is broken: {problem.path}: {problem.what}",
-                          "ptoverlay fsck tells all, and can repair some")
+@contextmanager
+def _checker(sandbox: Sandbox) -> Iterator[Checker]:
+    prefix = private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
+    with Tree(sandbox.upper) as tree, sandbox.base() as base:
+        yield Checker(sandbox, tree, base, prefix, Survey.of(tree))
+
+
+def insist_sound(sandbox: Sandbox) -> Survey:
+    """What the layer has; Failure when the view of it cannot be relied on, before something is made of it."""
+    with _checker(sandbox) as checker:
+        for problem in checker.problems():
+            if problem.fatal:
+                raise Failure(str(sandbox), f"its layer is broken: {problem.path}: {problem.what}",
+                              "ptoverlay fsck tells all, and can repair some")
+        return checker.survey
 
 
 __all__ = ["Problem", "check", "insist_sound"]

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ptoverlay import run
 from ptoverlay._core import ffi, lib
@@ -28,7 +28,9 @@ _Names = list[str]  # `list` is a method of View
 _PATH_MAX = 4096
 _MESSAGE_SIZE = 1024
 _XATTR_SIZE_MAX = 65536  # linux/limits.h
-_STAT_FIELDS = ("dev", "ino", "nlink", "size", "blocks", "rdev", "mode", "uid", "gid")
+#: struct pto_stat: dev ino nlink size blocks rdev, mode uid gid blksize, seconds of mtime atime ctime, nanoseconds.
+_STAT = struct.Struct("=6Q4I3q3I4x")
+_MODE = 6  # its place in it
 
 #: Kinds in a layer: DT_* of readdir(3) as file types of st_mode.
 _TYPES = {1: stat.S_IFIFO, 2: stat.S_IFCHR, 4: stat.S_IFDIR, 6: stat.S_IFBLK, 8: stat.S_IFREG, 10: stat.S_IFLNK,
@@ -36,8 +38,7 @@ _TYPES = {1: stat.S_IFIFO, 2: stat.S_IFCHR, 4: stat.S_IFDIR, 6: stat.S_IFBLK, 8:
 WHITEOUT = 14
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """struct pto_stat: what lstat(2) shows in the view.  size in bytes, blocks of 512 bytes, times in nanoseconds."""
 
     dev: int
@@ -76,8 +77,13 @@ class Stat:
         return self.dev, self.ino
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+def _stat(found: tuple[int, ...]) -> Stat:
+    mtime, atime, ctime, mtime_rest, atime_rest, ctime_rest = found[10:]
+    times = (mtime * 10**9 + mtime_rest, atime * 10**9 + atime_rest, ctime * 10**9 + ctime_rest)
+    return Stat._make((*found[:9], *times))
+
+
+class Entry(NamedTuple):
     """struct pto_entry: what the layers hold under a path.
 
     upper, lower: a file type (stat.S_IFREG…), 0 for nothing; whiteout: the upper hides the name; layer: number of the
@@ -135,9 +141,7 @@ class View(run.CoreView):
         """lstat(2), or stat(2) with follow."""
         out = ffi.new("struct pto_stat *")
         check(lib.pto_stat(self.handle, os.fsencode(path), follow, out), path)
-        times = (getattr(out, f"{name}_sec") * 10**9 + getattr(out, f"{name}_nsec")
-                 for name in ("mtime", "atime", "ctime"))
-        return Stat(*(getattr(out, name) for name in _STAT_FIELDS), *times)
+        return _stat(_STAT.unpack(ffi.buffer(out)))
 
     def find(self, path: Path) -> Stat | None:
         """lstat(2), or None where nothing is."""
@@ -159,13 +163,20 @@ class View(run.CoreView):
 
     def upper_list(self, path: Path) -> Sequence[tuple[str, int]]:
         """(name, file type) of what the upper has in a directory, sorted; the type of a whiteout is 0."""
+        return sorted(self._upper_names(path))
+
+    def _upper_names(self, path: Path) -> Sequence[tuple[str, int]]:
         data = self._sized(lambda out, size: lib.pto_upper_list(self.handle, os.fsencode(path), out, size), path)
-        names = []
-        while data:
-            name, _, rest = data[1:].partition(b"\0")
-            names.append((os.fsdecode(name), _TYPES.get(data[0], 0)))
-            data = rest
-        return sorted(names)
+        return [(os.fsdecode(record[1:]), _TYPES.get(record[0], 0)) for record in data.split(b"\0")[:-1]]
+
+    def upper_stats(self, path: Path) -> dict[str, tuple[int, Stat | None]]:
+        """The same with what lstat(2) shows, sorted; None: a whiteout, or it fails.  For who alone changes the view."""
+        names = self._upper_names(path)
+        out = ffi.new("struct pto_stat[]", len(names))
+        check(lib.pto_upper_stats(self.handle, os.fsencode(path), out, len(names)), path)
+        found = {name: (kind, _stat(status) if status[_MODE] else None)
+                 for (name, kind), status in zip(names, _STAT.iter_unpack(ffi.buffer(out)), strict=True)}
+        return dict(sorted(found.items()))
 
     def list(self, path: Path) -> _Names:
         """Names in a directory, sorted, without . and .."""

@@ -87,6 +87,168 @@ def test_what_is_the_uppers_alone_is_not_copied(area: Path) -> None:
     no_marks(lower)
 
 
+def _new_directories(view: View, m: str) -> None:
+    view.mkdir(f"{m}/new", 0o750)
+    view.mkdir(f"{m}/new/sub", 0o2711)
+    view.write(f"{m}/new/sub/file", b"file\n")
+    view.setxattr(f"{m}/new/sub", "user.own", b"1")
+    view.setxattr(f"{m}/new/sub/file", "user.own", b"2")
+    view.symlink("sub", f"{m}/new/link")
+    view.unlink(f"{m}/was")
+    view.mkdir(f"{m}/was")
+    view.write(f"{m}/was/file", b"was\n")
+    view.mkdir(f"{m}/d/one")
+    view.write(f"{m}/d/one/file", b"one\n")
+
+
+_NEW_NAMES = ("new", "new/sub", "new/sub/file", "new/link", "was", "was/file", "d/one", "d/one/file")
+
+
+def _made(area: Path) -> Sandbox:
+    """A layer with new directories over a lower in which one of them was a file."""
+    lower = area / "lower"
+    (lower / "was").write_text("before\n")
+    (lower / "d").mkdir()
+    (lower / "d/kept").write_text("kept\n")
+    box = sandbox_of(area)
+    change(box, _new_directories)
+    return box
+
+
+def _moved(area: Path, box: Sandbox, names: tuple[str, ...] = _NEW_NAMES) -> set[str]:
+    """Commits all; those of the names that are the upper's own objects now.  They are all that is there."""
+    upper, lower = area / "upper", area / "lower"
+    before = {name: (upper / name).lstat() for name in names}
+    assert not commit(box).refused
+    after = {name: (lower / name).lstat() for name in names}
+    for name, status in before.items():
+        assert (status.st_mode, status.st_mtime_ns) == (after[name].st_mode, after[name].st_mtime_ns), name
+    found = {str(path.relative_to(lower)) for path in lower.rglob("*")}
+    assert found == {*names, "d", "d/kept"}
+    assert os.listdir(upper) == []
+    no_marks(lower)
+    assert not os.path.exists(Path(box.work) / "commit")
+    return {name for name in names if before[name].st_ino == after[name].st_ino}
+
+
+def test_new_directories_are_moved_whole(area: Path) -> None:
+    """The directory, and each object in it, is the upper's own; times and attributes come with it."""
+    box = _made(area)
+    times = {path: path.stat().st_mtime_ns for path in (area / "upper/d", area / "upper/new", area / "upper/new/sub")}
+    assert _moved(area, box) == {*_NEW_NAMES}
+    lower = area / "lower"
+    assert os.getxattr(lower / "new/sub", "user.own") == b"1"
+    assert os.getxattr(lower / "new/sub/file", "user.own") == b"2"
+    assert (lower / "was/file").read_text() == "was\n"
+    assert [(lower / path.relative_to(area / "upper")).stat().st_mtime_ns for path in times] == [*times.values()]
+
+
+def test_many_in_a_new_directory_are_synced_at_once(area: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the directory is moved, and not one by one."""
+    box = sandbox_of(area)
+
+    def edit(view: View, m: str) -> None:
+        view.mkdir(f"{m}/new")
+        for i in range(FILES):
+            view.write(f"{m}/new/{i}", b"x" * i)
+
+    change(box, edit)
+    done: list[str] = []
+
+    def noted(name: str) -> None:
+        real = getattr(kernel, name)
+
+        def call(*words: Any) -> None:
+            done.append(name)
+            real(*words)
+        monkeypatch.setattr(kernel, name, call)
+
+    noted("syncfs")
+    noted("rename2")
+    assert not commit(box).refused
+    assert done[:2] == ["syncfs", "rename2"]
+    assert done.count("rename2") == 2  # beside its place, and there
+    assert len(os.listdir(area / "lower/new")) == FILES
+
+
+def _linked(area: Path) -> None:
+    os.link(area / "upper/new/sub/file", area / "elsewhere")
+
+
+def _others_may_write(area: Path) -> None:
+    (area / "upper").chmod(0o777)
+    os.chown(area / "upper/was", 4321, 4321)
+
+
+def _project(area: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = iter(range(1000))
+    monkeypatch.setattr(kernel, "project_of", lambda _fd: next(numbers))
+
+
+def test_one_with_another_name_is_copied_with_its_directory(area: Path) -> None:
+    box = _made(area)
+    _linked(area)
+    assert _moved(area, box) & {"new", "new/sub", "new/sub/file"} == set()
+
+
+def test_one_that_is_written_is_copied_with_its_directory(area: Path) -> None:
+    """Others are moved."""
+    box = _made(area)
+    with (area / "upper/new/sub/file").open("ab") as still:
+        moved = _moved(area, box)
+        still.write(b"LATE\n")
+    assert (area / "lower/new/sub/file").read_text() == "file\n"
+    assert moved == {"was", "was/file", "d/one", "d/one/file"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_where_others_could_put_something_in_its_place(area: Path) -> None:
+    """Nothing is moved by its name; files are shared by their descriptors, and what is another's is made anew."""
+    box = _made(area)
+    _others_may_write(area)
+    assert _moved(area, box) & {"new", "new/sub", "was", "d/one"} <= {"d/one"}
+    assert (area / "lower/was").stat().st_uid == 4321
+
+
+def test_across_projects_directories_are_made_anew(area: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rename(2) would say EXDEV."""
+    box = _made(area)
+    _project(area, monkeypatch)
+    assert _moved(area, box) & {"new", "was", "d/one"} == set()
+
+
+def test_a_part_of_a_new_directory(area: Path) -> None:
+    """Then what was not asked for stays in the upper."""
+    box = _made(area)
+    outcome = commit(box, [f"{box.mount}/new/sub"])
+    assert {change.path.removeprefix(f"{box.mount}/") for change in outcome.done} == {"new", "new/sub", "new/sub/file"}
+    assert sorted(path.name for path in (area / "upper/new").iterdir()) == ["link"]
+    assert not (area / "lower/new/link").is_symlink()
+    assert not commit(box).refused
+    assert os.readlink(area / "lower/new/link") == "sub"
+    assert os.listdir(area / "upper") == []
+    no_marks(area / "lower")
+
+
+def test_what_comes_to_its_place_meanwhile_stays(area: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host's is kept, and the directory is in the upper as before."""
+    box = _made(area)
+    real = kernel.rename2
+
+    def late(*words: Any) -> None:
+        if words[1] == "new" or words[3] == "new":
+            (area / "lower/new").mkdir(exist_ok=True)
+            (area / "lower/new/host").write_text("host\n")
+        real(*words)
+
+    monkeypatch.setattr(kernel, "rename2", late)
+    outcome = commit(box)
+    assert outcome.refused == {f"{box.mount}/new": "changed on the host meanwhile"}
+    assert [path.name for path in (area / "lower/new").iterdir()] == ["host"]
+    assert (area / "upper/new/sub/file").read_text() == "file\n"
+    assert not [path for path in area.rglob("*") if path.name.startswith(".ptoverlay")]
+
+
 def test_what_somebody_could_still_change_is_copied(area: Path) -> None:
     """A file that is open for writing or mapped so, or has another name: its later life is not the host's."""
     box = sandbox_of(area)

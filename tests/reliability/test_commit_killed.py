@@ -95,8 +95,28 @@ def _additions(view: View, m: str) -> None:
     view.setxattr(f"{m}/b", "user.x", b"1")
 
 
+def _directories(view: View, m: str) -> None:
+    """New ones, whole: in the lower's directories, in the place of a file, where one was removed."""
+    view.mkdir(f"{m}/d/new")
+    view.mkdir(f"{m}/d/new/below")
+    view.write(f"{m}/d/new/below/1", b"new one\n")
+    view.symlink("below", f"{m}/d/new/link")
+    view.chmod(f"{m}/d/new/below", 0o700)
+    view.unlink(f"{m}/type")
+    view.mkdir(f"{m}/type")
+    view.write(f"{m}/type/2", b"new two\n")
+    view.rename(f"{m}/a", f"{m}/type/a")
+    view.mkdir(f"{m}/n")
+    view.write(f"{m}/n/3", b"new three\n")
+    view.unlink(f"{m}/swap1/1")
+    view.rmdir(f"{m}/swap1")
+    view.mkdir(f"{m}/swap1")
+    view.write(f"{m}/swap1/4", b"new four\n")
+
+
 SCENES: dict[str, Callable[[View, str], None]] = {
     "contents": _contents, "names": _names, "removals": _removals, "additions": _additions,
+    "directories": _directories,
 }
 
 

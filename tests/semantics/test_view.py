@@ -11,7 +11,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -160,11 +159,11 @@ def test_copy_up_keeps_attributes(open_bench: Callable[..., Bench]) -> None:
     )
     path = b.mount / "d/e/f"
     before = [
-        replace(b.view.stat(p), blocks=0, nlink=0, atime=0, ctime=0) for p in (path, path.parent, path.parent.parent)
+        b.view.stat(p)._replace(blocks=0, nlink=0, atime=0, ctime=0) for p in (path, path.parent, path.parent.parent)
     ]
     b.view.setxattr(path, "user.new", b"1")
     after = [
-        replace(b.view.stat(p), blocks=0, nlink=0, atime=0, ctime=0) for p in (path, path.parent, path.parent.parent)
+        b.view.stat(p)._replace(blocks=0, nlink=0, atime=0, ctime=0) for p in (path, path.parent, path.parent.parent)
     ]
     assert before == after
     up = b.upper / "d/e/f"

@@ -49,12 +49,9 @@ static int covered(const struct api *api) {
     return api->loc.overlay || api->loc.hidden ? 0 : -EXDEV;
 }
 
-int pto_stat(pto_view *view, const char *path, int follow, struct pto_stat *out) {
-    API api;
+static int stat_of(pto_view *view, const struct location *loc, struct pto_stat *out) {
     struct statx stx;
-    int error = api_begin(&api, view, path, follow_flag(follow));
-    if (!error)
-        error = view_getattr(view, &api.loc, &stx);
+    int error = view_getattr(view, loc, &stx);
     if (error)
         return error;
     *out = (struct pto_stat){
@@ -76,6 +73,12 @@ int pto_stat(pto_view *view, const char *path, int follow, struct pto_stat *out)
         .ctime_nsec = stx.stx_ctime.tv_nsec,
     };
     return 0;
+}
+
+int pto_stat(pto_view *view, const char *path, int follow, struct pto_stat *out) {
+    API api;
+    int error = api_begin(&api, view, path, follow_flag(follow));
+    return error ? error : stat_of(view, &api.loc, out);
 }
 
 int pto_real(pto_view *view, const char *path, int follow, char *out, size_t size) {
@@ -320,19 +323,25 @@ int pto_entry(pto_view *view, const char *path, struct pto_entry *out) {
     return error ? error : out->upper || out->lower ? 0 : -ENOENT;
 }
 
+/* A directory whose names in the upper are known then.  1; 0: the upper does not have it. */
+static int begin_upper(struct api *api, pto_view *view, const char *path) {
+    int error = api_begin(api, view, path, WALK_FOLLOW);
+    if (!error)
+        error = covered(api);
+    if (!error && !S_ISDIR(api->loc.type))
+        error = api->loc.type ? -ENOTDIR : -ENOENT;
+    if (error || !api->loc.upper)
+        return error;
+    error = lookup_load_upper(api->loc.overlay, api->loc.dentry);
+    return error ? error : 1;
+}
+
 int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size) {
     API api;
-    int error = api_begin(&api, view, path, WALK_FOLLOW);
-    if (!error)
-        error = covered(&api);
-    if (!error && !S_ISDIR(api.loc.type))
-        error = api.loc.type ? -ENOTDIR : -ENOENT;
-    if (error || !api.loc.upper)
-        return error;
+    int there = begin_upper(&api, view, path);
+    if (there <= 0)
+        return there;
     struct overlay *ovl = api.loc.overlay;
-    error = lookup_load_upper(ovl, api.loc.dentry);
-    if (error)
-        return error;
     size_t used = 0;
     for (uint32_t child = at(ovl, api.loc.dentry)->child; child; child = at(ovl, child)->sibling) {
         const struct dentry *dentry = at(ovl, child);
@@ -345,6 +354,45 @@ int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size
         used += dentry->name_length + 2u;
     }
     return size && used > size ? -ERANGE : (int64_t)used;
+}
+
+/* pto_stat() of a name in a directory.  Where no place begins the entry says all, and nothing above it is looked at again. */
+static int stat_child(const struct location *dir, uint32_t child, struct pto_stat *out) {
+    struct overlay *ovl = dir->overlay;
+    struct location loc = {.overlay = ovl, .dentry = child};
+    char name[NAME_MAX + 1];
+    index_name(&ovl->view->index, child, name);
+    size_t above = dir->length > 1 ? dir->length : 0;
+    int length = snprintf(loc.path, sizeof loc.path, "%.*s/%s", (int)above, dir->path, name);
+    if ((size_t)length >= sizeof loc.path)
+        return -ENAMETOOLONG;
+    int error;
+    if (place_at(ovl->view, loc.path, (size_t)length)) {
+        error = api_walk(ovl->view, loc.path, 0, &loc);
+    } else {
+        error = lookup_check_upper(ovl, child);
+        loc.type = kind_type(shown_kind(at(ovl, child)));
+    }
+    return error ? error : stat_of(ovl->view, &loc, out);
+}
+
+int64_t pto_upper_stats(pto_view *view, const char *path, struct pto_stat *stats, size_t count) {
+    API api;
+    int there = begin_upper(&api, view, path);
+    if (there <= 0)
+        return there;
+    struct overlay *ovl = api.loc.overlay;
+    size_t used = 0;
+    for (uint32_t child = at(ovl, api.loc.dentry)->child; child; child = at(ovl, child)->sibling) {
+        if (at(ovl, child)->upper == KIND_NONE)
+            continue;
+        if (used == count)
+            return -ERANGE;
+        if (stat_child(&api.loc, child, &stats[used]) < 0)
+            stats[used].mode = 0;
+        used++;
+    }
+    return (int64_t)used;
 }
 
 /* ---- layers that come to be ---- */
