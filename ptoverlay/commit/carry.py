@@ -5,8 +5,9 @@
 
 What happens, in this order: the changes are found and those that the host does not allow are refused; the journal is
 written; every new object is made beside its place (`staging`), complete and synced, or, with all that a new directory
-holds, waits in the upper (`moving`); each is put in place by one rename (`placing`); what was replaced is removed, attributes and times are set, and what was committed leaves the upper.  Until
-the first rename nothing but hidden names of our own is on the host, and any failure takes these away again.
+holds, waits in the upper (`moving`); each is put in place by one rename (`placing`); what was replaced is removed,
+attributes and times are set, and what was committed leaves the upper.  Until the first rename nothing but hidden names
+of our own is on the host, and any failure takes these away again.
 
 Rules: killed anywhere, the next commit finishes first what the journal says; a failure loses neither what the host has
 nor what the layer has.
@@ -84,12 +85,12 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
             outcome.finished = True
         elif Journal.path(sandbox.work).parent.exists():
             Journal.remove(sandbox.work)  # killed before the journal was whole, or just after it had gone
-        survey = insist_sound(sandbox)
+        survey, noted = insist_sound(sandbox), _has_notes(sandbox)
         journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=_prefix(sandbox))
         with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:
             with progress(0) as advance:
                 found = _find_changes(sandbox, view, base, advance)
-            if _has_links(sandbox):  # of which a look-up may have brought more into the upper
+            if noted:
                 with Tree(sandbox.upper) as upper:
                     survey = Survey.of(upper)
             layout = Layout(sandbox, view, base, tree, journal.prefix, survey, found)
@@ -209,10 +210,10 @@ def _with_other_names(sandbox: Sandbox, view: View, found: list[Change]) -> set[
     return wanted
 
 
-def _has_links(sandbox: Sandbox) -> bool:
-    """Whether the upper has copies of any such files."""
-    links = os.path.join(sandbox.work, "links")
-    return os.path.isdir(links) and bool(os.listdir(links))
+def _has_notes(sandbox: Sandbox) -> bool:
+    """Whether the view, when it is laid or asked, may change the upper: for what a killed run has left half-done, or to
+    bring more names of a file into it."""
+    return any(files for _, _, files in os.walk(sandbox.work))
 
 
 def _was_copied(sandbox: Sandbox, old: Stat) -> bool:

@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ptoverlay import errors
-from ptoverlay.layer.changes import Change, Kind
 from ptoverlay.commit import kernel
 from ptoverlay.commit.journal import Shared
 from ptoverlay.commit.layout import Held, Layout
 from ptoverlay.commit.tree import Tree, split
+from ptoverlay.layer.changes import Change, Kind
 from ptoverlay.layer.private import OWN
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -108,7 +108,7 @@ class Checker:
         seen = self.survey[path]
         mode = seen.status.st_mode
         return bool(seen.private) or stat.S_ISDIR(mode) or stat.S_ISCHR(mode) or \
-            path.rpartition("/")[2].startswith(WHITEOUT)
+            path.rpartition("/")[2].startswith(private.WHITEOUT)
 
     def read(self, path: str, parent: Object | None) -> Object:
         status = self.survey[path].status
