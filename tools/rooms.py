@@ -73,6 +73,12 @@ def guards(house: House) -> Iterator[str]:
             yield f"{name}: has the guard of {other}, {guard[1]}"
 
 
+def twins(house: House) -> Iterator[str]:
+    for name, files in sorted(house.modules.classes().items()):
+        if len(files) > 1:
+            yield f"class {name}: in {' and '.join(files)}"
+
+
 def stale_drawing(house: House) -> Iterator[str]:
     path = house.core.top / DRAWING
     if not path.exists() or path.read_text() != draw(house.core):
@@ -88,6 +94,7 @@ RULES = (
     Rule("readers", True, writing),
     Rule("guards of headers", True, guards),
     Rule("circles of imports", True, lambda house: in_circles(house.modules.imports())),
+    Rule("class names", True, twins),
     Rule("the drawing", False, stale_drawing),
 )
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _KILLED_PATIENCE = 5.0  # seconds until what a killed supervisor leaves has to be gone
 
 
-class Held:
+class HeldLayers:
     """The layers that were asked for, held from open() to close(), and the one command that uses them."""
 
     def __init__(self, lower: StrPath | Sequence[StrPath] | None = None, upper: StrPath | None = None, *,

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from ptoverlay import options
-from ptoverlay.api.held import Held
+from ptoverlay.api.held import HeldLayers
 from ptoverlay.process import (
     Command,
     Options,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import asyncio
 
 
-class Runs(Held):
+class Runs(HeldLayers):
     """The half of an `Overlay` that runs commands."""
 
     def start(self, args: Command, *, text: bool | None = None, encoding: str | None = None,

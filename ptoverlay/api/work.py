@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ptoverlay.api.held import Held, told
+from ptoverlay.api.held import HeldLayers, told
 from ptoverlay.commit.carry import Outcome, commit
 from ptoverlay.layer import fsck
 from ptoverlay.layer.changes import Change, absolute, changes, select
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ptoverlay.ship.importing import Imported
 
 
-class Works(Held):
+class Works(HeldLayers):
     """The half of an `Overlay` that works on its layer."""
 
     def changes(self, paths: Sequence[str] = (), *, content: bool = True) -> list[Change]:

@@ -105,6 +105,9 @@ WRONG = {
     "a circle of imports, one of them in a function": (
         {"ptoverlay/two.py": "def f():\n    from .one import X\n"},
         "2 files in a circle: ptoverlay/one.py → ptoverlay/two.py → ptoverlay/one.py (X)\n"),
+    "two classes of one name": (
+        {"ptoverlay/two.py": "class View: pass\n", "ptoverlay/three.py": "class View: pass\n"},
+        "class View: in ptoverlay/three.py and ptoverlay/two.py\n"),
     "a circle by a package's own file": (
         {"ptoverlay/ship/__init__.py": "from ..one import X\n", "ptoverlay/ship/tar.py": "",
          "ptoverlay/two.py": "from ptoverlay.ship import tar\n"},

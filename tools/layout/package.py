@@ -67,6 +67,15 @@ class Modules:
         words = words[: len(words) - node.level + 1]
         return ".".join([*words, *([node.module] if node.module else [])])
 
+    def classes(self) -> dict[str, list[str]]:
+        """The files in which a class of this name is."""
+        found: dict[str, list[str]] = {}
+        for module, tree in self.trees.items():
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef):
+                    found.setdefault(node.name, []).append(self.file(module))
+        return found
+
     def functions(self) -> Iterator[tuple[str, str, int]]:
         """(file, name, lines)."""
         for name, tree in self.trees.items():
