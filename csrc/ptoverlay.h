@@ -61,6 +61,7 @@ int pto_view_add_place(pto_view *view, int kind, const char *path, char *message
 
 #define PTO_KILL_ON_EXIT 1
 #define PTO_STRICT 2
+#define PTO_INSIDE 4 /* calls about what only a lower has are answered inside of programs that make many */
 
 /* where a run failed, if it did (the exit status follows from it: 125, 126, 127) */
 #define PTO_STAGE_NONE 0
@@ -91,9 +92,9 @@ struct pto_command {
 
 /* One trapped call, followed in the stream by path_length bytes: the view's path it named, if any. */
 struct pto_trace {
-    uint64_t nanoseconds;        /* CLOCK_MONOTONIC at the stop */
+    uint64_t nanoseconds; /* CLOCK_MONOTONIC at the stop */
     uint64_t args[6];
-    int64_t value;               /* RETURN: value or -errno */
+    int64_t value; /* RETURN: value or -errno */
     int32_t pid;
     int32_t nr;
     uint32_t verdict;
@@ -101,22 +102,26 @@ struct pto_trace {
 };
 
 struct pto_stats {
-    uint64_t calls[512][4];      /* by call number and verdict */
-    uint64_t nanoseconds[512];   /* spent by the supervisor, by call number */
-    uint64_t refused;            /* calls answered with an errno because they cannot be carried out */
+    uint64_t calls[512][4]; /* by call number and verdict */
+    uint64_t nanoseconds[512]; /* spent by the supervisor, by call number */
+    uint64_t refused; /* calls answered with an errno because they cannot be carried out */
     uint64_t processes;
     uint64_t copy_ups;
     uint64_t copied_bytes;
     uint64_t whiteouts;
-    uint64_t repointed;          /* descriptors of lower files that were replaced when the file was copied up … */
-    uint64_t left_lower;         /* … and that were to be, but still are of the lower file */
+    uint64_t repointed; /* descriptors of lower files that were replaced when the file was copied up … */
+    uint64_t left_lower; /* … and that were to be, but still are of the lower file */
+    uint64_t inside_programs; /* programs that got a stub … */
+    uint64_t inside_calls; /* … and calls that were answered there, without a trap */
+    uint64_t inside_compared; /* of these: with PTOVERLAY_INJECT=check … */
+    uint64_t inside_different; /* … and those to which the supervisor had another answer */
 };
 
 struct pto_result {
-    int status;                  /* of CMD, as waitpid(2) gives it */
-    int stage;                   /* PTO_STAGE_*: anything but NONE means CMD never ran */
-    int error;                   /* errno that belongs to stage */
-    int trap;                    /* PTO_TRAP_PTRACE, PTO_TRAP_NOTIFY or PTO_TRAP_OUTER: the one used */
+    int status; /* of CMD, as waitpid(2) gives it */
+    int stage; /* PTO_STAGE_*: anything but NONE means CMD never ran */
+    int error; /* errno that belongs to stage */
+    int trap; /* PTO_TRAP_PTRACE, PTO_TRAP_NOTIFY or PTO_TRAP_OUTER: the one used */
     int landlock; /* the kernel forbids tracees to change names (1), and contents too (2), by themselves */
     char message[1024]; /* "what: why" when stage is not NONE */
     struct pto_stats stats;

@@ -110,6 +110,8 @@ OPTIONS = (
            _of_request("kill_on_exit", True)),
     Option("", "strict", "", "a call that cannot be carried out faithfully kills the program, with a reason",
            _of_request("strict", True)),
+    Option("", "inject", "", "programs that ask a lot about what is unchanged answer themselves, without a trap (new)",
+           _of_request("inject", True)),
     Option("", "trace", "FILE", "one line a trapped call, with its verdict; - is standard error", _of_request("trace")),
     Option("", "stats", "", "at the end: calls by name, verdict and time, copy-ups and bytes",
            _of_request("stats", True)),

@@ -90,8 +90,8 @@ class Request:
     `places`: (kind, path); `chdir`: None to start where we are; `name`: of the sandbox whose layers are used;
     `report`: file for a page about the run; `verbose`: -1 quiet, 0, 1 and more."""
 
-    __slots__ = ("argv", "chdir", "kill_on_exit", "name", "notes", "overlays", "places", "report", "stats", "strict",
-                 "trace", "trap", "verbose")
+    __slots__ = ("argv", "chdir", "inject", "kill_on_exit", "name", "notes", "overlays", "places", "report", "stats",
+                 "strict", "trace", "trap", "verbose")
 
     def __init__(self) -> None:
         self.overlays = [OverlaySpec()]
@@ -101,6 +101,7 @@ class Request:
         self.name: str | None = None
         self.report: str | None = None
         self.trap = TRAPS["auto"]
+        self.inject = False
         self.kill_on_exit = False
         self.strict = False
         self.trace: str | None = None

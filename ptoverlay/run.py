@@ -235,7 +235,8 @@ def _run(view: CoreView, request: Request, chdir: str | None, trace: Trace | Non
     command = ffi.new("struct pto_command *", {
         "argv": ffi.cast("const char *const *", argv_array), "envp": ffi.cast("const char *const *", envp_array),
         "chdir": where, "trap": request.trap,
-        "flags": lib.PTO_KILL_ON_EXIT * request.kill_on_exit | lib.PTO_STRICT * request.strict,
+        "flags": lib.PTO_KILL_ON_EXIT * request.kill_on_exit | lib.PTO_STRICT * request.strict
+                 | lib.PTO_INSIDE * request.inject,
         "trace_fd": -1 if trace is None else trace.fd,
         "message_fd": -1 if request.verbose < 0 or sys.stderr is None else 2,
         "verbose": max(request.verbose, 0)})

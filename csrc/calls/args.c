@@ -130,7 +130,7 @@ static void remember_directory(struct call *call, uint64_t generation, const str
     if (!task->cwd)
         return;
     memcpy(task->cwd, loc->path, loc->length + 1);
-    task->cwd_pass = loc->pass;
+    task->cwd_pass = loc->way;
     task->cwd_view = view_generation(call->view);
     task->cwd_generation = generation;
 }
@@ -154,8 +154,8 @@ int args_current_directory(struct call *call, const char **path, bool *pass) {
         return kind;
     int error = view_locate(call->view, call->scratch->text, start);
     *path = start->path;
-    start->pass = start->pass && !kept;
-    *pass = error == 0 && start->pass;
+    start->way = start->way && !kept;
+    *pass = error == 0 && start->way;
     if (error < 0)
         return error;
     if (kind != OBJECT_NAMED || start->detached)
@@ -173,7 +173,7 @@ static int start_directory(struct call *call, const struct given *given, const c
         return -ENOTDIR;
     int error = view_locate(call->view, given->real, start);
     *path = start->path;
-    *pass = error == 0 && start->pass;
+    *pass = error == 0 && start->way;
     if (error < 0)
         return error;
     if (given->kind == OBJECT_DELETED || start->detached)

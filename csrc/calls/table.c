@@ -22,6 +22,7 @@
 #include "known.h"
 #include "table.h"
 
+static const uint32_t own_filters[] = {1, 0};   /* SECCOMP_SET_MODE_FILTER */
 static const uint32_t limits_of_ours[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0};
 
 #define NOFOLLOW AT_SYMLINK_NOFOLLOW
@@ -180,6 +181,7 @@ const struct call_row table_rows[] = {
     ROW(setgroups, do_set_credentials, NOTHING),
     ROW(capset, do_set_credentials, NOTHING),
 
+    ROW(seccomp, do_seccomp, NOTHING, IF_IN(0, own_filters)),
     ROW(prctl, do_prctl, NOTHING, UNLESS(0, known_options), .detail = EINVAL),
     ROW(keyctl, do_unknown, NOTHING, UNLESS(0, known_keys), .detail = EOPNOTSUPP),
     ROW(request_key, do_refuse, NOTHING, IF_SET(2, ANY), .detail = ENOKEY),

@@ -5,7 +5,8 @@
  *     if (arch is not ours)            trap         the supervisor refuses it, and says so
  *     if (nr > table_last)        ENOSYS       x32 numbers included
  *     binary search of nr among ranges of equal treatment:
- *         allow | trap | errno | trap if the arguments say so, else allow | allow if an argument is known, else trap
+ *         allow | trap | errno | trap if the arguments say so, else allow | allow if an argument is known, else trap |
+ *         allow if the stub makes it (untouched/) and, of an open, it can change nothing, else trap
  *
  * A call that the running kernel has not is ENOSYS here too.
  *
@@ -16,6 +17,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <string.h>
@@ -42,7 +44,9 @@ struct leaf {
     const struct known_values *known;
     bool zero;              /* is one of values */
     unsigned given;         /* n + 1: only if argument n is not 0 */
+    unsigned inside;        /* TRAP: the stub may make it: INSIDE, or the number of the argument with O_* flags + 1 */
 };
+#define INSIDE 7u
 
 /* Calls from start up to the next range's start are treated alike. */
 struct range {
@@ -53,6 +57,7 @@ struct range {
 struct builder {
     struct filter *filter;
     uint32_t trap;
+    uint64_t passing_ip;    /* 0: there is no stub */
     bool full;
 };
 
@@ -126,11 +131,32 @@ static void emit_allow_if_0(struct builder *b, unsigned arg) {
     emit_return(b, SECCOMP_RET_ALLOW);
 }
 
+#define IP_LOW ((uint32_t)offsetof(struct seccomp_data, instruction_pointer))
+#define IP_HIGH (IP_LOW + (uint32_t)sizeof(uint32_t))
+#define O_CHANGES ((uint32_t)(O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY)))
+
+/* if (it comes from the stub's one instruction, and no flag says that it may change something) allow */
+static void emit_allow_inside(struct builder *b, unsigned inside) {
+    bool flags = inside != INSIDE;
+    uint8_t rest = flags ? 5 : 3;
+    emit_load(b, IP_LOW);
+    emit(b, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)b->passing_ip, 0, rest);
+    emit_load(b, IP_HIGH);
+    emit(b, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(b->passing_ip >> 32), 0, (uint8_t)(rest - 2));
+    if (flags) {
+        emit_load(b, ARG_LOW(inside - 1));
+        emit(b, BPF_JMP | BPF_JSET | BPF_K, O_CHANGES, 1, 0);
+    }
+    emit_return(b, SECCOMP_RET_ALLOW);
+}
+
 static void emit_leaf(struct builder *b, const struct leaf *leaf) {
     if (leaf->given)
         emit_allow_if_0(b, leaf->given - 1);
     switch (leaf->kind) {
     case LEAF_TRAP:
+        if (leaf->inside && b->passing_ip)
+            emit_allow_inside(b, leaf->inside);
         emit_return(b, b->trap);
         return;
     case LEAF_ERRNO:
@@ -226,6 +252,24 @@ static bool is_missing(int nr) {
     return nr >= FIRST_PROBED && syscall(nr, -1L, 0L, 0L, 0L, 0L, 0L) < 0 && errno == ENOSYS;
 }
 
+/* The calls that the stub makes.  openat2 never: its flags lie in memory. */
+static const struct {
+    int nr;
+    unsigned inside;
+} made_inside[] = {
+    {__NR_open, 1 + 1},        {__NR_openat, 2 + 1},      {__NR_stat, INSIDE},     {__NR_lstat, INSIDE},
+    {__NR_fstat, INSIDE},      {__NR_newfstatat, INSIDE}, {__NR_statx, INSIDE},    {__NR_access, INSIDE},
+    {__NR_faccessat, INSIDE},  {__NR_faccessat2, INSIDE}, {__NR_readlink, INSIDE}, {__NR_readlinkat, INSIDE},
+    {__NR_getdents64, INSIDE},
+};
+
+static unsigned inside_of(int nr) {
+    for (size_t i = 0; i < sizeof made_inside / sizeof *made_inside; i++)
+        if (made_inside[i].nr == nr)
+            return made_inside[i].inside;
+    return 0;
+}
+
 static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_extras) {
     const struct call_row *row = table_row(nr);
     struct leaf leaf = row ? leaf_of_row(row) : (struct leaf){.kind = LEAF_ALLOW};
@@ -234,6 +278,8 @@ static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_e
     for (size_t i = 0; i < n_extras; i++)
         if (extras[i].nr == nr)
             add_extra(&leaf, &extras[i]);
+    if (leaf.kind == LEAF_TRAP)
+        leaf.inside = inside_of(nr);
 #ifdef __NR_clone3
     /* Its flags lie in memory, where no filter sees them; programs fall back to clone. */
     if (nr == __NR_clone3 && leaf.kind == LEAF_ALLOW)
@@ -244,7 +290,8 @@ static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_e
 
 static bool leaves_equal(const struct leaf *a, const struct leaf *b) {
     return a->kind == b->kind && a->error == b->error && a->arg == b->arg && a->mask == b->mask &&
-           a->values == b->values && a->known == b->known && a->zero == b->zero && a->given == b->given;
+           a->values == b->values && a->known == b->known && a->zero == b->zero && a->given == b->given &&
+           a->inside == b->inside;
 }
 
 /* Fills ranges (table_last + 2 at most) from all call numbers; returns how many there are. */
@@ -262,8 +309,9 @@ static size_t find_ranges(struct range *ranges, const struct filter_extra *extra
     return n;
 }
 
-int filter_make(struct filter *filter, uint32_t trap, const struct filter_extra *extras, size_t n_extras) {
-    struct builder b = {.filter = filter, .trap = trap};
+int filter_make(struct filter *filter, uint32_t trap, uint64_t passing_ip, const struct filter_extra *extras,
+                size_t n_extras) {
+    struct builder b = {.filter = filter, .trap = trap, .passing_ip = passing_ip};
     struct range ranges[PTO_CALLS + 1];
     if (table_last >= PTO_CALLS)
         return -E2BIG;

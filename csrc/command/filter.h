@@ -30,8 +30,9 @@ struct filter_extra {
     unsigned given;             /* n + 1: and only if argument n is not 0; 0: whatever the others are */
 };
 
-/* Builds the program; trap is the action for trapped calls (SECCOMP_RET_TRACE or SECCOMP_RET_USER_NOTIF).
- * 0, or -E2BIG when the table does not fit. */
-int filter_make(struct filter *filter, uint32_t trap, const struct filter_extra *extras, size_t n_extras);
+/* Builds the program; trap is the action for trapped calls (SECCOMP_RET_TRACE or SECCOMP_RET_USER_NOTIF); reading calls
+ * that are made from passing_ip are let pass (0: none).  0, or -E2BIG when the table does not fit. */
+int filter_make(struct filter *filter, uint32_t trap, uint64_t passing_ip, const struct filter_extra *extras,
+                size_t n_extras);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "../calls/call.h"
 #include "../calls/session.h"
+#include "../untouched/untouched.h"
 
 struct slot;
 
@@ -22,6 +23,7 @@ struct run {
     const struct pto_command *command;
     struct pto_result *result;
     struct session session;
+    struct untouched untouched;
     struct slot *slot;      /* where pto_signal finds CMD */
     bool foreign_noted;         /* the warning about 32-bit calls was given */
     uint32_t nested; /* the nest, in a run inside a run, which has no view and session of its own; else 0 */

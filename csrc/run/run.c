@@ -169,10 +169,19 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
     run.session.flags = command->flags;
     run.session.message_fd = command->message_fd;
     run.session.stats = &result->stats;
+    untouched_init(&run.untouched, view, command->flags & PTO_INSIDE);
     view_report_copies(view, true);
     note_inherited(view);
     err = run_on_thread(&run);
     view_report_copies(view, false);
+    untouched_count(&run.untouched, &result->stats);
+    if (result->stats.inside_different)
+        record_warning(&run, "%llu answers inside differ, the first of call %llu for %.*s",
+                       (unsigned long long)result->stats.inside_different,
+                       (unsigned long long)run.untouched.table.notes->different_call,
+                       (int)sizeof run.untouched.table.notes->different_path,
+                       run.untouched.table.notes->different_path);
+    untouched_clear(&run.untouched);
     session_clear(&run.session);
     add_view_stats(&result->stats, &before, view_stats(view));
     slot_release(run.slot);

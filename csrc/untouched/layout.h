@@ -49,6 +49,7 @@ struct stub_state {
 struct stub_cwd {
     uint64_t generation; /* of the table, in which `directory` was written */
     uint64_t directory;
+    uint64_t owner; /* the process whose directory it is; 0: nobody's yet */
     uint64_t changes; /* counts the supervisor's writes */
 };
 

@@ -67,6 +67,7 @@ struct location {
     bool slash; /* the path ended in a slash */
     bool magic; /* a /proc magic link to an object without a path; path names the link */
     bool hidden; /* the name is hidden: it does not exist and cannot be made (EACCES) */
+    bool way; /* the kernel takes the same steps, though what is there may be another object */
     bool inside; /* the walk has never left the overlays: other tasks get to the same place */
     uint32_t missing; /* … and ended in this directory, which has nothing of that name; 0: it has */
     uint64_t changes; /* view_changes() */
@@ -263,6 +264,35 @@ void view_within_end(pto_view *view);
 struct pto_stats *view_stats(pto_view *view);
 /* Changes whenever a directory moved or went away: what was derived from a real path may be stale. */
 uint64_t view_generation(pto_view *view);
+/* Somebody answers calls about what only a lower has without asking (untouched/).  All are called with the lock held, touch()
+ * before a change is done and for what there is already when it is set: the name in the directory, an index entry, shows otherwise
+ * than in the lower, name NULL: none.  opened(): has the lower file been opened so? */
+#define TOUCH_INODE 1u  /* what the lower has there shows otherwise through descriptors, too */
+#define TOUCH_WAY 2u    /* paths that lead through it may lead elsewhere, or numbers of directories mean others */
+#define TOUCH_LINKED 4u /* from now on files with several names may show otherwise whatever their name */
+struct view_answers {
+    void *arg;
+    void (*touch)(void *arg, uint32_t directory, const char *name, size_t length, unsigned what);
+    bool (*opened)(void *arg, dev_t dev, ino_t ino);
+};
+/* NULL: nobody any more.  Takes the lock. */
+void view_set_answers(pto_view *view, const struct view_answers *answers);
+/* Can anything be answered so?  Each overlay shows one lower, at its own place. */
+bool view_is_plain(const pto_view *view);
+
+/* What a text leads to, from a directory of the view, while nothing that touch() has said of TOUCH_WAY happens. */
+struct view_way {
+    uint32_t directory; /* the kernel comes to the directory, in which all names that are not touched are the lower's; 0: none */
+    bool shown;         /* the text is shown as the lower has it while this name in that directory is not touched */
+    uint32_t parent;
+    const char *name;   /* in loc->path */
+    size_t name_length;
+};
+/* With the lock held.  directory: the text names one, or nothing, and is followed by a slash for the kernel. False: nothing
+ * is known. */
+bool view_find_way(pto_view *view, const struct cred *cred, const char *start, const char *text, struct location *loc,
+                   struct view_way *way);
+
 /* Needs no lock. As long as this number stays what it was in a walk with loc->pass and loc->inside (and without
  * WALK_PARENT), another walk of the same path would end with the same. */
 uint64_t view_changes(const pto_view *view, uint32_t missing);

@@ -32,7 +32,8 @@ class Statistics:
     """Of one run.  calls: the most time first; supervisor_memory: its peak, in KiB; seconds: from start to end;
     cpu_seconds: of CMD and all that it started, as far as it was waited for; repointed, left_lower: descriptors of
     files that were copied up, which now lead to the copy, and which could not be replaced; memory: the peak of the
-    largest process that was waited for, in KiB."""
+    largest process that was waited for, in KiB; inside_calls: not trapped, but answered inside of inside_programs;
+    inside_compared, inside_different: with PTOVERLAY_INJECT=check."""
 
     calls: tuple[Call, ...] = ()
     copy_ups: int = 0
@@ -47,6 +48,10 @@ class Statistics:
     repointed: int = 0
     left_lower: int = 0
     memory: int = 0
+    inside_programs: int = 0
+    inside_calls: int = 0
+    inside_compared: int = 0
+    inside_different: int = 0
     totals: Call = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,7 +76,8 @@ class Statistics:
             int(stats.copy_ups), int(stats.copied_bytes), int(stats.whiteouts), int(stats.refused),
             int(stats.processes), "notify" if result.trap == lib.PTO_TRAP_NOTIFY else "ptrace",
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, seconds, used.ru_utime + used.ru_stime,
-            int(stats.repointed), int(stats.left_lower), used.ru_maxrss)
+            int(stats.repointed), int(stats.left_lower), used.ru_maxrss, int(stats.inside_programs),
+            int(stats.inside_calls), int(stats.inside_compared), int(stats.inside_different))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Statistics:
@@ -104,6 +110,9 @@ class Statistics:
             f"{_count(self.whiteouts, 'whiteout')}, {_count(self.refused, 'call')} refused",
             f"{_count(self.repointed, 'open descriptor')} replaced at copy-ups, {self.left_lower} left with the lower "
             "file",
+            *[f"{_count(self.inside_calls, 'call')} answered inside of {_count(self.inside_programs, 'program')}"
+              + f", {self.inside_compared} of them compared, {self.inside_different} different"
+              * bool(self.inside_compared)] * bool(self.inside_programs),
             f"{_count(self.processes, 'process')} over the {self.trap} trap; peak memory: the largest {self.memory} "
             f"KiB, the supervisor {self.supervisor_memory} KiB"]
         return "\n".join([*lines, *(_wrapped(text, width) for text in told)]) + "\n"

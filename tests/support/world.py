@@ -147,6 +147,7 @@ class World:
             "TMPDIR": str(self.home),
             "LC_ALL": "C.UTF-8",
             "USER": self.who.name,
+            **{name: value for name, value in os.environ.items() if name == "PTOVERLAY_INJECT"},
         }
 
     def plain(self) -> Plain:

@@ -6,12 +6,15 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
-from support.box import ROOT_DIRECTORY
+from support.box import ROOT_DIRECTORY, Box
 from support.oracle import run
+from support.snapshot import UNTOUCHED, assert_equal
 from support.subjects import Subjects
+from support.world import World
 
 CORE = ROOT_DIRECTORY / "csrc"
 MACHINE = os.uname().machine
@@ -59,3 +62,36 @@ def test_stub(subjects: Subjects, area: Path) -> None:
     done = run([subjects.path("untouched", *SOURCES, f"-I{CORE}"), area])
     assert done.status == 0, done.err
     assert dict(line.split(" = ", 1) for line in done.out.splitlines()) == ANSWERS
+
+
+WAYS = ("unlink", "rename", "write", "over", "truncate")
+
+
+def whole(world: World) -> Box:
+    """Over all of /: there alone, and with one lower at its own place, calls are answered inside."""
+    return Box(world.subjects, world.who, Path("/"), [Path("/")], world.upper, world.work, trap=world.trap)
+
+
+@needs_stub
+@pytest.mark.parametrize("mode", ["16", "check"])
+def test_no_answer_is_older_than_the_last_change(world: World, mode: str) -> None:
+    """Eight threads ask while names change in all ways, by absolute and relative paths and by descriptors."""
+    world.lay_out([])
+    tree = world.mount
+    (tree / "dir").mkdir()
+    for number in range(64):
+        for way in WAYS:
+            (tree / ("dir" if number >= 32 else ".") / f"{way}-{number}").write_text("o")
+    if os.geteuid() == 0:
+        for path in (tree / "dir", *tree.rglob("*")):
+            os.chown(path, *world.owner)
+    before = world.raw_snapshot(tree)
+    program = world.subjects.path("untouched_race", "-pthread")
+    box = whole(world)
+    box.options.append("--stats")
+    done = box.run([program, tree], env={**world.env, "PTOVERLAY_INJECT": mode})
+    assert (done.out, done.status) == ("asked wrong 0\n", 0), done.err
+    assert_equal("the host changed", before, world.raw_snapshot(tree), UNTOUCHED, exact=True)
+    if world.trap == "notify":
+        assert re.search(r"[1-9][0-9]{2,} calls answered inside of 1 program", done.err), done.err
+    assert "differ" not in done.err.replace(", 0 different", "")

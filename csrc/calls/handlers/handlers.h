@@ -19,7 +19,7 @@ handler_fn do_bind, do_connect, do_sendto, do_sendmsg, do_sendmmsg, do_socket_na
     do_recvmmsg;
 handler_fn do_sync;
 handler_fn do_statfs, do_inotify_add_watch, do_inotify_rm_watch, do_fanotify_mark;
-handler_fn do_umask, do_set_credentials, do_prctl, do_rlimit, do_nest;
+handler_fn do_umask, do_set_credentials, do_prctl, do_seccomp, do_rlimit, do_nest;
 handler_fn do_refuse, do_unknown, do_fanotify_init, do_pidfd_getfd, do_clone, do_unshare, do_setns;
 /* What unshare(2) may be asked for. */
 #define UNSHARE_KNOWN                                                                                                  \

@@ -27,6 +27,10 @@ static void do_dumpable(struct call *call, bool set) {
     verdict_answer(call, set ? 0 : task_dumpable(call->session, call->task->tgid));
 }
 
+void do_seccomp(struct call *call) {
+    __atomic_store_n(&call->session->filtered, true, __ATOMIC_SEQ_CST);
+}
+
 void do_prctl(struct call *call) {
     uint32_t option = (uint32_t)call->arg[0];
     if (option == NEST_PRCTL)

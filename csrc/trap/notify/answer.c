@@ -29,6 +29,7 @@
 #include "answer.h"
 #include "attach.h"
 #include "hand_over.h"
+#include "inside.h"
 #include "interruptible.h"
 #include "opening.h"
 #include "repeat.h"
@@ -122,6 +123,8 @@ static void pass(struct worker *worker, struct caller *caller) {
         return;
     }
     repeat_keep(worker, caller);
+    if (inside_passed(worker, caller))
+        return;
     caller->continued = true;
     caller->executes = call->nr == __NR_execve || call->nr == __NR_execveat;
     callers_done(&worker->trap->callers, caller);
@@ -141,6 +144,7 @@ static void carry_out(struct worker *worker, struct caller *caller) {
         kill_caller(worker, caller);
         return;
     }
+    inside_decided(worker, caller);
     switch (call->verdict) {
     case VERDICT_PASS:
         pass(worker, caller);

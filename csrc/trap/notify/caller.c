@@ -167,6 +167,7 @@ static void close_memory(struct callers *callers, struct caller *caller) {
 /* It runs another program, or will when it calls next. */
 static void forget_program(struct callers *callers, struct caller *caller) {
     task_exec(&caller->task);
+    caller->inside = (struct inside){0};
     caller->tended = false;
     close_memory(callers, caller);
 }

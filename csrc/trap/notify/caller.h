@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "../../calls/call.h"
+#include "../../untouched/untouched.h"
 #include "../../calls/tasks/task.h"
 
 struct caller {
@@ -34,6 +35,7 @@ struct caller {
     bool tended;              /* the program's process, for signals that it gets (interruptible.c) */
     unsigned passed;          /* calls of this program that were passed … */
     int credit;               /* … and whether they repeat one another; below 0: not asked until it is 0 again */
+    struct inside inside;     /* of the program, too */
     uint64_t area;            /* scratch memory in its address space, perhaps; 0: none known */
     uint64_t claimed;         /* the scratch memory that its call uses, 0: none */
 };

@@ -13,6 +13,7 @@
 
 #include "../../arch/arch.h"
 #include "../../process/memory.h"
+#include "inside.h"
 #include "interruptible.h"
 #include "tender.h"
 #include "trap.h"
@@ -37,6 +38,7 @@ static void release(struct worker *worker) {
     const struct seccomp_data *data = &worker->reply.request->data;
     bool itself = (uint32_t)data->args[0] == PTRACE_TRACEME;
     pid_t pid = itself ? (pid_t)worker->reply.request->pid : (pid_t)data->args[1];
+    inside_traced(worker, pid);
     if (!tender_release(worker, pid, itself) || !itself)
         reply_continue(&worker->reply);
 }

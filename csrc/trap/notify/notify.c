@@ -65,7 +65,8 @@ static int listen_to_cmd(struct notify_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
         return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
-    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, signals_extras, SIGNALS_EXTRAS);
+    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, untouched_passing_ip(&trap->run->untouched), signals_extras,
+                          SIGNALS_EXTRAS);
     if (err)
         err = record_failure(trap->run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL);
     else

@@ -17,6 +17,7 @@
 #include "../../command/record.h"
 #include "../../process/clock.h"
 #include "../../process/memory.h"
+#include "inside.h"
 #include "repeat.h"
 #include "trap.h"
 #include "worker.h"
@@ -26,6 +27,7 @@
 
 struct kept_call {
     uint64_t changes;
+    uint64_t inside;        /* the generation in which it was learnt for answers inside (inside.c) */
     uint64_t key;
     uint32_t missing;
     uint16_t nr;
@@ -71,6 +73,7 @@ void repeat_keep(struct worker *worker, struct caller *caller) {
         return;
     struct kept_call *kept = entry_of(worker->repeats, call->nr, key, call->repeat, length);
     *kept = (struct kept_call){.changes = call->repeat_at->changes,
+                               .inside = inside_generation(worker),
                                .key = key,
                                .missing = call->repeat_at->missing,
                                .nr = (uint16_t)call->nr,
@@ -85,8 +88,10 @@ static size_t read_path(int memory, uint64_t address, char path[PATH_ROOM + 1]) 
     return end ? (size_t)(end - path) : 0;
 }
 
-static bool is_kept(struct worker *worker, int nr, uint64_t key, const char *path, size_t length) {
+static bool is_kept(struct worker *worker, int nr, uint64_t key, const char *path, size_t length, bool inside) {
     const struct kept_call *kept = entry_of(worker->repeats, nr, key, path, length);
+    if (inside && kept->inside != inside_generation(worker))
+        return false;
     return kept->length == length && kept->nr == nr && kept->key == key && memcmp(kept->path, path, length) == 0 &&
            kept->changes == view_changes(worker->trap->run->view, kept->missing);
 }
@@ -105,9 +110,13 @@ bool repeat_pass(struct worker *worker) {
     struct caller *caller = callers_peek(&worker->trap->callers, (pid_t)worker->reply.request->pid);
     if (!caller)
         return false;
+    if (inside_due(worker, caller)) {
+        callers_peeked(caller, true);
+        return false;
+    }
     uint64_t start = clock_now();
     size_t length = read_path(caller->memory, args[path_arg], path);
-    bool kept = length && is_kept(worker, data->nr, key, path, length);
+    bool kept = length && is_kept(worker, data->nr, key, path, length, caller->inside.here);
     callers_peeked(caller, kept);
     if (!kept)
         return false;

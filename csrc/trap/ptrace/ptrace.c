@@ -397,7 +397,8 @@ static int make_filter(struct run *run, struct filter *filter) {
         {.nr = __NR_sched_getaffinity, .arg = 1, .mask = UINT64_MAX}, /* a size: never 0 in earnest */
         {.nr = __NR_sched_setaffinity, .arg = 1, .mask = UINT64_MAX},
     };
-    int err = filter_make(filter, SECCOMP_RET_TRACE, extras, sizeof extras / sizeof extras[0]);
+    int err = filter_make(filter, SECCOMP_RET_TRACE, untouched_passing_ip(&run->untouched), extras,
+                          sizeof extras / sizeof extras[0]);
     return err ? record_failure(run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL) : 0;
 }
 

@@ -74,6 +74,7 @@ struct shared *linked_obtain(struct overlay *ovl, uint64_t ino, dev_t dev) {
     shared = calloc(1, sizeof *shared);
     if (!shared)
         return NULL;
+    touch_all(ovl->view, TOUCH_LINKED | TOUCH_INODE);
     shared->ino = ino;
     shared->dev = dev;
     chain_in(ovl, shared);

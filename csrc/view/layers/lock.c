@@ -19,6 +19,7 @@ void view_lock(pto_view *view) {
         for (size_t i = 0; i < view->n_overlays; i++)
             index_shrink(&base->index, view->overlays[i]->root, 0);
     __atomic_add_fetch(&base->changes, 1, __ATOMIC_SEQ_CST); /* D_PASSED is lost */
+    touch_all(base, TOUCH_WAY | TOUCH_INODE);
     base->index.cached = 0;
 }
 

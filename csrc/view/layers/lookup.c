@@ -344,6 +344,8 @@ static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dire
     int kind = dot ? (int)KIND_WHITEOUT : upper_kind(ovl, fd, entry, marked);
     if (kind >= 0)
         at(ovl, child)->upper = (uint8_t)kind;
+    if (kind > 0)
+        touch(ovl, child);
     return kind < 0 ? kind : 0;
 }
 

@@ -139,6 +139,7 @@ struct pto_view {
     mode_t umask; /* of our process */
     view_busy_fn *busy; /* NULL: nothing is executed */
     void *busy_arg;
+    const struct view_answers *answers; /* touched.c; NULL: nobody answers */
     struct watch *watches; /* watches.c */
     int protected_hardlinks, protected_symlinks, protected_regular, protected_fifos;   /* fs.*, proc(5) */
 };
@@ -158,6 +159,12 @@ static inline bool is_believed(const struct overlay *ovl, const struct layer *la
 static inline void view_changed(const struct overlay *ovl) {
     __atomic_add_fetch(&ovl->view->changes, 1, __ATOMIC_SEQ_CST);
 }
+/* touched.c: the entry's name is about to show otherwise than in the lower; that, of no name; who may search the directory. */
+void touch(struct overlay *ovl, uint32_t d);
+void touch_all(pto_view *view, unsigned what);
+void touch_search(struct overlay *ovl, uint32_t d);
+/* The names in the directory, whose path in the view this is, that lead to places. */
+void touch_places(pto_view *view, uint32_t d, const char *path);
 static inline uint64_t *appeared_in(pto_view *view, uint32_t directory) {
     return &view->appeared[directory % APPEARED];
 }

@@ -234,6 +234,7 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
         error = copy_up(ovl, loc->dentry, change->valid & ATTR_SIZE ? change->size : KEEP_NONE_YET);
     if (!error && (change->valid & ATTR_SIZE))
         error = attr_drop_set_id(ovl, loc->dentry, cred, true);
+    touch_search(ovl, loc->dentry);
     if (!error)
         error = apply(ovl, loc->dentry, change, &stx, cred);
     view_changed(ovl);

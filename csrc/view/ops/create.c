@@ -200,6 +200,7 @@ int create(const struct location *loc, const struct creation *creation, const st
         return error;
     char name[NAME_MAX + 1];
     index_name(&ovl->view->index, d, name);
+    touch(ovl, d);
     bool whiteout = at(ovl, d)->upper == KIND_WHITEOUT, directory = S_ISDIR(creation->mode);
     bool opaque = directory && (whiteout || is_dir_kind(at(ovl, loc->parent)->lower));
     bool in_place = whiteout && !ovl->layers[0].dot_form;

@@ -29,6 +29,8 @@ static int begin_name(const struct location *to, const struct cred *cred, uint32
         error = -EEXIST;
     if (!error)
         error = copy_up_dir(ovl, to->parent);
+    if (!error)
+        touch(ovl, *d);
     return error ? error : upper_dir_open(ovl, to->parent, dir);
 }
 

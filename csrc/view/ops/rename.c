@@ -380,6 +380,8 @@ static int prepare(struct move *move) {
     move->whiteout = whiteout > 0;
     index_name(&ovl->view->index, move->source, move->from_name);
     index_name(&ovl->view->index, move->target, move->to_name);
+    touch(ovl, move->source);
+    touch(ovl, move->target);
     return error;
 }
 

@@ -142,6 +142,7 @@ static int begin_change(const struct location *loc, const char *name, const stru
     if (!error)
         error = copy_up(loc->overlay, loc->dentry, KEEP_NONE_YET);
     view_changed(loc->overlay);
+    touch_search(loc->overlay, loc->dentry);
     return error ? error : backing_open(loc->overlay, loc->dentry);
 }
 

@@ -302,11 +302,13 @@ int links_copy_of(struct overlay *ovl, uint32_t d, struct shared **copy) {
 }
 
 int links_stand_for(struct overlay *ovl, uint32_t d) {
+    touch(ovl, d);
     at(ovl, d)->flags |= D_COPY;
     return in_upper(ovl, d);
 }
 
 int links_join(struct overlay *ovl, uint32_t d, struct shared *copy) {
+    touch(ovl, d);
     int error = link_copy(ovl, d, copy);
     return error ? error : in_upper(ovl, d);
 }

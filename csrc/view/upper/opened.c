@@ -48,7 +48,10 @@ void opened_copied(struct overlay *ovl, uint32_t d, int lower) {
     copying->d = 0;
     if (ovl->stacked)   /* who holds it may be in the view around, whose file it still is */
         return;
-    if (!ovl->view->reports_copies || !was_opened(ovl, d) || fstat(lower, &st) < 0)
+    const struct view_answers *answers = ovl->view->answers;
+    if (!ovl->view->reports_copies || !(answers || was_opened(ovl, d)) || fstat(lower, &st) < 0)
+        return;
+    if (!was_opened(ovl, d) && !answers->opened(answers->arg, st.st_dev, st.st_ino))
         return;
     *copying = (struct copying){.ovl = ovl, .d = d, .dev = st.st_dev, .ino = st.st_ino};
 }

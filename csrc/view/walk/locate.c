@@ -206,7 +206,7 @@ static void on_host(pto_view *view, const char *real, size_t length, struct loca
     struct stat st;
     memcpy(loc->path, real, length + 1);
     loc->length = length;
-    loc->pass = true;
+    loc->pass = loc->way = true;
     loc->type = lstat(real, &st) == 0 ? st.st_mode & S_IFMT : 0;
     loc->read_only = place_read_only(view, real, length == 1 ? 0 : length);
     loc->fixed = place_fixed(view, real, length == 1 ? 0 : length);
@@ -273,7 +273,8 @@ int view_locate(pto_view *view, const char *real, struct location *loc) {
     if (view->outer && shows_otherwise(view, loc, ovl))
         return view_locate(view->outer, real, loc);
     namei_fill(view, ovl, d == ovl->root ? d : at(ovl, d)->parent, d, loc);
-    loc->pass = !loc->upper && home.layer == ovl->own && strcmp(loc->path, real) == 0;
+    loc->way = home.layer && home.layer == ovl->own && strcmp(loc->path, real) == 0;
+    loc->pass = loc->way && !loc->upper;
     return 0;
 }
 

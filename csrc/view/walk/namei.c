@@ -457,7 +457,7 @@ static void location_init(struct location *loc) {
     loc->type = 0;
     loc->last = LAST_ROOT;
     loc->pass = loc->upper = loc->read_only = loc->fixed = loc->slash = loc->magic = loc->hidden = loc->detached =
-        loc->inside = false;
+        loc->way = loc->inside = false;
     loc->missing = 0;
     loc->length = 1;
     strcpy(loc->path, "/");
@@ -483,6 +483,7 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
     if (!error)
         error = walk_rest(&walk, flags);
     loc->inside = !walk.left && walk.ovl;
+    loc->way = walk.pass;
     loc->missing = loc->inside && walk.type == 0 ? at(walk.ovl, walk.d)->parent : 0;
     loc->changes = view_changes(view, loc->missing);
     if (loc->missing && !(flags & WALK_PARENT))

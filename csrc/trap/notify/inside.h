@@ -1,0 +1,25 @@
+/* inside.h - answers inside of tracees, by the notify trap: untouched/ knows what, here is when.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_NOTIFY_INSIDE_H
+#define PTOVERLAY_NOTIFY_INSIDE_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct caller;
+struct worker;
+
+/* A call is about to be passed: what is learnt of it.  True: it has been answered, and its program has got a stub. */
+bool inside_passed(struct worker *worker, struct caller *caller);
+/* Changes when what was learnt counts no more; 0: there is nothing to learn for. */
+uint64_t inside_generation(const struct worker *worker);
+/* Is the call that could be passed unasked to be decided all the same, since its program is to get a stub? */
+bool inside_due(const struct worker *worker, struct caller *caller);
+/* A call that changes what the stub knows of its process has been decided, and not been answered yet. */
+void inside_decided(const struct worker *worker, const struct caller *caller);
+/* A debugger inside is about to trace the task, which then shows all its calls. */
+void inside_traced(const struct worker *worker, pid_t tid);
+
+#endif

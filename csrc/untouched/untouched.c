@@ -1,0 +1,107 @@
+/* untouched.c - which programs get a stub, and when none is answered inside any more.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <string.h>
+
+#include "../process/memory.h"
+#include "stub.h"
+#include "untouched.h"
+
+#define THRESHOLD 16u   /* with fewer, programs that do little get slower */
+#define VARIABLE "PTOVERLAY_INJECT"
+
+static const struct stub_head *head(void) {
+    return (const struct stub_head *)(const void *)stub_image;
+}
+
+static void read_variable(struct untouched *untouched) {
+    const char *value = getenv(VARIABLE);
+    if (!value || !*value)
+        return;
+    char *end;
+    unsigned long number = strtoul(value, &end, 10);
+    bool checks = strcmp(value, "check") == 0;
+    if (checks || strcmp(value, "always") == 0)
+        untouched->threshold = 0;
+    else if (!*end && number <= UINT16_MAX)
+        untouched->threshold = (unsigned)number;
+    untouched->wanted = checks || strcmp(value, "0") != 0;
+    untouched->options |= checks ? STUB_CHECKS | STUB_COUNTS : 0;
+}
+
+void untouched_init(struct untouched *untouched, pto_view *view, bool wanted) {
+    *untouched = (struct untouched){.view = view,
+                                    .wanted = wanted,
+                                    .threshold = THRESHOLD,
+                                    .options = STUB_COUNTS,
+                                    .table = {.image = -1, .notes_image = -1}};
+    pthread_mutex_init(&untouched->lock, NULL);
+    read_variable(untouched);
+    untouched->wanted = untouched->wanted && stub_image_size && view_is_plain(view);
+}
+
+void untouched_count(const struct untouched *untouched, struct pto_stats *stats) {
+    const struct stub_notes *notes = untouched->table.notes;
+    stats->inside_programs = untouched->programs;
+    for (int nr = 0; notes && nr < (int)STUB_CALLS; nr++)
+        stats->inside_calls += table_answered(&untouched->table, nr);
+    stats->inside_compared = notes ? notes->compared : 0;
+    stats->inside_different = notes ? notes->differences : 0;
+}
+
+void untouched_clear(struct untouched *untouched) {
+    if (untouched->open)
+        view_set_answers(untouched->view, NULL);
+    table_close(&untouched->table);
+    sites_clear(&untouched->sites);
+    pthread_mutex_destroy(&untouched->lock);
+}
+
+bool untouched_wanted(const struct untouched *untouched) {
+    return untouched->wanted;
+}
+
+uint64_t untouched_passing_ip(const struct untouched *untouched) {
+    return untouched->wanted ? head()->passing_ip : 0;
+}
+
+uint64_t untouched_generation(const struct untouched *untouched) {
+    if (!__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE))
+        return 0;
+    return __atomic_load_n(&untouched->table.shared->generation, __ATOMIC_SEQ_CST);
+}
+
+bool untouched_has(pid_t tid) {
+    uint64_t magic;
+    return memory_read(&MEMORY(tid), STUB_BASE, &magic, sizeof magic) == 0 && magic == STUB_MAGIC;
+}
+
+bool untouched_here(struct inside *inside, pid_t tid) {
+    if (!inside->asked)
+        inside->here = untouched_has(tid);
+    inside->asked = true;
+    return inside->here;
+}
+
+bool untouched_due(const struct untouched *untouched, struct inside *inside) {
+    if (!untouched->wanted || inside->here || inside->never)
+        return false;
+    if (inside->calls < UINT16_MAX)
+        inside->calls++;
+    return inside->calls > untouched->threshold;
+}
+
+void untouched_stop(const struct untouched *untouched, pid_t tid) {
+    uint64_t off = 1;
+    if (__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE) && untouched_has(tid))
+        (void)memory_write(&MEMORY(tid), STUB_STATE + offsetof(struct stub_state, off), &off, sizeof off);
+}
+
+void untouched_stop_all(struct untouched *untouched) {
+    if (!__atomic_exchange_n(&untouched->stopped, true, __ATOMIC_SEQ_CST) &&
+        __atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE))
+        table_set_option(&untouched->table, STUB_OFF);
+}
