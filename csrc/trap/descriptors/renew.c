@@ -424,9 +424,14 @@ static void at_syscall_stop(struct renewer *renewer, pid_t tid) {
 
 int renew_ask(struct renewer *renewer, struct stale *stale, pid_t tid) {
     memset(renewer, 0, offsetof(struct renewer, renewal));
+    __atomic_store_n(&renewer->begun, false, __ATOMIC_RELAXED);
     renewer->stale = stale;
     renewer->sockets[0] = renewer->sockets[1] = renewer->listener = renewer->peer = -1;
     return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
+}
+
+bool renew_begun(const struct renewer *renewer) {
+    return __atomic_load_n(&renewer->begun, __ATOMIC_ACQUIRE);
 }
 
 /* Any other stop takes the pending PTRACE_INTERRUPT away (ptrace_stop() in kernel/signal.c). */
@@ -439,6 +444,7 @@ bool renew_stop(struct renewer *renewer, pid_t tid, int status) {
     int event = stops_event(status);
     bool calls = renewer->step > RENEW_ASKED && renewer->step < RENEW_BACK;
     if (event == PTRACE_EVENT_STOP && renewer->step == RENEW_ASKED) {
+        __atomic_store_n(&renewer->begun, true, __ATOMIC_RELEASE);
         begin(renewer, tid);
         return true;
     }

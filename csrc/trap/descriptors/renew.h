@@ -44,10 +44,13 @@ struct renewer {
     bool entered;               /* the call that it runs was seen at its entry */
     int held_signal;            /* to be sent again: it came in between; 0 */
     struct renewal renewal;
+    bool begun;                 /* atomic: it has stopped, and may be in a call of ours */
 };
 
 /* Asks a traced task to stop.  -errno: it is gone. */
 int renew_ask(struct renewer *renewer, struct stale *stale, pid_t tid);
+/* Has it stopped since?  By any thread. */
+bool renew_begun(const struct renewer *renewer);
 /* At a stop of the task.  True: the stop was for the renewal, and the task runs on, unless the step is now RENEW_OVER: then it is in a
  * PTRACE_EVENT_STOP and the caller resumes it.  False: it is still asked, and the caller serves the stop. */
 bool renew_stop(struct renewer *renewer, pid_t tid, int status);

@@ -1,13 +1,8 @@
-/* replacing.c - calls that wait until descriptors of what they have copied up are replaced: the notify trap.
- *
- * As hold.c does: one task of each process that has stale descriptors is interrupted and replaces them (renew.c), and so
- * once more until there are none.  Workers wait; the tender (tender.c) traces those tasks for as long as it takes.
+/* replacing.c - calls that wait until descriptors of what they have copied up are replaced, as ../descriptors/rounds.c says: the
+ * notify trap.  Workers wait; the tender (tender.c) traces those who replace them for as long as it takes.
  *
  * Rules:
- * - Nobody waits for who cannot stop: a task in an uninterruptible sleep, as is the caller until its call is answered, runs
- *   no instruction of its own before it stops for us.
  * - Forks are not seen: the processes looked at are those that have called, and all that descend from them.
- * - A task that was let open a file may yet get the lower's; it counts as having it open.
  * - `copies` of a call lives until the call and all tasks are done with it; all but its `stale` is under the tender's lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -23,7 +18,7 @@
 
 #include "../../process/clock.h"
 #include "../../process/family.h"
-#include "../descriptors/renew.h"
+#include "../descriptors/rounds.h"
 #include "crew.h"
 #include "replacing.h"
 #include "seize.h"
@@ -31,19 +26,18 @@
 #include "trap.h"
 #include "worker.h"
 
-#define ROUNDS 8u           /* then what is left is left */
-#define PATIENCE_NS 200000  /* between two looks at who does not stop */
+#define PATIENCE_NS 200000 /* between two looks at who does not stop */
 
 struct replacer {
-    struct replacer *next;           /* of the call's */
-    struct replacer *next_tended;    /* of the tender's, until it is over */
+    struct replacer *next; /* of the call's */
+    struct replacer *next_tended; /* of the tender's, until it is over */
     struct copies *copies;
     struct renewer renewer;
     pid_t tid, pid;
-    bool seized;                    /* for this alone */
-    bool begun, over, late;
-    bool alone;                     /* other threads of the process are not asked */
-    bool passed_over;               /* … and as it does not stop, another one is to be */
+    bool seized; /* for this alone */
+    bool over, late;
+    bool alone; /* other threads of the process are not asked */
+    bool passed_over; /* … and as it does not stop, another one is to be */
 };
 
 /* What one call has copied up. */
@@ -102,7 +96,7 @@ static void is_over(struct tender *tender, struct replacer *task) {
 static void ask_task(struct tender *tender, struct replacer *task) {
     link_task(tender, task);
     if (renew_ask(&task->renewer, &task->copies->stale, task->tid) == 0)
-        return;   /* it is tended */
+        return; /* it is tended */
     task->seized = ptrace(PTRACE_SEIZE, task->tid, NULL, (void *)(uintptr_t)SEIZE_OPTIONS) == 0;
     if (!task->seized || renew_ask(&task->renewer, &task->copies->stale, task->tid))
         is_over(tender, task);
@@ -119,10 +113,8 @@ enum replacing_stop replacing_at_stop(struct tender *tender, pid_t tid, int stat
     if (!task || !renew_stop(&task->renewer, tid, status))
         return REPLACING_NOT_MINE;
     bool seized = task->seized;
-    if (task->renewer.step != RENEW_OVER) {
-        __atomic_store_n(&task->begun, true, __ATOMIC_RELEASE);
+    if (task->renewer.step != RENEW_OVER)
         return REPLACING_MINE;
-    }
     is_over(tender, task);
     struct replacer *next = find(tender, tid);
     if (next) {
@@ -150,7 +142,7 @@ bool replacing_runs(struct tender *tender, pid_t tid) {
         return false;
     lock_take(&tender->requests.lock);
     const struct replacer *task = find(tender, tid);
-    bool runs = task && __atomic_load_n(&task->begun, __ATOMIC_ACQUIRE);
+    bool runs = task && renew_begun(&task->renewer);
     lock_leave(&tender->requests.lock);
     return runs;
 }
@@ -182,8 +174,8 @@ static void add_id(void *arg, pid_t id) {
 
 struct crowd {
     struct ids processes;
-    struct ids threads;     /* that have called, and whose process is not known */
-    struct ids opening;     /* threads that may be in an open */
+    struct ids threads; /* that have called, and whose process is not known */
+    struct ids opening; /* threads that may be in an open */
 };
 
 static void free_crowd(const struct crowd *crowd) {
@@ -191,7 +183,6 @@ static void free_crowd(const struct crowd *crowd) {
     free(crowd->threads.ids);
     free(crowd->opening.ids);
 }
-#define CROWD __attribute__((cleanup(free_crowd))) struct crowd
 
 static void add_caller(void *arg, const struct caller *caller) {
     struct crowd *crowd = arg;
@@ -205,6 +196,7 @@ static void add_caller(void *arg, const struct caller *caller) {
 }
 
 static void look_around(struct worker *worker, struct crowd *crowd) {
+    crowd->processes.n = crowd->threads.n = crowd->opening.n = 0;
     callers_each(&worker->trap->callers, add_caller, crowd);
     for (size_t i = 0; i < crowd->threads.n; i++)
         add_id(&crowd->processes, family_process(crowd->threads.ids[i]));
@@ -239,7 +231,7 @@ static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t t
     struct request request = {.begin = begin, .task = task};
     if (requests_ask(&tender->requests, &request, true))
         return;
-    task->over = true;   /* there is no tender */
+    task->over = true; /* there is no tender */
     copies->users--;
 }
 
@@ -251,8 +243,7 @@ static void ask_process(struct worker *worker, struct copies *copies, pid_t pid)
     pid_t chosen = 0;
     for (const struct dirent *entry; dir && !chosen && (entry = readdir(dir));) {
         pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
-        char state = tid ? family_state(tid) : 0;
-        if (state && !strchr("DZX", state))
+        if (tid && rounds_can_stop(tid))
             chosen = tid;
     }
     if (chosen)
@@ -266,28 +257,60 @@ static void ask_process(struct worker *worker, struct copies *copies, pid_t pid)
         closedir(dir);
 }
 
-/* How many stale descriptors there are with nobody who is about to replace them, before anybody is asked.  Who opens is
- * asked before processes are looked at: who is not in its open any more has its descriptor then. */
-static unsigned ask_all(struct worker *worker, struct copies *copies) {
-    CROWD crowd = {.processes = {0}};
-    unsigned stale = 0;
-    look_around(worker, &crowd);
-    for (size_t i = 0; i < crowd.opening.n; i++) {
-        pid_t tid = crowd.opening.ids[i];
+/* ---- rounds ---- */
+
+struct replacing {
+    struct worker *worker;
+    struct copies *copies;
+    struct crowd crowd; /* of this round */
+    bool looked_around;
+    struct ids stale; /* processes that have stale descriptors, and of which nobody is asked */
+};
+
+static void free_replacing(const struct replacing *replacing) {
+    free_crowd(&replacing->crowd);
+    free(replacing->stale.ids);
+}
+
+static void ask_opening(void *arg) {
+    struct replacing *replacing = arg;
+    struct worker *worker = replacing->worker;
+    look_around(worker, &replacing->crowd);
+    replacing->looked_around = true;
+    for (size_t i = 0; i < replacing->crowd.opening.n; i++) {
+        pid_t tid = replacing->crowd.opening.ids[i];
         int nr = family_call(tid);
         if (tid != (pid_t)worker->reply.request->pid && (nr < 0 || call_is_open(nr)) &&
-            is_new(&worker->trap->tender, copies, 0, tid))
-            ask(worker, copies, 0, tid, false);
+            is_new(&worker->trap->tender, replacing->copies, 0, tid))
+            ask(worker, replacing->copies, 0, tid, false);
     }
-    for (size_t i = 0; i < crowd.processes.n; i++) {
-        pid_t pid = crowd.processes.ids[i];
-        unsigned n = is_new(&worker->trap->tender, copies, pid, 0) ? stale_count(&copies->stale, pid) : 0;
-        stale += n;
-        if (n)
-            ask_process(worker, copies, pid);
-    }
-    return stale;
 }
+
+static unsigned look(void *arg) {
+    struct replacing *replacing = arg;
+    struct copies *copies = replacing->copies;
+    unsigned found = 0;
+    if (!replacing->looked_around)
+        look_around(replacing->worker, &replacing->crowd);
+    replacing->looked_around = false;
+    replacing->stale.n = 0;
+    for (size_t i = 0; i < replacing->crowd.processes.n; i++) {
+        pid_t pid = replacing->crowd.processes.ids[i];
+        unsigned n = is_new(&replacing->worker->trap->tender, copies, pid, 0) ? stale_count(&copies->stale, pid) : 0;
+        found += n;
+        if (n)
+            add_id(&replacing->stale, pid);
+    }
+    return found;
+}
+
+static void ask_stale(void *arg) {
+    struct replacing *replacing = arg;
+    for (size_t i = 0; i < replacing->stale.n; i++)
+        ask_process(replacing->worker, replacing->copies, replacing->stale.ids[i]);
+}
+
+static const struct rounds_way way = {ask_opening, look, ask_stale};
 
 /* ---- waiting ---- */
 
@@ -302,20 +325,11 @@ static void wait_for(struct tender *tender, struct copies *copies) {
             struct timespec until = clock_in(PATIENCE_NS);
             if (!lock_wait_until(&tender->requests.lock, &tender->requests.served, &until) || !is_awaited(task))
                 continue;
-            bool stuck = !__atomic_load_n(&task->begun, __ATOMIC_ACQUIRE) && family_state(task->tid) == 'D';
+            bool stuck = rounds_is_stuck(&task->renewer, task->tid);
             *(task->alone ? &task->passed_over : &task->late) = stuck;
         }
     }
     lock_leave(&tender->requests.lock);
-}
-
-static void report_left(struct worker *worker, struct call *call, unsigned left) {
-    struct run *run = worker->trap->run;
-    __atomic_add_fetch(&run->result->stats.left_lower, left, __ATOMIC_RELAXED);
-    if (!left || !(run->command->flags & PTO_STRICT))
-        return;
-    call->kill = true;
-    call->reason = "a descriptor of the lower file could not be replaced";
 }
 
 void replacing_run(struct worker *worker, struct caller *caller) {
@@ -328,13 +342,13 @@ void replacing_run(struct worker *worker, struct caller *caller) {
     stale_add(&copies->stale, call->copied);
     call->copied = NULL;
     crew_relieve(&worker->trap->crew);
-    unsigned left = ask_all(worker, copies);
-    for (unsigned round = 1; left && round < ROUNDS; round++) {
+    struct replacing replacing __attribute__((cleanup(free_replacing))) = {.worker = worker, .copies = copies};
+    struct rounds rounds = {.n = 0};
+    while (rounds_next(&rounds, &way, &replacing))
         wait_for(tender, copies);
-        left = ask_all(worker, copies);
-    }
     wait_for(tender, copies);
-    report_left(worker, call, left);
+    if (rounds_report(worker->trap->run, rounds.left))
+        rounds_refuse(call);
     lock_take(&tender->requests.lock);
     drop_copies(copies);
     lock_leave(&tender->requests.lock);

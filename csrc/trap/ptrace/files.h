@@ -13,6 +13,7 @@ struct files {
     unsigned users;
     unsigned look;              /* the look (replacing.c) that has seen it last … */
     unsigned stale;             /* … and how many stale descriptors it had then */
+    bool counted;               /* … and in this look they have been */
     bool late;                  /* who was asked to replace them does not stop */
     struct tracee *candidate;   /* replacing.c: who might replace them, the best until now */
 };

@@ -1,14 +1,8 @@
-/* replacing.c - calls that wait until descriptors of what they have copied up are replaced: the ptrace trap.
- *
- * A call has copied up a file that somebody may have open.  Before its verdict is carried out all tables of descriptors
- * are looked at, one tracee of each that has stale ones is interrupted and replaces them (renew.c), and so once more until
- * there are none (a fork in between copies them).
+/* replacing.c - calls that wait until descriptors of what they have copied up are replaced, as ../descriptors/rounds.c says: the
+ * ptrace trap.
  *
  * Rules:
- * - Nobody waits for who cannot stop: a task in an uninterruptible sleep (a vfork(2) that waits for the very caller)
- *   runs no instruction of its own before it stops for us, so it is late and does no harm.
  * - A task that is asked begins no call: it would wait in turn for who waits for it.
- * - A task that was let open a file and has not stopped since may yet get the lower's; it counts as having it open.
  * - A waiting tracee that is to replace descriptors itself is sent back to its system call instruction; its call, which has
  *   been begun, is carried out when it comes to it again (TRACEE_REWOUND).
  *
@@ -25,8 +19,6 @@
 #include "../stops.h"
 #include "replacing.h"
 #include "trap.h"
-
-#define ROUNDS 8u       /* then what is left is left */
 
 /* ---- asking ---- */
 
@@ -87,7 +79,7 @@ static unsigned fitness(const struct tracee *tracee) {
         return 3;
     if (tracee->state != TRACEE_FREE)
         return 0;
-    return family_state(tracee->task.tid) == 'D' ? 1 : 2;
+    return rounds_can_stop(tracee->task.tid) ? 2 : 1;
 }
 
 static void look_at(void *arg, struct tracee *tracee) {
@@ -99,15 +91,10 @@ static void look_at(void *arg, struct tracee *tracee) {
         files->look = replacing->look;
         files->stale = stale_count(&replacing->stale, tracee->task.tid);
         files->candidate = NULL;
-        files->late = false;
+        files->late = files->counted = false;
     }
     if (files->stale && (!files->candidate || fitness(tracee) > fitness(files->candidate)))
         files->candidate = tracee;
-}
-
-static void look(struct ptrace_trap *trap) {
-    trap->replacing.look++;
-    tracees_each(&trap->tracees, look_at, &trap->replacing);
 }
 
 /* May it still be in the open that it was let make? */
@@ -135,48 +122,59 @@ static void clear_unused(struct replacing *replacing) {
         replacing_clear(replacing);
 }
 
-struct leftovers {
+/* ---- rounds ---- */
+
+struct looking {
     struct ptrace_trap *trap;
     unsigned n;
 };
 
 static void count_left(void *arg, struct tracee *tracee) {
-    struct leftovers *leftovers = arg;
+    struct looking *looking = arg;
     struct files *files = tracee->files;
-    if (!files || files->look != leftovers->trap->replacing.look || is_late(files))
-        return;
-    leftovers->n += files->stale;
-    files->stale = 0;
+    if (files && files->look == looking->trap->replacing.look && !files->counted && !is_late(files))
+        looking->n += files->stale;
+    if (files)
+        files->counted = true;
 }
 
-static void refuse_strictly(void *arg, struct tracee *tracee) {
-    (void)arg;
-    if (tracee->state != TRACEE_WAITING)
-        return;
-    tracee->call.kill = true;
-    tracee->call.reason = "a descriptor of the lower file could not be replaced";
+static void ask_all_opening(void *arg) {
+    struct ptrace_trap *trap = arg;
+    tracees_each(&trap->tracees, ask_opening, &trap->replacing);
 }
 
-/* What could not be replaced, now that nobody can be asked any more. */
-static void count_all_left(struct ptrace_trap *trap) {
-    struct leftovers leftovers = {.trap = trap};
-    tracees_each(&trap->tracees, count_left, &leftovers);
-    trap->run->result->stats.left_lower += leftovers.n;
-    if (leftovers.n && (trap->run->command->flags & PTO_STRICT))
-        tracees_each(&trap->tracees, refuse_strictly, NULL);
+static unsigned look(void *arg) {
+    struct looking looking = {.trap = arg};
+    struct tracees *tracees = &looking.trap->tracees;
+    looking.trap->replacing.look++;
+    tracees_each(tracees, look_at, &looking.trap->replacing);
+    tracees_each(tracees, count_left, &looking);
+    return looking.n;
 }
 
-/* True: somebody is to be waited for.  Who opens is asked before the look: who is not in its open any more has its
- * descriptor then. */
+static void ask_candidates(void *arg) {
+    struct ptrace_trap *trap = arg;
+    tracees_each(&trap->tracees, ask_one, &trap->replacing);
+}
+
+static const struct rounds_way way = {ask_all_opening, look, ask_candidates};
+
+/* True: somebody is to be waited for. */
 static bool ask_all(struct ptrace_trap *trap) {
-    struct replacing *replacing = &trap->replacing;
-    bool goes_on = replacing->rounds++ < ROUNDS;
-    if (goes_on)
-        tracees_each(&trap->tracees, ask_opening, replacing);
-    look(trap);
-    if (goes_on)
-        tracees_each(&trap->tracees, ask_one, replacing);
-    return replacing->asked > 0;
+    (void)rounds_next(&trap->replacing.rounds, &way, trap);
+    return trap->replacing.asked > 0;
+}
+
+static void refuse(void *arg, struct tracee *tracee) {
+    (void)arg;
+    if (tracee->state == TRACEE_WAITING)
+        rounds_refuse(&tracee->call);
+}
+
+/* Nobody can be asked any more. */
+static void report_left(struct ptrace_trap *trap) {
+    if (rounds_report(trap->run, trap->replacing.rounds.left))
+        tracees_each(&trap->tracees, refuse, NULL);
 }
 
 bool replacing_is_over(struct ptrace_trap *trap) {
@@ -185,7 +183,7 @@ bool replacing_is_over(struct ptrace_trap *trap) {
         clear_unused(replacing);
         return false;
     }
-    count_all_left(trap);
+    report_left(trap);
     return true;
 }
 
@@ -207,10 +205,10 @@ bool replacing_call(struct ptrace_trap *trap, struct tracee *tracee) {
     tracee->state = TRACEE_WAITING;
     tracee->rewound = false;
     replacing->waiting++;
-    replacing->rounds = 0;
+    replacing->rounds = (struct rounds){.n = 0};
     if (ask_all(trap))
         return true;
-    count_all_left(trap);
+    report_left(trap);
     replacing->waiting--;
     tracee->state = TRACEE_FREE;
     return false;
@@ -222,7 +220,7 @@ bool replacing_stop(struct ptrace_trap *trap, struct tracee *tracee, int status)
     struct renewer *renewer = tracee->renewer;
     pid_t tid = tracee->task.tid;
     if (tracee->state == TRACEE_ANNOUNCED || tracee->state == TRACEE_HELD) {
-        (void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);   /* at its first stop; it is asked again */
+        (void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL); /* at its first stop; it is asked again */
         return false;
     }
     bool begins_call = stops_event(status) == PTRACE_EVENT_SECCOMP && tracee->state == TRACEE_FREE;
@@ -250,7 +248,7 @@ void replacing_forget(struct ptrace_trap *trap, struct tracee *tracee) {
 
 static void see_late(void *arg, struct tracee *tracee) {
     struct replacing *replacing = arg;
-    if (!tracee->renewer || tracee->late || family_state(tracee->task.tid) != 'D')
+    if (!tracee->renewer || tracee->late || !rounds_is_stuck(tracee->renewer, tracee->task.tid))
         return;
     tracee->late = true;
     replacing->asked--;

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "../descriptors/renew.h"
+#include "../descriptors/rounds.h"
 #include "tracee.h"
 
 struct ptrace_trap;
@@ -18,7 +18,7 @@ struct replacing {
     unsigned waiting;   /* tracees in TRACEE_WAITING */
     unsigned renewing;  /* tracees with a renewer … */
     unsigned asked;     /* … that those wait for */
-    unsigned rounds;    /* in which somebody was asked, since nobody waited */
+    struct rounds rounds;   /* since nobody waited */
     unsigned look;      /* number of the last look at all tables */
 };
 
