@@ -72,6 +72,7 @@ void record_killed(const struct run *run, const struct call *call) {
 }
 
 static void write_trace(struct run *run, const struct call *call, uint64_t start) {
+    HELD(&run->trace_lock);
     struct pto_trace record = {
         .nanoseconds = start,
         .value = call->value,
@@ -113,10 +114,10 @@ void record_call(struct run *run, const struct call *call, uint64_t start) {
     count(run, call->nr, call->verdict);
     if (run->trace_fd < 0)
         return;
-    pthread_mutex_lock(&run->trace_lock);
+    lock_take(&run->trace_lock);
     if (run->trace_fd >= 0)
         write_trace(run, call, start);
-    pthread_mutex_unlock(&run->trace_lock);
+    lock_leave(&run->trace_lock);
 }
 
 void record_passed(struct run *run, int nr, uint64_t nanoseconds) {

@@ -15,6 +15,7 @@
 #include "../calls/call.h"
 #include "../calls/session.h"
 #include "../untouched/untouched.h"
+#include "../process/lock.h"
 
 struct slot;
 
@@ -30,7 +31,7 @@ struct run {
     struct rlimit files; /* RLIMIT_NOFILE as it was: CMD's own; ours is raised as far as it can be */
     int landlock; /* ruleset that CMD enters, -1: none */
     int trace_fd; /* -1: no trace, or nobody reads it any more */
-    pthread_mutex_t trace_lock; /* one record is written as a whole */
+    struct lock trace_lock; /* one record is written as a whole */
 };
 
 #endif

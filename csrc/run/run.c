@@ -159,7 +159,7 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
         .result = result,
         .landlock = -1,
         .trace_fd = command->trace_fd,
-        .trace_lock = PTHREAD_MUTEX_INITIALIZER,
+        .trace_lock = LOCK_INITIALIZER,
     };
     int err = begin(&run, view);
     if (err)

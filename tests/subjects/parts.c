@@ -30,7 +30,7 @@ static void part(void) {
 #ifdef PART_CALLER
 /* A call that went on in the kernel is told from another one of the same number. */
 static void part(void) {
-    static struct callers callers = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    static struct callers callers = {.lock = LOCK_INITIALIZER};
     struct caller caller = {.task = {.tid = 7}, .call = {.nr = 3, .arg = {1, 2, 3, 4, 5, 6}}, .continued = true};
     uint64_t arg[6] = {1, 2, 3, 4, 5, 6};
     link_caller(&callers, &caller);

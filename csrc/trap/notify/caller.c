@@ -49,7 +49,7 @@ int callers_init(struct callers *callers, struct run *run) {
     callers->roster = mmap(NULL, sizeof *callers->roster, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (callers->roster == MAP_FAILED)
         return -errno;
-    return -pthread_mutex_init(&callers->lock, NULL);
+    return -lock_init(&callers->lock);
 }
 
 /* A sweep may look while a worker gives it up (callers_peeked()). */
@@ -66,6 +66,7 @@ static struct caller **bucket_of(struct callers *callers, pid_t tid) {
 }
 
 static struct caller *find(struct callers *callers, pid_t tid) {
+    HELD(&callers->lock);
     struct caller *caller = *bucket_of(callers, tid);
     while (caller && caller->task.tid != tid)
         caller = caller->next;
@@ -73,6 +74,7 @@ static struct caller *find(struct callers *callers, pid_t tid) {
 }
 
 static void unlink_caller(struct callers *callers, struct caller *caller) {
+    HELD(&callers->lock);
     struct caller **link = bucket_of(callers, caller->task.tid);
     while (*link != caller)
         link = &(*link)->next;
@@ -80,6 +82,7 @@ static void unlink_caller(struct callers *callers, struct caller *caller) {
 }
 
 static void link_caller(struct callers *callers, struct caller *caller) {
+    HELD(&callers->lock);
     struct caller **bucket = bucket_of(callers, caller->task.tid);
     caller->next = *bucket;
     *bucket = caller;
@@ -88,6 +91,7 @@ static void link_caller(struct callers *callers, struct caller *caller) {
 /* ---- the roster ---- */
 
 static int roster_enter(struct callers *callers, pid_t tid) {
+    HELD(&callers->lock);
     for (int i = 0; i < ROSTER_SLOTS; i++) {
         int slot = (callers->next_slot + i) % ROSTER_SLOTS;
         if (callers->roster->ids[slot])
@@ -100,6 +104,7 @@ static int roster_enter(struct callers *callers, pid_t tid) {
 }
 
 static void roster_leave(struct callers *callers, struct caller *caller) {
+    HELD(&callers->lock);
     if (caller->slot >= 0)
         callers->roster->ids[caller->slot] = 0;
     caller->slot = -1;
@@ -108,6 +113,7 @@ static void roster_leave(struct callers *callers, struct caller *caller) {
 /* ---- entries ---- */
 
 static void close_pidfd(struct callers *callers, struct caller *caller) {
+    HELD(&callers->lock);
     if (caller->pidfd >= 0) {
         close(caller->pidfd);
         callers->pidfds--;
@@ -117,6 +123,7 @@ static void close_pidfd(struct callers *callers, struct caller *caller) {
 
 /* A pidfd of a process's leader can be had everywhere; one that can is a new process. */
 static void identify(struct callers *callers, struct caller *caller) {
+    HELD(&callers->lock);
     caller->pidfd = (int)syscall(SYS_pidfd_open, caller->task.tid, 0);
     if (caller->pidfd >= 0)
         callers->run->result->stats.processes++;
@@ -146,6 +153,7 @@ static struct caller *add(struct callers *callers, pid_t tid) {
 }
 
 static void end_held(struct callers *callers, struct caller *caller, long result) {
+    HELD(&callers->lock);
     if (!caller->held)
         return;
     caller->held = false;
@@ -155,6 +163,7 @@ static void end_held(struct callers *callers, struct caller *caller, long result
 }
 
 static void close_memory(struct callers *callers, struct caller *caller) {
+    HELD(&callers->lock);
     if (caller->memory >= 0) {
         close(caller->memory);
         callers->memories--;
@@ -173,6 +182,7 @@ static void forget_program(struct callers *callers, struct caller *caller) {
 }
 
 static void remove_caller(struct callers *callers, struct caller *caller) {
+    HELD(&callers->lock);
     end_held(callers, caller, -ESRCH);
     unlink_caller(callers, caller);
     roster_leave(callers, caller);
@@ -191,7 +201,7 @@ static void program_changed(struct callers *callers, pid_t tgid) {
 }
 
 struct caller *callers_enter(struct callers *callers, pid_t tid) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     struct caller *caller = find(callers, tid);
     if (!caller)
         caller = add(callers, tid);
@@ -203,12 +213,12 @@ struct caller *callers_enter(struct callers *callers, pid_t tid) {
             forget_program(callers, caller);
         caller->executes = false;
     }
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
     return caller;
 }
 
 void callers_leave(struct callers *callers, struct caller *caller) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     set_busy(caller, false);
     caller->attached = false;
     caller->claimed = 0;
@@ -216,7 +226,7 @@ void callers_leave(struct callers *callers, struct caller *caller) {
         program_changed(callers, caller->task.tgid ? caller->task.tgid : family_process(caller->task.tid));
     if (caller->pidfd < 0 && !caller->held)
         remove_caller(callers, caller);
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
 }
 
 void callers_done(struct callers *callers, struct caller *caller) {
@@ -234,7 +244,7 @@ void callers_hold(struct callers *callers, struct caller *caller) {
 
 /* The leader's entry is that of a thread which is no more. */
 void callers_executed(struct callers *callers, struct caller *caller, pid_t tid) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     forget_program(callers, caller);
     caller->area = 0;
     struct caller *leader = tid == caller->task.tid ? NULL : find(callers, tid);
@@ -248,11 +258,11 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
         identify(callers, caller);
         link_caller(callers, caller);
     }
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
 }
 
 struct caller *callers_peek(struct callers *callers, pid_t tid) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     struct caller *caller = find(callers, tid);
     bool may = caller && caller->memory >= 0 && !caller->attached && !caller->held && !caller->executes &&
                caller->task.cred_known && caller->task.cred.own;
@@ -262,7 +272,7 @@ struct caller *callers_peek(struct callers *callers, pid_t tid) {
     }
     if (may)
         set_busy(caller, true);
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
     return may ? caller : NULL;
 }
 
@@ -278,41 +288,41 @@ void callers_peeked(struct caller *caller, bool hit) {
 void callers_note_pass(struct callers *callers, struct caller *caller) {
     if (++caller->passed != CALLS_OF_MANY || caller->pidfd < 0)
         return;
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     if (callers->memories < callers->most_memories) {
         caller->memory = proc_open(caller->task.tid, "mem"); /* -1: its calls are all begun */
         callers->memories += caller->memory >= 0;
     }
     caller->credit = CREDIT_MOST;
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
 }
 
 bool callers_note_tended(struct callers *callers, pid_t tid) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     struct caller *caller = find(callers, tid);
     bool first = caller && !caller->tended;
     if (first)
         caller->tended = true;
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
     return first;
 }
 
 bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     const struct caller *caller = find(callers, tid);
     bool same = caller && caller->continued && caller->call.nr == nr;
     for (unsigned i = 0; same && i < 6; i++)
         same = caller->call.arg[i] == arg[i];
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
     return same;
 }
 
 void callers_each(struct callers *callers, void (*each)(void *arg, const struct caller *caller), void *arg) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     for (size_t i = 0; i < CALLER_BUCKETS; i++)
         for (const struct caller *caller = callers->buckets[i]; caller; caller = caller->next)
             each(arg, caller);
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
 }
 
 /* ---- sweeps ---- */
@@ -341,6 +351,7 @@ static void sweep_one(struct callers *callers, struct caller *caller, uint64_t n
 }
 
 static void sweep(struct callers *callers) {
+    HELD(&callers->lock);
     uint64_t now = clock_now();
     for (size_t i = 0; i < CALLER_BUCKETS; i++) {
         struct caller *next;
@@ -352,15 +363,15 @@ static void sweep(struct callers *callers) {
 }
 
 void callers_sweep(struct callers *callers) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     sweep(callers);
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
 }
 
 void callers_kill(struct callers *callers) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     family_kill(callers->roster->ids, ROSTER_SLOTS, true);
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
 }
 
 /* ---- areas ---- */
@@ -373,16 +384,17 @@ static size_t push_area(const struct caller *caller, uint64_t areas[CALLER_AREAS
 
 size_t callers_areas(struct callers *callers, const struct caller *caller, uint64_t areas[CALLER_AREAS]) {
     pid_t parent, process = family_of(caller->task.tid, &parent);
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     size_t n = push_area(caller, areas, 0);
     if (process != caller->task.tid)
         n = push_area(find(callers, process), areas, n);
     n = push_area(find(callers, parent), areas, n);
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
     return n;
 }
 
 static bool is_claimed(const struct callers *callers, uint64_t area) {
+    HELD(&callers->lock);
     for (size_t i = 0; i < CALLER_BUCKETS; i++)
         for (const struct caller *caller = callers->buckets[i]; caller; caller = caller->next)
             if (caller->claimed == area)
@@ -391,29 +403,31 @@ static bool is_claimed(const struct callers *callers, uint64_t area) {
 }
 
 bool callers_claim(struct callers *callers, struct caller *caller, uint64_t area) {
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     bool free_area = !is_claimed(callers, area);
     if (free_area)
         caller->claimed = area;
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
     return free_area;
 }
 
 /* The process's entry is where its other threads look. */
 void callers_keep_area(struct callers *callers, struct caller *caller, uint64_t area) {
     pid_t process = family_process(caller->task.tid);
-    pthread_mutex_lock(&callers->lock);
+    lock_take(&callers->lock);
     struct caller *leader = find(callers, process);
     if (leader && !leader->area)
         leader->area = area;
     caller->area = caller->claimed = area;
-    pthread_mutex_unlock(&callers->lock);
+    lock_leave(&callers->lock);
 }
 
 void callers_clear(struct callers *callers) {
+    lock_take(&callers->lock);
     for (size_t i = 0; i < CALLER_BUCKETS; i++)
         while (callers->buckets[i])
             remove_caller(callers, callers->buckets[i]);
+    lock_leave(&callers->lock);
     munmap(callers->roster, sizeof *callers->roster);
-    pthread_mutex_destroy(&callers->lock);
+    lock_destroy(&callers->lock);
 }

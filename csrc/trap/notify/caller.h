@@ -17,6 +17,7 @@
 #include "../../calls/call.h"
 #include "../../untouched/untouched.h"
 #include "../../calls/tasks/task.h"
+#include "../../process/lock.h"
 
 struct caller {
     struct caller *next;      /* in its bucket */
@@ -48,7 +49,7 @@ struct roster {
 
 #define CALLER_BUCKETS 1024u
 struct callers {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct caller *buckets[CALLER_BUCKETS];
     size_t count;
     struct roster *roster;

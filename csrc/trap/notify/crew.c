@@ -42,15 +42,15 @@ static bool try_to_receive(struct crew *crew) {
 
 /* False: the crew is ending. */
 static bool rest(struct crew *crew) {
-    pthread_mutex_lock(&crew->lock);
+    lock_take(&crew->lock);
     crew->resting++;
     while (!crew->ending && !crew->called)
-        pthread_cond_wait(&crew->call, &crew->lock);
+        lock_wait(&crew->lock, &crew->call);
     if (crew->called)
         crew->called--;
     crew->resting--;
     bool go_on = !crew->ending;
-    pthread_mutex_unlock(&crew->lock);
+    lock_leave(&crew->lock);
     return go_on;
 }
 
@@ -78,10 +78,10 @@ static void want(struct crew *crew, int workers) {
 }
 
 static void review(struct crew *crew) {
-    pthread_mutex_lock(&crew->lock);
+    lock_take(&crew->lock);
     int wanted = __atomic_load_n(&crew->wanted, __ATOMIC_RELAXED);
     int better = demand_look(&crew->demand, wanted, crew->spread.n, spread_is_full(&crew->spread));
-    pthread_mutex_unlock(&crew->lock);
+    lock_leave(&crew->lock);
     if (better != wanted)
         want(crew, better);
 }
@@ -136,8 +136,8 @@ static struct worker *new_worker(struct notify_trap *trap) {
     return NULL;
 }
 
-/* With the lock held. */
 static int add_worker(struct crew *crew, struct notify_trap *trap) {
+    HELD(&crew->lock);
     pthread_attr_t attributes;
     struct worker *worker = crew->n_workers < WORKERS_MAX ? new_worker(trap) : NULL;
     if (!worker)
@@ -161,14 +161,14 @@ static int add_worker(struct crew *crew, struct notify_trap *trap) {
 void crew_relieve(struct crew *crew) {
     if (__atomic_load_n(&crew->receiving, __ATOMIC_SEQ_CST) >= __atomic_load_n(&crew->wanted, __ATOMIC_RELAXED))
         return;
-    pthread_mutex_lock(&crew->lock);
+    lock_take(&crew->lock);
     if (crew->resting > crew->called) {
         crew->called++;
         pthread_cond_signal(&crew->call);
     } else if (!crew->ending) {
         (void)add_worker(crew, crew->workers->trap); /* else crew_check tries again */
     }
-    pthread_mutex_unlock(&crew->lock);
+    lock_leave(&crew->lock);
 }
 
 bool crew_check(struct crew *crew, uint64_t *seen) {
@@ -184,11 +184,11 @@ int crew_start(struct crew *crew, struct notify_trap *trap, void *(*work)(void *
     crew->wanted = 1;
     crew->work = work;
     spread_init(&crew->spread);
-    pthread_mutex_init(&crew->lock, NULL);
+    lock_init(&crew->lock);
     pthread_cond_init(&crew->call, NULL);
-    pthread_mutex_lock(&crew->lock);
+    lock_take(&crew->lock);
     int err = add_worker(crew, trap);
-    pthread_mutex_unlock(&crew->lock);
+    lock_leave(&crew->lock);
     return err;
 }
 
@@ -206,10 +206,10 @@ static void join(struct worker *worker) {
 }
 
 void crew_stop(struct crew *crew) {
-    pthread_mutex_lock(&crew->lock);
+    lock_take(&crew->lock);
     crew->ending = true;
     pthread_cond_broadcast(&crew->call);
-    pthread_mutex_unlock(&crew->lock);
+    lock_leave(&crew->lock);
     while (crew->workers) {
         struct worker *worker = crew->workers;
         join(worker);
@@ -217,5 +217,5 @@ void crew_stop(struct crew *crew) {
         free_worker(worker);
     }
     pthread_cond_destroy(&crew->call);
-    pthread_mutex_destroy(&crew->lock);
+    lock_destroy(&crew->lock);
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../../process/lock.h"
 #include "demand.h"
 #include "spread.h"
 
@@ -16,7 +17,7 @@ struct notify_trap;
 struct worker;
 
 struct crew {
-    pthread_mutex_t lock;       /* of what is not atomic */
+    struct lock lock;       /* of what is not atomic */
     pthread_cond_t call;        /* for those who rest */
     void *(*work)(void *worker);
     struct worker *workers;

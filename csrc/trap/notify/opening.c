@@ -53,14 +53,14 @@ struct pending {
 };
 
 void openings_init(struct openings *openings) {
-    pthread_mutex_init(&openings->lock, NULL);
+    lock_init(&openings->lock);
     pthread_cond_init(&openings->left, NULL);
     openings->first = NULL;
 }
 
 void openings_clear(struct openings *openings) {
     pthread_cond_destroy(&openings->left);
-    pthread_mutex_destroy(&openings->lock);
+    lock_destroy(&openings->lock);
 }
 
 /* ---- signals of a thread ---- */
@@ -112,24 +112,24 @@ static bool is_signalled(const struct opening *opening) {
     return pending.own || pending.shared || (pending.threads > 1 && has_stopped_threads(opening->tid));
 }
 
-/* With the lock held.  It may be just about to wait, and is to be woken again then. */
+/* It may be just about to wait, and is to be woken again then. */
 static void wake(struct opening *opening) {
     __atomic_store_n(&opening->over, true, __ATOMIC_RELAXED);
     (void)pthread_kill(opening->thread, wake_signal());
 }
 
 bool openings_check(struct openings *openings) {
-    pthread_mutex_lock(&openings->lock);
+    lock_take(&openings->lock);
     bool any = openings->first != NULL;
     for (struct opening *opening = openings->first; opening; opening = opening->next)
         if (opening->over || is_dead(opening) || is_signalled(opening))
             wake(opening);
-    pthread_mutex_unlock(&openings->lock);
+    lock_leave(&openings->lock);
     return any;
 }
 
-/* With the lock held. */
 static bool wake_dead(const struct openings *openings) {
+    HELD(&openings->lock);
     bool any = false;
     for (struct opening *opening = openings->first; opening; opening = opening->next) {
         if (!is_dead(opening))
@@ -141,28 +141,29 @@ static bool wake_dead(const struct openings *openings) {
 }
 
 static void end_dead(struct openings *openings) {
+    HELD(&openings->lock);
     while (wake_dead(openings)) {
         struct timespec until = clock_in(AGAIN_NS);
-        pthread_cond_timedwait(&openings->left, &openings->lock, &until);
+        (void)lock_wait_until(&openings->lock, &openings->left, &until);
     }
 }
 
 static void enter(struct openings *openings, struct opening *opening) {
-    pthread_mutex_lock(&openings->lock);
+    lock_take(&openings->lock);
     end_dead(openings);
     opening->next = openings->first;
     openings->first = opening;
-    pthread_mutex_unlock(&openings->lock);
+    lock_leave(&openings->lock);
 }
 
 static void leave(struct openings *openings, struct opening *opening) {
-    pthread_mutex_lock(&openings->lock);
+    lock_take(&openings->lock);
     struct opening **link = &openings->first;
     while (*link != opening)
         link = &(*link)->next;
     *link = opening->next;
     pthread_cond_broadcast(&openings->left);
-    pthread_mutex_unlock(&openings->lock);
+    lock_leave(&openings->lock);
 }
 
 /* ---- the wait ---- */

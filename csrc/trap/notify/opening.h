@@ -8,12 +8,14 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "../../process/lock.h"
+
 struct caller;
 struct opening;
 struct worker;
 
 struct openings {
-    pthread_mutex_t lock;
+    struct lock lock;
     pthread_cond_t left;        /* one of them is over */
     struct opening *first;      /* under way */
 };

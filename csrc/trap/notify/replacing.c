@@ -47,7 +47,8 @@ struct copies {
     unsigned users;
 };
 
-static void drop_copies(struct copies *copies) {
+static void drop_copies(const struct tender *tender, struct copies *copies) {
+    HELD(&tender->requests.lock);
     if (--copies->users)
         return;
     stale_clear(&copies->stale);
@@ -89,7 +90,7 @@ static void is_over(struct tender *tender, struct replacer *task) {
         *link = task->next_tended;
     task->over = true;
     pthread_cond_broadcast(&tender->requests.served);
-    drop_copies(task->copies);
+    drop_copies(tender, task->copies);
     lock_leave(&tender->requests.lock);
 }
 
@@ -231,8 +232,10 @@ static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t t
     struct request request = {.begin = begin, .task = task};
     if (requests_ask(&tender->requests, &request, true))
         return;
+    lock_take(&tender->requests.lock);
     task->over = true; /* there is no tender */
     copies->users--;
+    lock_leave(&tender->requests.lock);
 }
 
 /* Asks one thread of the process that could stop at once; where none can, all: whichever runs first replaces them. */
@@ -350,6 +353,6 @@ void replacing_run(struct worker *worker, struct caller *caller) {
     if (rounds_report(worker->trap->run, rounds.left))
         rounds_refuse(call);
     lock_take(&tender->requests.lock);
-    drop_copies(copies);
+    drop_copies(tender, copies);
     lock_leave(&tender->requests.lock);
 }

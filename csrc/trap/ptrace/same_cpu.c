@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../process/clock.h"
 #include "same_cpu.h"
 
 #define STREAK 4u               /* stops in a row by one tracee before it is tied */
@@ -27,7 +28,7 @@
 void same_cpu_init(struct same_cpu *same_cpu) {
     memset(same_cpu, 0, sizeof *same_cpu);
     same_cpu->self = gettid();
-    pthread_mutex_init(&same_cpu->lock, NULL);
+    lock_init(&same_cpu->lock);
     pthread_cond_init(&same_cpu->wake, NULL);
     same_cpu->off =
         sched_getaffinity(0, sizeof same_cpu->own_cpus, &same_cpu->own_cpus) < 0 || CPU_COUNT(&same_cpu->own_cpus) < 2;
@@ -41,8 +42,9 @@ static void set_tied(struct same_cpu *same_cpu, pid_t tid) {
     __atomic_store_n(&same_cpu->tied, tid, __ATOMIC_RELAXED);
 }
 
-/* With the lock held.  A tracee that is not there is dead or has got another id: which one, its event will tell. */
+/* A tracee that is not there is dead or has got another id: which one, its event will tell. */
 static void untie(struct same_cpu *same_cpu) {
+    HELD(&same_cpu->lock);
     if (!tied(same_cpu))
         return;
     if (sched_setaffinity(tied(same_cpu), sizeof same_cpu->tracee_cpus, &same_cpu->tracee_cpus) < 0 && errno == ESRCH)
@@ -54,20 +56,14 @@ static void untie(struct same_cpu *same_cpu) {
 /* ---- the thread that loosens ---- */
 
 static void wait_a_tick(struct same_cpu *same_cpu) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += TICK;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
-    pthread_cond_timedwait(&same_cpu->wake, &same_cpu->lock, &until);
+    struct timespec until = clock_in(TICK);
+    (void)lock_wait_until(&same_cpu->lock, &same_cpu->wake, &until);
 }
 
 static void sleep_until_woken(struct same_cpu *same_cpu) {
     same_cpu->asleep = true;
     while (!same_cpu->ending && !tied(same_cpu))
-        pthread_cond_wait(&same_cpu->wake, &same_cpu->lock);
+        lock_wait(&same_cpu->lock, &same_cpu->wake);
     same_cpu->asleep = false;
 }
 
@@ -75,7 +71,7 @@ static void *loosen_old_ties(void *arg) {
     struct same_cpu *same_cpu = arg;
     unsigned age = 0, idle = 0;
     uint64_t seen = 0;
-    pthread_mutex_lock(&same_cpu->lock);
+    lock_take(&same_cpu->lock);
     while (!same_cpu->ending) {
         if (idle >= TICKS_TO_SLEEP)
             sleep_until_woken(same_cpu);
@@ -89,12 +85,12 @@ static void *loosen_old_ties(void *arg) {
         }
         seen = stops;
     }
-    pthread_mutex_unlock(&same_cpu->lock);
+    lock_leave(&same_cpu->lock);
     return NULL;
 }
 
-/* With the lock held. */
 static bool have_thread(struct same_cpu *same_cpu) {
+    HELD(&same_cpu->lock);
     if (!same_cpu->has_thread)
         same_cpu->has_thread = pthread_create(&same_cpu->thread, NULL, loosen_old_ties, same_cpu) == 0;
     else if (same_cpu->asleep)
@@ -103,20 +99,19 @@ static bool have_thread(struct same_cpu *same_cpu) {
 }
 
 void same_cpu_clear(struct same_cpu *same_cpu) {
-    pthread_mutex_lock(&same_cpu->lock);
+    lock_take(&same_cpu->lock);
     untie(same_cpu);
     same_cpu->ending = true;
     pthread_cond_signal(&same_cpu->wake);
-    pthread_mutex_unlock(&same_cpu->lock);
+    lock_leave(&same_cpu->lock);
     if (same_cpu->has_thread)
         pthread_join(same_cpu->thread, NULL);
     pthread_cond_destroy(&same_cpu->wake);
-    pthread_mutex_destroy(&same_cpu->lock);
+    lock_destroy(&same_cpu->lock);
 }
 
 /* ---- the supervisor ---- */
 
-/* With the lock held. */
 static bool try_to_tie(struct same_cpu *same_cpu, pid_t tid, int cpu) {
     cpu_set_t one;
     CPU_ZERO(&one);
@@ -135,12 +130,12 @@ static void tie(struct same_cpu *same_cpu, pid_t tid) {
     int cpu = sched_getcpu();
     if (cpu < 0 || cpu >= CPU_SETSIZE)
         return;
-    pthread_mutex_lock(&same_cpu->lock);
+    lock_take(&same_cpu->lock);
     untie(same_cpu);
     set_tied(same_cpu, 0);
     if (!try_to_tie(same_cpu, tid, cpu))
         same_cpu->refused = tid;
-    pthread_mutex_unlock(&same_cpu->lock);
+    lock_leave(&same_cpu->lock);
 }
 
 void same_cpu_loosen(struct same_cpu *same_cpu) {
@@ -148,9 +143,9 @@ void same_cpu_loosen(struct same_cpu *same_cpu) {
     same_cpu->refused = 0;
     if (!tied(same_cpu))
         return;
-    pthread_mutex_lock(&same_cpu->lock);
+    lock_take(&same_cpu->lock);
     untie(same_cpu);
-    pthread_mutex_unlock(&same_cpu->lock);
+    lock_leave(&same_cpu->lock);
 }
 
 void same_cpu_stop(struct same_cpu *same_cpu, pid_t tid) {
@@ -171,28 +166,28 @@ void same_cpu_child(struct same_cpu *same_cpu, pid_t parent, pid_t child) {
     if (!same_cpu->has_thread)
         return;   /* nobody was ever tied */
     cpu_set_t cpus;
-    pthread_mutex_lock(&same_cpu->lock);
+    lock_take(&same_cpu->lock);
     if (tied(same_cpu) == parent)
         (void)sched_setaffinity(child, sizeof same_cpu->tracee_cpus, &same_cpu->tracee_cpus);
     else if (sched_getaffinity(parent, sizeof cpus, &cpus) >= 0)
         (void)sched_setaffinity(child, sizeof cpus, &cpus);
-    pthread_mutex_unlock(&same_cpu->lock);
+    lock_leave(&same_cpu->lock);
 }
 
 void same_cpu_death(struct same_cpu *same_cpu, pid_t tid) {
     if (same_cpu->off || tied(same_cpu) != tid)
         return;
-    pthread_mutex_lock(&same_cpu->lock);
+    lock_take(&same_cpu->lock);
     set_tied(same_cpu, 0);
     (void)sched_setaffinity(0, sizeof same_cpu->own_cpus, &same_cpu->own_cpus);
-    pthread_mutex_unlock(&same_cpu->lock);
+    lock_leave(&same_cpu->lock);
 }
 
 void same_cpu_rename(struct same_cpu *same_cpu, pid_t former, pid_t tid) {
-    pthread_mutex_lock(&same_cpu->lock);
+    lock_take(&same_cpu->lock);
     if (tied(same_cpu) == former)
         set_tied(same_cpu, tid);
     if (same_cpu->last == former)
         same_cpu->last = tid;
-    pthread_mutex_unlock(&same_cpu->lock);
+    lock_leave(&same_cpu->lock);
 }

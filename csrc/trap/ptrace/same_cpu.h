@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "../../process/lock.h"
+
 struct same_cpu {
     pid_t self;                 /* thread id of the supervisor */
     pid_t last;                 /* whose stop was served last … */
@@ -23,7 +25,7 @@ struct same_cpu {
     bool off;                   /* one CPU only, or too many to name */
     bool has_thread, asleep, ending;
     pthread_t thread;           /* loosens a tie that has no use any more */
-    pthread_mutex_t lock;       /* of tied, and of what is done to the tied tracee */
+    struct lock lock;       /* of tied, and of what is done to the tied tracee */
     pthread_cond_t wake;
 };
 
