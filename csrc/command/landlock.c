@@ -55,26 +55,26 @@ static int allow(int ruleset, uint64_t access, const char *path) {
     int fd = open(path, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int err = fstat(fd, &st) < 0 ? -errno : 0;
+    int error = fstat(fd, &st) < 0 ? -errno : 0;
     struct landlock_path_beneath_attr attr = {
         .allowed_access = S_ISDIR(st.st_mode) ? access : access & OF_FILES,
         .parent_fd = fd,
     };
-    if (!err && attr.allowed_access &&
+    if (!error && attr.allowed_access &&
         syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &attr, 0) < 0)
-        err = -errno;
+        error = -errno;
     close(fd);
-    return err;
+    return error;
 }
 
 /* names: a place where none may be made is left to be truncated in. */
 static int allow_places(int ruleset, uint64_t access, pto_view *view) {
     const char *path;
     bool names;
-    int err = 0;
-    for (size_t i = 0; !err && (path = view_writable(view, i, &names)); i++)
-        err = allow(ruleset, names ? access : access & OF_FILES, path);
-    return err;
+    int error = 0;
+    for (size_t i = 0; !error && (path = view_writable(view, i, &names)); i++)
+        error = allow(ruleset, names ? access : access & OF_FILES, path);
+    return error;
 }
 
 /* Will CMD inherit it, and may it write to it? */
@@ -133,10 +133,10 @@ int landlock_open(pto_view *view, bool opens) {
     int ruleset = create(access);
     if (ruleset < 0)
         return ruleset;
-    int err = allowed ? allow_places(ruleset, allowed, view) : 0;
-    if (err) {
+    int error = allowed ? allow_places(ruleset, allowed, view) : 0;
+    if (error) {
         close(ruleset);
-        return err;
+        return error;
     }
     allow_inherited(ruleset, allowed);
     return ruleset;

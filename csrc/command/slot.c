@@ -71,13 +71,13 @@ static int send_one(const struct slot *slot, int pidfd, int signal) {
 
 int slot_deliver(struct slot *slot, int pidfd) {
     uint64_t pending = atomic_exchange(&slot->pending, 0);
-    int err = 0;
+    int error = 0;
     for (; pending; pending &= pending - 1) {
         int signal = __builtin_ctzll(pending) + 1;
         if (send_one(slot, pidfd, signal) < 0)
-            err = -errno;
+            error = -errno;
     }
-    return err;
+    return error;
 }
 
 /* Before Linux 5.3 a directory of /proc, in which nothing is found any more once CMD was waited for. */

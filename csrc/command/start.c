@@ -184,10 +184,10 @@ int start_listening(struct run *run, const struct filter *filter, unsigned filte
 
 int start_go(struct start *start) {
     ssize_t n = write(start->go, "", 1);
-    int err = n == 1 ? 0 : n < 0 ? -errno : -EPIPE;
+    int error = n == 1 ? 0 : n < 0 ? -errno : -EPIPE;
     close(start->go);
     start->go = -1;
-    return err;
+    return error;
 }
 
 static const char *what_failed(const struct run *run, int stage) {

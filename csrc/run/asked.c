@@ -27,10 +27,10 @@ int pto_signal(const void *owner, int signal) {
         return -ESRCH;
     atomic_fetch_or(&slot->pending, UINT64_C(1) << (signal - 1));
     int pidfd = atomic_load(&slot->pidfd);
-    int err = pidfd >= 0 ? slot_deliver(slot, pidfd) : 0;
+    int error = pidfd >= 0 ? slot_deliver(slot, pidfd) : 0;
     slot_leave(slot);
     errno = saved;
-    return err;
+    return error;
 }
 
 int64_t pto_ended(const void *owner) {

@@ -213,26 +213,26 @@ static void wait_for_members(const struct run *run, bool killing) {
 
 int nested_run(struct run *run) {
     struct start start = {.go = -1, .report = -1, .report_in = -1};
-    int err = start_fork(run, enter, NULL, &start);
-    if (err)
-        return err;
+    int error = start_fork(run, enter, NULL, &start);
+    if (error)
+        return error;
     run->result->stats.processes = 1;
-    err = slot_announce(run->slot, &start);
-    if (!err)
-        err = start_go(&start);
-    if (err) {
-        err = record_failure(run, PTO_STAGE_SETUP, -err, "start", NULL);
+    error = slot_announce(run->slot, &start);
+    if (!error)
+        error = start_go(&start);
+    if (error) {
+        error = record_failure(run, PTO_STAGE_SETUP, -error, "start", NULL);
         (void)kill(start.pid, SIGKILL);
     }
     int waited = wait_for_cmd(start.pid, &run->result->status);
-    if (!err && waited)
-        err = record_failure(run, PTO_STAGE_SETUP, -waited, "wait", NULL);
+    if (!error && waited)
+        error = record_failure(run, PTO_STAGE_SETUP, -waited, "wait", NULL);
     slot_cmd_ended(run->slot, run->nested, NULL, 0);
-    wait_for_members(run, err || (run->command->flags & PTO_KILL_ON_EXIT));
-    if (!err)
-        err = start_outcome(run, &start);
+    wait_for_members(run, error || (run->command->flags & PTO_KILL_ON_EXIT));
+    if (!error)
+        error = start_outcome(run, &start);
     start_close(&start);
-    return err;
+    return error;
 }
 
 uint32_t nested_id(const pto_nested *nested) {

@@ -54,10 +54,10 @@ static int run_by(struct run *run, int trap) {
     run->session.opens = opens;
     run->result->landlock = run->landlock < 0 ? 0 : opens ? 2 : 1;
     run->result->trap = trap;
-    int err = trap == PTO_TRAP_NOTIFY ? notify_run(run) : ptrace_run(run);
+    int error = trap == PTO_TRAP_NOTIFY ? notify_run(run) : ptrace_run(run);
     if (run->landlock >= 0)
         close(run->landlock);
-    return err;
+    return error;
 }
 
 static void *run_thread(void *arg) {
@@ -65,10 +65,11 @@ static void *run_thread(void *arg) {
     if (run->nested)
         return (void *)(intptr_t)nested_run(run);
     int trap = choose_trap(run->command->trap);
-    int err = run_by(run, trap);
-    if (err && run->result->stage == PTO_STAGE_SETUP && trap == PTO_TRAP_NOTIFY && run->command->trap == PTO_TRAP_AUTO)
-        err = run_by(run, PTO_TRAP_PTRACE);
-    return (void *)(intptr_t)err;
+    int error = run_by(run, trap);
+    if (error && run->result->stage == PTO_STAGE_SETUP && trap == PTO_TRAP_NOTIFY &&
+        run->command->trap == PTO_TRAP_AUTO)
+        error = run_by(run, PTO_TRAP_PTRACE);
+    return (void *)(intptr_t)error;
 }
 
 /* Each thread of a tracee may cost us descriptors, and EMFILE of ours would be an error of its calls. */
@@ -89,20 +90,20 @@ static int run_on_thread(struct run *run) {
     sigset_t most, before;
     if (sigfillset(&most) < 0 || sigdelset(&most, SIGCHLD) < 0)
         return -errno;
-    int err = pthread_sigmask(SIG_SETMASK, &most, &before);
-    if (err)
-        return -err;
+    int error = pthread_sigmask(SIG_SETMASK, &most, &before);
+    if (error)
+        return -error;
     raise_files(run);
     pthread_t thread;
-    err = pthread_create(&thread, NULL, run_thread, run);
+    error = pthread_create(&thread, NULL, run_thread, run);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     void *result = NULL;
-    int joined = err ? 0 : pthread_join(thread, &result);
+    int joined = error ? 0 : pthread_join(thread, &result);
     (void)setrlimit(RLIMIT_NOFILE, &run->files);
-    if (err)
-        return record_failure(run, PTO_STAGE_SETUP, err, "thread", NULL);
-    err = joined;
-    return err ? -err : (int)(intptr_t)result;
+    if (error)
+        return record_failure(run, PTO_STAGE_SETUP, error, "thread", NULL);
+    error = joined;
+    return error ? -error : (int)(intptr_t)result;
 }
 
 /* What the view counted during this run. */
@@ -143,13 +144,13 @@ static int begin(struct run *run, const void *owner) {
 int pto_nested_run(pto_nested *nested, const struct pto_command *command, struct pto_result *result) {
     struct run run = {
         .nested = nested_id(nested), .command = command, .result = result, .landlock = -1, .trace_fd = -1};
-    int err = begin(&run, nested);
-    if (err)
-        return err;
+    int error = begin(&run, nested);
+    if (error)
+        return error;
     result->trap = PTO_TRAP_OUTER;
-    err = run_on_thread(&run);
+    error = run_on_thread(&run);
     slot_release(run.slot);
-    return err;
+    return error;
 }
 
 int pto_run(pto_view *view, const struct pto_command *command, struct pto_result *result) {
@@ -161,9 +162,9 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
         .trace_fd = command->trace_fd,
         .trace_lock = LOCK_INITIALIZER,
     };
-    int err = begin(&run, view);
-    if (err)
-        return err;
+    int error = begin(&run, view);
+    if (error)
+        return error;
     struct pto_stats before = *view_stats(view);
     session_init(&run.session, view);
     run.session.flags = command->flags;
@@ -172,7 +173,7 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
     untouched_init(&run.untouched, view, command->flags & PTO_INSIDE);
     view_report_copies(view, true);
     note_inherited(view);
-    err = run_on_thread(&run);
+    error = run_on_thread(&run);
     view_report_copies(view, false);
     untouched_count(&run.untouched, &result->stats);
     if (result->stats.inside_different)
@@ -185,5 +186,5 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
     session_clear(&run.session);
     add_view_stats(&result->stats, &before, view_stats(view));
     slot_release(run.slot);
-    return err;
+    return error;
 }

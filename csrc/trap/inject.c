@@ -49,15 +49,15 @@ static int poke(pid_t tid, uint64_t address, const void *data, size_t size) {
 static int place(pid_t tid, const struct replacement *replacement, uint64_t address, bool read_only) {
     if (read_only)   /* a path, or what openat2(2) takes: it holds no pointers */
         return poke(tid, address, replacement->data, replacement->size);
-    int err = memory_write(&MEMORY(tid), address, replacement->data, replacement->size);
-    for (size_t i = 0; !err && i < replacement->n_relocations; i++) {
+    int error = memory_write(&MEMORY(tid), address, replacement->data, replacement->size);
+    for (size_t i = 0; !error && i < replacement->n_relocations; i++) {
         uint32_t offset = replacement->relocations[i];
         uint64_t pointer;
         memcpy(&pointer, (const char *)replacement->data + offset, sizeof pointer);
         pointer += address;
-        err = memory_write(&MEMORY(tid), address + offset, &pointer, sizeof pointer);
+        error = memory_write(&MEMORY(tid), address + offset, &pointer, sizeof pointer);
     }
-    return err;
+    return error;
 }
 
 int inject_arguments(const struct call *call, pid_t tid, uint64_t address, bool read_only, struct registers *regs) {
@@ -67,9 +67,9 @@ int inject_arguments(const struct call *call, pid_t tid, uint64_t address, bool 
             registers_set_arg(regs, replacement->arg, replacement->value);
             continue;
         }
-        int err = place(tid, replacement, address, read_only);
-        if (err)
-            return err;
+        int error = place(tid, replacement, address, read_only);
+        if (error)
+            return error;
         registers_set_arg(regs, replacement->arg, address);
         address += aligned(replacement->size);
     }

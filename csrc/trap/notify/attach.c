@@ -50,14 +50,14 @@ void attach_run(struct worker *worker, struct caller *caller) {
         .ip = worker->reply.request->data.instruction_pointer,
         .error = -ESRCH,
     };
-    int err = reply_awaited(&worker->reply);
-    if (err == 0 && !seize(worker->trap, at.tid)) {
+    int error = reply_awaited(&worker->reply);
+    if (error == 0 && !seize(worker->trap, at.tid)) {
         if (tender_call(&at) || debugged_run(worker, caller))
             return;
-        err = -EPERM;
+        error = -EPERM;
     }
-    if (err) {
-        refuse(worker, caller, err);
+    if (error) {
+        refuse(worker, caller, error);
         return;
     }
     crew_relieve(&worker->trap->crew);

@@ -106,9 +106,9 @@ static void fail_call(struct attachment *at, long error) {
 static void send_call(struct attachment *at) {
     const struct call *call = &at->caller->call;
     struct registers regs = at->regs;
-    int err = inject_arguments(call, at->tid, at->area + AREA_HEADER, false, &regs);
-    if (err)
-        fail_call(at, err);
+    int error = inject_arguments(call, at->tid, at->area + AREA_HEADER, false, &regs);
+    if (error)
+        fail_call(at, error);
     else
         send_to_call(at, &regs, inject_number(call), PHASE_ENTRY);
 }
@@ -139,11 +139,11 @@ static void at_map_exit(struct attachment *at) {
     if (registers_read(at->tid, &regs))
         return;
     long address = registers_result(&regs);
-    int err = inject_mmap_failed(address) ? (int)address : 0;
-    if (!err)
-        err = mark_area(at->tid, (uint64_t)address, inject_area_size(area_need(&at->caller->call)));
-    if (err) {
-        fail_call(at, err);
+    int error = inject_mmap_failed(address) ? (int)address : 0;
+    if (!error)
+        error = mark_area(at->tid, (uint64_t)address, inject_area_size(area_need(&at->caller->call)));
+    if (error) {
+        fail_call(at, error);
         return;
     }
     at->area = (uint64_t)address;

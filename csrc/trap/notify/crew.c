@@ -96,11 +96,11 @@ static bool hung_up(int listener) {
 /* 0, or -errno; -EINTR: crew_stop has sent a signal. */
 static int receive(struct worker *worker) {
     struct crew *crew = &worker->trap->crew;
-    int err = reply_receive(&worker->reply);
+    int error = reply_receive(&worker->reply);
     spread_leave(&crew->spread, &worker->post);
     __atomic_sub_fetch(&crew->receiving, 1, __ATOMIC_SEQ_CST);
-    if (err)
-        return err;
+    if (error)
+        return error;
     demand_count(&crew->demand, worker->reply.request->pid);
     if (__atomic_add_fetch(&crew->handled, 1, __ATOMIC_RELAXED) % DEMAND_CALLS == 0)
         review(crew);
@@ -142,15 +142,15 @@ static int add_worker(struct crew *crew, struct notify_trap *trap) {
     struct worker *worker = crew->n_workers < WORKERS_MAX ? new_worker(trap) : NULL;
     if (!worker)
         return -ENOMEM;
-    int err = pthread_attr_init(&attributes);
-    if (!err) {
+    int error = pthread_attr_init(&attributes);
+    if (!error) {
         pthread_attr_setstacksize(&attributes, STACK_SIZE);
-        err = pthread_create(&worker->thread, &attributes, crew->work, worker);
+        error = pthread_create(&worker->thread, &attributes, crew->work, worker);
         pthread_attr_destroy(&attributes);
     }
-    if (err) {
+    if (error) {
         free_worker(worker);
-        return -err;
+        return -error;
     }
     worker->next = crew->workers;
     crew->workers = worker;
@@ -187,9 +187,9 @@ int crew_start(struct crew *crew, struct notify_trap *trap, void *(*work)(void *
     lock_init(&crew->lock);
     pthread_cond_init(&crew->call, NULL);
     lock_take(&crew->lock);
-    int err = add_worker(crew, trap);
+    int error = add_worker(crew, trap);
     lock_leave(&crew->lock);
-    return err;
+    return error;
 }
 
 /* Joins it; one that still waits after a while is woken, as often as it takes. */

@@ -17,17 +17,17 @@
 
 /* Read-only memory too, as a debugger does. */
 static int write_anywhere(pid_t tid, uint64_t address, const void *data, size_t size) {
-    int err = memory_write(&MEMORY(tid), address, data, size);
-    if (err != -EFAULT)
-        return err;
+    int error = memory_write(&MEMORY(tid), address, data, size);
+    if (error != -EFAULT)
+        return error;
     char path[32];
     snprintf(path, sizeof path, "/proc/%d/mem", (int)tid);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    err = pwrite(fd, data, size, (off_t)address) == (ssize_t)size ? 0 : -EFAULT;
+    error = pwrite(fd, data, size, (off_t)address) == (ssize_t)size ? 0 : -EFAULT;
     close(fd);
-    return err;
+    return error;
 }
 
 static bool stands(const struct edit *edit, pid_t pid, char *found) {

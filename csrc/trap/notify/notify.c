@@ -44,8 +44,8 @@
 
 /* Without it ptrace is faster: who asks for this trap gets it all the same. */
 static int wake_in_sync(const struct notify_trap *trap) {
-    int err = reply_wake_in_sync(trap->listener, true);
-    return trap->run->command->trap == PTO_TRAP_NOTIFY ? 0 : err;
+    int error = reply_wake_in_sync(trap->listener, true);
+    return trap->run->command->trap == PTO_TRAP_NOTIFY ? 0 : error;
 }
 
 /* attach.c needs ptrace(2), which a profile may refuse: a task that is not our tracee is ESRCH else. */
@@ -65,27 +65,27 @@ static int listen_to_cmd(struct notify_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
         return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
-    int err = filter_make(filter, SECCOMP_RET_USER_NOTIF, untouched_passing_ip(&trap->run->untouched), signals_extras,
+    int error = filter_make(filter, SECCOMP_RET_USER_NOTIF, untouched_passing_ip(&trap->run->untouched), signals_extras,
                           SIGNALS_EXTRAS);
-    if (err)
-        err = record_failure(trap->run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL);
+    if (error)
+        error = record_failure(trap->run, PTO_STAGE_SETUP, -error, "seccomp filter", NULL);
     else
-        trap->listener = err = start_listening(trap->run, filter, FILTER_FLAGS, &trap->start);
+        trap->listener = error = start_listening(trap->run, filter, FILTER_FLAGS, &trap->start);
     free(filter);
-    return err < 0 ? err : 0;
+    return error < 0 ? error : 0;
 }
 
 static int ask_for_all(struct notify_trap *trap) {
-    int err = wake_in_sync(trap);
-    if (!err)
-        err = hand_over_can(trap->listener);
-    if (err)
-        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
-    err = can_attach(trap);
-    if (err)
-        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "ptrace", NULL);
-    err = memory_probe(trap->start.pid);
-    return err ? record_failure(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL) : 0;
+    int error = wake_in_sync(trap);
+    if (!error)
+        error = hand_over_can(trap->listener);
+    if (error)
+        return record_failure(trap->run, PTO_STAGE_SETUP, -error, "user notification", NULL);
+    error = can_attach(trap);
+    if (error)
+        return record_failure(trap->run, PTO_STAGE_SETUP, -error, "ptrace", NULL);
+    error = memory_probe(trap->start.pid);
+    return error ? record_failure(trap->run, PTO_STAGE_SETUP, -error, "process_vm_readv", NULL) : 0;
 }
 
 static void *work(void *arg) {
@@ -97,26 +97,26 @@ static void *work(void *arg) {
 }
 
 static int prepare(struct notify_trap *trap) {
-    int err = ask_for_all(trap);
-    if (err)
-        return err;
-    err = callers_init(&trap->callers, trap->run);
-    if (err)
-        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "user notification", NULL);
+    int error = ask_for_all(trap);
+    if (error)
+        return error;
+    error = callers_init(&trap->callers, trap->run);
+    if (error)
+        return record_failure(trap->run, PTO_STAGE_SETUP, -error, "user notification", NULL);
     trap->has_callers = true;
     trap->callers.cmd = trap->start.pid;
     tender_init(&trap->tender, trap);
-    err = guard_start(&trap->guard, trap->listener, trap->callers.roster->ids, ROSTER_SLOTS);
-    if (err)
-        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "guard", NULL);
+    error = guard_start(&trap->guard, trap->listener, trap->callers.roster->ids, ROSTER_SLOTS);
+    if (error)
+        return record_failure(trap->run, PTO_STAGE_SETUP, -error, "guard", NULL);
     trap->cmd_pidfd = (int)syscall(SYS_pidfd_open, trap->start.pid, 0);
     if (trap->cmd_pidfd < 0)
         return record_failure(trap->run, PTO_STAGE_SETUP, errno, "pidfd_open", NULL);
-    err = slot_announce(trap->run->slot, &trap->start);
-    if (!err)
-        err = crew_start(&trap->crew, trap, work);
-    if (err)
-        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "start", NULL);
+    error = slot_announce(trap->run->slot, &trap->start);
+    if (!error)
+        error = crew_start(&trap->crew, trap, work);
+    if (error)
+        return record_failure(trap->run, PTO_STAGE_SETUP, -error, "start", NULL);
     trap->has_crew = true;
     return 0;
 }
@@ -209,15 +209,15 @@ int notify_run(struct run *run) {
     trap->listener = trap->cmd_pidfd = -1;
     openings_init(&trap->openings);
     become_reaper(trap);
-    int err = listen_to_cmd(trap);
-    if (!err)
-        err = prepare(trap);
-    if (err) {
+    int error = listen_to_cmd(trap);
+    if (!error)
+        error = prepare(trap);
+    if (error) {
         give_up(trap);
     } else {
         wait_for_the_end(trap);
-        err = start_outcome(run, &trap->start);
+        error = start_outcome(run, &trap->start);
     }
     clear(trap);
-    return err;
+    return error;
 }

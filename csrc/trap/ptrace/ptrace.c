@@ -374,20 +374,21 @@ static const char *why_not_traced(int error) {
 
 static int seize(struct ptrace_trap *trap) {
     pid_t pid = trap->start.pid;
+    int error;
     struct tracee *tracee = tracee_new(trap, pid, TRACEE_FREE);
     if (!tracee || !(tracee->space = space_new()))
         return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "tracee", NULL);
     if (ptrace(PTRACE_SEIZE, pid, NULL, (void *)(uintptr_t)OPTIONS) < 0) {
-        int error = errno;
+        error = errno;
         return record_failure(trap->run, PTO_STAGE_SETUP, error, "ptrace", why_not_traced(error));
     }
-    int err = memory_probe(pid);
-    if (err)
-        return record_failure(trap->run, PTO_STAGE_SETUP, -err, "process_vm_readv", NULL);
-    err = slot_announce(trap->run->slot, &trap->start);
-    if (!err)
-        err = start_go(&trap->start);
-    return err ? record_failure(trap->run, PTO_STAGE_SETUP, -err, "start", NULL) : 0;
+    error = memory_probe(pid);
+    if (error)
+        return record_failure(trap->run, PTO_STAGE_SETUP, -error, "process_vm_readv", NULL);
+    error = slot_announce(trap->run->slot, &trap->start);
+    if (!error)
+        error = start_go(&trap->start);
+    return error ? record_failure(trap->run, PTO_STAGE_SETUP, -error, "start", NULL) : 0;
 }
 
 static int make_filter(struct run *run, struct filter *filter) {
@@ -397,22 +398,22 @@ static int make_filter(struct run *run, struct filter *filter) {
         {.nr = __NR_sched_getaffinity, .arg = 1, .mask = UINT64_MAX}, /* a size: never 0 in earnest */
         {.nr = __NR_sched_setaffinity, .arg = 1, .mask = UINT64_MAX},
     };
-    int err = filter_make(filter, SECCOMP_RET_TRACE, untouched_passing_ip(&run->untouched), extras,
+    int error = filter_make(filter, SECCOMP_RET_TRACE, untouched_passing_ip(&run->untouched), extras,
                           sizeof extras / sizeof extras[0]);
-    return err ? record_failure(run, PTO_STAGE_SETUP, -err, "seccomp filter", NULL) : 0;
+    return error ? record_failure(run, PTO_STAGE_SETUP, -error, "seccomp filter", NULL) : 0;
 }
 
 static int start(struct ptrace_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
         return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
-    int err = make_filter(trap->run, filter);
+    int error = make_filter(trap->run, filter);
     const struct start_filter entered = {.filter = filter, .flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW, .report = -1};
-    if (!err)
-        err = start_fork(trap->run, start_enter_filter, &entered, &trap->start);
+    if (!error)
+        error = start_fork(trap->run, start_enter_filter, &entered, &trap->start);
     free(filter);
-    if (err)
-        return err;
+    if (error)
+        return error;
     trap->cmd = trap->start.pid;
     trap->run->result->stats.processes = 1;
     return seize(trap);
@@ -432,18 +433,18 @@ int ptrace_run(struct run *run) {
     trap->run = run;
     trap->start = (struct start){.go = -1, .report = -1, .report_in = -1};
     same_cpu_init(&trap->same_cpu);
-    int err = start(trap);
-    if (err && trap->cmd)
+    int error = start(trap);
+    if (error && trap->cmd)
         (void)kill(trap->cmd, SIGKILL);
     int served = serve_until_the_end(trap);
-    if (!err && served)
-        err = record_failure(run, PTO_STAGE_SETUP, -served, "wait", NULL);
-    if (!err)
-        err = start_outcome(run, &trap->start);
+    if (!error && served)
+        error = record_failure(run, PTO_STAGE_SETUP, -served, "wait", NULL);
+    if (!error)
+        error = start_outcome(run, &trap->start);
     same_cpu_clear(&trap->same_cpu);
     tracees_each(&trap->tracees, forget, trap);
     replacing_clear(&trap->replacing);
     start_close(&trap->start);
     free(trap);
-    return err;
+    return error;
 }

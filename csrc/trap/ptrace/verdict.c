@@ -78,10 +78,10 @@ static void kill_tracee(struct ptrace_trap *trap, struct tracee *tracee) {
 static void run_substituted(struct ptrace_trap *trap, struct tracee *tracee) {
     struct registers regs = tracee->regs;
     const struct area *area = tracee->area;
-    int err =
+    int error =
         inject_arguments(&tracee->call, tracee->task.tid, area ? area->address : 0, area && area->read_only, &regs);
-    if (err) {
-        give_up(trap, tracee, err);
+    if (error) {
+        give_up(trap, tracee, error);
         return;
     }
     tracee->substituted = true;
