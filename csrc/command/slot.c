@@ -1,6 +1,7 @@
 /* slot.c - where other threads find a run: its CMD, and what that has left.
  *
- * Rule: who looks counts itself among the users, and the run waits for them before it closes or frees what they may use.
+ * Rule: who looks counts itself among the users, and the run waits for them before it closes or frees what they may
+ * use.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -42,8 +42,8 @@ int slot_deliver(struct slot *slot, int pidfd);
 
 /* pto_signal and pto_began reach CMD from here on (0, or -errno); signals sent before that are delivered now. */
 int slot_announce(struct slot *slot, const struct start *start);
-/* CMD has been waited for: pto_left tells what is left, which the notify trap knows by these ids (ptrace: NULL, by who traces
- * them), or which is in the nest.  Before the ids are no more: slot_forget_left. */
+/* CMD has been waited for: pto_left tells what is left, which the notify trap knows by these ids (ptrace: NULL, by
+ * who traces them), or which is in the nest.  Before the ids are no more: slot_forget_left. */
 void slot_cmd_ended(struct slot *slot, uint32_t nested, const pid_t *ids, size_t n);
 void slot_forget_left(struct slot *slot);
 /* What CMD may have reported is about to be read. */

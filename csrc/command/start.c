@@ -76,14 +76,14 @@ static void restore_signals(void) {
         _exit(STATUS_NEVER_RAN);
 }
 
-static void report(int fd, int stage, int error) {
+static void tell(int fd, int stage, int error) {
     struct start_report message = {.stage = stage, .error = error};
     if (write(fd, &message, sizeof message) != sizeof message)
         _exit(STATUS_NEVER_RAN);
 }
 
-static _Noreturn void give_up(int fd, int stage, int error) {
-    report(fd, stage, error);
+static _Noreturn void report_and_exit(int fd, int stage, int error) {
+    tell(fd, stage, error);
     _exit(STATUS_NEVER_RAN);
 }
 
@@ -99,7 +99,7 @@ int start_enter_filter(const struct run *run, const void *arg) {
         (void)landlock_enter(run->landlock);   /* a second line of defence: without it the first holds */
     int listener = install_filter(entered->filter, entered->flags);
     if (listener >= 0 && entered->report >= 0)
-        report(entered->report, PTO_STAGE_NONE, listener);
+        tell(entered->report, PTO_STAGE_NONE, listener);
     return listener < 0 ? listener : 0;
 }
 
@@ -108,13 +108,13 @@ static _Noreturn void child(const struct run *run, start_enter_fn *enter, const 
     (void)setrlimit(RLIMIT_NOFILE, &run->files);   /* not above what it is now, so that it cannot fail */
     int error = enter(run, arg);
     if (error)
-        give_up(fd, PTO_STAGE_SETUP, -error);
+        report_and_exit(fd, PTO_STAGE_SETUP, -error);
     if (command->chdir && chdir(command->chdir) < 0)
-        give_up(fd, PTO_STAGE_CHDIR, errno);
+        report_and_exit(fd, PTO_STAGE_CHDIR, errno);
     environ = (char **)command->envp;   /* execvp searches the PATH of the environment it is in */
     restore_signals();
     execvp(command->argv[0], (char *const *)command->argv);
-    give_up(fd, PTO_STAGE_EXEC, errno);
+    report_and_exit(fd, PTO_STAGE_EXEC, errno);
 }
 
 static void close_pair(int pair[2]) {
@@ -160,7 +160,8 @@ static int wait_for_listener(struct run *run, const struct start *start) {
     return message.error;
 }
 
-/* Until there is a guard, nobody else would end it; its listener, which it still shares, would keep it waiting for ever. */
+/* Until there is a guard, nobody else would end it; its listener, which it still shares, would keep it waiting for
+ * ever. */
 static void die_with(pid_t parent) {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
         _exit(STATUS_NEVER_RAN);

@@ -35,8 +35,9 @@ struct start_filter {
 int start_fork(struct run *run, start_enter_fn *enter, const void *arg, struct start *start);
 /* Lets CMD enter, change to its directory and execute: all calls from here are trapped. */
 int start_go(struct start *start);
-/* The same for a filter with a listener (SECCOMP_FILTER_FLAG_NEW_LISTENER): does not wait, and returns the listener, which
- * is closed on exec.  Until its execve CMD shares our descriptors, so that no call of its is needed to hand it over. */
+/* The same for a filter with a listener (SECCOMP_FILTER_FLAG_NEW_LISTENER): does not wait, and returns the listener,
+ * which is closed on exec.  Until its execve CMD shares our descriptors, so that no call of its is needed to hand it
+ * over. */
 int start_listening(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start);
 /* After CMD has ended: did it ever become the command?  0, or -errno with stage and message set. */
 int start_outcome(struct run *run, struct start *start);

@@ -31,8 +31,9 @@ void family_children(pid_t pid, void (*each)(void *arg, pid_t child), void *arg)
 int family_call(pid_t tid);
 /* Signals that are pending for it, 1 << (signal - 1), blocked ones too. */
 uint64_t family_pending(pid_t tid);
-/* The processes of a run whose CMD has ended, as far as they can be told: those in ids (0s are skipped), with ids NULL those that
- * a thread of this process traces, and their families.  How many there are; found has room for `room` of them. */
+/* The processes of a run whose CMD has ended, as far as they can be told: those in ids (0s are skipped), with ids
+ * NULL those that a thread of this process traces, and their families.  How many there are; found has room for
+ * `room` of them. */
 size_t family_left(const pid_t *ids, size_t n, pid_t *found, size_t room);
 /* SIGKILL to the processes and threads in ids (0s are skipped) that run under a seccomp filter, and to all that
  * descend from them.  orphans: also to children of this process that run under more filters than it does itself, which

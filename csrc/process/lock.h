@@ -1,8 +1,9 @@
 /* lock.h - a mutex, and what is asserted of who has it.
  *
- * Rules: where a function needs a lock that it does not take, it begins with HELD(lock); where it must not have one, since
- * locks are taken in one order, with NOT_HELD(lock).  In builds for tests (PTO_CHECK_LOCKS, build.py) they end the process where
- * that is not so, and cost nothing in others.  Functions of a header alone: csrc/view/ links without this folder.
+ * Rules: where a function needs a lock that it does not take, it begins with HELD(lock); where it must not have one,
+ * since locks are taken in one order, with NOT_HELD(lock).  In builds for tests (PTO_CHECK_LOCKS, build.py) they end
+ * the process where that is not so, and cost nothing in others.  Functions of a header alone: csrc/view/ links
+ * without this folder.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

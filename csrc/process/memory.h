@@ -13,8 +13,8 @@
 /* Whose memory: of a thread. */
 struct memory {
     pid_t tid;
-    /* Precedes each write, and with checks_reads follows each read: unless it gives 0 the access fails with what it gives
-     * (-errno).  For a tracee that may die meanwhile and leave its id to another.  NULL: no check. */
+    /* Precedes each write, and with checks_reads follows each read: unless it gives 0 the access fails with what it
+     * gives (-errno).  For a tracee that may die meanwhile and leave its id to another.  NULL: no check. */
     int (*check)(void *arg);
     void *arg;
     bool checks_reads;
@@ -28,8 +28,8 @@ int memory_write(const struct memory *memory, uint64_t address, const void *data
  * bytes.  Never reads past the end of the page that holds the NUL. */
 ssize_t memory_read_string(const struct memory *memory, uint64_t address, char *out, size_t size);
 
-/* From fd, /proc/PID/mem, which reads pages that the tracee cannot read, too: up to size bytes, but not beyond the page where they
- * begin.  How many, 0 or less: none. */
+/* From fd, /proc/PID/mem, which reads pages that the tracee cannot read, too: up to size bytes, but not beyond the
+ * page where they begin.  How many, 0 or less: none. */
 ssize_t memory_peek(int fd, uint64_t address, void *out, size_t size);
 
 /* May we look into pid, which was forked from us and has not executed?  0, or -errno: -EPERM, -ENOSYS. */

@@ -1,7 +1,8 @@
 /* nested.c - a run inside a run: the supervisor of the one around serves CMD, as calls/tasks/nest_request.h says.
  *
- * Two supervisors cannot trap the calls of one process: it has one tracer and one listener, and the outer filter's verdict
- * would come first.  So nothing is trapped here; CMD is started, entered in a view within the outer one, and waited for.
+ * Two supervisors cannot trap the calls of one process: it has one tracer and one listener, and the outer filter's
+ * verdict would come first.  So nothing is trapped here; CMD is started, entered in a view within the outer one, and
+ * waited for.
  *
  * Rules: as for every run, all that CMD has started has ended when it ends; when we die the supervisor kills them.
  *
@@ -31,27 +32,27 @@ struct pto_nested {
     uint32_t id;
 };
 
-static long ask(enum nest_op op, const struct nest_request *request) {
+static long ask_outer(enum nest_op op, const struct nest_request *request) {
     long result = prctl(NEST_PRCTL, op, request, 0, 0);
     return result < 0 ? -errno : result;
 }
 
 static long ask_about(enum nest_op op, uint32_t id) {
     const struct nest_request request = {.id = id};
-    return ask(op, &request);
+    return ask_outer(op, &request);
 }
 
 /* ---- the view ---- */
 
 int pto_is_nested(void) {
-    return ask(NEST_PROBE, NULL) == 0;
+    return ask_outer(NEST_PROBE, NULL) == 0;
 }
 
 pto_nested *pto_nested_new(char *message, size_t size) {
     const struct nest_request request = {.message = (uintptr_t)message, .room = size};
     pto_nested *nested = malloc(sizeof *nested);
     message[0] = '\0';
-    long id = nested ? ask(NEST_NEW, &request) : -ENOMEM;
+    long id = nested ? ask_outer(NEST_NEW, &request) : -ENOMEM;
     if (id > 0) {
         nested->id = (uint32_t)id;
         return nested;
@@ -110,8 +111,8 @@ static int ask_with(enum nest_op op, uint32_t id, uint32_t kind, const char *dat
     };
     const struct timespec a_while = {.tv_nsec = 5000000};
     message[0] = '\0';
-    long result = ask(op, &request);
-    for (; result == -EAGAIN; result = ask(op, &request))
+    long result = ask_outer(op, &request);
+    for (; result == -EAGAIN; result = ask_outer(op, &request))
         (void)nanosleep(&a_while, NULL);
     if (result < 0 && !message[0])
         snprintf(message, size, "run inside a run: %s", strerror(-(int)result));
@@ -161,10 +162,10 @@ int pto_nested_add_place(pto_nested *nested, int kind, const char *path, char *m
 /* ---- the run ---- */
 
 /* In CMD before its execve: from here on it is in the nest's view. */
-static int enter(const struct run *run, const void *arg) {
+static int be_nested(const struct run *run, const void *arg) {
     (void)arg;
     const struct nest_request request = {.id = run->nested, .kind = run->command->flags & PTO_STRICT};
-    return (int)ask(NEST_ENTER, &request);
+    return (int)ask_outer(NEST_ENTER, &request);
 }
 
 /* Its status; while it is stopped so are we. */
@@ -213,7 +214,7 @@ static void wait_for_members(const struct run *run, bool killing) {
 
 int nested_run(struct run *run) {
     struct start start = {.go = -1, .report = -1, .report_in = -1};
-    int error = start_fork(run, enter, NULL, &start);
+    int error = start_fork(run, be_nested, NULL, &start);
     if (error)
         return error;
     run->result->stats.processes = 1;

@@ -1,7 +1,8 @@
 /* run.c - pto_run.
  *
- * Rules: a run lives on a thread of its own, because ptrace belongs to a thread and because only children of
- * that thread may be waited for: the process around us has children of its own.  That thread takes no signals but SIGCHLD.
+ * Rules: a run lives on a thread of its own, because ptrace belongs to a thread and because only children of that
+ * thread may be waited for: the process around us has children of its own.  That thread takes no signals but
+ * SIGCHLD.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -27,8 +28,8 @@
 
 #define FILES 65536u    /* descriptors: as many as a run can use */
 
-/* Where Yama restricts, and without the capability, the notify trap could not look into daemons, which are not our descendants
- * any more; ptrace keeps whom it has. Documentation/admin-guide/LSM/Yama.rst */
+/* Where Yama restricts, and without the capability, the notify trap could not look into daemons, which are not our
+ * descendants any more; ptrace keeps whom it has. Documentation/admin-guide/LSM/Yama.rst */
 static bool yama_restricts(void) {
     char scope = '0';
     int fd = open("/proc/sys/kernel/yama/ptrace_scope", O_RDONLY | O_CLOEXEC);
@@ -39,8 +40,8 @@ static bool yama_restricts(void) {
     return known && scope != '0' && !start_has_capability(CAP_SYS_PTRACE);
 }
 
-/* The notify trap is the faster one and leaves ptrace to debuggers.  But a signal that comes before a worker has received a call
- * interrupts it (tender.c), and where that cannot be mended ptrace, which has no such gap, is taken. */
+/* The notify trap is the faster one and leaves ptrace to debuggers.  But a signal that comes before a worker has
+ * received a call interrupts it (tender.c), and where that cannot be mended ptrace, which has no such gap, is taken. */
 static int choose_trap(int wanted) {
     if (wanted != PTO_TRAP_AUTO)
         return wanted;
@@ -133,7 +134,7 @@ static void note_inherited(pto_view *view) {
     closedir(dir);
 }
 
-static int begin(struct run *run, const void *owner) {
+static int claim_slot(struct run *run, const void *owner) {
     memset(run->result, 0, sizeof *run->result);
     if (!run->command->argv[0])
         return record_failure(run, PTO_STAGE_SETUP, EINVAL, "command", "no program named");
@@ -144,7 +145,7 @@ static int begin(struct run *run, const void *owner) {
 int pto_nested_run(pto_nested *nested, const struct pto_command *command, struct pto_result *result) {
     struct run run = {
         .nested = nested_id(nested), .command = command, .result = result, .landlock = -1, .trace_fd = -1};
-    int error = begin(&run, nested);
+    int error = claim_slot(&run, nested);
     if (error)
         return error;
     result->trap = PTO_TRAP_OUTER;
@@ -162,7 +163,7 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
         .trace_fd = command->trace_fd,
         .trace_lock = LOCK_INITIALIZER,
     };
-    int error = begin(&run, view);
+    int error = claim_slot(&run, view);
     if (error)
         return error;
     struct pto_stats before = *view_stats(view);

@@ -27,7 +27,7 @@ static void part(void) {
 }
 #endif
 
-#ifdef PART_CALLER
+#ifdef PART_CALLERS
 /* A call that went on in the kernel is told from another one of the same number. */
 static void part(void) {
     static struct callers callers = {.lock = LOCK_INITIALIZER};

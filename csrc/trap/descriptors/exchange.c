@@ -1,8 +1,8 @@
 /* exchange.c - descriptors over a socket (SCM_RIGHTS, unix(7)), and a socket that a task can connect to.
  *
- * Rules: the name is an abstract one that the kernel chooses, so it takes no place in a file system, and tasks in a chroot
- * and with other credentials reach it; those in another network namespace do not.  Anybody else could connect too, so it is
- * asked who did.  Nothing waits: what is not there at once does not come.
+ * Rules: the name is an abstract one that the kernel chooses, so it takes no place in a file system, and tasks in a
+ * chroot and with other credentials reach it; those in another network namespace do not.  Anybody else could connect
+ * too, so it is asked who did.  Nothing waits: what is not there at once does not come.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,7 +16,7 @@
 
 #define BACKLOG 8
 
-void parcel_fill(struct parcel *parcel, uint64_t address, const int *fds, size_t n) {
+void exchange_fill(struct parcel *parcel, uint64_t address, const int *fds, size_t n) {
     size_t room = n ? n : STALE_MOST;
     *parcel = (struct parcel){
         .message = {.msg_iov = (void *)(uintptr_t)(address + offsetof(struct parcel, part)),
@@ -34,7 +34,7 @@ void parcel_fill(struct parcel *parcel, uint64_t address, const int *fds, size_t
     memcpy(CMSG_DATA(header), fds, n * sizeof(int));
 }
 
-size_t parcel_open(struct parcel *parcel, int fds[STALE_MOST]) {
+size_t exchange_open(struct parcel *parcel, int fds[STALE_MOST]) {
     parcel->message.msg_control = parcel->control.bytes;
     if (parcel->message.msg_controllen > sizeof parcel->control)
         return 0;
@@ -49,7 +49,7 @@ size_t parcel_open(struct parcel *parcel, int fds[STALE_MOST]) {
 
 bool exchange_send(int socket, const int *fds, size_t n) {
     struct parcel parcel;
-    parcel_fill(&parcel, (uintptr_t)&parcel, fds, n);
+    exchange_fill(&parcel, (uintptr_t)&parcel, fds, n);
     return sendmsg(socket, &parcel.message, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
 }
 
@@ -57,8 +57,8 @@ size_t exchange_receive(int socket, int fds[STALE_MOST]) {
     struct parcel parcel;
     for (size_t i = 0; i < STALE_MOST; i++)
         fds[i] = -1;
-    parcel_fill(&parcel, (uintptr_t)&parcel, NULL, 0);
-    return recvmsg(socket, &parcel.message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == 1 ? parcel_open(&parcel, fds) : 0;
+    exchange_fill(&parcel, (uintptr_t)&parcel, NULL, 0);
+    return recvmsg(socket, &parcel.message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) == 1 ? exchange_open(&parcel, fds) : 0;
 }
 
 int exchange_listen(struct sockaddr_un *name, socklen_t *length) {

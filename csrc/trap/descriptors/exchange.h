@@ -24,9 +24,9 @@ struct parcel {
     } control;
 };
 /* For memory at that address; n 0: with room for STALE_MOST. */
-void parcel_fill(struct parcel *parcel, uint64_t address, const int *fds, size_t n);
+void exchange_fill(struct parcel *parcel, uint64_t address, const int *fds, size_t n);
 /* How many came, after recvmsg(2) into the memory that this is a copy of. */
-size_t parcel_open(struct parcel *parcel, int fds[STALE_MOST]);
+size_t exchange_open(struct parcel *parcel, int fds[STALE_MOST]);
 
 bool exchange_send(int socket, const int *fds, size_t n);
 /* How many came; the others are -1. */

@@ -4,14 +4,15 @@
  *                            └▶ socket, connect, sendmsg ┘
  *
  * The new descriptors come over a socket (SCM_RIGHTS, unix(7)), since a description that others share too cannot be
- * opened by the task itself.  Where we may not take its descriptors (pidfd_getfd(2)) it connects to us, and hands the stale
- * ones over first.
+ * opened by the task itself.  Where we may not take its descriptors (pidfd_getfd(2)) it connects to us, and hands
+ * the stale ones over first.
  *
- * Rules: the first and the last stop are those before the return to user mode, where the kernel decides on restarting an
- * interrupted call, so with its registers put back the task goes on as after any PTRACE_INTERRUPT, without EINTR.  The
- * system call instruction is that of the vDSO.  All signals are blocked in between; SIGSTOP, which cannot be, is sent again.
- * A task with seccomp filters of its own is left alone: they may kill it for a call that it does not make.  Whatever fails,
- * the rest is undone and the registers are put back.  Locks come last: closing any descriptor of a file drops them.
+ * Rules: the first and the last stop are those before the return to user mode, where the kernel decides on
+ * restarting an interrupted call, so with its registers put back the task goes on as after any PTRACE_INTERRUPT,
+ * without EINTR.  The system call instruction is that of the vDSO.  All signals are blocked in between; SIGSTOP,
+ * which cannot be, is sent again. A task with seccomp filters of its own is left alone: they may kill it for a call
+ * that it does not make.  Whatever fails, the rest is undone and the registers are put back.  Locks come last:
+ * closing any descriptor of a file drops them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -110,7 +111,7 @@ static bool prepare_map(struct renewer *renewer, pid_t tid, struct injected *cal
     return true;
 }
 
-static void mapped(struct renewer *renewer, pid_t tid, long result) {
+static void have_area(struct renewer *renewer, pid_t tid, long result) {
     (void)tid;
     if (!inject_mmap_failed(result))
         renewer->area = (uint64_t)result;
@@ -153,7 +154,7 @@ static bool prepare_hand(struct renewer *renewer, pid_t tid, struct injected *ca
         return false;
     for (size_t i = 0; i < renewer->renewal.n_replaced; i++)
         numbers[i] = renewer->renewal.replaced[i].number;
-    parcel_fill(&parcel, IN_AREA(renewer, parcel), numbers, renewer->renewal.n_replaced);
+    exchange_fill(&parcel, IN_AREA(renewer, parcel), numbers, renewer->renewal.n_replaced);
     *call = (struct injected){__NR_sendmsg,
                               {(uint64_t)renewer->sockets[0], IN_AREA(renewer, parcel), MSG_DONTWAIT | MSG_NOSIGNAL}};
     return memory_write(&MEMORY(tid), IN_AREA(renewer, parcel), &parcel, sizeof parcel) == 0;
@@ -188,7 +189,7 @@ static bool prepare_receive(struct renewer *renewer, pid_t tid, struct injected 
     if (renewer->at > 0 || renewer->sockets[0] < 0 || renewer->renewal.n_replaced == 0 ||
         !send_descriptors(renewer, tid))
         return false;
-    parcel_fill(&parcel, IN_AREA(renewer, parcel), NULL, 0);
+    exchange_fill(&parcel, IN_AREA(renewer, parcel), NULL, 0);
     *call = (struct injected){
         __NR_recvmsg, {(uint64_t)renewer->sockets[0], IN_AREA(renewer, parcel), MSG_CMSG_CLOEXEC | MSG_DONTWAIT}};
     return memory_write(&MEMORY(tid), IN_AREA(renewer, parcel), &parcel, sizeof parcel) == 0;
@@ -199,12 +200,12 @@ static void received(struct renewer *renewer, pid_t tid, long result) {
     struct parcel parcel;
     if (result != 1 || memory_read(&MEMORY(tid), IN_AREA(renewer, parcel), &parcel, sizeof parcel) < 0)
         return;
-    size_t n = parcel_open(&parcel, renewer->received);
+    size_t n = exchange_open(&parcel, renewer->received);
     renewer->n_received = n < renewer->renewal.n_replaced ? n : renewer->renewal.n_replaced;
 }
 
-/* Another thread may have closed it meanwhile, and the number may be another file's.  Looked at once more at the entry of
- * the call; a thread that does both after that loses the other file. */
+/* Another thread may have closed it meanwhile, and the number may be another file's.  Looked at once more at the
+ * entry of the call; a thread that does both after that loses the other file. */
 static bool still_stale(const struct renewer *renewer, pid_t tid) {
     return stale_is(renewer->stale, tid, renewer->renewal.replaced[renewer->at].number);
 }
@@ -254,14 +255,10 @@ static const struct {
     bool (*prepare)(struct renewer *renewer, pid_t tid, struct injected *call);
     void (*finish)(struct renewer *renewer, pid_t tid, long result);
 } steps[] = {
-    [RENEW_MAP] = {prepare_map, mapped},
-    [RENEW_SOCKETS] = {prepare_sockets, have_sockets},
-    [RENEW_CONNECT] = {prepare_connect, connected},
-    [RENEW_HAND] = {prepare_hand, handed},
-    [RENEW_RECEIVE] = {prepare_receive, received},
-    [RENEW_REPLACE] = {prepare_replace, replaced},
-    [RENEW_CLOSE] = {prepare_close, NULL},
-    [RENEW_LOCK] = {prepare_lock, NULL},
+    [RENEW_MAP] = {prepare_map, have_area},         [RENEW_SOCKETS] = {prepare_sockets, have_sockets},
+    [RENEW_CONNECT] = {prepare_connect, connected}, [RENEW_HAND] = {prepare_hand, handed},
+    [RENEW_RECEIVE] = {prepare_receive, received},  [RENEW_REPLACE] = {prepare_replace, replaced},
+    [RENEW_CLOSE] = {prepare_close, NULL},          [RENEW_LOCK] = {prepare_lock, NULL},
     [RENEW_UNMAP] = {prepare_unmap, NULL},
 };
 
@@ -319,7 +316,7 @@ static void go_back(struct renewer *renewer, pid_t tid) {
 }
 
 /* There may be more of them than are replaced at a time. False: that is all. */
-static bool begin_again(struct renewer *renewer, pid_t tid) {
+static bool renew_more(struct renewer *renewer, pid_t tid) {
     if (renewer->n_received < STALE_MOST)
         return false;
     if (renewer->peer >= 0)
@@ -339,7 +336,7 @@ static void run_next(struct renewer *renewer, pid_t tid) {
                 run(renewer, tid, &call);
                 return;
             }
-    } while (begin_again(renewer, tid));
+    } while (renew_more(renewer, tid));
     go_back(renewer, tid);
 }
 
@@ -365,8 +362,8 @@ static void end(struct renewer *renewer, pid_t tid) {
     renew_clear(renewer);
 }
 
-/* A restartable sequence does not survive that the task is elsewhere meanwhile: what the kernel does when it finds the task
- * in one (rseq_ip_fixup() in kernel/rseq.c) it cannot do when it finds it in a call of ours. */
+/* A restartable sequence does not survive that the task is elsewhere meanwhile: what the kernel does when it finds
+ * the task in one (rseq_ip_fixup() in kernel/rseq.c) it cannot do when it finds it in a call of ours. */
 static void leave_sequence(struct renewer *renewer, pid_t tid) {
     struct __ptrace_rseq_configuration configuration;
     struct rseq area;
@@ -381,7 +378,7 @@ static void leave_sequence(struct renewer *renewer, pid_t tid) {
         registers_set_ip(&renewer->own, sequence.abort_ip);
 }
 
-static void begin(struct renewer *renewer, pid_t tid) {
+static void begin_renewing(struct renewer *renewer, pid_t tid) {
     if (registers_read(tid, &renewer->own) || inject_block(tid, &renewer->signal_mask)) {
         renewer->step = RENEW_OVER;
         return;
@@ -445,7 +442,7 @@ bool renew_stop(struct renewer *renewer, pid_t tid, int status) {
     bool calls = renewer->step > RENEW_ASKED && renewer->step < RENEW_BACK;
     if (event == PTRACE_EVENT_STOP && renewer->step == RENEW_ASKED) {
         __atomic_store_n(&renewer->begun, true, __ATOMIC_RELEASE);
-        begin(renewer, tid);
+        begin_renewing(renewer, tid);
         return true;
     }
     if (event == PTRACE_EVENT_STOP && renewer->step == RENEW_BACK) {

@@ -51,8 +51,9 @@ struct renewer {
 int renew_ask(struct renewer *renewer, struct stale *stale, pid_t tid);
 /* Has it stopped since?  By any thread. */
 bool renew_begun(const struct renewer *renewer);
-/* At a stop of the task.  True: the stop was for the renewal, and the task runs on, unless the step is now RENEW_OVER: then it is in a
- * PTRACE_EVENT_STOP and the caller resumes it.  False: it is still asked, and the caller serves the stop. */
+/* At a stop of the task.  True: the stop was for the renewal, and the task runs on, unless the step is now
+ * RENEW_OVER: then it is in a PTRACE_EVENT_STOP and the caller resumes it.  False: it is still asked, and the caller
+ * serves the stop. */
 bool renew_stop(struct renewer *renewer, pid_t tid, int status);
 /* What it holds of ours; when it is over, or the task is gone. */
 void renew_clear(struct renewer *renewer);

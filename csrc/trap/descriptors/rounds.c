@@ -1,16 +1,16 @@
 /* rounds.c - who is asked to replace stale descriptors, and how often.
  *
- * A call has copied up a file that somebody may have open.  Before its verdict is carried out all tables of descriptors
- * are looked at, one task of each that has stale ones is interrupted and replaces them (renew.c), and so once more until
- * there are none (a fork in between copies them).  How a task is interrupted and the call waits is the trap's: ptrace/replacing.c,
- * notify/replacing.c.
+ * A call has copied up a file that somebody may have open.  Before its verdict is carried out all tables of
+ * descriptors are looked at, one task of each that has stale ones is interrupted and replaces them (renew.c), and so
+ * once more until there are none (a fork in between copies them).  How a task is interrupted and the call waits is
+ * the trap's: ptrace/replacing.c, notify/replacing.c.
  *
  * Rules:
- * - Nobody waits for who cannot stop: a task in an uninterruptible sleep (a vfork(2) that waits for the very caller; by notify
- *   the caller itself, until it is answered) runs no instruction of its own before it stops for us.  All others of its table
- *   are asked then: whichever runs first replaces them.
- * - A task that was let open a file may yet get the lower's; it counts as having it open.  Who opens is asked before the look: who
- *   is not in its open any more has its descriptor then.
+ * - Nobody waits for who cannot stop: a task in an uninterruptible sleep (a vfork(2) that waits for the very caller;
+ *   by notify the caller itself, until it is answered) runs no instruction of its own before it stops for us.  All
+ *   others of its table are asked then: whichever runs first replaces them.
+ * - A task that was let open a file may yet get the lower's; it counts as having it open.  Who opens is asked before
+ *   the look: who is not in its open any more has its descriptor then.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

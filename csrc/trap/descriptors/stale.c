@@ -1,9 +1,10 @@
 /* stale.c - descriptors of a lower file that has got a copy in the upper, and what is to be in their place.
  *
- * Rules: descriptors that share an open file description (dup(2), fork(2)) share one afterwards, so each description is
- * opened anew once; kcmp(2) tells which is which, or, where it is refused, a mark on the description.  Only descriptors for reading are stale: O_PATH names an object and no
- * contents, and nobody has the lower open for writing.  Locks that belong to the description are taken on the new one
- * before anybody gets it.  A look at /proc/PID/fd asks no file system (AT_STATX_DONT_SYNC), which a tracee may serve.
+ * Rules: descriptors that share an open file description (dup(2), fork(2)) share one afterwards, so each description
+ * is opened anew once; kcmp(2) tells which is which, or, where it is refused, a mark on the description.  Only
+ * descriptors for reading are stale: O_PATH names an object and no contents, and nobody has the lower open for
+ * writing.  Locks that belong to the description are taken on the new one before anybody gets it.  A look at
+ * /proc/PID/fd asks no file system (AT_STATX_DONT_SYNC), which a tracee may serve.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -195,16 +196,16 @@ static bool share_a_mark(int one, int other) {
     return same;
 }
 
-static bool is_same(int one, int other) {
+static bool is_same_description(int one, int other) {
     pid_t own = getpid();
     long order = syscall(SYS_kcmp, own, own, KCMP_FILE, one, other);
     return order < 0 ? share_a_mark(one, other) : order == 0;
 }
 
 /* The one that takes the place of this description, which is closed unless it is kept; NULL: it cannot be had. */
-static const struct description *describe(struct stale *set, struct copied_up *file, int stale) {
+static const struct description *description_of(struct stale *set, struct copied_up *file, int stale) {
     for (const struct description *known = set->descriptions; known; known = known->next)
-        if (is_same(known->stale, stale)) {
+        if (is_same_description(known->stale, stale)) {
             close(stale);
             return known;
         }
@@ -241,7 +242,7 @@ static bool open_one(struct stale *stale, pid_t tid, struct renewal *renewal, st
             close(copy);
         return false;
     }
-    const struct description *description = describe(stale, file, copy);
+    const struct description *description = description_of(stale, file, copy);
     if (!description)
         return false;
     replaced->fresh = description->fresh;

@@ -52,8 +52,8 @@ unsigned stale_count(const struct stale *stale, pid_t tid);
 bool stale_is(const struct stale *stale, pid_t tid, int number);
 /* The task's stale descriptors, STALE_MOST at most; it must be in a stop. */
 void stale_find(const struct stale *stale, pid_t tid, struct renewal *renewal);
-/* Opens what is to be in the place of those: same position, status flags, flock(2) and OFD locks.  copies: ours of them (-1: none),
- * its own from now on.  What cannot be had is left out. */
+/* Opens what is to be in the place of those: same position, status flags, flock(2) and OFD locks.  copies: ours of
+ * them (-1: none), its own from now on.  What cannot be had is left out. */
 void stale_open(struct stale *stale, pid_t tid, struct renewal *renewal, const int copies[STALE_MOST]);
 
 #endif

@@ -31,8 +31,8 @@
 #include "hand_over.h"
 #include "inside.h"
 #include "interruptible.h"
-#include "opening.h"
-#include "repeat.h"
+#include "openings.h"
+#include "repeats.h"
 #include "replacing.h"
 #include "terminal.h"
 #include "trap.h"
@@ -53,7 +53,7 @@ static void return_value(struct worker *worker, struct caller *caller, long valu
 #define O_ONLY_TMPFILE (O_TMPFILE & ~O_DIRECTORY)
 #define AGAIN_MAX 100       /* names that change all the time */
 
-static void begin(struct worker *worker, struct caller *caller);
+static void begin_call(struct worker *worker, struct caller *caller);
 
 /* /dev/null and its like, which never make one wait and are opened most often: drivers/char/mem.c */
 static bool is_memory_device(const struct stat *st) {
@@ -93,7 +93,7 @@ static void open_verdict(struct worker *worker, struct caller *caller) {
         if (worker->again++ == AGAIN_MAX)
             break;
         call_end(call);
-        begin(worker, caller);
+        begin_call(worker, caller);
         return;
     }
     long result = call->finish ? call_finish(call, fd) : fd;
@@ -161,7 +161,7 @@ static void carry_out(struct worker *worker, struct caller *caller) {
     }
 }
 
-static void begin(struct worker *worker, struct caller *caller) {
+static void begin_call(struct worker *worker, struct caller *caller) {
     const struct seccomp_data *data = &worker->reply.request->data;
     caller->call_start = clock_now();
     caller->call.nr = data->nr;
@@ -207,5 +207,5 @@ void answer_request(struct worker *worker) {
     else if (caller->attached)
         reply_continue(&worker->reply);
     else
-        begin(worker, caller);
+        begin_call(worker, caller);
 }

@@ -18,7 +18,7 @@
 #include "worker.h"
 
 /* The call does not happen. */
-static void refuse(struct worker *worker, struct caller *caller, long error) {
+static void refuse_attached(struct worker *worker, struct caller *caller, long error) {
     struct call *call = &caller->call;
     if (call->finish)
         error = call_finish(call, error);
@@ -57,7 +57,7 @@ void attach_run(struct worker *worker, struct caller *caller) {
         error = -EPERM;
     }
     if (error) {
-        refuse(worker, caller, error);
+        refuse_attached(worker, caller, error);
         return;
     }
     crew_relieve(&worker->trap->crew);

@@ -1,4 +1,5 @@
-/* attachment.c - the stops of a notified call that the tracee has to run with other arguments, or that is watched until its exit.
+/* attachment.c - the stops of a notified call that the tracee has to run with other arguments, or that is watched
+ * until its exit.
  *
  *     seize, interrupt, answer -ERESTARTSYS ─▶ PTRACE_EVENT_STOP
  *                                                 │  [mmap: entry stop, exit stop]
@@ -6,9 +7,9 @@
  *                                                 ▼
  *         entry stop ─▶ notified again: continue (answer.c) ─▶ exit stop or PTRACE_EVENT_EXEC ─▶ detach
  *
- * Rules: as in verdict.c: registers are put back, no handler runs between call_begin and the call.
- * A stop that is not where we expect it (a signal came first) means that the call has not happened: nothing is changed and
- * the kernel's restart brings the call anew.
+ * Rules: as in verdict.c: registers are put back, no handler runs between call_begin and the call. A stop that is
+ * not where we expect it (a signal came first) means that the call has not happened: nothing is changed and the
+ * kernel's restart brings the call anew.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -77,7 +78,7 @@ static size_t area_need(const struct call *call) {
 
 /* ---- phases ---- */
 
-static void resume(const struct attachment *at, int signal) {
+static void resume_to_stop(const struct attachment *at, int signal) {
     (void)ptrace(PTRACE_SYSCALL, at->tid, NULL, (long)signal);
 }
 
@@ -217,7 +218,7 @@ void attachment_stop(struct attachment *at, pid_t tid, int status) {
     if (group_stop)
         (void)ptrace(PTRACE_LISTEN, at->tid, NULL, NULL);
     else
-        resume(at, deliver);
+        resume_to_stop(at, deliver);
 }
 
 void attachment_begin(struct attachment *at) {

@@ -1,8 +1,8 @@
 /* crew.c - the worker threads of the notify trap.
  *
  * A notification wakes all threads that wait for one (kernel/seccomp.c, recv_wait_event: the waits are not
- * exclusive), so as a rule one worker waits, handles what comes, and waits again.  Only when several tracees are busy at
- * a time do more workers wait, each on a CPU of its own (spread.c).
+ * exclusive), so as a rule one worker waits, handles what comes, and waits again.  Only when several tracees are
+ * busy at a time do more workers wait, each on a CPU of its own (spread.c).
  *
  * Rules: a worker that may be held up calls crew_relieve first; one that is held up unexpectedly (a slow file
  * system) is noticed by crew_check.  So there is always somebody to answer.
@@ -20,7 +20,7 @@
 
 #include "../../process/clock.h"
 #include "crew.h"
-#include "repeat.h"
+#include "repeats.h"
 #include "trap.h"
 #include "wake.h"
 #include "worker.h"
@@ -128,7 +128,7 @@ static struct worker *new_worker(struct notify_trap *trap) {
     if (!worker)
         return NULL;
     worker->trap = trap;
-    post_init(&worker->post);
+    spread_init_post(&worker->post);
     worker->repeats = repeats_new();
     if (reply_init(&worker->reply, trap->listener) == 0)
         return worker;

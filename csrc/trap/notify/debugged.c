@@ -1,15 +1,16 @@
 /* debugged.c - execve and chdir into the upper by a task that a debugger traces, inside or around the run.
  *
- * Registers belong to the debugger.  So the task makes its own call, and the text of its path is another meanwhile: one that
- * leads to the program of the upper through a descriptor that is lent to the task.  A script keeps that descriptor, since the
- * kernel gives its interpreter the path through it.  What shows the path to the program is put right before a call of its own
- * is answered.  A chdir comes to a lower's part of the directory, or to nothing, and the supervisor knows where the task is (calls/tasks/cwd.c).
+ * Registers belong to the debugger.  So the task makes its own call, and the text of its path is another meanwhile:
+ * one that leads to the program of the upper through a descriptor that is lent to the task.  A script keeps that
+ * descriptor, since the kernel gives its interpreter the path through it.  What shows the path to the program is put
+ * right before a call of its own is answered.  A chdir comes to a lower's part of the directory, or to nothing, and
+ * the supervisor knows where the task is (calls/tasks/cwd.c).
  *
- * Rules: a call that comes to the same as it stands is left alone.  Text that needs more room than there was is written only
- * where nobody can look before it is put back: where no other task has this memory, or where the kernel waits, with the path in
- * its hands, until we have: a lease on the program (F_SETLEASE in fcntl(2)) holds its open up.  Strings of the call that would
- * be written over move below the stack pointer.  All is put back when the execve has failed, or when the memory turns out to be
- * the parent's too (vfork), unless somebody has written there since.
+ * Rules: a call that comes to the same as it stands is left alone.  Text that needs more room than there was is
+ * written only where nobody can look before it is put back: where no other task has this memory, or where the kernel
+ * waits, with the path in its hands, until we have: a lease on the program (F_SETLEASE in fcntl(2)) holds its open
+ * up.  Strings of the call that would be written over move below the stack pointer.  All is put back when the execve
+ * has failed, or when the memory turns out to be the parent's too (vfork), unless somebody has written there since.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -63,7 +64,7 @@ struct borrowing {
 
 /* ---- what is the same as it stands ---- */
 
-static bool is_same(const char *path, const char *real) {
+static bool is_same_file(const char *path, const char *real) {
     struct stat theirs, ours;
     return stat(path, &theirs) == 0 && stat(real, &ours) == 0 && theirs.st_dev == ours.st_dev &&
            theirs.st_ino == ours.st_ino;
@@ -73,7 +74,7 @@ static bool is_same(const char *path, const char *real) {
 static bool is_found(const struct borrowing *b) {
     char path[PATH_MAX + 32];
     snprintf(path, sizeof path, "/proc/%d/%s/%s", (int)b->tid, b->path[0] == '/' ? "root" : "cwd", b->path);
-    return is_same(path, b->real);
+    return is_same_file(path, b->real);
 }
 
 /* ---- who else may look ---- */
@@ -100,8 +101,8 @@ static void end_lease(struct borrowing *b) {
     b->lease = -1;
 }
 
-/* After vfork the memory is the parent's, who waits; he may run before we have put it back, and his other threads do all the
- * time. */
+/* After vfork the memory is the parent's, who waits; he may run before we have put it back, and his other threads do
+ * all the time. */
 static bool may_grow(struct borrowing *b) {
     if (!has_one_thread(b->tid))
         return false;
@@ -207,7 +208,7 @@ static bool write_alias(struct borrowing *b, const struct call *call) {
            edits_make(&b->text, b->address, b->alias, strlen(b->alias) + 1);
 }
 
-static bool prepare(struct borrowing *b, struct call *call) {
+static bool prepare_text(struct borrowing *b, struct call *call) {
     const char *real = exec_alone(call, &b->script);
     ssize_t length = memory_read_string(&MEMORY(b->tid), b->address, b->path, sizeof b->path);
     if (!real || length <= 0)
@@ -317,7 +318,7 @@ static void wait_and_give_back(struct borrowing *b) {
 }
 
 /* By the id that the task has when it has executed: its process's.  NULL: too many at a time, nobody waits for it. */
-static pid_t *enter(struct borrowers *borrowers, pid_t tid) {
+static pid_t *note_borrower(struct borrowers *borrowers, pid_t tid) {
     pid_t process = family_process(tid);
     for (size_t i = 0; i < BORROWERS; i++) {
         pid_t none = 0;
@@ -341,9 +342,9 @@ void debugged_wait(const struct borrowers *borrowers, pid_t tid) {
 
 static bool run_execve(struct borrowing *b, struct caller *caller) {
     struct call *call = &caller->call;
-    if (!prepare(b, call))
+    if (!prepare_text(b, call))
         return false;
-    pid_t *borrower = b->text.count ? enter(&b->worker->trap->borrowers, b->tid) : NULL;
+    pid_t *borrower = b->text.count ? note_borrower(&b->worker->trap->borrowers, b->tid) : NULL;
     caller->executes = true;
     call->value = 0;
     crew_relieve(&b->worker->trap->crew);

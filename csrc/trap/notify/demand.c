@@ -1,12 +1,14 @@
 /* demand.c - how many workers should wait for notifications at a time.
  *
- * A call costs least with one worker that waits: it is woken on the caller's CPU.  With a second busy tracee it draws both
- * to one CPU, where they take turns.  With a worker waiting for each of them, on a CPU of its own, they do not; but every
- * notification wakes all that wait (kernel/seccomp.c, recv_wait_event: the waits are not exclusive), which is dear where the
- * CPU idles, and free where it is busy: a SCHED_BATCH thread preempts nobody, and is awake already when its turn comes.
+ * A call costs least with one worker that waits: it is woken on the caller's CPU.  With a second busy tracee it
+ * draws both to one CPU, where they take turns.  With a worker waiting for each of them, on a CPU of its own, they
+ * do not; but every notification wakes all that wait (kernel/seccomp.c, recv_wait_event: the waits are not
+ * exclusive), which is dear where the CPU idles, and free where it is busy: a SCHED_BATCH thread preempts nobody,
+ * and is awake already when its turn comes.
  *
- * Rules: callers that take turns are reason enough to try one worker more.  Whether it was right is told by how often our
- * threads give up the CPU (getrusage(2)): once a call, and once more for each worker that was woken for nothing.
+ * Rules: callers that take turns are reason enough to try one worker more.  Whether it was right is told by how
+ * often our threads give up the CPU (getrusage(2)): once a call, and once more for each worker that was woken for
+ * nothing.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -21,8 +21,9 @@ struct demand {
 
 /* For each notification: whose it is. */
 void demand_count(struct demand *demand, uint32_t pid);
-/* To be called after each DEMAND_CALLS notifications, not by two at a time.  wanted: how many wait now; most: that could;
- * homeless: tracees are busy that none of them serves.  How many should from now on, one more or less at most. */
+/* To be called after each DEMAND_CALLS notifications, not by two at a time.  wanted: how many wait now; most: that
+ * could; homeless: tracees are busy that none of them serves.  How many should from now on, one more or less at
+ * most. */
 int demand_look(struct demand *demand, int wanted, int most, bool homeless);
 
 #endif

@@ -1,7 +1,7 @@
 /* hand_over.c - a descriptor of ours that the caller gets (SECCOMP_IOCTL_NOTIF_ADDFD).
  *
- * Rule: the answer is another step (not SECCOMP_ADDFD_FLAG_SEND): ours is closed before the tracee runs on, else it would
- * hold up an unlock, the end of a fifo, or an execve (ETXTBSY) for a moment.
+ * Rule: the answer is another step (not SECCOMP_ADDFD_FLAG_SEND): ours is closed before the tracee runs on, else it
+ * would hold up an unlock, the end of a fifo, or an execve (ETXTBSY) for a moment.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -14,7 +14,7 @@
 
 #include "../../arch/arch.h"
 #include "../../process/memory.h"
-#include "caller.h"
+#include "callers.h"
 #include "signals.h"
 
 /* Of the trapped ones. */

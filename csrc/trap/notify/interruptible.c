@@ -1,7 +1,9 @@
-/* interruptible.c - which processes have signal handlers that would make calls fail (tender.c), and which tracees are to be let go.
+/* interruptible.c - which processes have signal handlers that would make calls fail (tender.c), and which tracees
+ * are to be let go.
  *
- * Rules: handlers of faults do not count, they interrupt no call.  Real-time signals that another process outside of the run
- * sends, or one of it to a process group, are missed.  Nobody is tended who has not called: it may not be of this run.
+ * Rules: handlers of faults do not count, they interrupt no call.  Real-time signals that another process outside of
+ * the run sends, or one of it to a process group, are missed.  Nobody is tended who has not called: it may not be of
+ * this run.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -34,7 +36,7 @@ static void tend_receiver(struct worker *worker, pid_t pid) {
 }
 
 /* The task is to be traced by another, or the one that it wants to trace. */
-static void release(struct worker *worker) {
+static void release_traced(struct worker *worker) {
     const struct seccomp_data *data = &worker->reply.request->data;
     bool itself = (uint32_t)data->args[0] == PTRACE_TRACEME;
     pid_t pid = itself ? (pid_t)worker->reply.request->pid : (pid_t)data->args[1];
@@ -48,7 +50,7 @@ bool interruptible_notified(struct worker *worker) {
     pid_t caller = (pid_t)worker->reply.request->pid;
     switch (data->nr) {
     case __NR_ptrace:
-        release(worker);
+        release_traced(worker);
         return true;
     case __NR_rt_sigaction:
         if (ARCH_CAN_RESTART && interrupts_calls(worker))

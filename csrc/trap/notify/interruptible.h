@@ -1,4 +1,5 @@
-/* interruptible.h - which processes have signal handlers that would make calls fail, and which tracees are to be let go.
+/* interruptible.h - which processes have signal handlers that would make calls fail, and which tracees are to be let
+ * go.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

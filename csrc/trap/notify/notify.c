@@ -4,7 +4,7 @@
  * - A call that a worker has received waits for its answer and takes no signal but a deadly one meanwhile
  *   (WAIT_KILLABLE_RECV): else mkdir would be done, interrupted, and done again.
  * - Nothing is traced, so fork, exit and signals cost nothing and debuggers work; what must be known of them is found
- *   out afterwards (caller.c).
+ *   out afterwards (callers.c).
  * - The run ends when no task is left that could call: the listener hangs up.
  * - If we die the guard kills the tracees.
  *
@@ -88,7 +88,7 @@ static int ask_for_all(struct notify_trap *trap) {
     return error ? record_failure(trap->run, PTO_STAGE_SETUP, -error, "process_vm_readv", NULL) : 0;
 }
 
-static void *work(void *arg) {
+static void *serve_calls(void *arg) {
     struct worker *worker = arg;
     wake_let_through();
     while (crew_next(worker))
@@ -96,7 +96,7 @@ static void *work(void *arg) {
     return NULL;
 }
 
-static int prepare(struct notify_trap *trap) {
+static int set_up(struct notify_trap *trap) {
     int error = ask_for_all(trap);
     if (error)
         return error;
@@ -114,7 +114,7 @@ static int prepare(struct notify_trap *trap) {
         return record_failure(trap->run, PTO_STAGE_SETUP, errno, "pidfd_open", NULL);
     error = slot_announce(trap->run->slot, &trap->start);
     if (!error)
-        error = crew_start(&trap->crew, trap, work);
+        error = crew_start(&trap->crew, trap, serve_calls);
     if (error)
         return record_failure(trap->run, PTO_STAGE_SETUP, -error, "start", NULL);
     trap->has_crew = true;
@@ -173,7 +173,7 @@ static void wait_for_the_end(struct notify_trap *trap) {
     }
 }
 
-static void give_up(struct notify_trap *trap) {
+static void kill_cmd(struct notify_trap *trap) {
     if (!trap->start.pid)
         return;
     (void)kill(trap->start.pid, SIGKILL);
@@ -211,9 +211,9 @@ int notify_run(struct run *run) {
     become_reaper(trap);
     int error = listen_to_cmd(trap);
     if (!error)
-        error = prepare(trap);
+        error = set_up(trap);
     if (error) {
-        give_up(trap);
+        kill_cmd(trap);
     } else {
         wait_for_the_end(trap);
         error = start_outcome(run, &trap->start);

@@ -1,9 +1,11 @@
-/* replacing.c - calls that wait until descriptors of what they have copied up are replaced, as ../descriptors/rounds.c says: the
- * notify trap.  Workers wait; the tender (tender.c) traces those who replace them for as long as it takes.
+/* replacing.c - calls that wait until descriptors of what they have copied up are replaced, as
+ * ../descriptors/rounds.c says: the notify trap.  Workers wait; the tender (tender.c) traces those who replace them
+ * for as long as it takes.
  *
  * Rules:
  * - Forks are not seen: the processes looked at are those that have called, and all that descend from them.
- * - `copies` of a call lives until the call and all tasks are done with it; all but its `stale` is under the tender's lock.
+ * - `copies` of a call lives until the call and all tasks are done with it; all but its `stale` is under the
+ *   tender's lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -47,7 +49,7 @@ struct copies {
     unsigned users;
 };
 
-static void drop_copies(const struct tender *tender, struct copies *copies) {
+static void give_up_copies(const struct tender *tender, struct copies *copies) {
     HELD(&tender->requests.lock);
     if (--copies->users)
         return;
@@ -62,7 +64,7 @@ static void drop_copies(const struct tender *tender, struct copies *copies) {
 
 /* ---- the tender's side ---- */
 
-static struct replacer *find(const struct tender *tender, pid_t tid) {
+static struct replacer *find_replacer(const struct tender *tender, pid_t tid) {
     struct replacer *task = tender->replacers;
     while (task && task->tid != tid)
         task = task->next_tended;
@@ -90,7 +92,7 @@ static void is_over(struct tender *tender, struct replacer *task) {
         *link = task->next_tended;
     task->over = true;
     pthread_cond_broadcast(&tender->requests.served);
-    drop_copies(tender, task->copies);
+    give_up_copies(tender, task->copies);
     lock_leave(&tender->requests.lock);
 }
 
@@ -104,20 +106,20 @@ static void ask_task(struct tender *tender, struct replacer *task) {
 }
 
 /* The task is traced from now on if it is not already. */
-static void begin(struct tender *tender, struct request *request) {
+static void begin_asking(struct tender *tender, struct request *request) {
     ask_task(tender, request->task);
     requests_served(&tender->requests, request, true);
 }
 
 enum replacing_stop replacing_at_stop(struct tender *tender, pid_t tid, int status) {
-    struct replacer *task = find(tender, tid);
+    struct replacer *task = find_replacer(tender, tid);
     if (!task || !renew_stop(&task->renewer, tid, status))
         return REPLACING_NOT_MINE;
     bool seized = task->seized;
     if (task->renewer.step != RENEW_OVER)
         return REPLACING_MINE;
     is_over(tender, task);
-    struct replacer *next = find(tender, tid);
+    struct replacer *next = find_replacer(tender, tid);
     if (next) {
         next->seized = next->seized || seized;
         (void)renew_ask(&next->renewer, &next->copies->stale, tid);
@@ -129,7 +131,7 @@ enum replacing_stop replacing_at_stop(struct tender *tender, pid_t tid, int stat
 
 void replacing_at_death(struct tender *tender, pid_t tid) {
     struct replacer *task;
-    while ((task = find(tender, tid)))
+    while ((task = find_replacer(tender, tid)))
         is_over(tender, task);
 }
 
@@ -142,7 +144,7 @@ bool replacing_runs(struct tender *tender, pid_t tid) {
     if (!__atomic_load_n(&tender->replacers, __ATOMIC_RELAXED))
         return false;
     lock_take(&tender->requests.lock);
-    const struct replacer *task = find(tender, tid);
+    const struct replacer *task = find_replacer(tender, tid);
     bool runs = task && renew_begun(&task->renewer);
     lock_leave(&tender->requests.lock);
     return runs;
@@ -229,7 +231,7 @@ static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t t
     copies->tasks = task;
     copies->users++;
     lock_leave(&tender->requests.lock);
-    struct request request = {.begin = begin, .task = task};
+    struct request request = {.begin = begin_asking, .task = task};
     if (requests_ask(&tender->requests, &request, true))
         return;
     lock_take(&tender->requests.lock);
@@ -353,6 +355,6 @@ void replacing_run(struct worker *worker, struct caller *caller) {
     if (rounds_report(worker->trap->run, rounds.left))
         rounds_refuse(call);
     lock_take(&tender->requests.lock);
-    drop_copies(tender, copies);
+    give_up_copies(tender, copies);
     lock_leave(&tender->requests.lock);
 }

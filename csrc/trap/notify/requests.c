@@ -1,7 +1,7 @@
 /* requests.c - what others ask of the tender: a queue that it is woken for.
  *
- * Rule: whoever asks waits for the answer, and the tender waits for stops as a rule: the signal that wakes it is sent until the
- * request has been taken.
+ * Rule: whoever asks waits for the answer, and the tender waits for stops as a rule: the signal that wakes it is
+ * sent until the request has been taken.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,12 +1,12 @@
 /* same_cpu.c - a sleeping tracee is woken on this CPU.
  *
- * SECCOMP_IOCTL_NOTIF_ADDFD wakes the tracee, which installs the descriptor and wakes us, both by an ordinary wake-up: where
- * a CPU idles each goes to it, and back, which costs more than the open itself.  There is no FD_SYNC_WAKE_UP for that,
- * but a task whose affinity is this CPU comes here.
+ * SECCOMP_IOCTL_NOTIF_ADDFD wakes the tracee, which installs the descriptor and wakes us, both by an ordinary
+ * wake-up: where a CPU idles each goes to it, and back, which costs more than the open itself.  There is no
+ * FD_SYNC_WAKE_UP for that, but a task whose affinity is this CPU comes here.
  *
- * Rules: the affinity is the tracee's own, and it has it back before it runs on.  One that somebody has changed meanwhile
- * is left.  Where it was all that the supervisor may use it becomes all CPUs, so that it is still that when the
- * cpuset grows (sched_setaffinity(2), cpuset(7)).
+ * Rules: the affinity is the tracee's own, and it has it back before it runs on.  One that somebody has changed
+ * meanwhile is left.  Where it was all that the supervisor may use it becomes all CPUs, so that it is still that
+ * when the cpuset grows (sched_setaffinity(2), cpuset(7)).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

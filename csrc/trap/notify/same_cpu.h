@@ -15,7 +15,8 @@ struct same_cpu {
     bool holds;
 };
 
-/* Until same_cpu_end the thread tid, which sleeps, is woken where the calling one runs.  all: the CPUs that there are for us. */
+/* Until same_cpu_end the thread tid, which sleeps, is woken where the calling one runs.  all: the CPUs that there
+ * are for us. */
 void same_cpu_begin(struct same_cpu *same_cpu, pid_t tid);
 void same_cpu_end(struct same_cpu *same_cpu, const cpu_set_t *all);
 

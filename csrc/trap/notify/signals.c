@@ -1,8 +1,8 @@
 /* signals.c - the calls by which a signal handler comes to be that would make calls fail (tender.c), and a tracer.
  *
- * posix_spawn(3) sets all 64 signals to SIG_DFL in each child, so what a filter can tell apart must not be trapped: asking, and
- * the signals that only faults raise.  Real-time signals come from few calls; it is those that are trapped, and not the
- * rt_sigaction of a handler, which may come later.
+ * posix_spawn(3) sets all 64 signals to SIG_DFL in each child, so what a filter can tell apart must not be trapped:
+ * asking, and the signals that only faults raise.  Real-time signals come from few calls; it is those that are
+ * trapped, and not the rt_sigaction of a handler, which may come later.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,10 +1,11 @@
 /* spread.c - several busy tracees and their workers, spread over the CPUs.
  *
- * With SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP a worker is woken on the tracee's CPU and the tracee on the worker's, which makes
- * a call cheap and has a price: a worker that receives the call of a tracee from another CPU draws it over, and soon all
- * tracees take turns on one CPU while the others idle.  The scheduler does not mend that, they never sleep long enough.  So
- * where several are busy (demand.c) each CPU has a worker of its own, tied to it, and a tracee whose call was received by
- * another CPU's worker is woken without that flag: the scheduler then puts it where it was, or on an idle CPU.
+ * With SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP a worker is woken on the tracee's CPU and the tracee on the worker's,
+ * which makes a call cheap and has a price: a worker that receives the call of a tracee from another CPU draws it
+ * over, and soon all tracees take turns on one CPU while the others idle.  The scheduler does not mend that, they
+ * never sleep long enough.  So where several are busy (demand.c) each CPU has a worker of its own, tied to it, and a
+ * tracee whose call was received by another CPU's worker is woken without that flag: the scheduler then puts it
+ * where it was, or on an idle CPU.
  *
  * Rules: only workers are tied; the affinity of a tracee is its own, which it sees and its children inherit.  A home is
  * had by calling and lost by not calling, or by straying: then the scheduler had its reasons.  What is read here
@@ -30,7 +31,7 @@ void spread_init(struct spread *spread) {
             spread->homes[spread->n++].cpu = cpu;
 }
 
-void post_init(struct post *post) {
+void spread_init_post(struct post *post) {
     *post = (struct post){.place = -1, .tied_to = -1};
 }
 
@@ -74,7 +75,7 @@ static void set_policy(int policy) {
     (void)sched_setscheduler(0, policy, &unused);
 }
 
-static void tie(const struct spread *spread, struct post *post, int place) {
+static void tie_post(const struct spread *spread, struct post *post, int place) {
     cpu_set_t one;
     only(&one, spread->homes[place].cpu);
     if (sched_setaffinity(0, sizeof one, &one) < 0)
@@ -87,7 +88,7 @@ static void tie(const struct spread *spread, struct post *post, int place) {
 void spread_take(struct spread *spread, struct post *post) {
     take_place(spread, post);
     if (post->place >= 0 && post->place != post->tied_to)
-        tie(spread, post, post->place);
+        tie_post(spread, post, post->place);
 }
 
 void spread_none(const struct spread *spread, struct post *post) {

@@ -36,7 +36,7 @@ struct post {
 };
 
 void spread_init(struct spread *spread);
-void post_init(struct post *post);
+void spread_init_post(struct post *post);
 /* From now on so many homes are in use. */
 void spread_open(struct spread *spread, int homes);
 /* For the calling thread, which is one of at most spread->open that are here at a time. */

@@ -165,7 +165,7 @@ static void at_stop(struct tender *tender, pid_t tid, int status) {
 }
 
 /* With no tracee left. */
-static void end_all(struct tender *tender) {
+static void end_waits(struct tender *tender) {
     while (tender->attachments)
         end_attachment(tender, &tender->attachments);
     while (tender->releases)
@@ -183,7 +183,7 @@ static pid_t wait_for_stop(const sigset_t *wake, int *status) {
     return tid;
 }
 
-static void *work(void *arg) {
+static void *tend(void *arg) {
     struct tender *tender = arg;
     sigset_t wake;
     (void)sigemptyset(&wake); /* these cannot fail */
@@ -201,7 +201,7 @@ static void *work(void *arg) {
             at_death(tender, tid);
             cmd_reaped(tender->trap, tid, status);
         } else if (errno == ECHILD) {
-            end_all(tender);
+            end_waits(tender);
             if (!requests_wait(&tender->requests))
                 return NULL;
         }
@@ -215,7 +215,7 @@ static void begin_process(struct tender *tender, struct request *request) {
     requests_served(&tender->requests, request, true);
 }
 
-static void begin_call(struct tender *tender, struct request *request) {
+static void begin_attachment(struct tender *tender, struct request *request) {
     if (ptrace(PTRACE_INTERRUPT, request->pid, NULL, NULL) < 0) {
         requests_served(&tender->requests, request, false);
         return;
@@ -264,7 +264,7 @@ bool tender_release(struct worker *worker, pid_t pid, bool itself) {
 
 bool tender_call(struct attachment *at) {
     struct notify_trap *trap = at->worker->trap;
-    struct request request = {.begin = begin_call, .pid = at->tid, .at = at};
+    struct request request = {.begin = begin_attachment, .pid = at->tid, .at = at};
     crew_relieve(&trap->crew);
     return requests_ask(&trap->tender.requests, &request, false);
 }
@@ -281,7 +281,7 @@ void tender_reaped(struct notify_trap *trap, pid_t pid) {
 
 void tender_init(struct tender *tender, struct notify_trap *trap) {
     tender->trap = trap;
-    requests_init(&tender->requests, work, tender);
+    requests_init(&tender->requests, tend, tender);
 }
 
 void tender_clear(struct tender *tender) {

@@ -29,8 +29,8 @@ void tender_clear(struct tender *tender); /* when no tracee is left, or all are 
 
 /* The process of this task is tended from now on. */
 void tender_process(struct worker *worker, pid_t pid);
-/* Another wants to trace pid, which is let go if it is tended.  itself: it is the caller, and the answer is that its call is
- * to be made again.  False: it is not tended, and nothing has happened. */
+/* Another wants to trace pid, which is let go if it is tended.  itself: it is the caller, and the answer is that its
+ * call is to be made again.  False: it is not tended, and nothing has happened. */
 bool tender_release(struct worker *worker, pid_t pid, bool itself);
 /* Runs the call of a task that is tended; false: it is not, and nothing has happened. */
 bool tender_call(struct attachment *at);

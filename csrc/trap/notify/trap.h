@@ -7,11 +7,11 @@
 
 #include "../../command/run.h"
 #include "../../command/start.h"
-#include "caller.h"
+#include "callers.h"
 #include "crew.h"
 #include "debugged.h"
 #include "guard.h"
-#include "opening.h"
+#include "openings.h"
 #include "tender.h"
 
 struct notify_trap {

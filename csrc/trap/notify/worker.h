@@ -19,7 +19,7 @@ struct worker {
     pthread_t thread;
     struct reply reply;
     unsigned again;                         /* how often the call under way was begun anew */
-    struct repeats *repeats;                /* repeat.c */
+    struct repeats *repeats;                /* repeats.c */
     struct post post;                       /* where it waits */
 };
 

@@ -69,7 +69,7 @@ static void kill_one(void *arg, struct tracee *tracee) {
 }
 
 /* From here on every tracee is killed, those to come as well. */
-static void end_all(struct ptrace_trap *trap) {
+static void kill_all(struct ptrace_trap *trap) {
     trap->ending = true;
     tracees_each(&trap->tracees, kill_one, NULL);
 }
@@ -138,7 +138,7 @@ static void at_death(struct ptrace_trap *trap, struct tracee *tracee, pid_t tid,
         trap->cmd_ended = true;
         slot_cmd_ended(trap->run->slot, 0, NULL, 0);
         if (trap->run->command->flags & PTO_KILL_ON_EXIT)
-            end_all(trap);
+            kill_all(trap);
     }
     if (!tracee)
         return;
@@ -327,8 +327,8 @@ static int wait_held(struct ptrace_trap *trap, struct event *event) {
     return 0;
 }
 
-/* Waits until there is an event.  1, or -errno.  If a Ctrl-Z came from the terminal, and has stopped us too, it is over,
- * SIGCONT included, when we get here, and CMD has another event. */
+/* Waits until there is an event.  1, or -errno.  If a Ctrl-Z came from the terminal, and has stopped us too, it is
+ * over, SIGCONT included, when we get here, and CMD has another event. */
 static int wait_first(struct ptrace_trap *trap, struct event *event) {
     int got = wait_held(trap, event);
     if (got)
@@ -419,7 +419,7 @@ static int start(struct ptrace_trap *trap) {
     return seize(trap);
 }
 
-static void forget(void *arg, struct tracee *tracee) {
+static void forget_tracee(void *arg, struct tracee *tracee) {
     struct ptrace_trap *trap = arg;
     replacing_forget(trap, tracee);
     verdict_at_death(trap, tracee);
@@ -442,7 +442,7 @@ int ptrace_run(struct run *run) {
     if (!error)
         error = start_outcome(run, &trap->start);
     same_cpu_clear(&trap->same_cpu);
-    tracees_each(&trap->tracees, forget, trap);
+    tracees_each(&trap->tracees, forget_tracee, trap);
     replacing_clear(&trap->replacing);
     start_close(&trap->start);
     free(trap);

@@ -1,10 +1,10 @@
-/* replacing.c - calls that wait until descriptors of what they have copied up are replaced, as ../descriptors/rounds.c says: the
- * ptrace trap.
+/* replacing.c - calls that wait until descriptors of what they have copied up are replaced, as
+ * ../descriptors/rounds.c says: the ptrace trap.
  *
  * Rules:
  * - A task that is asked begins no call: it would wait in turn for who waits for it.
- * - A waiting tracee that is to replace descriptors itself is sent back to its system call instruction; its call, which has
- *   been begun, is carried out when it comes to it again (TRACEE_REWOUND).
+ * - A waiting tracee that is to replace descriptors itself is sent back to its system call instruction; its call,
+ *   which has been begun, is carried out when it comes to it again (TRACEE_REWOUND).
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -165,7 +165,7 @@ static bool ask_all(struct ptrace_trap *trap) {
     return trap->replacing.asked > 0;
 }
 
-static void refuse(void *arg, struct tracee *tracee) {
+static void refuse_waiting(void *arg, struct tracee *tracee) {
     (void)arg;
     if (tracee->state == TRACEE_WAITING)
         rounds_refuse(&tracee->call);
@@ -174,7 +174,7 @@ static void refuse(void *arg, struct tracee *tracee) {
 /* Nobody can be asked any more. */
 static void report_left(struct ptrace_trap *trap) {
     if (rounds_report(trap->run, trap->replacing.rounds.left))
-        tracees_each(&trap->tracees, refuse, NULL);
+        tracees_each(&trap->tracees, refuse_waiting, NULL);
 }
 
 bool replacing_is_over(struct ptrace_trap *trap) {

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 #include "../descriptors/rounds.h"
-#include "tracee.h"
+#include "tracees.h"
 
 struct ptrace_trap;
 

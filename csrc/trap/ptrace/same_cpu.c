@@ -4,10 +4,10 @@
  * tracee on an idle CPU whenever there is one.  So while one tracee alone makes the calls, it and the supervisor are
  * tied to one CPU.  With several busy tracees the CPUs are busy, and the scheduler does better than we could.
  *
- * Rules: a tie is not seen and not inherited: sched_getaffinity, sched_setaffinity and fork untie first.  It does not last:
- * a tracee that makes no call for a tick may use all its CPUs again, so that a long computation is
- * balanced, and no tie gets older than a few ticks, so that two runs do not stay on one CPU.
- * There is one tie at a time; only the supervisor ties.
+ * Rules: a tie is not seen and not inherited: sched_getaffinity, sched_setaffinity and fork untie first.  It does
+ * not last: a tracee that makes no call for a tick may use all its CPUs again, so that a long computation is
+ * balanced, and no tie gets older than a few ticks, so that two runs do not stay on one CPU. There is one tie at a
+ * time; only the supervisor ties.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,6 +1,7 @@
 /* seccomp_stop.c - what a tracee asks for that stands in a PTRACE_EVENT_SECCOMP.
  *
- * Before Linux 5.3 it is in its registers, which do not say by which architecture's table the number goes: so the filter does.
+ * Before Linux 5.3 it is in its registers, which do not say by which architecture's table the number goes: so the
+ * filter does.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,6 +1,6 @@
 /* space.c - scratch memory inside the tracees.
  *
- * The rule to keep: an area belongs to one call from space_take to area_release; other threads of the same
+ * The rule to keep: an area belongs to one call from space_take to space_release; other threads of the same
  * address space have calls of their own under way.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -68,7 +68,7 @@ struct area *space_take(struct space *space, size_t size, bool read_only) {
     return NULL;
 }
 
-void area_release(struct area *area) {
+void space_release(struct area *area) {
     if (area)
         area->taken = false;
 }

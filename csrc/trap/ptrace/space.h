@@ -37,6 +37,6 @@ void space_drop(struct space *space);                   /* one user less; NULL i
 struct area *space_take(struct space *space, size_t size, bool read_only);
 /* Adds a mapped area, taken; NULL: no memory. */
 struct area *space_add(struct space *space, uint64_t address, size_t size, bool read_only);
-void area_release(struct area *area);                   /* NULL is fine */
+void space_release(struct area *area);                   /* NULL is fine */
 
 #endif

@@ -9,7 +9,7 @@
 #include "../../command/start.h"
 #include "replacing.h"
 #include "same_cpu.h"
-#include "tracee.h"
+#include "tracees.h"
 
 struct ptrace_trap {
     struct run *run;

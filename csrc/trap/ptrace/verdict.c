@@ -48,7 +48,7 @@ static bool is_affinity_call(int nr) {
 static void end_call(struct ptrace_trap *trap, struct tracee *tracee) {
     record_call(trap->run, &tracee->call, tracee->call_start);
     call_end(&tracee->call);
-    area_release(tracee->area);
+    space_release(tracee->area);
     tracee->area = NULL;
     tracee->state = TRACEE_FREE;
 }
@@ -186,7 +186,7 @@ static void carry_out(struct ptrace_trap *trap, struct tracee *tracee) {
 }
 
 /* view, task and session of a tracee's call never change: tracee_new set them. */
-static void begin(struct ptrace_trap *trap, struct tracee *tracee, const struct __ptrace_syscall_info *info) {
+static void begin_call(struct ptrace_trap *trap, struct tracee *tracee, const struct __ptrace_syscall_info *info) {
     struct call *call = &tracee->call;
     call->nr = (int)info->seccomp.nr;
     for (unsigned i = 0; i < 6; i++)
@@ -204,15 +204,15 @@ static bool only_reads(const struct call *call) {
            (call->open_flags & (O_ACCMODE | O_CREAT | O_TRUNC)) == O_RDONLY;
 }
 
-/* Back at the call after an area was mapped for it, or descriptors were replaced.  What it is to open may have been copied
- * up meanwhile. */
+/* Back at the call after an area was mapped for it, or descriptors were replaced.  What it is to open may have been
+ * copied up meanwhile. */
 static void go_on(struct ptrace_trap *trap, struct tracee *tracee, const struct __ptrace_syscall_info *info) {
     inject_unblock(tracee->task.tid, tracee->signal_mask);
     if (tracee->map_error) {
         give_up(trap, tracee, tracee->map_error);
     } else if (only_reads(&tracee->call)) {
         call_end(&tracee->call);
-        begin(trap, tracee, info);
+        begin_call(trap, tracee, info);
     } else {
         carry_out(trap, tracee);
     }
@@ -265,7 +265,7 @@ void verdict_at_seccomp_stop(struct ptrace_trap *trap, struct tracee *tracee) {
     if (tracee->state == TRACEE_REWOUND)
         go_on(trap, tracee, &info);
     else
-        begin(trap, tracee, &info);
+        begin_call(trap, tracee, &info);
     same_cpu_stop(&trap->same_cpu, tracee->task.tid);
     record_spent(trap->run, tracee->call.nr, clock_now() - tracee->call_start);
     if (tracee->state != TRACEE_WAITING && still_stopped_there(tracee))
@@ -289,7 +289,7 @@ static bool begin_again(struct ptrace_trap *trap, struct tracee *tracee) {
     return true;
 }
 
-static void finish(struct ptrace_trap *trap, struct tracee *tracee) {
+static void finish_call(struct ptrace_trap *trap, struct tracee *tracee) {
     struct call *call = &tracee->call;
     struct registers regs;
     if (registers_read(tracee->task.tid, &regs))
@@ -317,7 +317,7 @@ void verdict_at_exit_stop(struct ptrace_trap *trap, struct tracee *tracee) {
     if (tracee->state == TRACEE_MAPPING)
         mapped(tracee);
     else if (tracee->state == TRACEE_CALL)
-        finish(trap, tracee);
+        finish_call(trap, tracee);
     record_spent(trap->run, tracee->call.nr, clock_now() - start);
     tracee_resume(tracee, 0);
 }

@@ -1,9 +1,9 @@
-/* opening.h - opens by the notify trap's workers that may wait: of fifos and devices.
+/* openings.h - opens by the notify trap's workers that may wait: of fifos and devices.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef PTOVERLAY_OPENING_H
-#define PTOVERLAY_OPENING_H
+#ifndef PTOVERLAY_OPENINGS_H
+#define PTOVERLAY_OPENINGS_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -23,8 +23,8 @@ struct openings {
 void openings_init(struct openings *openings);
 void openings_clear(struct openings *openings);
 
-/* Opens what the caller's call asks for, and waits as long as its thread would.  A descriptor of ours, or -errno; -EINTR: a signal has come
- * for the thread, or it is dead, and the call is to be answered by opening_interrupted. */
+/* Opens what the caller's call asks for, and waits as long as its thread would.  A descriptor of ours, or -errno;
+ * -EINTR: a signal has come for the thread, or it is dead, and the call is to be answered by opening_interrupted. */
 int opening_wait(struct worker *worker, struct caller *caller);
 /* The signal is delivered, and then the call made again or not, as after a wait in the kernel (signal(7)). */
 void opening_interrupted(struct worker *worker, struct caller *caller);

@@ -1,4 +1,4 @@
-/* caller.c - the threads that have called, as the notify trap keeps them.
+/* callers.c - the threads that have called, as the notify trap keeps them.
  *
  * Rules: an id is trusted as long as a pidfd says that its thread lives; sweeps come much oftener than ids can be
  * used up and come round again.  Without a pidfd (Linux before 6.9 for threads, no descriptor left) nothing is
@@ -23,7 +23,7 @@
 #include "../../process/clock.h"
 #include "../../process/family.h"
 #include "../../process/proc.h"
-#include "caller.h"
+#include "callers.h"
 
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL         /* Linux 6.9 */
@@ -65,7 +65,7 @@ static struct caller **bucket_of(struct callers *callers, pid_t tid) {
     return &callers->buckets[(unsigned)tid % CALLER_BUCKETS];
 }
 
-static struct caller *find(struct callers *callers, pid_t tid) {
+static struct caller *find_caller(struct callers *callers, pid_t tid) {
     HELD(&callers->lock);
     struct caller *caller = *bucket_of(callers, tid);
     while (caller && caller->task.tid != tid)
@@ -195,14 +195,14 @@ static void remove_caller(struct callers *callers, struct caller *caller) {
 
 /* Another thread of the process may have executed in the name of its leader. */
 static void program_changed(struct callers *callers, pid_t tgid) {
-    struct caller *leader = find(callers, tgid);
+    struct caller *leader = find_caller(callers, tgid);
     if (leader)
         leader->executes = true;
 }
 
 struct caller *callers_enter(struct callers *callers, pid_t tid) {
     lock_take(&callers->lock);
-    struct caller *caller = find(callers, tid);
+    struct caller *caller = find_caller(callers, tid);
     if (!caller)
         caller = add(callers, tid);
     if (caller && !caller->attached) {
@@ -247,7 +247,7 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
     lock_take(&callers->lock);
     forget_program(callers, caller);
     caller->area = 0;
-    struct caller *leader = tid == caller->task.tid ? NULL : find(callers, tid);
+    struct caller *leader = tid == caller->task.tid ? NULL : find_caller(callers, tid);
     if (leader && !is_busy(leader))
         remove_caller(callers, leader);
     if (tid != caller->task.tid) {
@@ -263,7 +263,7 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
 
 struct caller *callers_peek(struct callers *callers, pid_t tid) {
     lock_take(&callers->lock);
-    struct caller *caller = find(callers, tid);
+    struct caller *caller = find_caller(callers, tid);
     bool may = caller && caller->memory >= 0 && !caller->attached && !caller->held && !caller->executes &&
                caller->task.cred_known && caller->task.cred.own;
     if (may && caller->credit < 0) {
@@ -299,7 +299,7 @@ void callers_note_pass(struct callers *callers, struct caller *caller) {
 
 bool callers_note_tended(struct callers *callers, pid_t tid) {
     lock_take(&callers->lock);
-    struct caller *caller = find(callers, tid);
+    struct caller *caller = find_caller(callers, tid);
     bool first = caller && !caller->tended;
     if (first)
         caller->tended = true;
@@ -309,7 +309,7 @@ bool callers_note_tended(struct callers *callers, pid_t tid) {
 
 bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]) {
     lock_take(&callers->lock);
-    const struct caller *caller = find(callers, tid);
+    const struct caller *caller = find_caller(callers, tid);
     bool same = caller && caller->continued && caller->call.nr == nr;
     for (unsigned i = 0; same && i < 6; i++)
         same = caller->call.arg[i] == arg[i];
@@ -387,8 +387,8 @@ size_t callers_areas(struct callers *callers, const struct caller *caller, uint6
     lock_take(&callers->lock);
     size_t n = push_area(caller, areas, 0);
     if (process != caller->task.tid)
-        n = push_area(find(callers, process), areas, n);
-    n = push_area(find(callers, parent), areas, n);
+        n = push_area(find_caller(callers, process), areas, n);
+    n = push_area(find_caller(callers, parent), areas, n);
     lock_leave(&callers->lock);
     return n;
 }
@@ -415,7 +415,7 @@ bool callers_claim(struct callers *callers, struct caller *caller, uint64_t area
 void callers_keep_area(struct callers *callers, struct caller *caller, uint64_t area) {
     pid_t process = family_process(caller->task.tid);
     lock_take(&callers->lock);
-    struct caller *leader = find(callers, process);
+    struct caller *leader = find_caller(callers, process);
     if (leader && !leader->area)
         leader->area = area;
     caller->area = caller->claimed = area;

@@ -1,12 +1,13 @@
-/* repeat.c - calls that are passed because the same ones were.
+/* repeats.c - calls that are passed because the same ones were.
  *
- * Compilers ask the same of the same few paths again and again (readlink of /usr, /usr/include…).  To decide such a call
- * needs its path, a hash and a comparison; not the walk, and not what else a call takes and gives back.
+ * Compilers ask the same of the same few paths again and again (readlink of /usr, /usr/include…).  To decide such a
+ * call needs its path, a hash and a comparison; not the walk, and not what else a call takes and gives back.
  *
- * Rules: kept are calls that change nothing, were passed, and would have been for every task with our credentials, as
- * long as the view has not changed (view_changes()).  What is read here decides about PASS alone: the kernel reads the path
- * itself, so /proc/PID/mem will do, which is faster than process_vm_readv(2) and reads what the tracee cannot.  That
- * descriptor is of one address space: it goes with the program.  Who repeats little is not asked for a while.
+ * Rules: kept are calls that change nothing, were passed, and would have been for every task with our credentials,
+ * as long as the view has not changed (view_changes()).  What is read here decides about PASS alone: the kernel
+ * reads the path itself, so /proc/PID/mem will do, which is faster than process_vm_readv(2) and reads what the
+ * tracee cannot.  That descriptor is of one address space: it goes with the program.  Who repeats little is not
+ * asked for a while.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -18,7 +19,7 @@
 #include "../../process/clock.h"
 #include "../../process/memory.h"
 #include "inside.h"
-#include "repeat.h"
+#include "repeats.h"
 #include "trap.h"
 #include "worker.h"
 

@@ -1,9 +1,9 @@
-/* tracee.h - the tracees of the ptrace trap, found by thread id.
+/* tracees.h - the tracees of the ptrace trap, found by thread id.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef PTOVERLAY_TRACEE_H
-#define PTOVERLAY_TRACEE_H
+#ifndef PTOVERLAY_TRACEES_H
+#define PTOVERLAY_TRACEES_H
 
 #include <stdbool.h>
 #include <stddef.h>

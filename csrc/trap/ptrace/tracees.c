@@ -1,4 +1,4 @@
-/* tracee.c - the tracees of the ptrace trap, found by thread id.
+/* tracees.c - the tracees of the ptrace trap, found by thread id.
  *
  * The rule to keep: one thread id, one entry; an id is used again only after its last owner was reaped.
  *
@@ -9,7 +9,7 @@
 #include <sys/ptrace.h>
 
 #include "../stops.h"
-#include "tracee.h"
+#include "tracees.h"
 
 static struct tracee **bucket_of(struct tracees *tracees, pid_t tid) {
     return &tracees->buckets[(unsigned)tid % TRACEE_BUCKETS];
@@ -23,7 +23,7 @@ static struct tracee **link_to(struct tracees *tracees, const struct tracee *tra
     return link;
 }
 
-static void push(struct tracees *tracees, struct tracee *tracee) {
+static void link_tracee(struct tracees *tracees, struct tracee *tracee) {
     struct tracee **bucket = bucket_of(tracees, tracee->task.tid);
     tracee->next = *bucket;
     *bucket = tracee;
@@ -42,7 +42,7 @@ struct tracee *tracees_add(struct tracees *tracees, struct session *session, pid
         return NULL;
     task_init(&tracee->task, session, tid);
     tracee->files = files_new();
-    push(tracees, tracee);
+    link_tracee(tracees, tracee);
     tracees->count++;
     return tracee;
 }
@@ -50,7 +50,7 @@ struct tracee *tracees_add(struct tracees *tracees, struct session *session, pid
 void tracees_remove(struct tracees *tracees, struct tracee *tracee) {
     *link_to(tracees, tracee) = tracee->next;
     tracees->count--;
-    area_release(tracee->area);
+    space_release(tracee->area);
     space_drop(tracee->space);
     files_drop(tracee->files);
     task_clear(&tracee->task);
@@ -60,7 +60,7 @@ void tracees_remove(struct tracees *tracees, struct tracee *tracee) {
 void tracees_rename(struct tracees *tracees, struct tracee *tracee, pid_t tid) {
     *link_to(tracees, tracee) = tracee->next;
     tracee->task.tid = tid;
-    push(tracees, tracee);
+    link_tracee(tracees, tracee);
 }
 
 void tracees_each(struct tracees *tracees, void (*each)(void *arg, struct tracee *tracee), void *arg) {

@@ -1,9 +1,9 @@
-/* repeat.h - calls that are passed because the same ones were.
+/* repeats.h - calls that are passed because the same ones were.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef PTOVERLAY_REPEAT_H
-#define PTOVERLAY_REPEAT_H
+#ifndef PTOVERLAY_REPEATS_H
+#define PTOVERLAY_REPEATS_H
 
 #include <stdbool.h>
 

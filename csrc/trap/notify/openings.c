@@ -1,13 +1,13 @@
-/* opening.c - opens by the notify trap's workers that may wait: of fifos and devices.
+/* openings.c - opens by the notify trap's workers that may wait: of fifos and devices.
  *
- * The worker waits in open(2) as the tracee would, so that it meets its peer by the kernel's own rules.  The tracee waits for the
- * answer meanwhile, where nothing but its death ends the wait (notify.c); so a look at it now and then (proc(5), status) tells
- * whether it would have been woken, and then the worker is.
+ * The worker waits in open(2) as the tracee would, so that it meets its peer by the kernel's own rules.  The tracee
+ * waits for the answer meanwhile, where nothing but its death ends the wait (notify.c); so a look at it now and then
+ * (proc(5), status) tells whether it would have been woken, and then the worker is.
  *
- * Rules: the worker's place is taken by another one before it waits.  Nobody meets one who is dead: who died before an open began
- * waits no more when it is made.  An answer of -ERESTARTSYS is for a thread that
- * finds a signal when it returns, else the program would see that number: a signal for the whole process may go to
- * another thread, so the thread is interrupted by ptrace(2) then.
+ * Rules: the worker's place is taken by another one before it waits.  Nobody meets one who is dead: who died before
+ * an open began waits no more when it is made.  An answer of -ERESTARTSYS is for a thread that finds a signal when
+ * it returns, else the program would see that number: a signal for the whole process may go to another thread, so
+ * the thread is interrupted by ptrace(2) then.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -28,8 +28,8 @@
 #include "../../process/family.h"
 #include "../../process/proc.h"
 #include "attach.h"
-#include "caller.h"
-#include "opening.h"
+#include "callers.h"
+#include "openings.h"
 #include "trap.h"
 #include "wake.h"
 #include "worker.h"
@@ -82,8 +82,9 @@ static bool is_stopped(pid_t tid) {
     return state == 'T' || state == 't';
 }
 
-/* A stop of the whole process takes its signal away when the first thread obeys; it is complete when all have.  A debugger's stop
- * of another thread looks the same to those that are traced: then the call is made again for nothing. */
+/* A stop of the whole process takes its signal away when the first thread obeys; it is complete when all have.  A
+ * debugger's stop of another thread looks the same to those that are traced: then the call is made again for
+ * nothing. */
 static bool has_stopped_threads(pid_t tid) {
     char path[32];
     snprintf(path, sizeof path, "/proc/%d/task", (int)tid);
@@ -103,7 +104,7 @@ static bool has_stopped_threads(pid_t tid) {
 
 /* ---- those that wait ---- */
 
-static bool is_dead(const struct opening *opening) {
+static bool caller_is_dead(const struct opening *opening) {
     return reply_awaited(&opening->worker->reply) != 0;
 }
 
@@ -122,7 +123,7 @@ bool openings_check(struct openings *openings) {
     lock_take(&openings->lock);
     bool any = openings->first != NULL;
     for (struct opening *opening = openings->first; opening; opening = opening->next)
-        if (opening->over || is_dead(opening) || is_signalled(opening))
+        if (opening->over || caller_is_dead(opening) || is_signalled(opening))
             wake(opening);
     lock_leave(&openings->lock);
     return any;
@@ -132,7 +133,7 @@ static bool wake_dead(const struct openings *openings) {
     HELD(&openings->lock);
     bool any = false;
     for (struct opening *opening = openings->first; opening; opening = opening->next) {
-        if (!is_dead(opening))
+        if (!caller_is_dead(opening))
             continue;
         wake(opening);
         any = true;
@@ -148,7 +149,7 @@ static void end_dead(struct openings *openings) {
     }
 }
 
-static void enter(struct openings *openings, struct opening *opening) {
+static void begin_wait(struct openings *openings, struct opening *opening) {
     lock_take(&openings->lock);
     end_dead(openings);
     opening->next = openings->first;
@@ -156,7 +157,7 @@ static void enter(struct openings *openings, struct opening *opening) {
     lock_leave(&openings->lock);
 }
 
-static void leave(struct openings *openings, struct opening *opening) {
+static void end_wait(struct openings *openings, struct opening *opening) {
     lock_take(&openings->lock);
     struct opening **link = &openings->first;
     while (*link != opening)
@@ -173,12 +174,12 @@ int opening_wait(struct worker *worker, struct caller *caller) {
     struct opening opening = {.worker = worker, .thread = pthread_self(), .tid = caller->task.tid};
     (void)wake_signal();
     crew_relieve(&trap->crew);
-    enter(&trap->openings, &opening);
+    begin_wait(&trap->openings, &opening);
     int fd;
     do
         fd = open_call(&caller->call);
     while (fd == -EINTR && !__atomic_load_n(&opening.over, __ATOMIC_RELAXED) && reply_awaited(&worker->reply) == 0);
-    leave(&trap->openings, &opening);
+    end_wait(&trap->openings, &opening);
     return fd;
 }
 

@@ -1,12 +1,12 @@
-/* caller.h - the threads that have called, as the notify trap keeps them.
+/* callers.h - the threads that have called, as the notify trap keeps them.
  *
  * The notify trap sees no fork, exec or exit, so an entry is made at a thread's first call and goes when a sweep
  * finds it dead.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
-#ifndef PTOVERLAY_CALLER_H
-#define PTOVERLAY_CALLER_H
+#ifndef PTOVERLAY_CALLERS_H
+#define PTOVERLAY_CALLERS_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -72,13 +72,13 @@ struct caller *callers_enter(struct callers *callers, pid_t tid);
 void callers_leave(struct callers *callers, struct caller *caller);
 /* The same, and its call is counted and ended: what remains is the answer. */
 void callers_done(struct callers *callers, struct caller *caller);
-/* The same for a call that goes on in the kernel and whose finish may come at any time (call.any_time): it is in time at the
- * task's next call, or when a sweep finds it over. */
+/* The same for a call that goes on in the kernel and whose finish may come at any time (call.any_time): it is in
+ * time at the task's next call, or when a sweep finds it over. */
 void callers_hold(struct callers *callers, struct caller *caller);
 /* The thread executed: tid is its id from now on. */
 void callers_executed(struct callers *callers, struct caller *caller, pid_t tid);
 
-/* For repeat.c: the entry of a task whose calls may be passed unasked, now busy, or NULL; how it went. */
+/* For repeats.c: the entry of a task whose calls may be passed unasked, now busy, or NULL; how it went. */
 struct caller *callers_peek(struct callers *callers, pid_t tid);
 void callers_peeked(struct caller *caller, bool hit);
 /* A busy one's call was passed that may come again: its program's memory is opened when it makes many. */
