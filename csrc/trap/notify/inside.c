@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -20,12 +19,11 @@
 #include "../../arch/numbers.h"
 #include "../../untouched/untouched.h"
 #include "cmd.h"
+#include "hand_over.h"
 #include "inside.h"
 #include "seize.h"
 #include "trap.h"
 #include "worker.h"
-
-#define ERESTARTSYS 512         /* include/linux/errno.h */
 
 /* With a trace each call has its record; a view within the view decides otherwise. */
 static bool is_possible(const struct run *run) {
@@ -43,11 +41,6 @@ uint64_t inside_generation(const struct worker *worker) {
 }
 
 /* ---- the way in ---- */
-
-static int hand_there(const struct worker *worker, int fd) {
-    struct seccomp_notif_addfd addfd = {.id = worker->reply.request->id, .srcfd = (uint32_t)fd, .newfd_flags = O_CLOEXEC};
-    return ioctl(worker->trap->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
-}
 
 /* The stop that was asked for; signals before it are delivered.  False: it is dead. */
 static bool wait_for_stop(const struct worker *worker, pid_t tid) {
@@ -96,8 +89,8 @@ static bool enter(struct worker *worker, struct caller *caller) {
     pid_t tid = caller->task.tid;
     if (reply_awaited(&worker->reply) != 0 || !seize(trap, tid))
         return false;
-    int table_fd = hand_there(worker, trap->run->untouched.table.image);
-    int notes_fd = table_fd < 0 ? -1 : hand_there(worker, trap->run->untouched.table.notes_image);
+    int table_fd = hand_over(&worker->reply, trap->run->untouched.table.image, O_CLOEXEC);
+    int notes_fd = table_fd < 0 ? -1 : hand_over(&worker->reply, trap->run->untouched.table.notes_image, O_CLOEXEC);
     caller->continued = true;
     __atomic_store_n(&caller->attached, true, __ATOMIC_SEQ_CST);
     reply_value(&worker->reply, -ERESTARTSYS);
