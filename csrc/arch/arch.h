@@ -22,12 +22,17 @@ struct registers {
     struct user_regs_struct raw;
 };
 #define ARCH_CAN_RESTART true
+/* Where the stub lies in tracees (untouched/layout.h). */
+#define ARCH_STUB_BEGIN UINT64_C(0x7e9000000000)
+#define ARCH_STUB_END UINT64_C(0x7e9001000000)
 #elif defined(__aarch64__)
 #define ARCH_AUDIT AUDIT_ARCH_AARCH64
 struct registers {
     struct user_regs_struct raw;
 };
 #define ARCH_CAN_RESTART false
+#define ARCH_STUB_BEGIN UINT64_C(0)   /* nowhere */
+#define ARCH_STUB_END UINT64_C(0)
 #else
 #error "no file for this architecture"
 #endif

@@ -6,9 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../arch/arch.h"
 #include "../process/memory.h"
 #include "stub.h"
 #include "untouched.h"
+
+#if defined(__x86_64__)
+_Static_assert(ARCH_STUB_BEGIN == STUB_BASE && ARCH_STUB_END == STUB_END, "the stub is where arch.h says");
+#endif
 
 #define THRESHOLD 16u   /* with fewer, programs that do little get slower */
 #define VARIABLE "PTOVERLAY_INJECT"

@@ -95,3 +95,55 @@ def test_no_answer_is_older_than_the_last_change(world: World, mode: str) -> Non
     if world.trap == "notify":
         assert re.search(r"[1-9][0-9]{2,} calls answered inside of 1 program", done.err), done.err
     assert "differ" not in done.err.replace(", 0 different", "")
+
+
+ASKS = "for i in $(seq 20); do test -e /etc/passwd; test -e f; done; "
+
+
+def as_natively(world: World, files: dict[str, str], script: str, mode: str = "always") -> None:
+    """A shell prints the same over all of /, in a directory of its own and with a stub, as in a copy."""
+    world.lay_out([])
+    copy = world.home / "copy"
+    copy.mkdir()
+    for top in (world.mount, copy):
+        for name, text in files.items():
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            (top / name).write_text(text)
+    if os.geteuid() == 0:
+        for path in (copy, *copy.rglob("*"), *world.mount.rglob("*")):
+            os.chown(path, *world.owner)
+    before = world.raw_snapshot(world.mount)
+    natively = Box.run_as(world.who, ["sh", "-ec", f"cd {copy}; {ASKS}{script}"], world.env)
+    box = whole(world)
+    box.options.append("--stats")
+    done = box.run(["sh", "-ec", f"cd {world.mount}; {ASKS}{script}"], env={**world.env, "PTOVERLAY_INJECT": mode})
+    assert (done.out, done.status) == (natively.out, natively.status), done.err
+    assert_equal("the host changed", before, world.raw_snapshot(world.mount), UNTOUCHED, exact=True)
+    assert ("answered inside" in done.err) == (world.trap == "notify"), done.err
+    assert "differ" not in done.err.replace(", 0 different", "")
+
+
+@needs_stub
+@pytest.mark.parametrize("mode", ["always", "check"])
+def test_descriptors_that_the_stub_opened_follow_a_copy_up(world: World, mode: str) -> None:
+    script = "exec 4<$PWD/f 5<f; /bin/echo new >>$PWD/f; cat <&4; cat <&5"
+    as_natively(world, {"f": "old\n"}, script, mode)
+
+
+@needs_stub
+def test_nobody_sees_the_stub(world: World) -> None:
+    """Neither in maps nor in smaps."""
+    script = "for f in maps smaps numa_maps; do grep -ci -e ^7e900 -e memfd /proc/$$/$f || :; done"
+    as_natively(world, {"f": ""}, script)
+
+
+@needs_stub
+@pytest.mark.parametrize("mode", ["always", "check"])
+def test_current_directories(world: World, mode: str) -> None:
+    """Of subshells, of programs that change theirs, of directories that are removed, moved and come again."""
+    script = """
+        show() { for i in 1 2 3; do test -e x && cat x || printf -; done; }
+        cd a; show; (cd ../b; show); show; cd ../b; show; cd sub; show; cd ..; show
+        rm x; show; printf c >x; show; cd ../a; show; mv ../b ../c; cd ../c; show
+        cd ..; rm -r a; mkdir a; cd a; show; printf d >x; show; cd ../c/sub/..; show"""
+    as_natively(world, {"a/x": "a", "a/sub/y": "", "b/x": "b", "b/sub/y": ""}, script, mode)

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../arch/arch.h"
 #include "../../process/descriptor.h"
 #include "../../process/object.h"
 #include "../../view/view.h"
@@ -106,6 +107,7 @@ struct mending {
     size_t last_length;
     size_t shown, shown_length; /* … and what was written for it */
     bool changed;
+    bool ours;                  /* the mapping is of the stub (untouched/), which nobody sees */
 };
 
 static bool exists(const char *path) {
@@ -230,13 +232,24 @@ static bool add_line(struct mending *mending, const char *line, const char *end)
            text_add(mending->out, rest, (size_t)(end - rest));
 }
 
+/* A line that begins with an address begins a mapping; those of smaps that follow are about it. */
+static bool is_of_stub(struct mending *mending, const char *line) {
+    char *behind;
+    uint64_t address = strtoull(line, &behind, 16);
+    if (behind > line + 1 && (*behind == '-' || *behind == ' '))
+        mending->ours = address - ARCH_STUB_BEGIN < ARCH_STUB_END - ARCH_STUB_BEGIN;
+    mending->changed |= mending->ours;
+    return mending->ours;
+}
+
 /* False: there is nothing to mend in it, or no memory for that. */
 static bool mend(struct mending *mending, const struct text *in) {
     const char *end = in->bytes + in->length;
     bool added = true;
     for (const char *line = in->bytes; line < end && added;) {
         const char *newline = memchr(line, '\n', (size_t)(end - line)), *stop = newline ? newline : end;
-        added = add_line(mending, line, stop) && text_add(mending->out, "\n", newline ? 1 : 0);
+        added = is_of_stub(mending, line) ||
+                (add_line(mending, line, stop) && text_add(mending->out, "\n", newline ? 1 : 0));
         line = newline ? newline + 1 : end;
     }
     return added && mending->changed;
