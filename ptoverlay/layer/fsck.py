@@ -190,6 +190,8 @@ class Checker:
         why = redirect_error(redirect)
         if why:
             yield Problem(this.path, f"redirect {redirect!r} {why}", lambda: self.detach(this.path))
+        elif self.is_foreign(this):
+            yield Problem(this.path, f"user {this.status.st_uid} says that it shows a lower directory (redirect)")
         elif this.marks.get("opaque") == b"y":
             yield Problem(this.path, "opaque and redirected at the same time",
                           lambda: self.remove_mark(this.path, "redirect"))

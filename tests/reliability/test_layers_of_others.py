@@ -278,6 +278,39 @@ def test_metacopy_of_others(place: Place, subjects: Subjects) -> None:
     assert not (place.lower / "dir/leak").exists()
 
 
+@pytest.mark.parametrize("as_lower", [False, True])
+def test_redirect_of_others(place: Place, subjects: Subjects, as_lower: bool) -> None:
+    """A directory that shows one of the lower under another name, on the user's word: EPERM, as by the kernel, which
+    follows no redirect where users can set them.  Root's own are followed."""
+    (place.lower / "shut").mkdir(0o700)
+    (place.lower / "shut/secret").write_text("for root only\n")
+    place.make("mkdir -p upper/dir/way; echo fine >upper/dir/fine")
+    os.setxattr(place.upper / "dir/way", "user.overlay.redirect", b"/shut")
+    script = "cat dir/way/secret; ls dir/way; cat dir/fine"
+    lowers = [place.upper, place.lower] if as_lower else [place.lower]
+    upper, work = (place.user / "other", place.user / "other-work") if as_lower else (place.upper, place.work)
+    for path in (upper, work):
+        path.mkdir(exist_ok=True)
+
+    def of_the_tool() -> tuple[str, str]:
+        done = run(tool_for(ROOT, "-o", "userxattr", "-l", ":".join(map(str, lowers)), "-m", str(place.lower), "-u",
+                            str(upper), "-w", str(work), "-C", str(place.lower), "--", "sh", "-c", script))
+        return done.out, done.err
+
+    refused = "cat: dir/way/secret: Operation not permitted\nls: cannot access 'dir/way': Operation not permitted\n"
+    kernel = Kernel(subjects, ROOT, place.lower, lowers, upper, work, options="userxattr").run(["sh", "-c", script])
+    assert (kernel.out, kernel.err) == ("fine\n", refused)
+    assert of_the_tool() == ("fine\n", refused)
+    if not as_lower:
+        assert f"{place.lower}/dir/way: not looked at: Operation not permitted" in place.root("diff").err
+        found = place.root("fsck")
+        assert f"user {USER.uid} says that it shows a lower directory" in found.out + found.err
+        assert place.root("commit").status == 125
+        assert (place.lower / "shut").exists()
+    os.chown(place.upper / "dir/way", 0, 0)
+    assert of_the_tool() == ("for root only\nsecret\nfine\n", "")
+
+
 def test_who_can_change(area: Path) -> None:
     """Owner, permission and links of the object and of every directory above it."""
     path = area / "a/b"

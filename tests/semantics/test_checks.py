@@ -6,7 +6,10 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import fcntl
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from support.trees import FOREIGN, FOREIGN_GROUP, Node
 from support.world import World
 
 SYSCTLS = ("protected_regular", "protected_fifos", "protected_symlinks")
+HIGHEST = {"protected_symlinks": 1}
 
 # ---- limits
 
@@ -147,6 +151,32 @@ def sticky(world: World, levels: dict[str, int] | None, caller: int) -> dict[str
     return dict(line.split(" = ") for line in done.out.splitlines())
 
 
+@contextmanager
+def levels_of_machine(wanted: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Sets them where that is allowed, for so long, and gives those that hold; no other such test runs meanwhile."""
+    with open(__file__) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = {name: Path("/proc/sys/fs", name).read_text() for name in (*SYSCTLS, "protected_hardlinks")}
+        try:
+            for name, level in wanted.items():
+                with suppress(OSError):
+                    Path("/proc/sys/fs", name).write_text(f"{level}\n")
+            yield {name: int(Path("/proc/sys/fs", name).read_text()) for name in before}
+        finally:
+            for name in wanted:
+                with suppress(OSError):
+                    Path("/proc/sys/fs", name).write_text(before[name])
+
+
+def as_the_kernel(world: World, caller: int) -> dict[str, str]:
+    """What the kernel answers on a plain copy, which the box has to answer too."""
+    plain = world.plain().check([world.subjects.path("sticky"), world.mount, str(caller)], env=world.env)
+    expected = dict(line.split(" = ") for line in plain.splitlines())
+    found = sticky(world, None, caller)
+    assert {k: (v, expected[k]) for k, v in found.items() if v != expected[k]} == {}
+    return expected
+
+
 @pytest.mark.root_only
 @pytest.mark.parametrize("caller", [0, USER.uid], ids=["root", "user"])
 def test_sticky_directories(world: World, caller: int) -> None:
@@ -167,12 +197,58 @@ def test_sticky_directories(world: World, caller: int) -> None:
 def test_sticky_directories_here(world: World, caller: int) -> None:
     """The same at the levels of this machine, beside a plain copy."""
     world.lay_out(sticky_nodes())
-    plain = world.plain().check([world.subjects.path("sticky"), world.mount, str(caller)], env=world.env)
-    expected = dict(line.split(" = ") for line in plain.splitlines())
-    found = sticky(world, None, caller)
-    assert {k: (v, expected[k]) for k, v in found.items() if v != expected[k]} == {}
-    levels = {name: int(Path("/proc/sys/fs", name).read_text()) for name in SYSCTLS}
+    with levels_of_machine({}) as levels:
+        expected = as_the_kernel(world, caller)
     assert [k for k, v in expected.items() if v != "-EACCES" and forbidden(k, levels, caller)] == []
+
+
+@pytest.mark.root_only
+@pytest.mark.parametrize("level", [0, 1, 2])
+@pytest.mark.parametrize("caller", [0, USER.uid], ids=["root", "user"])
+def test_sticky_directories_at_levels(world: World, caller: int, level: int) -> None:
+    """Beside the kernel at each of them, as far as the machine lets them be set."""
+    world.lay_out(sticky_nodes())
+    with levels_of_machine({name: min(level, HIGHEST.get(name, 2)) for name in SYSCTLS}) as levels:
+        expected = as_the_kernel(world, caller)
+    assert [k for k, v in expected.items() if (v == "-EACCES") < forbidden(k, levels, caller)] == []
+
+
+LINKS = """
+import errno, os, sys
+os.setgroups([])
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+for name in sorted(os.listdir()):
+    if name == "made":
+        continue
+    try:
+        os.link(name, f"made/{name}", follow_symlinks=False)
+        print(name, "linked")
+    except OSError as error:
+        print(name, errno.errorcode[error.errno])
+"""
+
+
+@pytest.mark.root_only
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("caller", [0, USER.uid], ids=["root", "user"])
+def test_hard_links_at_levels(world: World, caller: int, level: int) -> None:
+    """fs.protected_hardlinks: what is the caller's, and what he may read and write, but for what is set-id."""
+    nodes = [Node(".", "dir", 0o755), Node("made", "dir", 0o777)]
+    for owner in OWNERS:
+        nodes += [Node(f"{mode:o}-{owner}", mode=mode, owner=(owner, owner))
+                  for mode in (0o600, 0o666, 0o444, 0o222, 0o4777, 0o2777, 0o2767, 0o4666)]
+        nodes += [Node(f"fifo-{owner}", "fifo", 0o666, owner=(owner, owner)),
+                  Node(f"link-{owner}", "link", target="none", owner=(owner, owner))]
+    world.lay_out(nodes)
+    with levels_of_machine({"protected_hardlinks": level}) as levels:
+        out = world.same_run([sys.executable, "-c", LINKS, str(caller)]).out
+    may = {f"{mode}-{owner}" for mode in ("666", "2767") for owner in OWNERS}
+    for name, what in (line.split() for line in out.splitlines()):
+        free = caller == 0 or levels["protected_hardlinks"] == 0 or name.endswith(f"-{USER.uid}") or name in may
+        assert what == ("linked" if free else "EPERM"), name
+    assert len(out.splitlines()) == len(nodes) - 2
+    world.assert_same_tree()
 
 
 # ---- capabilities

@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,36 @@ def test_row34_volatile(place: Place) -> None:
     os.waitpid(pid, 0)
     with View() as view:
         fails(errno.EINVAL, place.lay, view)
+
+
+def _outcome(action: Callable[[], object]) -> object:
+    try:
+        return action()
+    except OSError as error:
+        return error.errno
+
+
+@pytest.mark.root_only
+@pytest.mark.parametrize("size", [0, 100])
+@pytest.mark.parametrize("layer", ["upper", "middle"])
+def test_row33_metacopy_without_data(
+    place: Place, kernel_mount: Callable[[str], Path], layer: str, size: int
+) -> None:
+    """A mark that no lower has data for: EIO, of an empty file too; with data it is read."""
+    lowers = [place.base / "middle", place.base / "lower"]
+    lowers[0].mkdir()
+    (lowers[1] / "there").write_bytes(b"x" * size)
+    for name in ("there", "missing"):
+        path = place.base / layer / name
+        path.write_bytes(b"")
+        os.truncate(path, size)
+        os.setxattr(path, "trusted.overlay.metacopy", b"")
+    lower = ":".join(map(str, lowers))
+    mount = kernel_mount(_options(place, "metacopy=on,redirect_dir=on", lower))
+    expected = [_outcome((mount / name).read_bytes) for name in ("there", "missing")]
+    kernel_mount("")
+    place.lowers = lowers
+    with View() as view:
+        place.lay(view, options.METACOPY)
+        found = [_outcome(partial(view.read, place.at(name))) for name in ("there", "missing")]
+    assert found == expected == [b"x" * size, errno.EIO]

@@ -246,7 +246,7 @@ int lookup_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer
 /* ---- the upper ---- */
 
 /* An upper directory merges what lies below its name, or below its redirect, unless it is opaque. */
-static int check_upper_dir(struct overlay *ovl, uint32_t d, const char *path) {
+static int check_upper_dir(struct overlay *ovl, uint32_t d, const char *path, const struct stat *st) {
     char redirect[PATH_MAX];
     int opaque = marks_is_opaque(&ovl->layers[0], path);
     if (opaque < 0)
@@ -261,6 +261,8 @@ static int check_upper_dir(struct overlay *ovl, uint32_t d, const char *path) {
         return (int)length;
     int error;
     if (length > 0) {
+        if (!is_believed(ovl, &ovl->layers[0], st))
+            return -EPERM;
         at(ovl, d)->flags |= D_REDIRECT;
         error = lookup_lower_as(ovl, d, redirect, (size_t)length, false);
         ovl->redirected = true;
@@ -306,7 +308,7 @@ int lookup_check_upper(struct overlay *ovl, uint32_t d) {
     if (!error && dentry->upper == DT_REG)
         error = metadata_check(ovl, d, (unsigned)layer, path, &st);
     if (!error && is_dir_kind(dentry->upper))
-        error = check_upper_dir(ovl, d, path);
+        error = check_upper_dir(ovl, d, path, &st);
     if (!error)
         at(ovl, d)->flags |= D_CHECKED;
     return error;

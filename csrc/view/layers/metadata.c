@@ -15,7 +15,7 @@
 
 /* 1, 0 or -errno. */
 static int is_marked(const struct layer *layer, const char *path, const struct stat *st) {
-    if (!S_ISREG(st->st_mode) || st->st_size == 0)
+    if (!S_ISREG(st->st_mode))
         return 0;
     ssize_t length = private_get_at(layer, path, METADATA_MARK, NULL, 0);
     return length >= 0 ? 1 : private_error(length);

@@ -75,9 +75,14 @@ static int take_redirect(struct search *search, unsigned layer, const char *redi
 static int follow_redirect(struct search *search, unsigned layer, const char *path, size_t from, size_t to,
                            bool *stop) {
     char redirect[PATH_MAX];
+    struct stat st;
     ssize_t length = redirect_read(&search->ovl->layers[layer], path, redirect);
     if (length <= 0)
         return (int)length;
+    if (fstatat(search->ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    if (!is_believed(search->ovl, &search->ovl->layers[layer], &st))
+        return -EPERM;
     if (redirect[0] == '/')
         *stop = false;   /* what is opaque above it hides another place */
     return take_redirect(search, layer, redirect, (size_t)length, from, to);
