@@ -27,10 +27,7 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
     renames = {change.old_path: change for change in layout.changes.values() if change.kind is Kind.RENAMED}
     old_paths = Sorted(path for path in renames if path is not None)
     together, seen, climbed = Together(layout), set(), set[str]()
-    copies: dict[tuple[int, int], list[Change]] = {}
-    for change in layout.changes.values():
-        if change.new is not None and not change.new.is_dir and change.old is None:
-            copies.setdefault(change.new.identity, []).append(change)
+    swapped = _Swapped(layout.changes.values())
     chosen: dict[str, Change] = {}
     todo = list(wanted)
     while todo:
@@ -43,8 +40,7 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
         if directory not in climbed:
             climbed.add(directory)
             todo += _new_parents(layout, change)
-        if change.old is not None:  # where the layer has it now, if this is not it any more
-            todo += copies.get(change.old.identity, [])
+        todo += swapped.of(change)
         for needed in together.needs(change):
             if needed not in seen:
                 seen.add(needed)
@@ -54,6 +50,32 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
             todo += [renames[old] for old in old_paths.below(change.old_path or change.path)]
     layout.chosen = dict(sorted(chosen.items(), key=lambda item: item[0].split("/")))
     layout.sort_out()
+
+
+class _Swapped:
+    """Changes by which an object came to another place, or left one, by its identity."""
+
+    def __init__(self, changes: Iterable[Change]) -> None:
+        self.come: dict[tuple[int, int], list[Change]] = {}
+        self.left: dict[tuple[int, int], list[Change]] = {}
+        for change in changes:
+            old, new = change.old, change.new
+            if old is not None and new is not None and old.identity == new.identity:
+                continue
+            if new is not None:
+                self.come.setdefault(new.identity, []).append(change)
+            if old is not None:
+                self.left.setdefault(old.identity, []).append(change)
+
+    def of(self, change: Change) -> Iterator[Change]:
+        """Where what was there is now, and its other names that go; what became of the place that this has left."""
+        old, new = change.old, change.new
+        if old is not None:
+            yield from self.come.get(old.identity, ())
+            if old.nlink > 1 and not old.is_dir:
+                yield from self.left.get(old.identity, ())
+        if new is not None:
+            yield from self.left.get(new.identity, ())
 
 
 def _add_unchanged_names(layout: Layout) -> None:

@@ -246,6 +246,35 @@ def test_random_changes_to_a_layer(below: list[tuple[str, str]], top: list[tuple
             assert of_view(view, sandbox.mount) == expected
 
 
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a directory in memory")
+@pytest.mark.parametrize(("operations", "chosen"), [
+    ([("exchange", "d/e", "e/a")], "e/a"),
+    ([("exchange", "d/e", "e/a")], "d/e"),
+    ([("exchange", "b", "d")], "b/e/b"),
+    ([("exchange", "d/a", "b")], "b"),
+    ([("exchange", "d/e", "e/a"), ("exchange", "e/a/b", "d")], "e/a/b"),
+    ([("exchange", "e/l", "d/e/b"), ("append", "d/a")], "e/l"),
+    ([("rename", "b", "e/a"), ("exchange", "e/a", "e/l")], "e/a"),
+    ([("append", "d/a"), ("unlink", "e/l")], "d/a"),
+    ([("exchange", "d", "e"), ("exchange", "d/l", "e/e")], "d/l"),
+])
+def test_a_part_and_then_the_rest(operations: list[tuple[str, ...]], chosen: str) -> None:
+    """What has changed places is committed together: afterwards nothing is refused as changed by somebody else."""
+    with layers(TREE) as (sandbox, area):
+        (area / "plain/e/l").unlink()  # copytree has made two files of it
+        os.link(area / "plain/d/a", area / "plain/e/l")
+        with sandbox.view(writable=True) as view:
+            for number, operation in enumerate(operations):
+                assert do(Plain(area / "plain"), operation, number) == do(Merged(view, area / "lower"), operation,
+                                                                          number) == 0
+        assert not commit(sandbox, [f"{sandbox.mount}/{chosen}"]).refused
+        with sandbox.view() as view:
+            assert of_view(view, sandbox.mount) == of_directory(area / "plain")
+        assert not commit(sandbox).refused
+        assert shown(area / "lower") == shown(area / "plain")
+        assert os.listdir(sandbox.upper) == []
+
+
 TREE = [("mkdir", "d"), ("mkdir", "d/e"), ("write", "d/a"), ("write", "d/e/b"), ("mkdir", "e"), ("write", "e/a"),
         ("write", "b"), ("link", "d/a", "e/l")]
 
