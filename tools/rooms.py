@@ -95,7 +95,7 @@ RULES = (
     Rule("guards of headers", True, guards),
     Rule("circles of imports", True, lambda house: in_circles(house.modules.imports())),
     Rule("class names", True, twins),
-    Rule("the drawing", False, stale_drawing),
+    Rule("the drawing", True, stale_drawing),
 )
 
 
