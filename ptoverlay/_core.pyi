@@ -30,6 +30,7 @@ class _Lib:
     PTO_TRAP_OUTER: Final[int]
     PTO_KILL_ON_EXIT: Final[int]
     PTO_STRICT: Final[int]
+    PTO_INSIDE: Final[int]
     PTO_STAGE_NONE: Final[int]
     PTO_STAGE_SETUP: Final[int]
     PTO_STAGE_CHDIR: Final[int]

@@ -12,6 +12,7 @@ import pytest
 from support.box import ROOT_DIRECTORY
 
 sys.path.insert(0, str(ROOT_DIRECTORY / "tools"))
+from mutants import sample
 from mutation import cover
 from mutation.cover import Coverage, Record
 from mutation.mutate import mutations
@@ -53,6 +54,18 @@ def test_faults(tmp_path: Path) -> None:
     assert applied["count > 1 → 1"] == "if (!error && 1)"
     assert applied["EPERM → EDOM"] == "error = -EDOM;"
     assert applied["(void)forget(thing) → nothing"] == ";"
+
+
+def test_sample_is_of_all_files(tmp_path: Path) -> None:
+    """So many, of each file in its turn, others by another seed; all when there are not more."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.c").write_text(SOURCE)
+    (tmp_path / "three.c").write_text("int three(void) {\n    return 1;\n}\n")
+    made = [m for path in sorted(tmp_path.iterdir()) for m in mutations(path)]
+    taken = sample(made, 5, 0)
+    assert sorted(m.path.stem for m in taken) == ["one", "one", "three", "two", "two"]
+    assert sample(made, 5, 0) == taken != sample(made, 5, 1)
+    assert set(sample(made, 1000, 0)) == set(made)
 
 
 def test_tests_of_a_line() -> None:

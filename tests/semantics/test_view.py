@@ -59,6 +59,34 @@ def test_directories_merge(open_bench: Callable[..., Bench]) -> None:
     assert stat.S_IMODE(b.view.stat(b.mount / "dir").mode) == 0o700
 
 
+def test_what_the_upper_has_by_directories(open_bench: Callable[..., Bench]) -> None:
+    """upper_stats() is upper_list() with what stat() shows of each name: copies, links, new ones, a merged directory, a
+    direct place; nothing for whiteouts, and for a directory that only lowers have."""
+    b = open_bench(
+        [Node("dir", "dir", 0o755), Node("dir/a", mode=0o600, content=b"lower"), Node("dir/gone"), Node("dir/same"),
+         Node("dir/sub", "dir", 0o755), Node("dir/sub/x"), Node("low", "dir", 0o755), Node("low/y")]
+    )
+    top = b.mount / "dir"
+    b.view.write(top / "a", b"more")
+    b.view.unlink(top / "gone")
+    b.view.write(top / "new", b"new")
+    b.view.link(top / "new", top / "linked")
+    b.view.mkdir(top / "made")
+    b.view.symlink("a", top / "link")
+    b.view.chmod(top / "sub", 0o700)
+    found = b.view.upper_stats(top)
+    assert [(name, kind) for name, (kind, _) in found.items()] == b.view.upper_list(top)
+    assert list(found) == ["a", "gone", "link", "linked", "made", "new", "sub"]
+    assert found.pop("gone") == (0, None)
+    assert {name: status for name, (_, status) in found.items()} == {name: b.view.stat(top / name) for name in found}
+    assert b.view.upper_stats(b.mount / "low") == {}
+    fails(errno.ENOTDIR, b.view.upper_stats, top / "a")
+    entry = b.view.entry(top / "new")
+    assert (entry.lower, entry.layer, entry.lower_path) == (0, 0, "")
+    entry = b.view.entry(top / "a")
+    assert (entry.layer, entry.lower_path) == (1, str(b.world.lowers[0] / "dir/a"))
+
+
 def test_file_ends_the_merge(open_bench: Callable[..., Bench]) -> None:
     """A file between two directories hides the lower one, though the upper one lies above it."""
     b = open_bench(
