@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "../ptoverlay.h"
 #include "../view/view.h"
@@ -58,6 +59,7 @@ void session_init(struct session *session, pto_view *view) {
     session->umask_generation = 1;
     session->cwd_generation = 1;
     session->identity = identity_new();
+    session->securebits = prctl(PR_GET_SECUREBITS) != 0;
     (void)lock_init(&session->lock);
     view_set_busy(view, busy_executed, session);
 }

@@ -23,6 +23,7 @@ struct session {
     bool opens;                     /* set by the trap: it carries out OPEN by open_call() */
     bool lower_removed;             /* a lower object lost its name: descriptors may be of it.  view_lock's */
     bool filtered;                  /* atomic: a task has asked for a seccomp filter of its own */
+    bool securebits;                /* atomic: somebody may have set one, which execve(2) minds */
     struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
     struct sockets *sockets;        /* shown/sockets.c: names of bound sockets */
     struct programs *programs;      /* programs/programs.c's patched copies, and the directory of a run */

@@ -144,8 +144,8 @@ const struct call_row table_rows[] = {
     ROW(chroot, do_chroot, PATH(0), FOLLOW),
 
     /* programs */
-    ROW(execve, do_execve, PATH(0), FOLLOW),
-    ROW(execveat, do_execve, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY | AT_EXECVE_CHECK), FOLLOW),
+    ROW(execve, do_execve, READS, PATH(0), FOLLOW),
+    ROW(execveat, do_execve, READS, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY | AT_EXECVE_CHECK), FOLLOW),
     WITHOUT(uselib, ENOSYS),
 
     /* sockets */

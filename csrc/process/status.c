@@ -57,7 +57,7 @@ static char *read_text(const char *path, char *buffer, size_t size) {
         char *larger = NULL;
         length += n > 0 ? (size_t)n : 0;
         if (n > 0 && length < size - 1)
-            continue;
+            break;   /* the kernel gives all that there is room for */
         if (n > 0 && (larger = malloc(size * 4))) {
             memcpy(larger, text, length);
             size *= 4;
@@ -80,8 +80,11 @@ int status_read(const char *path, struct status *status) {
     *status = (struct status){
         .tgid = (pid_t)strtol(field(text, "\nTgid:"), NULL, 10),
         .umask = (mode_t)strtoul(field(text, "\nUmask:"), NULL, 8),
+        .inheritable = strtoull(field(text, "\nCapInh:"), NULL, 16),
         .permitted = strtoull(field(text, "\nCapPrm:"), NULL, 16),
         .effective = strtoull(field(text, "\nCapEff:"), NULL, 16),
+        .bounding = strtoull(field(text, "\nCapBnd:"), NULL, 16),
+        .ambient = strtoull(field(text, "\nCapAmb:"), NULL, 16),
     };
     parse_ids(field(text, "\nUid:"), status->uid);
     parse_ids(field(text, "\nGid:"), status->gid);
@@ -89,4 +92,12 @@ int status_read(const char *path, struct status *status) {
     if (text != buffer)
         free(text);
     return error;
+}
+
+bool status_stays(const struct status *status) {
+    for (int i = 1; i < 4; i++)
+        if (status->uid[i] != status->uid[0] || status->gid[i] != status->gid[0])
+            return false;
+    uint64_t afterwards = status->uid[0] == 0 ? status->bounding | status->inheritable : status->ambient;
+    return status->permitted == afterwards && status->effective == afterwards;
 }

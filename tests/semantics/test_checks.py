@@ -366,6 +366,52 @@ def test_capabilities(world: World, caller: int) -> None:
     world.assert_same_tree()
 
 
+EXECUTES = """
+import ctypes, os, subprocess, sys
+prctl = ctypes.CDLL(None).prctl
+CAPBSET_DROP, SET_SECUREBITS, NOROOT, DAC_OVERRIDE, DAC_READ_SEARCH = 24, 28, 1, 1, 2
+def lose_bounding():
+    assert prctl(CAPBSET_DROP, DAC_OVERRIDE, 0, 0, 0) == prctl(CAPBSET_DROP, DAC_READ_SEARCH, 0, 0, 0) == 0
+def lose_root():
+    assert prctl(SET_SECUREBITS, NOROOT, 0, 0, 0) == 0
+def become_user():
+    os.setgroups([])
+    os.setgid(int(sys.argv[1]))
+    os.setuid(int(sys.argv[1]))
+def nothing():
+    pass
+os.chmod("secret", 0o600)
+os.chmod("of-group", 0o040)
+os.setxattr("capable", "security.capability", bytes.fromhex("0100000202000000" + 24 * "0"))
+for change, program in ((nothing, "plain"), (nothing, "setuid"), (nothing, "setgid"), (nothing, "capable"),
+                        (lose_bounding, "plain"), (lose_root, "plain"), (become_user, "plain"), (become_user, "setgid"),
+                        (become_user, "capable")):
+    for name in ("secret", "of-group"):
+        pid = os.fork()
+        if pid == 0:
+            os.stat(name)
+            change()
+            os.stat(name)
+            os.dup2(1, 2)
+            os.execv(program, ["cat", name])
+        print(change.__name__, program, name, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.root_only
+def test_credentials_of_what_is_executed(world: World) -> None:
+    """set-id bits, capabilities of a file, the bounding set and securebits: what a program may that is executed."""
+    cat = Path("/bin/cat").read_bytes()
+    group = (0, FOREIGN_GROUP)
+    world.lay_out([Node(".", "dir", 0o755), Node("secret", mode=0o400, content=b"secret\n"),
+                   Node("of-group", mode=0, content=b"of a group\n", owner=(FOREIGN, FOREIGN_GROUP)),
+                   Node("plain", mode=0o755, content=cat), Node("capable", mode=0o755, content=cat),
+                   Node("setuid", mode=0o4755, content=cat, owner=(USER.uid, USER.gid)),
+                   Node("setgid", mode=0o2755, content=cat, owner=group)])
+    world.same_run([sys.executable, "-c", EXECUTES, str(USER.uid)])
+    world.assert_same_tree()
+
+
 # ---- sockets
 
 BIND = """

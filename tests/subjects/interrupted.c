@@ -89,6 +89,18 @@ static void start_child(void) {
     }
 }
 
+static void start_killer(void) {
+    pid_t parent = getpid();
+    child = fork();
+    if (child < 0)
+        give_up("fork");
+    while (child == 0) {
+        if (kill(parent, SIGPIPE) != 0 && errno == ESRCH)
+            _exit(0);
+        pause_shortly();
+    }
+}
+
 static void stop_child(void) {
     (void)kill(child, SIGKILL);
     (void)waitpid(child, NULL, 0);
@@ -126,6 +138,7 @@ int main(int argc, char **argv) {
         {"timer_create", SIGRTMIN + 1, start_timer, stop_timer},
         {"pthread_kill", SIGRTMIN + 2, start_thread, stop_thread},
         {"sigqueue", SIGRTMIN + 3, start_child, stop_child},
+        {"kill", SIGPIPE, start_killer, stop_child},
     };
     (void)subject_start(argc, argv);
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)

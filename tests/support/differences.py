@@ -293,9 +293,9 @@ DIFFERENCES = (
         "Processes with a signal handler that was installed without SA_RESTART, with ``--trap notify``",
         "as everywhere",
         "are traced (TracerPid in proc(5)) until they execute, and so are those that ask for real-time signals or get "
-        "some; a debugger that wants them gets them. Once it has, on aarch64, and with real-time signals that come "
-        "from outside of the run or are sent to a process group, a signal that arrives as a call begins makes calls "
-        "like stat(2), too, fail with EINTR",
+        "some; a debugger that wants them gets them. Once it has, on aarch64, and with real-time signals, SIGPIPE, "
+        "SIGXFSZ, SIGPWR and SIGSTKFLT that come from outside of the run or are sent to a process group, a signal that "
+        "arrives as a call begins makes calls like stat(2), too, fail with EINTR",
         "seccomp_unotify(2), BUGS; ``--trap ptrace`` has no such gap",
     ),
     Difference(

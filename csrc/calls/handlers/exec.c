@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "../../process/descriptor.h"
@@ -94,10 +95,10 @@ static int open_program(struct call *call, const struct location *loc) {
 }
 
 /* Finds out whether the kernel would find the ELF interpreter. */
-static int elf_place(struct call *call, struct exec *exec, int fd) {
+static int elf_place(struct call *call, struct exec *exec, const struct elf_file *file) {
     char name[PATH_MAX];
     struct location *loc = &call->scratch->loc[1];
-    if (elf_interpreter(fd, name) <= 0)
+    if (elf_interpreter(file, name) <= 0)
         return 0;
     int error = args_walk_path(call, name, WALK_FOLLOW, loc);
     if (error == 0 && loc->pass && !loc->hidden)
@@ -111,9 +112,27 @@ static int elf_place(struct call *call, struct exec *exec, int fd) {
     return view_real(call->view, loc, exec->interpreter);
 }
 
+/* Neither set-id bits nor capabilities. */
+static bool is_plain(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && !(st.st_mode & (S_ISUID | S_ISGID)) &&
+           fgetxattr(fd, "security.capability", NULL, 0) < 0 && (errno == ENODATA || errno == EOPNOTSUPP);
+}
+
+/* The last program, which is what the kernel runs. */
+static int found_program(struct call *call, struct exec *exec, const struct elf_file *file) {
+    if (elf_is_foreign(file)) {
+        exec->touched = true;
+        verdict_refuse(call, ENOEXEC, "32-bit programs are not supported");
+        return -ENOEXEC;
+    }
+    call->task->executes_plain = call->task->cred_stays && is_plain(file->fd);
+    return elf_place(call, exec, file);
+}
+
 /* Follows one script. 1: there was one, and loc is now its interpreter. 0: loc is the program itself. */
 static int next_program(struct call *call, struct exec *exec, struct location *loc) {
-    char line[SCRIPT_LINE] = {0};
+    struct elf_file file;
     CLOSE_DESCRIPTOR fd = open_program(call, loc);
     if (fd < 0 && errno == EACCES) {
         /* The kernel would execute it, and close the memory of what it runs to us: every call in it would fail. */
@@ -121,19 +140,14 @@ static int next_program(struct call *call, struct exec *exec, struct location *l
         verdict_refuse(call, EACCES, "a program that cannot be read closes its memory to the supervisor");
         return -EACCES;
     }
-    if (fd < 0 || pread(fd, line, sizeof line, 0) < 0)
+    if (fd < 0 || !elf_read(&file, fd))
         return 0;
     struct script script;
-    int error = script_parse(line, &script);
+    int error = script_parse(file.head, &script);
     if (error == -ENOEXEC && exec->depth == 0)
         return 0;
-    if (error == 0 && elf_is_foreign(fd)) {
-        exec->touched = true;
-        verdict_refuse(call, ENOEXEC, "32-bit programs are not supported");
-        return -ENOEXEC;
-    }
     if (error <= 0)
-        return error < 0 ? error : elf_place(call, exec, fd);
+        return error < 0 ? error : found_program(call, exec, &file);
     if (exec->unreachable)
         return -ENOENT;
     if (exec->depth == SCRIPTS_MAX)
@@ -290,6 +304,7 @@ void do_execve(struct call *call) {
     struct target target;
     struct exec *exec = calloc(1, sizeof *exec);
     call->scratch->owned[0] = exec;
+    call->task->executes_plain = false;
     int error = exec ? args_resolve(call, &target) : -ENOMEM;
     if (error < 0)
         return exec && target.pass ? (void)0 : verdict_answer(call, error);

@@ -31,6 +31,13 @@ void do_seccomp(struct call *call) {
     __atomic_store_n(&call->session->filtered, true, __ATOMIC_SEQ_CST);
 }
 
+/* What capabilities a program that is executed later will have. */
+static void do_capabilities(struct call *call, bool securebits) {
+    if (securebits)
+        __atomic_store_n(&call->session->securebits, true, __ATOMIC_SEQ_CST);
+    call->task->cred_known = false;
+}
+
 void do_prctl(struct call *call) {
     uint32_t option = (uint32_t)call->arg[0];
     if (option == NEST_PRCTL)
@@ -39,6 +46,8 @@ void do_prctl(struct call *call) {
         __atomic_store_n(&call->session->filtered, true, __ATOMIC_SEQ_CST);
     else if (option == PR_SET_DUMPABLE || option == PR_GET_DUMPABLE)
         do_dumpable(call, option == PR_SET_DUMPABLE);
+    else if (option == PR_CAPBSET_DROP || option == PR_CAP_AMBIENT || option == PR_SET_SECUREBITS)
+        do_capabilities(call, option == PR_SET_SECUREBITS);
     else
         do_unknown(call);
 }

@@ -26,28 +26,41 @@ struct segment {
 };
 
 struct elf {
-    int fd;
+    const struct elf_file *file;
     bool wide;              /* ELFCLASS64 */
     unsigned count;
     uint64_t table;
 };
 
-static bool read_at(int fd, void *out, size_t size, uint64_t offset) {
-    return offset <= INT64_MAX && pread(fd, out, size, (off_t)offset) == (ssize_t)size;
+bool elf_read(struct elf_file *file, int fd) {
+    ssize_t n = pread(fd, file->head, sizeof file->head, 0);
+    file->fd = fd;
+    file->length = n > 0 ? (size_t)n : 0;
+    memset(file->head + file->length, 0, sizeof file->head - file->length);
+    return n >= 0;
 }
 
-static bool read_header(int fd, struct elf *elf) {
+static bool read_at(const struct elf_file *file, void *out, size_t size, uint64_t offset) {
+    if (offset > INT64_MAX)
+        return false;
+    if (offset >= file->length || size > file->length - (size_t)offset)
+        return pread(file->fd, out, size, (off_t)offset) == (ssize_t)size;
+    memcpy(out, file->head + offset, size);
+    return true;
+}
+
+static bool read_header(const struct elf_file *file, struct elf *elf) {
     union {
         unsigned char ident[EI_NIDENT];
         Elf32_Ehdr narrow;
         Elf64_Ehdr wide;
     } header;
     memset(&header, 0, sizeof header);
-    if (!read_at(fd, &header, sizeof header.narrow, 0) || memcmp(header.ident, ELFMAG, SELFMAG) != 0)
+    if (!read_at(file, &header, sizeof header.narrow, 0) || memcmp(header.ident, ELFMAG, SELFMAG) != 0)
         return false;
-    elf->fd = fd;
+    elf->file = file;
     elf->wide = header.ident[EI_CLASS] == ELFCLASS64;
-    if (elf->wide && !read_at(fd, &header, sizeof header.wide, 0))
+    if (elf->wide && !read_at(file, &header, sizeof header.wide, 0))
         return false;
     size_t entry = elf->wide ? header.wide.e_phentsize : header.narrow.e_phentsize;
     elf->count = elf->wide ? header.wide.e_phnum : header.narrow.e_phnum;
@@ -60,7 +73,7 @@ static bool read_segment(const struct elf *elf, unsigned i, struct segment *segm
     Elf64_Phdr wide;
     size_t size = elf->wide ? sizeof wide : sizeof narrow;
     uint64_t at = elf->table + (uint64_t)i * size;
-    if (!read_at(elf->fd, elf->wide ? (void *)&wide : (void *)&narrow, size, at))
+    if (!read_at(elf->file, elf->wide ? (void *)&wide : (void *)&narrow, size, at))
         return false;
     *segment = elf->wide ? (struct segment){wide.p_type, wide.p_offset, wide.p_filesz, (off_t)at}
                          : (struct segment){narrow.p_type, narrow.p_offset, narrow.p_filesz, (off_t)at};
@@ -77,10 +90,10 @@ static bool find_interpreter(const struct elf *elf, struct segment *segment) {
     return false;
 }
 
-bool elf_is_foreign(int fd) {
+bool elf_is_foreign(const struct elf_file *file) {
     static const uint16_t machines[] = {EM_386, EM_X86_64, EM_ARM};
     Elf32_Ehdr header;
-    if (!read_at(fd, &header, sizeof header, 0) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+    if (!read_at(file, &header, sizeof header, 0) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
         header.e_ident[EI_CLASS] != ELFCLASS32)
         return false;
     for (size_t i = 0; i < sizeof machines / sizeof *machines; i++)
@@ -89,11 +102,11 @@ bool elf_is_foreign(int fd) {
     return false;
 }
 
-int elf_interpreter(int fd, char *out) {
+int elf_interpreter(const struct elf_file *file, char *out) {
     struct elf elf;
     struct segment segment;
-    if (!read_header(fd, &elf) || !find_interpreter(&elf, &segment) ||
-        !read_at(fd, out, segment.size, segment.offset) || out[segment.size - 1] != '\0')
+    if (!read_header(file, &elf) || !find_interpreter(&elf, &segment) ||
+        !read_at(file, out, segment.size, segment.offset) || out[segment.size - 1] != '\0')
         return 0;
     return (int)strlen(out);
 }
@@ -101,7 +114,7 @@ int elf_interpreter(int fd, char *out) {
 static int write_number(const struct elf *elf, off_t at, uint64_t number) {
     uint32_t narrow = (uint32_t)number;
     ssize_t size = elf->wide ? sizeof number : sizeof narrow;
-    ssize_t written = pwrite(elf->fd, elf->wide ? (void *)&number : (void *)&narrow, (size_t)size, at);
+    ssize_t written = pwrite(elf->file->fd, elf->wide ? (void *)&number : (void *)&narrow, (size_t)size, at);
     return written == size ? 0 : -EIO;
 }
 
@@ -111,8 +124,9 @@ int elf_set_interpreter(int fd, const char *interpreter) {
     struct elf elf;
     struct segment segment;
     struct stat st;
+    struct elf_file file;
     size_t size = strlen(interpreter) + 1;
-    if (!read_header(fd, &elf) || !find_interpreter(&elf, &segment) || fstat(fd, &st) < 0)
+    if (!elf_read(&file, fd) || !read_header(&file, &elf) || !find_interpreter(&elf, &segment) || fstat(fd, &st) < 0)
         return -ENOEXEC;
     if (!elf.wide && st.st_size > UINT32_MAX - PATH_MAX)
         return -ENOEXEC;

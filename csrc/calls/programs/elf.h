@@ -6,11 +6,21 @@
 #define PTOVERLAY_ELF_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
-/* PT_INTERP of an ELF file into out[PATH_MAX]: its length, 0 without one or when fd is no ELF file. */
-int elf_interpreter(int fd, char *out);
+/* A file, and what it begins with: most have all that is asked for there. */
+#define ELF_HEAD 1024u
+struct elf_file {
+    int fd;
+    size_t length;          /* of head; zeroes follow */
+    char head[ELF_HEAD];
+};
+/* False, with errno: it cannot be read. */
+bool elf_read(struct elf_file *file, int fd);
+/* PT_INTERP of an ELF file into out[PATH_MAX]: its length, 0 without one or when it is no ELF file. */
+int elf_interpreter(const struct elf_file *file, char *out);
 /* A program of the 32-bit architecture that this one can run too, all of whose calls would be refused. */
-bool elf_is_foreign(int fd);
+bool elf_is_foreign(const struct elf_file *file);
 /* Makes the copy in fd ask for another interpreter. -errno. */
 int elf_set_interpreter(int fd, const char *interpreter);
 

@@ -68,6 +68,8 @@ static int load_cred(struct call *call) {
         .groups = status.groups,
     };
     task->cred_known = true;
+    task->cred_stays =
+        status_stays(&status) && (status.uid[0] != 0 || !__atomic_load_n(&call->session->securebits, __ATOMIC_SEQ_CST));
     task->umask_generation = pending ? 0 : generation;
     return 0;
 }
@@ -203,6 +205,11 @@ static void forget_dumpable(struct task *self) {
 
 /* ---- from the first call to the last ---- */
 
+static gid_t *copy_groups(const struct cred *cred) {
+    gid_t *groups = malloc(cred->ngroups * sizeof *groups);
+    return groups ? memcpy(groups, cred->groups, cred->ngroups * sizeof *groups) : NULL;
+}
+
 void task_init(struct task *task, struct session *session, pid_t tid) {
     memset(task, 0, sizeof *task);
     task->tid = tid;
@@ -210,18 +217,33 @@ void task_init(struct task *task, struct session *session, pid_t tid) {
     enlist(session, task);
 }
 
-/* The child's process is not known yet, and its copy of the umask is asked for when first needed. */
-void task_forget(struct task *child, const struct task *parent) {
+/* Its copy of the umask is right as long as the parent's would be. */
+void task_inherit(struct task *child, const struct task *parent, bool thread) {
     child->dumpable = parent->dumpable;
-    child->cred_known = false;
-    child->umask_generation = 0;
     child->cwd_generation = 0;
+    gid_t *groups = NULL;
+    child->cred_known = parent->cred_known && (!parent->cred.ngroups || (groups = copy_groups(&parent->cred)));
+    if (!child->cred_known)
+        return;
+    free(child->groups);
+    child->groups = groups;
+    child->tgid = thread ? parent->tgid : child->tid;
+    child->cred = parent->cred;
+    child->cred.groups = groups;
+    child->cred_stays = parent->cred_stays;
+    child->umask_generation = parent->umask_generation;
+    child->uid = parent->uid;
+    child->gid = parent->gid;
+    child->permitted = parent->permitted;
 }
 
 void task_exec(struct task *task) {
     forget_dumpable(task);
-    task->tgid = 0;
-    task->cred_known = false;
+    bool known = task->cred_known && task->cred_stays && task->executes_plain;
+    task->executes_plain = false;
+    task->cred_known = known;
+    if (!known)
+        task->tgid = 0;
     if (task->pidfd >= 0)
         close(task->pidfd);
     task->pidfd = -1;

@@ -21,6 +21,8 @@ struct task {
     struct cred cred;           /* valid while cred_known */
     gid_t *groups;              /* owned; cred.groups points here */
     bool cred_known;            /* cleared by exec and by the set*id calls */
+    bool cred_stays;            /* by executing a plain program it would not change */
+    bool executes_plain;        /* … which is what it has asked for last */
     uint64_t umask_generation;  /* cred.umask was read in this generation, 0: never */
     uid_t uid;                  /* real ids, for access(2); valid while cred_known */
     gid_t gid;
@@ -37,7 +39,8 @@ struct task {
     struct task *next, **link;  /* in the session's list: the task after it, and what points here */
 };
 void task_init(struct task *task, struct session *session, pid_t tid);
-void task_forget(struct task *child, const struct task *parent);   /* fork: what is inherited */
+/* fork: what is inherited.  thread: it is one of the parent's process. */
+void task_inherit(struct task *child, const struct task *parent, bool thread);
 void task_exec(struct task *task);                               /* after a successful execve */
 void task_clear(struct task *task);                              /* frees what it owns */
 

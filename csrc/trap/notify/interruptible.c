@@ -1,9 +1,9 @@
 /* interruptible.c - which processes have signal handlers that would make calls fail (tender.c), and which tracees
  * are to be let go.
  *
- * Rules: handlers of faults do not count, they interrupt no call.  Real-time signals that another process outside of
- * the run sends, or one of it to a process group, are missed.  Nobody is tended who has not called: it may not be of
- * this run.
+ * Rules: handlers of faults do not count, they interrupt no call.  Signals whose senders are trapped (signals.c) are
+ * missed where another process outside of the run sends them, or one of it to a process group.  Nobody is tended who
+ * has not called: it may not be of this run.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -26,8 +26,8 @@ static bool interrupts_calls(struct worker *worker) {
     const struct seccomp_data *data = &worker->reply.request->data;
     uint64_t action[2];
     return memory_read(&MEMORY((pid_t)worker->reply.request->pid), data->args[1], action, sizeof action) == 0 &&
-           reply_awaited(&worker->reply) == 0 && action[0] != (uint64_t)(uintptr_t)SIG_DFL &&
-           action[0] != (uint64_t)(uintptr_t)SIG_IGN && !(action[1] & SA_RESTART);
+           action[0] != (uint64_t)(uintptr_t)SIG_DFL && action[0] != (uint64_t)(uintptr_t)SIG_IGN &&
+           !(action[1] & SA_RESTART) && reply_awaited(&worker->reply) == 0;
 }
 
 static void tend_receiver(struct worker *worker, pid_t pid) {

@@ -198,7 +198,7 @@ static void at_fork(struct ptrace_trap *trap, struct tracee *parent, int event) 
         tracee_resume(parent, 0);
         return;
     }
-    task_forget(&child->task, &parent->task);
+    task_inherit(&child->task, &parent->task, flags & CLONE_THREAD);
     child->space = child_space(parent, flags);
     share_files(parent, child, flags);
     child->has_regs = parent->untraced && parent->state == TRACEE_CALL;
