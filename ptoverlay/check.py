@@ -290,15 +290,23 @@ def _refusal(call: Callable[..., object], *arguments: object) -> str:
 
 def _marks(top: str) -> Iterator[Finding]:
     """The attributes and the whiteouts, as the core makes them there (csrc/view/upper/whiteout.c)."""
-    kind = TRUSTED if prefix(userxattr=False) == TRUSTED else USER
-    name, place = f"extended attributes {kind}*", "an upper on ext4, XFS, btrfs, or on tmpfs of Linux 6.6 or newer"
-    attribute = _refusal(os.setxattr, top, f"{kind}opaque", b"y")
+    kind, place = USER, "an upper on ext4, XFS, btrfs, or on tmpfs of Linux 6.6 or newer"
+    if prefix(userxattr=False) == TRUSTED and not _refusal(os.setxattr, top, f"{TRUSTED}opaque", b"y"):
+        kind = TRUSTED  # else, as in a user namespace, those of a user are taken
+    name, attribute = f"extended attributes {kind}*", _refusal(os.setxattr, top, f"{kind}opaque", b"y")
+    hidden = not attribute and _refusal(os.getxattr, top, f"{kind}opaque")
     device = _refusal(os.mknod, os.path.join(top, "whiteout"), stat.S_IFCHR, 0)
+    if device:
+        _refusal(os.listdir, top)  # fuse-overlayfs knows the name as a whiteout of its own until it reads the directory
     if attribute:
         yield Finding("whiteouts", False, "without attributes they are .wh. files", "layers that the kernel reads",
                       place)
         yield Finding(name, False, attribute, "renames of lower directories (EXDEV), owners that a user may not give",
                       place)
+        return
+    if hidden:
+        yield Finding("whiteouts", False, "files with an attribute", "layers that anybody else reads", place)
+        yield Finding(name, False, "can be set, but are not shown", "sandboxes, and every --upper there", place)
         return
     if device:
         yield Finding("whiteouts", False, f"devices 0/0: {device}; they are files with an attribute", "layers that the "

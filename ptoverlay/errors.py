@@ -29,6 +29,7 @@ _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _SETUP_REMEDIES = {
     errno.EBUSY: "end the other run, or give another --upper and --work",
     errno.EROFS: "give an --upper that can be written, or -o ro for a view that nothing can change",
+    errno.EOPNOTSUPP: "it can hold no marks: give an --upper on ext4, XFS, btrfs or tmpfs, or none",
     errno.EXDEV: "give a --work directory on the file system of the upper",
 }
 

@@ -229,8 +229,12 @@ int view_setxattr(pto_view *view, const struct location *loc, const char *name, 
                   int flags, const struct cred *cred);
 int view_removexattr(pto_view *view, const struct location *loc, const char *name, const struct cred *cred);
 
-/* Reads a merged directory: from *pos (a file position, 0 at the start; afterwards a value that only
- * view_iterate understands and that fits an off_t of every file system) into buf as struct linux_dirent64
+/* Where positions in a merged directory begin; the other ones where a file system does not let a directory be positioned there
+ * (ext2, vfat, f2fs). */
+#define VIEW_POSITIONS (1ull << 43)
+#define VIEW_POSITIONS_NEAR (1ull << 30)
+/* Reads a merged directory: from *pos (a file position: 0 or one of those two at the start, afterwards a value that only
+ * view_iterate understands) into buf as struct linux_dirent64
  * (wide) or struct linux_dirent; returns bytes, 0 at the end, -EINVAL when not even one entry fits,
  * -ESTALE when *pos is not one of ours: the stream began on the real directory and goes on there. */
 ssize_t view_iterate(pto_view *view, const struct location *loc, uint64_t *pos, void *buf, size_t size, bool wide);

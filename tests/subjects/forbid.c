@@ -1,5 +1,6 @@
 /* forbid.c - runs a command in which some system calls fail, as container profiles make them: `forbid CALL,… CMD…`.
- * CALL is NUMBER=ERRNO, or NUMBER:REQUEST=ERRNO for those whose second argument is REQUEST.
+ * CALL is NUMBER=ERRNO, or NUMBER:REQUEST=ERRNO for those whose second argument is REQUEST, or NUMBER.N:VALUE=ERRNO for those
+ * whose argument N, from 0, is VALUE.
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
@@ -17,13 +18,14 @@
 /* A request is compared as the kernel takes it: its low 32 bits. */
 static size_t add(struct sock_filter *at, char **text) {
     unsigned nr = (unsigned)strtoul(*text, text, 0);
+    unsigned arg = **text == '.' ? (unsigned)strtoul(*text + 1, text, 10) % 6 : 1;
     int has_request = **text == ':';
     unsigned request = has_request ? (unsigned)strtoul(*text + 1, text, 0) : 0;
     unsigned error = **text == '=' ? (unsigned)strtoul(*text + 1, text, 0) : 0;
     struct sock_filter code[PER_CALL] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)(offsetof(struct seccomp_data, args) + arg * sizeof(__u64))),
         BPF_JUMP(BPF_JMP | (has_request ? BPF_JEQ : BPF_JGE) | BPF_K, request, 0, 1), /* none: all are ≥ 0 */
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
     };

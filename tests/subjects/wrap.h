@@ -75,6 +75,7 @@ WRAP(int, nanosleep, (const struct timespec *time, struct timespec *left), (time
 WRAP(int, fremovexattr, (int fd, const char *name), (fd, name))
 WRAP(int, fsetxattr, (int fd, const char *name, const void *value, size_t size, int flags),
      (fd, name, value, size, flags))
+WRAP(ssize_t, fgetxattr, (int fd, const char *name, void *value, size_t size), (fd, name, value, size))
 WRAP(ssize_t, getxattr, (const char *path, const char *name, void *value, size_t size), (path, name, value, size))
 WRAP(ssize_t, lgetxattr, (const char *path, const char *name, void *value, size_t size), (path, name, value, size))
 WRAP(ssize_t, listxattr, (const char *path, char *list, size_t size), (path, list, size))

@@ -66,6 +66,16 @@ static int get_position(struct call *call, struct position *position) {
     return position->flags < 0 ? -EBADF : 0;
 }
 
+/* Where the positions of a stream that begins are to be: as its file system lets it be positioned. */
+static uint64_t first_position(const struct position *position, const char *real) {
+    CLOSE_DESCRIPTOR own = position->fd >= 0 ? -1 : open(real, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = position->fd >= 0 ? position->fd : own;
+    bool far = fd < 0 || lseek(fd, (off_t)VIEW_POSITIONS, SEEK_SET) >= 0;
+    if (fd >= 0 && far)
+        (void)lseek(fd, 0, SEEK_SET);
+    return far ? VIEW_POSITIONS : VIEW_POSITIONS_NEAR;
+}
+
 /* After the tracee's lseek. */
 static long positioned(struct call *call, long result) {
     return result < 0 ? result : call->scratch->size;
@@ -88,7 +98,7 @@ static void set_position(struct call *call, const struct position *position, off
 static void iterate(struct call *call, const struct location *loc, const struct position *position) {
     char entries[ENTRIES_SIZE];
     size_t size = (uint32_t)call->arg[2] < sizeof entries ? (uint32_t)call->arg[2] : sizeof entries;
-    uint64_t at = (uint64_t)position->at;
+    uint64_t at = position->at ? (uint64_t)position->at : first_position(position, call->scratch->given[0].real);
     ssize_t length = view_iterate(call->view, loc, &at, entries, size, call->row->detail == DIRENT_WIDE);
     if (length == -ESTALE)
         return;   /* the stream began on the real directory and ends there */

@@ -248,6 +248,8 @@ static int onto_bare_name(struct move *move) {
     unsigned flags = move->whiteout && !marked ? RENAME_WHITEOUT : 0;
     if (!error)
         error = rename2(move, flags);
+    if (flags && (error == -EINVAL || error == -EPERM))   /* not here */
+        error = rename2(move, flags = 0);
     if (move->whiteout && !flags && !error)
         error = whiteout_make(move->ovl, move->from_dir.fd, move->from_name);
     if (!error)
@@ -262,6 +264,8 @@ static int onto_whiteout(struct move *move) {
     int error = whiteout_expect(move->ovl, move->from_dir.fd);
     if (!error)
         error = rename2(move, RENAME_EXCHANGE);
+    if (error == -EINVAL)   /* the file system exchanges no names */
+        return onto_bare_name(move);
     if (!error && !move->whiteout)   /* one that stays hides nothing */
         move->whiteout = unlinkat(move->from_dir.fd, move->from_name, 0) < 0;
     return error;

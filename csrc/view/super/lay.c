@@ -169,14 +169,26 @@ static int open_work(struct overlay *ovl, char *message, size_t size) {
     return 0;
 }
 
-/* trusted.overlay.* where the kernel lets us, user.overlay.* elsewhere (as "userxattr"). */
+#define OWN_PREFIX "user.ptoverlay.overlay."
+
+/* fuse-overlayfs lets its own attributes be set, which have the kernel's names, and shows none. */
+static bool hides_marks(const struct overlay *ovl) {
+    bool hides = ovl->work >= 0 && fsetxattr(ovl->work, "user.overlay.probe", "y", 1, 0) == 0 &&
+                 fgetxattr(ovl->work, "user.overlay.probe", NULL, 0) < 0 && errno == ENODATA;
+    if (ovl->work >= 0)
+        (void)!fremovexattr(ovl->work, "user.overlay.probe");
+    return hides;
+}
+
+/* trusted.overlay.* where the kernel lets us, user.overlay.* elsewhere (as "userxattr"), and names that nobody else reads where
+ * these are hidden and no tool will look for them. */
 static void choose_prefix(struct overlay *ovl) {
     bool trusted = !(ovl->flags & PTO_USERXATTR) && (ovl->view->own.caps & (1ull << CAP_SYS_ADMIN));
     if (trusted && ovl->work >= 0 && fsetxattr(ovl->work, "trusted.overlay.probe", "y", 1, 0) < 0 && errno == EPERM)
         trusted = false;   /* root of a user namespace */
     if (trusted && ovl->work >= 0 && fremovexattr(ovl->work, "trusted.overlay.probe") < 0 && errno == EPERM)
         trusted = false;
-    ovl->prefix = trusted ? "trusted.overlay." : "user.overlay.";
+    ovl->prefix = trusted ? "trusted.overlay." : hides_marks(ovl) ? OWN_PREFIX : "user.overlay.";
     ovl->root_prefix = strlen(ovl->prefix);
     if (!trusted)
         ovl->flags |= PTO_USERXATTR;
@@ -251,6 +263,8 @@ static int make_places(pto_view *view, struct overlay *ovl) {
 }
 
 static int set_forms(struct overlay *ovl) {
+    if (strcmp(ovl->prefix, OWN_PREFIX) == 0 && !(ovl->flags & PTO_TEMPORARY))
+        return -EOPNOTSUPP;
     for (unsigned i = 1; i <= ovl->n_layers; i++)
         if (i != ovl->own || ovl->n_layers > 1)
             marks_find_form(&ovl->layers[i]);

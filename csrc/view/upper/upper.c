@@ -134,12 +134,36 @@ int upper_take(struct work_object *object, int dirfd, const char *name) {
     return error;
 }
 
+/* Where the file system exchanges no names.  The note makes a whiteout of the name if we are killed meanwhile: what was there
+ * before, or what is put there. */
+static int exchange_by_steps(struct work_object *object, int dirfd, const char *name) {
+    char note[WORK_NAME + sizeof BARE_NOTE], path[PATH_MAX];
+    struct overlay *ovl = object->ovl;
+    int error = path_of(ovl, dirfd, name, path);
+    if (error)
+        return error;
+    WORK_OBJECT old;
+    work_object_init(ovl, &old);
+    snprintf(note, sizeof note, "%s" BARE_NOTE, old.name);
+    if (symlinkat(path, ovl->work, note) < 0 && errno != EPERM)   /* a file system without symlinks */
+        return -errno;
+    error = upper_take(&old, dirfd, name);
+    if (!error)
+        error = upper_put(object, dirfd, name, PUT_NEW);
+    if (error && old.name[0])
+        (void)upper_put(&old, dirfd, name, PUT_NEW);
+    (void)!unlinkat(ovl->work, note, 0);   /* else the next start makes a whiteout of the name */
+    return error;
+}
+
 int upper_put(struct work_object *object, int dirfd, const char *name, enum putting putting) {
     static const unsigned flags[] = {[PUT_NEW] = RENAME_NOREPLACE, [PUT_OVER] = 0, [PUT_EXCHANGE] = RENAME_EXCHANGE};
     struct overlay *ovl = object->ovl;
     int error = rename_flags(ovl->work, object->name, dirfd, name, flags[putting]);
     if (error == -EACCES)
         error = rename_lent(ovl, ovl->work, object->name, dirfd, name, flags[putting]);
+    if (error == -EINVAL && putting == PUT_EXCHANGE)
+        return exchange_by_steps(object, dirfd, name);
     if (!error && putting != PUT_EXCHANGE)
         object->name[0] = '\0';
     return error;   /* after an exchange the scope removes what was there */

@@ -144,8 +144,12 @@ static bool refuses_devices(int error) {
 /* 1: a device 0/0 can be made and is one; 0: not here. */
 static int try_device(const struct overlay *ovl, const char *name) {
     struct stat st;
-    if (mknodat(ovl->work, name, S_IFCHR, makedev(0, 0)) < 0)
-        return refuses_devices(errno) ? 0 : -errno;
+    if (mknodat(ovl->work, name, S_IFCHR, makedev(0, 0)) < 0) {
+        int error = errno;
+        if (error == ENOENT) /* fuse-overlayfs knows it as a whiteout of its own, until it reads the directory again */
+            (void)work_remove_children(ovl->work);
+        return refuses_devices(error) ? 0 : -error;
+    }
     bool is = fstatat(ovl->work, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && marks_is_whiteout(&st);
     return unlinkat(ovl->work, name, 0) < 0 ? -errno : is;
 }
@@ -162,6 +166,7 @@ int whiteout_choose_form(struct overlay *ovl) {
     int devices = upper->dot_form ? 1 : try_device(ovl, name);
     if (devices != 0)
         return devices < 0 ? devices : 0;
+    work_name(ovl, name);
     int error = make_marked(ovl, ovl->work, name);
     upper->marked_form = !error;
     upper->dot_form = error == -EPERM || error == -EOPNOTSUPP;

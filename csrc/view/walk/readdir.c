@@ -2,8 +2,8 @@
  *
  * Rules: entries are sorted by a hash of their name and an entry's position is that hash, so a position says
  * where to go on whatever was made or removed meanwhile, and whoever holds it (telldir(3), a dup, a child);
- * a list is only a cache.  Positions lie between 2^43 and 2^44: every file system lets a directory be positioned
- * there, and none gives out such a position itself.
+ * a list is only a cache.  Positions lie between 2^43 and 2^44, where no file system gives out one itself, or, where one does not let
+ * a directory be positioned there, between 2^30 and 2^31, so that they hold fewer bits of the hash.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -20,8 +20,8 @@
 #include "../upper/upper.h"
 #include "walk.h"
 
-#define POSITION_BASE (1ull << 43)
 #define HASH_BITS 42
+#define NEAR_BITS 29
 #define FIRST_HASH 2ull            /* 0 and 1 are "." and ".." */
 #define LISTS_MAX 16u
 
@@ -39,6 +39,7 @@ struct dir_list {
     struct overlay *ovl;
     uint32_t d;
     uint64_t generation;           /* of the view: entries may have moved since */
+    uint64_t base;                 /* of its positions: VIEW_POSITIONS… */
     uint32_t count, room;
     struct name *names;
     char *text;
@@ -92,11 +93,12 @@ void readdir_changed(struct overlay *ovl, uint32_t d) {
 }
 
 /* The list, moved to the front; NULL when there is none that is still true. */
-static struct dir_list *list_find(const pto_view *view, const struct overlay *ovl, uint32_t d) {
+static struct dir_list *list_find(const pto_view *view, const struct overlay *ovl, uint32_t d, uint64_t positions) {
     pto_view *base = view->base;
     for (struct dir_list **at = &base->lists; *at; at = &(*at)->next) {
         struct dir_list *list = *at;
-        if (list->view != view || list->ovl != ovl || list->d != d || list->generation != base->generation)
+        if (list->view != view || list->ovl != ovl || list->d != d || list->base != positions ||
+            list->generation != base->generation)
             continue;
         *at = list->next;
         list->next = base->lists;
@@ -419,8 +421,16 @@ static void drop_whiteouts(struct dir_list *list) {
     list->count = left;
 }
 
+/* Fewer bits, to which all of it contributes. */
+static uint64_t near_hash(uint64_t hash) {
+    uint64_t mixed = (hash * 0x9e3779b97f4a7c15ull) >> (64 - NEAR_BITS);
+    return hash < FIRST_HASH ? hash : mixed < FIRST_HASH ? FIRST_HASH : mixed;
+}
+
 /* Sorts, and gives names of one hash positions of their own. */
 static void order(struct dir_list *list) {
+    for (uint32_t i = 0; i < list->count && list->base == VIEW_POSITIONS_NEAR; i++)
+        list->names[i].hash = near_hash(list->names[i].hash);
     qsort(list->names, list->count, sizeof *list->names, by_hash);
     for (uint32_t i = 1; i < list->count; i++)
         if (list->names[i].hash <= list->names[i - 1].hash)
@@ -447,8 +457,8 @@ static int list_read(struct dir_list *list) {
     return 0;
 }
 
-static int list_get(const pto_view *view, struct overlay *ovl, uint32_t d, struct dir_list **out) {
-    *out = list_find(view, ovl, d);
+static int list_get(const pto_view *view, struct overlay *ovl, uint32_t d, uint64_t base, struct dir_list **out) {
+    *out = list_find(view, ovl, d, base);
     if (*out)
         return 0;
     struct dir_list *list = calloc(1, sizeof *list);
@@ -457,6 +467,7 @@ static int list_get(const pto_view *view, struct overlay *ovl, uint32_t d, struc
     list->view = view;
     list->ovl = ovl;
     list->d = d;
+    list->base = base;
     list->generation = ovl->view->generation;
     int error = list_read(list);
     if (error) {
@@ -481,7 +492,7 @@ static void put_record(char *at, const struct dir_list *list, const struct name 
     char *text = wide ? record->d_name : (char *)&record->d_type;
     memset(at, 0, size);
     record->d_ino = name->ino;
-    record->d_off = (int64_t)(POSITION_BASE + name->hash + 1);
+    record->d_off = (int64_t)(list->base + name->hash + 1);
     record->d_reclen = (unsigned short)size;
     memcpy(text, list->text + name->at, name->length);
     if (wide)
@@ -505,12 +516,13 @@ static uint32_t seek(const struct dir_list *list, uint64_t hash) {
 
 ssize_t view_iterate(pto_view *view, const struct location *loc, uint64_t *pos, void *buf, size_t size, bool wide) {
     struct dir_list *list;
-    if (*pos != 0 && (*pos < POSITION_BASE || *pos >= 2 * POSITION_BASE))
+    uint64_t at = *pos ? *pos : VIEW_POSITIONS, base = at >= VIEW_POSITIONS ? VIEW_POSITIONS : VIEW_POSITIONS_NEAR;
+    if (at < base || at >= 2 * base)
         return -ESTALE;
-    int error = list_get(view, loc->overlay, loc->dentry, &list);
+    int error = list_get(view, loc->overlay, loc->dentry, base, &list);
     if (error)
         return error;
-    uint64_t hash = *pos ? *pos - POSITION_BASE : 0;
+    uint64_t hash = at - base;
     size_t done = 0;
     for (uint32_t i = seek(list, hash); i < list->count; i++) {
         size_t record = record_size(&list->names[i], wide);
@@ -518,7 +530,7 @@ ssize_t view_iterate(pto_view *view, const struct location *loc, uint64_t *pos, 
             return done ? (ssize_t)done : -EINVAL;
         put_record((char *)buf + done, list, &list->names[i], record, wide);
         done += record;
-        *pos = POSITION_BASE + list->names[i].hash + 1;
+        *pos = base + list->names[i].hash + 1;
     }
     return (ssize_t)done;
 }
@@ -569,7 +581,7 @@ int readdir_is_empty(struct overlay *ovl, uint32_t d) {
     uint32_t count = at(ovl, d)->flags & D_OPAQUE ? 0 : lower_dirs(ovl, d, dirs);
     if (count > 1) {   /* a whiteout of one lower hides what another has: only the list knows */
         struct dir_list *list;
-        error = list_get(ovl->view, ovl, d, &list);
+        error = list_get(ovl->view, ovl, d, VIEW_POSITIONS, &list);
         return error ? error : list->count > 2 ? -ENOTEMPTY : 0;
     }
     if (count == 0)
