@@ -18,6 +18,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <string.h>
@@ -47,6 +48,7 @@ struct leaf {
     unsigned inside;        /* TRAP: the stub may make it: INSIDE, or the number of the argument with O_* flags + 1 */
 };
 #define INSIDE 7u
+#define SHARES 8u           /* clone: trapped if a process then shares memory or current directory with another one */
 
 /* Calls from start up to the next range's start are treated alike. */
 struct range {
@@ -150,12 +152,24 @@ static void emit_allow_inside(struct builder *b, unsigned inside) {
     emit_return(b, SECCOMP_RET_ALLOW);
 }
 
+/* vfork and threads aside: who stands still meanwhile, or shares all. */
+static void emit_trap_if_shares(struct builder *b) {
+    emit_load(b, ARG_LOW(0));
+    emit(b, BPF_ALU | BPF_AND | BPF_K, CLONE_VM | CLONE_VFORK | CLONE_THREAD, 0, 0);
+    emit_trap_if(b, BPF_JEQ, CLONE_VM);
+    emit_load(b, ARG_LOW(0));
+    emit(b, BPF_ALU | BPF_AND | BPF_K, CLONE_VM | CLONE_FS, 0, 0);
+    emit_trap_if(b, BPF_JEQ, CLONE_FS);
+}
+
 static void emit_leaf(struct builder *b, const struct leaf *leaf) {
     if (leaf->given)
         emit_allow_if_0(b, leaf->given - 1);
+    if (leaf->inside == SHARES && b->passing_ip)
+        emit_trap_if_shares(b);
     switch (leaf->kind) {
     case LEAF_TRAP:
-        if (leaf->inside && b->passing_ip)
+        if (leaf->inside && leaf->inside != SHARES && b->passing_ip)
             emit_allow_inside(b, leaf->inside);
         emit_return(b, b->trap);
         return;
@@ -260,7 +274,7 @@ static const struct {
     {__NR_open, 1 + 1},        {__NR_openat, 2 + 1},      {__NR_stat, INSIDE},     {__NR_lstat, INSIDE},
     {__NR_fstat, INSIDE},      {__NR_newfstatat, INSIDE}, {__NR_statx, INSIDE},    {__NR_access, INSIDE},
     {__NR_faccessat, INSIDE},  {__NR_faccessat2, INSIDE}, {__NR_readlink, INSIDE}, {__NR_readlinkat, INSIDE},
-    {__NR_getdents64, INSIDE},
+    {__NR_getdents64, INSIDE}, {__NR_clone, SHARES},
 };
 
 static unsigned inside_of(int nr) {
@@ -278,7 +292,7 @@ static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_e
     for (size_t i = 0; i < n_extras; i++)
         if (extras[i].nr == nr)
             add_extra(&leaf, &extras[i]);
-    if (leaf.kind == LEAF_TRAP)
+    if (leaf.kind == LEAF_TRAP || nr == __NR_clone)
         leaf.inside = inside_of(nr);
 #ifdef __NR_clone3
     /* Its flags lie in memory, where no filter sees them; programs fall back to clone. */

@@ -18,7 +18,7 @@
 /* In the tracee; below where anything is mapped by itself, and outside of what sanitizers keep for themselves. */
 #define STUB_BASE 0x7e9000000000ul
 #define STUB_CODE_SIZE 0x4000ul
-#define STUB_STATE (STUB_BASE + 0x8000ul) /* struct stub_state: private, a fork's child has a copy */
+#define STUB_STATE (STUB_BASE + 0x40000ul) /* struct stub_state: private, a fork's child has a copy */
 #define STUB_CWD (STUB_BASE + 0x10000ul)  /* struct stub_cwd: private, a fork's child has zeros */
 #define STUB_NOTES (STUB_BASE + 0x20000ul) /* struct stub_notes: shared by all tracees, which write it */
 #define STUB_TABLE (STUB_BASE + 0x100000ul) /* struct stub_table: shared, read-only */
@@ -37,7 +37,7 @@ struct stub_head {
     uint64_t size; /* bytes of code */
 };
 
-#define STUB_SEEN 2048u /* a power of two */
+#define STUB_SEEN 16384u /* a power of two */
 struct stub_state {
     uint64_t off; /* not 0: nothing is answered in this process */
     uint64_t answered; /* calls, since it was mapped */

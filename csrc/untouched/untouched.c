@@ -66,7 +66,7 @@ void untouched_clear(struct untouched *untouched) {
 }
 
 bool untouched_wanted(const struct untouched *untouched) {
-    return untouched->wanted;
+    return untouched->wanted && !__atomic_load_n(&untouched->stopped, __ATOMIC_RELAXED);
 }
 
 uint64_t untouched_passing_ip(const struct untouched *untouched) {

@@ -136,7 +136,9 @@ void inside_decided(const struct worker *worker, const struct caller *caller) {
     struct untouched *untouched = &worker->trap->run->untouched;
     if (__atomic_load_n(&worker->trap->run->session.n_nests, __ATOMIC_RELAXED))
         untouched_stop_all(untouched);
-    if (call->nr == __NR_chdir || call->nr == __NR_fchdir)
+    if (call->nr == __NR_clone && call->verdict == VERDICT_PASS)
+        untouched_stop_all(untouched);   /* its memory or its directory are to be another process's too */
+    else if (call->nr == __NR_chdir || call->nr == __NR_fchdir)
         untouched_moves(untouched, caller->task.tid);
     else if (call->nr == __NR_seccomp || (call->nr == __NR_prctl && (uint32_t)call->arg[0] == PR_SET_SECCOMP))
         untouched_stop(untouched, caller->task.tid);

@@ -196,18 +196,21 @@ static int is_plain(const struct stat *st) {
     return type == S_IFLNK || st->st_size > 0;
 }
 
-static uint64_t *seen_slot(word mark) {
-    return &STATE->seen[mark % STUB_SEEN];
-}
-
+/* Two places for a mark: who needs the first one moves what is there to the second. */
 static void note_seen(const struct stat *st, word inodes) {
-    word mark = stub_mark(st->st_dev, st->st_ino, inodes);
-    __atomic_store_n(seen_slot(mark), mark, __ATOMIC_RELAXED);
+    word mark = stub_mark(st->st_dev, st->st_ino, inodes), at = mark % STUB_SEEN;
+    word there = __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED);
+    if (there == mark)
+        return;
+    if (there)
+        __atomic_store_n(&STATE->seen[at ^ 1], there, __ATOMIC_RELAXED);
+    __atomic_store_n(&STATE->seen[at], mark, __ATOMIC_RELAXED);
 }
 
 static int was_seen(const struct stat *st) {
-    word mark = stub_mark(st->st_dev, st->st_ino, load(&TABLE->inodes));
-    return __atomic_load_n(seen_slot(mark), __ATOMIC_RELAXED) == mark;
+    word mark = stub_mark(st->st_dev, st->st_ino, load(&TABLE->inodes)), at = mark % STUB_SEEN;
+    return __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED) == mark ||
+           __atomic_load_n(&STATE->seen[at ^ 1], __ATOMIC_RELAXED) == mark;
 }
 
 static int stat_descriptor(int fd, struct stat *st) {
