@@ -73,8 +73,8 @@ void registers_set_ip(struct registers *regs, uint64_t ip) {
 }
 
 /* The kernel goes back to the instruction before it stops for us. arch/arm64/kernel/signal.c, do_signal */
-/* Nothing here tells: the kernel has put the first argument back and the program counter to the instruction, and ends the
- * call with EINTR by itself if the handler wants that (arch/arm64/kernel/signal.c, do_signal). */
+/* Nothing here tells: the kernel has put the first argument back and the program counter to the instruction, and ends
+ * the call with EINTR by itself if the handler wants that (arch/arm64/kernel/signal.c, do_signal). */
 bool registers_is_interrupted(const struct registers *regs) {
     (void)regs;
     return false;

@@ -215,8 +215,8 @@ static int locate_removed(struct call *call, struct given *given, struct target 
     return given->kind < 0 ? given->kind : locate_given(call, given, target);
 }
 
-/* Takes "." and ".." off the front of a path, and for each ".." the last component off the directory. False: the path begins
- * with something else. */
+/* Takes "." and ".." off the front of a path, and for each ".." the last component off the directory. False: the path
+ * begins with something else. */
 static bool cut_front(char *real, const char **path) {
     size_t length = strcspn(*path, "/");
     bool up = length == 2 && memcmp(*path, "..", 2) == 0;

@@ -1,8 +1,9 @@
 /* known.c - calls that are many in one: the commands, options and requests that are passed.
  *
- * Rules: each list names what changes no file, no directory and no meaning of a path, through whatever descriptor: what changes
- * something asks for a descriptor that is open for writing, which belongs to an upper or to the host.  What is in no list
- * is refused as an older kernel would refuse it, and what is new in the kernel is not in it before somebody has looked.
+ * Rules: each list names what changes no file, no directory and no meaning of a path, through whatever descriptor: what
+ * changes something asks for a descriptor that is open for writing, which belongs to an upper or to the host.  What is
+ * in no list is refused as an older kernel would refuse it, and what is new in the kernel is not in it before somebody
+ * has looked.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -108,8 +109,9 @@ static const uint32_t requests[] = {
     FAT_GET_VOLUME_ID,
 };
 
-/* Documentation/userspace-api/ioctl/ioctl-number.rst: types that no file system has.  Those of whom there are many calls: terminals
- * and what all descriptors know (FIONREAD …), sockets, graphics, KVM, input, sound, video, frame buffers and their like, hidraw, perf. */
+/* Documentation/userspace-api/ioctl/ioctl-number.rst: types that no file system has.  Those of whom there are many
+ * calls: terminals and what all descriptors know (FIONREAD …), sockets, graphics, KVM, input, sound, video, frame
+ * buffers and their like, hidraw, perf. */
 static const uint8_t device_types[] = {'T', 0x89, 'd', 0xae, 'E', 'A', 'U', 'V', 'F', 'H', '$'};
 const struct known_values known_requests = {requests, sizeof requests / sizeof *requests, device_types,
                                             sizeof device_types};
@@ -208,7 +210,8 @@ static const uint32_t options[] = {
     71,
     72,
     73,
-    74, /* GET_SHADOW_STACK_STATUS, SET_SHADOW_STACK_STATUS, LOCK_SHADOW_STACK_STATUS, TIMER_CREATE_RESTORE_IDS, FUTEX_HASH */
+    74, /* GET_SHADOW_STACK_STATUS, SET_SHADOW_STACK_STATUS, LOCK_SHADOW_STACK_STATUS, TIMER_CREATE_RESTORE_IDS,
+         * FUTEX_HASH */
     75,
     76,
     77,

@@ -20,8 +20,9 @@ struct status {
     size_t ngroups;
     gid_t *groups;          /* to be freed */
 };
-/* Are they those of a program, too, that such a task executes and that has neither set-id bits nor capabilities of its own?
- * Securebits, which are not told, count for root. capabilities(7), "Transformation of capabilities during execve()" */
+/* Are they those of a program, too, that such a task executes and that has neither set-id bits nor capabilities of its
+ * own? Securebits, which are not told, count for root. capabilities(7), "Transformation of capabilities during
+ * execve()" */
 bool status_stays(const struct status *status);
 /* path: of such a file. 0; -EPERM: it cannot be read; -ENOMEM. */
 int status_read(const char *path, struct status *status);

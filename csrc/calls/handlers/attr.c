@@ -227,7 +227,8 @@ static bool is_of_host(struct call *call, const char *real) {
     return view_locate(call->view, real, loc) == 0 && !loc->overlay && !loc->detached;
 }
 
-/* Not known to change nothing: passed to devices, terminals, sockets and what is the host's, but never one of a file system's. */
+/* Not known to change nothing: passed to devices, terminals, sockets and what is the host's, but never one of a file
+ * system's. */
 static void unknown_request(struct call *call) {
     struct stat object;
     char link[PROC_LINK];

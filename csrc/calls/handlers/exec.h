@@ -11,8 +11,8 @@ struct call;
 
 /* After an execve that was substituted has succeeded, after task_exec: there is no exit, and no finish. */
 void exec_done(struct call *call);
-/* Of an execve to SUBSTITUTE, for a trap that cannot give the tracee other arguments: the real path of the program or script that
- * was asked for, when whatever else the kernel opens for it is where it looks; else NULL. */
+/* Of an execve to SUBSTITUTE, for a trap that cannot give the tracee other arguments: the real path of the program or
+ * script that was asked for, when whatever else the kernel opens for it is where it looks; else NULL. */
 const char *exec_alone(struct call *call, bool *script);
 
 #endif

@@ -1,7 +1,7 @@
 /* message.c - sendmsg, sendmmsg, recvmsg, recvmmsg: AF_UNIX paths in message headers.
  *
- * Rules: a message without a name, which is most of them, is passed after one look at its header.  Where a name is to be
- * replaced the tracee sends a copy of the headers, and what the kernel writes into those is put into its own.
+ * Rules: a message without a name, which is most of them, is passed after one look at its header.  Where a name is to
+ * be replaced the tracee sends a copy of the headers, and what the kernel writes into those is put into its own.
  * sendmmsg(2) may send fewer messages than asked for, and callers go on from there.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later

@@ -12,8 +12,8 @@ struct call;
 
 /* An open with these flags may change something, or would if another process made or removed a name meanwhile. */
 bool open_may_change(int flags);
-/* OPEN: opens it for the tracee.  A descriptor, close-on-exec, or -errno.  -ELOOP, as from the tracee's own open: names have
- * changed since call_begin, and the call is to be begun anew. */
+/* OPEN: opens it for the tracee.  A descriptor, close-on-exec, or -errno.  -ELOOP, as from the tracee's own open: names
+ * have changed since call_begin, and the call is to be begun anew. */
 int open_call(const struct call *call);
 /* With `alone`, once no other task runs: the tracee's descriptor by which the object was found leads to it still. */
 bool open_leads_there(const struct call *call);

@@ -40,8 +40,8 @@ void do_unknown(struct call *call) {
         verdict_refuse(call, call->row->detail, "this command is not known to change nothing");
 }
 
-/* Events come with descriptors of the real files, which must not be for writing, and permission events (FAN_CLASS_CONTENT and
- * PRE_CONTENT) would let a tracee hold up the supervisor. */
+/* Events come with descriptors of the real files, which must not be for writing, and permission events
+ * (FAN_CLASS_CONTENT and PRE_CONTENT) would let a tracee hold up the supervisor. */
 void do_fanotify_init(struct call *call) {
     static const unsigned known = FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS |
                                   FAN_ENABLE_AUDIT | FAN_REPORT_PIDFD | FAN_REPORT_TID | FAN_REPORT_FID |

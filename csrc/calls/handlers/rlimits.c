@@ -30,8 +30,8 @@ static int shown_core(pid_t pid, struct rlimit *shown) {
     return error;
 }
 
-/* As root without CAP_SYS_RESOURCE (containers) we may only with the real ids that the process has, and this thread alone gets
- * them: it stays root by the others. */
+/* As root without CAP_SYS_RESOURCE (containers) we may only with the real ids that the process has, and this thread
+ * alone gets them: it stays root by the others. */
 static int set_as(const struct task *task, pid_t pid, int resource, const struct rlimit *limit) {
     enum __rlimit_resource which = (enum __rlimit_resource)resource;
     if (prlimit(pid, which, limit, NULL) == 0)

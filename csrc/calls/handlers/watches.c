@@ -1,10 +1,12 @@
 /* watches.c - inotify_add_watch, inotify_rm_watch and fanotify_mark, which watch where a path leads.
  *
- * A watch on an object of the view is set by the supervisor, by the tracee's own instance, which it keeps a descriptor of, so that
- * the view can make it hear what happens in the view and no more (view/upper/watches.c).  Where the kernel gives no descriptor of another
- * process (pidfd_getfd(2), in some containers) the tracee sets it, and hears what happens in the upper.
+ * A watch on an object of the view is set by the supervisor, by the tracee's own instance, which it keeps a descriptor
+ * of, so that the view can make it hear what happens in the view and no more (view/upper/watches.c).  Where the kernel
+ * gives no descriptor of another process (pidfd_getfd(2), in some containers) the tracee sets it, and hears what
+ * happens in the upper.
  *
- * Rules: an instance that no task has any more is given back, at the latest when the next one is met; view_lock guards them.
+ * Rules: an instance that no task has any more is given back, at the latest when the next one is met; view_lock guards
+ * them.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -142,7 +144,8 @@ void watches_clear(struct session *session) {
 
 /* ---- the calls ---- */
 
-/* What the path names, followed or not, is on an overlay, and where it is to be watched; false: the verdict is there. */
+/* What the path names, followed or not, is on an overlay, and where it is to be watched; false: the verdict is there.
+ * */
 static bool find_watched(struct call *call, bool follow, uint32_t mask) {
     struct target target;
     struct location *loc = &call->scratch->loc[0];

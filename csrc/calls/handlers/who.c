@@ -1,8 +1,10 @@
-/* who.c - umask, the set*id calls, capset, prctl: what a task says of itself that the supervisor has to know, or to keep.
+/* who.c - umask, the set*id calls, capset, prctl: what a task says of itself that the supervisor has to know, or to
+ * keep.
  *
- * PR_SET_DUMPABLE: a process that is not dumpable is closed to a supervisor without CAP_SYS_PTRACE, so there it stays open
- * and the answer is kept here; nobody writes a core of it in any case (limits.c).  It is a child's too until that executes
- * something (prctl(2)); what a child, of whose fork the notify trap does not hear, says for the first time is its parent's.
+ * PR_SET_DUMPABLE: a process that is not dumpable is closed to a supervisor without CAP_SYS_PTRACE, so there it stays
+ * open and the answer is kept here; nobody writes a core of it in any case (limits.c).  It is a child's too until that
+ * executes something (prctl(2)); what a child, of whose fork the notify trap does not hear, says for the first time is
+ * its parent's.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

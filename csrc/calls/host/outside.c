@@ -1,12 +1,12 @@
-/* outside.c - descriptors that came from outside (inherited, or received by a socket) and are opened again by their links in
- * /proc: /dev/stdout.
+/* outside.c - descriptors that came from outside (inherited, or received by a socket) and are opened again by their
+ * links in /proc: /dev/stdout.
  *
- * The supervisor hands out no descriptor that may write a lower's file.  So who has one got it from outside, writes that
- * file, and gets it again.
+ * The supervisor hands out no descriptor that may write a lower's file.  So who has one got it from outside, writes
+ * that file, and gets it again.
  *
- * Rules: a descriptor's number may lead elsewhere at any time, so everything is asked of what we hold ourselves, and that is
- * opened; proc(5) tells the flags of a descriptor together with the file (fdinfo, Linux 5.14).  Attributes are not changed
- * there: those calls mean the view's file.
+ * Rules: a descriptor's number may lead elsewhere at any time, so everything is asked of what we hold ourselves, and
+ * that is opened; proc(5) tells the flags of a descriptor together with the file (fdinfo, Linux 5.14).  Attributes are
+ * not changed there: those calls mean the view's file.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

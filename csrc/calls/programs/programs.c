@@ -1,11 +1,11 @@
 /* programs.c - the directory of a run, and what is kept there: links with a program's last component, copies of
- * programs whose ELF interpreter the kernel would look for in the wrong place, short names of socket paths, texts that a
- * tracee opens by their path.
+ * programs whose ELF interpreter the kernel would look for in the wrong place, short names of socket paths, texts that
+ * a tracee opens by their path.
  *
  * Rules: made when first needed, preferably where no overlay can be, hidden in the view, gone with the run; open to
- * tracees with other ids for passing through and executing, and to nobody for writing; one that a killed supervisor left
- * is removed by the next run of the same user.  The view is entered in all of these functions but programs_clear() and
- * programs_unshorten(): that is their lock.
+ * tracees with other ids for passing through and executing, and to nobody for writing; one that a killed supervisor
+ * left is removed by the next run of the same user.  The view is entered in all of these functions but programs_clear()
+ * and programs_unshorten(): that is their lock.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

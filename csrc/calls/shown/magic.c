@@ -53,7 +53,8 @@ const char *magic_process(const char *path, pid_t *pid) {
     return rest;
 }
 
-/* "cwd", "root", "exe", "fd/N", "map_files/RANGE", "ns/KIND" below a process or a task of it: whose it is; 0: it is none. */
+/* "cwd", "root", "exe", "fd/N", "map_files/RANGE", "ns/KIND" below a process or a task of it: whose it is; 0: it is
+ * none. */
 static pid_t owner(const char *link) {
     pid_t pid;
     const char *rest = magic_process(link, &pid);

@@ -1,11 +1,11 @@
 /* maps.c - /proc/PID/maps, smaps and numa_maps, which tell where the files that a process has mapped are.
  *
- * The kernel writes their real paths.  Who opens such a file for reading gets another one, with its text of that moment and the
- * view's paths.  proc(5), fs/proc/task_mmu.c.
+ * The kernel writes their real paths.  Who opens such a file for reading gets another one, with its text of that moment
+ * and the view's paths.  proc(5), fs/proc/task_mmu.c.
  *
- * Rules: the kernel is asked as the task (but about its own process, which is always open to it), and only about processes of
- * the run, since no Landlock domain keeps the supervisor from the others.  What cannot be had, or needs no other path, is opened
- * as ever.  The view is left while the kernel writes: it locks whole address spaces for that.
+ * Rules: the kernel is asked as the task (but about its own process, which is always open to it), and only about
+ * processes of the run, since no Landlock domain keeps the supervisor from the others.  What cannot be had, or needs no
+ * other path, is opened as ever.  The view is left while the kernel writes: it locks whole address spaces for that.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

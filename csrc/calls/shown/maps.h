@@ -9,8 +9,8 @@
 
 struct call;
 
-/* Is the call's location, to be opened with these flags, a file of /proc that tells real paths which the view has elsewhere?  Then
- * the plan is to open its text with the view's paths.  The view is entered, and left meanwhile. */
+/* Is the call's location, to be opened with these flags, a file of /proc that tells real paths which the view has
+ * elsewhere?  Then the plan is to open its text with the view's paths.  The view is entered, and left meanwhile. */
 bool maps_plan(struct call *call, int flags);
 
 #endif

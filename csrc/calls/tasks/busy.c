@@ -1,8 +1,8 @@
 /* busy.c - ETXTBSY: does a task execute the file that another one wants to write?
  *
  * Rules: what a task executes is the kernel's to know (/proc/TID/exe, proc(5)), and it is asked when somebody wants to
- * write a file that the view has seen executed.  It is the last interpreter of a script that is busy, not the script, and
- * no ELF interpreter or library: fs/exec.c.
+ * write a file that the view has seen executed.  It is the last interpreter of a script that is busy, not the script,
+ * and no ELF interpreter or library: fs/exec.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,12 +1,13 @@
 /* cwd.c - the current directory of tasks that cannot be made to go where the view has it: those that a debugger traces
  * (trap/notify/debugged.c).
  *
- * Their process keeps the directory that the kernel knows, and the supervisor keeps the one that it is in for the view.  Which
- * that is must be inherited as a directory is, so it is a number in a resource limit (as in members.c): the soft RLIMIT_RSS, which
- * has had no meaning since Linux 2.4.30 (getrlimit(2)), and shows as the hard one.
+ * Their process keeps the directory that the kernel knows, and the supervisor keeps the one that it is in for the view.
+ * Which that is must be inherited as a directory is, so it is a number in a resource limit (as in members.c): the soft
+ * RLIMIT_RSS, which has had no meaning since Linux 2.4.30 (getrlimit(2)), and shows as the hard one.
  *
- * Rules: a process that has one goes on with the supervisor's for good, chdir and fchdir included; no relative path of its is
- * passed.  Threads and vforks share the limit as they share the directory; CLONE_FS between processes is not told apart.
+ * Rules: a process that has one goes on with the supervisor's for good, chdir and fchdir included; no relative path of
+ * its is passed.  Threads and vforks share the limit as they share the directory; CLONE_FS between processes is not
+ * told apart.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,10 +1,11 @@
 /* limits.c - resource limits that are not what a tracee sees: RLIMIT_CORE, RLIMIT_LOCKS and RLIMIT_RSS.
  *
- * A core is written by the kernel itself, by a name in the working directory or by a program of the host's (core(5)): nothing
- * is trapped.  So RLIMIT_CORE is held at 1, for which the kernel writes neither a file (it is less than a page) nor to a
- * program (fs/coredump.c); the limit that the tracee knows is kept in RLIMIT_LOCKS, which has had no meaning since
- * Linux 2.4.25 (getrlimit(2)): its soft value is that of RLIMIT_CORE, its hard one the mark (members.h).  Both are inherited and
- * stay over execve(2), so that no fork need be heard of; the hard limit of RLIMIT_CORE is the tracee's own.
+ * A core is written by the kernel itself, by a name in the working directory or by a program of the host's (core(5)):
+ * nothing is trapped.  So RLIMIT_CORE is held at 1, for which the kernel writes neither a file (it is less than a page)
+ * nor to a program (fs/coredump.c); the limit that the tracee knows is kept in RLIMIT_LOCKS, which has had no meaning
+ * since Linux 2.4.25 (getrlimit(2)): its soft value is that of RLIMIT_CORE, its hard one the mark (members.h).  Both
+ * are inherited and stay over execve(2), so that no fork need be heard of; the hard limit of RLIMIT_CORE is the
+ * tracee's own.
  *
  * Rules: no tracee sets either by itself.  A process that is not known to be of the run is never given a core.
  *

@@ -1,11 +1,11 @@
 /* members.c - a mark on processes that their children inherit: the hard resource limit RLIMIT_LOCKS.
  *
- * Nobody is told of forks by the notify trap, and who has lost his parent cannot be told by his ancestors.  But the kernel
- * copies resource limits at each fork (copy_signal, kernel/fork.c), keeps them over execve(2), and this one has had no meaning
- * since Linux 2.4.25 (getrlimit(2)); a lower one can be set without any right.
+ * Nobody is told of forks by the notify trap, and who has lost his parent cannot be told by his ancestors.  But the
+ * kernel copies resource limits at each fork (copy_signal, kernel/fork.c), keeps them over execve(2), and this one has
+ * had no meaning since Linux 2.4.25 (getrlimit(2)); a lower one can be set without any right.
  *
- * Rules: a tracee neither changes nor sees the mark, so that it is always the supervisor's; a process that cannot be looked
- * at has an unknown mark, not none.
+ * Rules: a tracee neither changes nor sees the mark, so that it is always the supervisor's; a process that cannot be
+ * looked at has an unknown mark, not none.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

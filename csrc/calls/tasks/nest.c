@@ -1,13 +1,13 @@
 /* nest.c - views within the view of the run, for a ptoverlay that runs inside it.
  *
- * One supervisor serves them all: two could not trap the same calls.  Which view a call is answered by is said by a mark of
- * the process (members.h), which is only looked at while there is such a view.
+ * One supervisor serves them all: two could not trap the same calls.  Which view a call is answered by is said by a
+ * mark of the process (members.h), which is only looked at while there is such a view.
  *
  * Rules: a nest lives as long as its owner, the inner ptoverlay; when that dies its members are killed, as those of a
- * supervisor are.  Its view is freed when nobody is in it: the owner, calls under way, nests in it.  Who uses one after the lock
- * is let go holds it (take_nest(), put_nest()), since its owner may die or end it meanwhile.  Only who asks with
- * the supervisor's own credentials may have layers laid, since an upper says what its objects are.  Nothing here waits,
- * since the thread that would have to bring the end about may be ours; a thread for each nest watches its owner.
+ * supervisor are.  Its view is freed when nobody is in it: the owner, calls under way, nests in it.  Who uses one after
+ * the lock is let go holds it (take_nest(), put_nest()), since its owner may die or end it meanwhile.  Only who asks
+ * with the supervisor's own credentials may have layers laid, since an upper says what its objects are.  Nothing here
+ * waits, since the thread that would have to bring the end about may be ours; a thread for each nest watches its owner.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
