@@ -27,7 +27,7 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
     renames = {change.old_path: change for change in layout.changes.values() if change.kind is Kind.RENAMED}
     old_paths = Sorted(path for path in renames if path is not None)
     together, seen, climbed = Together(layout), set(), set[str]()
-    swapped = _Swapped(layout.changes.values())
+    swapped = _Swapped(layout)
     chosen: dict[str, Change] = {}
     todo = list(wanted)
     while todo:
@@ -55,10 +55,11 @@ def choose(layout: Layout, wanted: Iterable[Change]) -> None:
 class _Swapped:
     """Changes by which an object came to another place, or left one, by its identity."""
 
-    def __init__(self, changes: Iterable[Change]) -> None:
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
         self.come: dict[tuple[int, int], list[Change]] = {}
         self.left: dict[tuple[int, int], list[Change]] = {}
-        for change in changes:
+        for change in layout.changes.values():
             old, new = change.old, change.new
             if old is not None and new is not None and old.identity == new.identity:
                 continue
@@ -76,6 +77,15 @@ class _Swapped:
                 yield from self.left.get(old.identity, ())
         if new is not None:
             yield from self.left.get(new.identity, ())
+        if change.kind is Kind.RENAMED and change.old_path is not None:
+            yield from self.goes_above(change.old_path)
+
+    def goes_above(self, old_path: str) -> Iterator[Change]:
+        """Directories that go with all that is left in them: what leaves them first changes them."""
+        for path in self.layout.parents(old_path):
+            above = self.layout.changes.get(path)
+            if above is not None and (above.kind is Kind.REMOVED or above.type_changed):
+                yield above
 
 
 def _add_unchanged_names(layout: Layout) -> None:

@@ -257,6 +257,7 @@ def test_random_changes_to_a_layer(below: list[tuple[str, str]], top: list[tuple
     ([("rename", "b", "e/a"), ("exchange", "e/a", "e/l")], "e/a"),
     ([("append", "d/a"), ("unlink", "e/l")], "d/a"),
     ([("exchange", "d", "e"), ("exchange", "d/l", "e/e")], "d/l"),
+    ([("exchange", "d/e", "e"), ("exchange", "d/e/l", "e"), ("link", "d/e/l/b", "d/e/e")], "d/e/l"),
 ])
 def test_a_part_and_then_the_rest(operations: list[tuple[str, ...]], chosen: str) -> None:
     """What has changed places is committed together: afterwards nothing is refused as changed by somebody else."""
