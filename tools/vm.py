@@ -1,7 +1,8 @@
 """What tools/vm runs: a command under another kernel, in a virtual machine of software (qemu -accel tcg).
 
     tools/vm KERNEL [ARCH] [-- CMD…]     CMD, or else the quick tests, as root, in the tree of the guest
-    tools/vm --matrix [--record FILE]    the quick tests under every kernel of KERNELS; FILE: the table, as text
+    tools/vm --matrix [--record FILE]    the same under every kernel of KERNELS; FILE: the table, as text
+    tools/vm … --tests 'ARG…'            other tests than the quick ones: arguments of pytest
 
 The guest is Debian with this tree in /srv/ptoverlay, built there.  What CMD prints and its exit status are ours; 125:
 there was no end of it.
@@ -41,7 +42,8 @@ PACKAGES = ("python3", "python3-dev", "python3-venv", "gcc", "libc6-dev", "kmod"
 #: Modules that are loaded before the root is mounted, with what they need.
 MODULES = ("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_rng", "crc32c_generic", "crc32c_intel", "libcrc32c",
            "ext4", "overlay", "fuse", "loop")
-TESTS = ".venv/bin/python -m pytest -q -p no:cacheprovider -n 2 -m quick"
+PYTEST = ".venv/bin/python -m pytest -q -p no:cacheprovider"
+QUICK = "-n 2 -m quick"
 _BEGIN, _END = "VM-BEGIN", "VM-END"
 
 
@@ -319,9 +321,9 @@ _PROBE = """uname -r
 """
 
 
-def examine(kernel: str, arch: str, timeout: float) -> tuple[Row, str]:
+def examine(kernel: str, arch: str, tests: str, timeout: float) -> tuple[Row, str]:
     """The row, and what the tests printed."""
-    _, out = boot(kernel, arch, _PROBE + TESTS, timeout)
+    _, out = boot(kernel, arch, f"{_PROBE}{PYTEST} {tests}", timeout)
     lines = out.splitlines()
     counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", lines[-1] if lines else "")}
     told = dict(line.split() for line in lines[1:3] if line.count(" ") == 1)
@@ -331,28 +333,30 @@ def examine(kernel: str, arch: str, timeout: float) -> tuple[Row, str]:
                counts.get("failed", 0) + counts.get("error", 0)), out
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[Row], tests: str) -> str:
     """As reStructuredText."""
-    cells = [("Linux", "machine", "``auto`` takes", "``notify``", "quick tests")]
+    cells = [("Linux", "machine", "``auto`` takes", "``notify``", "tests")]
     cells += [(row.release, row.arch, row.auto, "works" if row.notify == "yes" else "is refused, with the reason",
                f"{row.passed} of {row.passed + row.failed} pass") for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     rule = "  ".join("=" * width for width in widths)
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return "\n".join([f"Run on {datetime.date.today().isoformat()} by ``tools/vm --matrix``.", "", rule, lines[0], rule,
-                      *lines[1:], rule, ""])
+    how = "the quick tests" if tests == QUICK else f"``{tests}``"
+    when = f"Run on {datetime.date.today().isoformat()} by ``tools/vm --matrix``: {how}."
+    return "\n".join([when, "", rule, lines[0], rule, *lines[1:], rule, ""])
 
 
-def matrix(record: Path | None, timeout: float) -> int:
+def matrix(record: Path | None, tests: str, timeout: float) -> int:
+    """Runs them, and prints or records the table."""
     rows = []
     for kernel in KERNELS:
-        row, out = examine(kernel, "amd64", timeout)
+        row, out = examine(kernel, "amd64", tests, timeout)
         rows.append(row)
         (CACHE / f"{kernel}.txt").write_text(out)
         print(f"{row.release}: {row.passed} passed, {row.failed} failed, auto takes {row.auto}", flush=True)
         if row.failed:
             print("\n".join(line for line in out.splitlines() if line.startswith(("FAILED", "ERROR"))), flush=True)
-    text = table(rows)
+    text = table(rows, tests)
     if record:
         record.write_text(text)
     else:
@@ -369,6 +373,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("arch", nargs="?", choices=[*MACHINES], default="amd64")
     parser.add_argument("--matrix", action="store_true", help="the quick tests under every kernel")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the table of the matrix there")
+    parser.add_argument("--tests", default=QUICK, metavar="ARGS", help="pytest's arguments (default: the quick tests)")
     parser.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="for one guest (default: 3600)")
     options = parser.parse_args(words)
     if not options.matrix and not options.kernel:
@@ -376,8 +381,9 @@ def main(arguments: list[str]) -> int:
     CACHE.mkdir(parents=True, exist_ok=True)
     try:
         if options.matrix:
-            return matrix(options.record, options.timeout)
-        status, out = boot(options.kernel, options.arch, " ".join(command) or TESTS, options.timeout)
+            return matrix(options.record, options.tests, options.timeout)
+        command_line = " ".join(command) or f"{PYTEST} {options.tests}"
+        status, out = boot(options.kernel, options.arch, command_line, options.timeout)
     except Trouble as trouble:
         print(f"tools/vm: {trouble}", file=sys.stderr)
         return 125

@@ -8,11 +8,12 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 
 import pytest
-from support.box import command
+from support.box import ROOT_DIRECTORY, command
 from support.oracle import Done, Kernel, as_user, run
 from support.snapshot import TREE, assert_equal
 from support.trees import Node
@@ -196,3 +197,13 @@ def test_check_tells_the_marks(world: World) -> None:
     assert expected in told
     assert "\nno  pidfd_getfd: Function not implemented; lost: watches (inotify)" in told
     assert told.endswith("\na run will work, with the ptrace trap\n")
+
+
+def test_the_page_of_machines() -> None:
+    """It says of each of these kernels which trap is taken, and names all that tools/vm boots."""
+    page = (ROOT_DIRECTORY / "docs/machines.rst").read_text()
+    assert dict(re.findall(r"^(\d+\.\d+) +``(\w+)``", page, re.MULTILINE)) == {**TRAPS, "6.6": "notify"}
+    booted = re.search(r"^KERNELS = \{(.*)\}$", (ROOT_DIRECTORY / "tools/vm.py").read_text(), re.MULTILINE)
+    assert booted is not None
+    for kernel in re.findall(r'"(\d[\d.]*)":', booted[1]):
+        assert re.search(rf"tools/vm --matrix .*{re.escape(kernel)}", page), kernel
