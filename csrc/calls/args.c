@@ -183,9 +183,8 @@ static int start_directory(struct call *call, const struct given *given, const c
 
 static const struct walker *set_walker(struct call *call) {
     struct walker *walker = &call->scratch->walker;
-    walker->cred = call->scratch->cred ? call->scratch->cred : &call->task->cred;
-    walker->magic = magic_link;
-    walker->arg = call;
+    const struct cred *cred = call->scratch->cred ? call->scratch->cred : &call->task->cred;
+    *walker = (struct walker){.cred = cred, .magic = magic_link, .arg = call};
     return walker;
 }
 

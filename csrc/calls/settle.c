@@ -26,7 +26,7 @@ void settle_host(struct call *call, unsigned i, struct location *loc) {
         return;
     const char *ending = host_ending(loc);
     size_t length = strlen(ending);
-    if (loc->length + length >= sizeof loc->path)
+    if (loc->length + length >= PATH_MAX)
         return verdict_answer(call, -ENAMETOOLONG);
     memcpy(loc->path + loc->length, ending, length + 1);
     loc->length += length;

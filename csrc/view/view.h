@@ -21,6 +21,9 @@
 
 struct overlay;
 
+/* Bytes of a path of the view, or of a real one: more than one call takes, since a working directory may be as deep. */
+#define VIEW_PATH_MAX (4 * PATH_MAX)
+
 /* Who asks: what the kernel's permission checks look at (credentials(7), capabilities(7)). */
 struct cred {
     bool own;               /* the supervisor's own: what the kernel answers to us, it answers to them */
@@ -47,6 +50,7 @@ struct walker {
      * target (PATH_MAX bytes) where it leads to one; enum leads, or -errno.  NULL: all are ordinary. */
     int (*magic)(void *arg, const char *link, char *target);
     void *arg;
+    bool any_length; /* the location may have a path of PATH_MAX bytes and more; else that is -ENAMETOOLONG */
 };
 
 enum last { LAST_NORM, LAST_ROOT, LAST_DOT, LAST_DOTDOT }; /* as fs/namei.c's LAST_* */
@@ -73,7 +77,7 @@ struct location {
     uint64_t changes; /* view_changes() */
     bool detached; /* view_locate only: an open lower object that no name leads to any more */
     size_t length; /* of path */
-    char path[PATH_MAX]; /* canonical path in the view; a direct place has it on the host too */
+    char path[VIEW_PATH_MAX]; /* canonical path in the view; a direct place has it on the host too */
 };
 
 #define WALK_FOLLOW 1u /* follow a symlink that is the last component */
@@ -145,7 +149,7 @@ void view_executed(pto_view *view, const struct location *loc);
 
 /* How the caller is to open a file that view_open prepared. */
 struct open_plan {
-    char path[PATH_MAX]; /* real path, free of symlinks */
+    char path[VIEW_PATH_MAX]; /* real path, free of symlinks; below PATH_MAX unless `opens` */
     bool opens; /* given: the caller opens it by view_open_plan(), so what is made may be open already */
     int fd; /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
     int flags; /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */

@@ -42,7 +42,7 @@ def test_every_call_is_wrapped(program: Path) -> None:
 NOT_WRAPPED = re.findall(r"\w+", """
     __errno_location __getdelim __isoc99_sscanf __stack_chk_fail asprintf close closedir dirfd fclose feof ferror fgets
     free getegid geteuid getcwd getgroups getline memchr memrchr memcmp memcpy memmove memset mmap munmap mprotect qsort
-    snprintf vsnprintf sprintf strcat strchr strcmp strcpy strcspn strerror strlen strncmp strncpy strrchr
+    snprintf vsnprintf sprintf strcat strchr strcmp strcpy strcspn strerror strlen strncmp strncpy strnlen strrchr
     strspn strstr strtol strtoul strtoull atoi stpcpy clock_gettime sched_yield getpid __memcpy_chk
     pthread_mutex_destroy pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock pthread_cond_init pthread_cond_wait
     pthread_cond_signal pthread_cond_broadcast pthread_cond_destroy pthread_create pthread_join pthread_detach

@@ -137,7 +137,12 @@ static void open_planned(struct call *call) {
 int open_call_stat(const struct call *call, struct stat *st) {
     if (host_held(call, 0))
         return host_stat(call, st);
-    return lstat(call->open_path, st) < 0 ? -errno : 0;
+    if (lstat(call->open_path, st) == 0)
+        return 0;
+    if (errno != ENAMETOOLONG)
+        return -errno;
+    CLOSE_DESCRIPTOR fd = view_open_exact(call->open_path, O_PATH | O_NOFOLLOW, 0);
+    return fd < 0 ? fd : fstat(fd, st) < 0 ? -errno : 0;
 }
 
 /* Who makes a file without a name is its owner. */

@@ -41,15 +41,14 @@ int handle_name(const struct overlay *ovl, uint32_t d, char out[HANDLE_NAME]) {
         struct file_handle handle;
         char room[sizeof(struct file_handle) + HANDLE_MAX];
     } u;
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     uint8_t bytes[HEAD + HANDLE_MAX] = {0, MAGIC};
-    int mount;
     const struct layer *layer = &ovl->layers[at(ovl, d)->layer];
     int error = path_in_lower(ovl, d, at(ovl, d)->layer, path);
     if (error < 0)
         return error;
     u.handle.handle_bytes = HANDLE_MAX;
-    if (name_to_handle_at(layer->fd, path, &u.handle, &mount, 0) < 0)
+    if (fd_handle(layer->fd, path, &u.handle) < 0)
         return -errno;
     size_t length = HEAD + u.handle.handle_bytes;
     bytes[2] = (uint8_t)length;

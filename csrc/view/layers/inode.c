@@ -24,7 +24,7 @@ static void set_dev(struct statx *stx, dev_t dev) {
 
 /* The st_dev of what is made at this place of the view. */
 static dev_t dev_at(const struct overlay *ovl, uint32_t d) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int length = ovl->n_submounts ? path_in_view(ovl, d, path) : 0;
     size_t best = 0;
     dev_t dev = ovl->dev;

@@ -12,6 +12,7 @@
 
 /* fd.c */
 struct statx;
+struct file_handle;
 void fd_close(const int *fd);
 #define CLOSE_FD __attribute__((cleanup(fd_close))) int
 static inline void free_block(void *block) {
@@ -23,9 +24,14 @@ static inline void free_block(void *block) {
 void fd_path(int fd, char out[FD_PATH]);
 /* Opens what the path names without following any symlink, below the layer. */
 int fd_beneath(int dirfd, const char *path, int flags);
-/* lstat of a path below a directory. */
+/* Calls on what a path below a directory names, itself; they take longer paths than the kernel does.  0, or -1 and
+ * errno. */
+int fd_lstat(int dirfd, const char *path, struct stat *st);
+ssize_t fd_readlink(int dirfd, const char *path, char *out, size_t size);
+int fd_handle(int dirfd, const char *path, struct file_handle *handle);
+bool fd_exists(int dirfd, const char *path);
+/* These return -errno. */
 int fd_statx(int dirfd, const char *path, int flags, struct statx *stx);
-/* Attributes of what a path names, itself. */
 ssize_t fd_getxattr_at(int dirfd, const char *path, const char *name, void *value, size_t size);
 ssize_t fd_listxattr_at(int dirfd, const char *path, char *list, size_t size);
 
@@ -43,12 +49,13 @@ bool ids_capable_over(const struct statx *stx, const struct cred *cred, int cap)
 bool ids_owner_or_capable(const struct statx *stx, const struct cred *cred);
 
 /* paths.c - all return the length, or -ENAMETOOLONG. */
-int path_in_view(const struct overlay *ovl, uint32_t d, char *out);  /* absolute, "/" for the root */
-int path_in_upper(const struct overlay *ovl, uint32_t d, char *out); /* relative to the layer, "." for the root */
-int path_in_lower(const struct overlay *ovl, uint32_t d, unsigned layer, char *out);
-int path_absolute(const struct layer *layer, const char *relative, char *out);
+int path_in_view(const struct overlay *ovl, uint32_t d, char out[VIEW_PATH_MAX]);  /* absolute, "/" for the root */
+int path_in_upper(const struct overlay *ovl, uint32_t d,
+                  char out[VIEW_PATH_MAX]); /* relative to the layer, "." for the root */
+int path_in_lower(const struct overlay *ovl, uint32_t d, unsigned layer, char out[VIEW_PATH_MAX]);
+int path_absolute(const struct layer *layer, const char *relative, char *out, size_t size);
 /* out = directory/name, both relative to a layer; out may be directory. */
-int path_join(char *out, const char *directory, size_t directory_length, const char *name, size_t length);
+int path_join(char out[VIEW_PATH_MAX], const char *directory, size_t directory_length, const char *name, size_t length);
 /* Where an object of the upper lies, relative to it, by a descriptor. 0; -ESTALE: not in the upper. */
 int path_of_fd(const struct overlay *ovl, int fd, char out[PATH_MAX]);
 /* True when path is top or lies below it; a top of "" is "/". */
@@ -76,7 +83,7 @@ bool place_in_dir(const pto_view *view, const char *path, size_t length);
 /* The directories merged by d: count and copies into dirs (at most LOWERS_MAX). */
 uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dirs);
 /* The path, relative to its layer, of one of them. Returns the length or -ENAMETOOLONG. */
-int lower_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out);
+int lower_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char out[VIEW_PATH_MAX]);
 /* lstat of the topmost lower object. */
 int lower_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
 int lower_open(const struct overlay *ovl, uint32_t d, int flags);
@@ -125,7 +132,7 @@ void linked_drop(struct overlay *ovl, struct shared *shared);
 /* Where the copy lies: its directory, and its name there. */
 int linked_copy_at(const struct overlay *ovl, const struct shared *shared, char room[LINKED_NAME], const char **name);
 /* Where a D_COPY is: a path in WORK_LAYER, which is returned; -errno. */
-int linked_copy_path(const struct overlay *ovl, uint32_t d, char out[PATH_MAX]);
+int linked_copy_path(const struct overlay *ovl, uint32_t d, char out[VIEW_PATH_MAX]);
 /* st_nlink as the view shows it; stx: as the layer has it. */
 uint32_t linked_count(const struct overlay *ovl, const struct statx *stx, bool upper);
 /* The same for a lower object of which the view has removed the name by which it is known. */
@@ -134,10 +141,10 @@ void linked_close(struct overlay *ovl);
 
 /* backing.c */
 /* Index in ovl->layers of what the upper has of it, or of the topmost object, and the path there. -ENAMETOOLONG. */
-int backing_at_upper(const struct overlay *ovl, uint32_t d, char *out);
-int backing_at_top(const struct overlay *ovl, uint32_t d, char *out);
+int backing_at_upper(const struct overlay *ovl, uint32_t d, char out[VIEW_PATH_MAX]);
+int backing_at_top(const struct overlay *ovl, uint32_t d, char out[VIEW_PATH_MAX]);
 /* Absolute host path of the topmost object: the length, or -errno. */
-int backing_path(const struct overlay *ovl, uint32_t d, char *out);
+int backing_path(const struct overlay *ovl, uint32_t d, char *out, size_t size);
 /* The descriptor of an upper directory that is still open from the last change, the overlay's; -1: none. */
 int backing_last_dir(const struct overlay *ovl, uint32_t d);
 int backing_upper_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
@@ -178,7 +185,7 @@ int search_begin(struct search *search, struct overlay *ovl, uint32_t parent, co
                  bool own_name);
 /* The length of the path that it has in this layer, 0: this layer lacks the way there; -EIO: a redirect to what is
  * outside of the layer.  *stop is set when something on the way hides what the layers below have. */
-int search_path(struct search *search, unsigned layer, char *path, bool *stop);
+int search_path(struct search *search, unsigned layer, char path[VIEW_PATH_MAX], bool *stop);
 /* Follows the redirect, if any, of what was found there: for the layers below. */
 int search_redirect(struct search *search, unsigned layer, const char *path, bool *stop);
 /* Done with this layer: what was said in a group of layers holds there only. */
@@ -198,7 +205,7 @@ int metadata_set_data(struct overlay *ovl, uint32_t d, unsigned layer, const cha
 void metadata_done(struct overlay *ovl, uint32_t d);
 /* Opens the data, or says where it is; -EIO: it is nowhere. */
 int metadata_open(const struct overlay *ovl, uint32_t d);
-int metadata_path(const struct overlay *ovl, uint32_t d, char *out);
+int metadata_path(const struct overlay *ovl, uint32_t d, char *out, size_t size);
 
 /* quiet.c: nobody who watches an object, or the directory that a directory is in, hears of its names and attributes. */
 struct quiet {
@@ -228,8 +235,8 @@ int lookup_recheck(struct overlay *ovl, uint32_t d);
 /* 1 when a lower has something under d's name that would show without an entry in the upper, else 0. */
 int lookup_positive(struct overlay *ovl, uint32_t d);
 /* What lowers would show under d's name without the upper, or under its redirect: kind, topmost layer, and its path
- * relative to that layer (PATH_MAX bytes). */
-int lookup_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer, char *path);
+ * relative to that layer. */
+int lookup_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer, char path[VIEW_PATH_MAX]);
 /* Reads the private attributes of an upper object once. */
 int lookup_check_upper(struct overlay *ovl, uint32_t d);
 /* Reads the names of an upper directory once. */

@@ -117,7 +117,7 @@ int linked_copy_at(const struct overlay *ovl, const struct shared *shared, char 
     return ovl->links;
 }
 
-int linked_copy_path(const struct overlay *ovl, uint32_t d, char out[PATH_MAX]) {
+int linked_copy_path(const struct overlay *ovl, uint32_t d, char out[VIEW_PATH_MAX]) {
     struct statx lower;
     char room[LINKED_NAME];
     const char *name;

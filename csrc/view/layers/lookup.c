@@ -62,7 +62,7 @@ static int probe_layer(struct search *search, struct probe *probe, unsigned numb
     struct overlay *ovl = search->ovl;
     const struct layer *layer = &ovl->layers[number];
     struct stat st;
-    bool last = number == ovl->n_lowers, absent = fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0;
+    bool last = number == ovl->n_lowers, absent = fd_lstat(layer->fd, path, &st) < 0;
     if (absent && errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
         return -errno;
     if (absent && !marks_has_dot(layer, path))
@@ -99,7 +99,7 @@ static int probe_layer(struct search *search, struct probe *probe, unsigned numb
 
 /* One layer: PROBE_*, or -errno. */
 static int search_layer(struct search *search, struct probe *probe, unsigned layer) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     bool stop = false;
     int at = search_path(search, layer, path, &stop);
     int more = at > 0 ? probe_layer(search, probe, layer, path, &stop) : at < 0 ? at : PROBE_ON;
@@ -147,12 +147,12 @@ static int take_probe(struct overlay *ovl, uint32_t d, struct probe *probe) {
 
 /* Symlinks of lower layers are followed again and again (/lib, /bin): their targets are kept. */
 static int keep_target(struct overlay *ovl, uint32_t d) {
-    char path[PATH_MAX], target[PATH_MAX];
+    char path[VIEW_PATH_MAX], target[PATH_MAX];
     unsigned layer = at(ovl, d)->layer;
     int error = path_in_lower(ovl, d, layer, path);
     if (error < 0)
         return error;
-    ssize_t length = readlinkat(ovl->layers[layer].fd, path, target, sizeof target);
+    ssize_t length = fd_readlink(ovl->layers[layer].fd, path, target, sizeof target);
     if (length < 0)
         return -errno;
     if ((size_t)length >= sizeof target)
@@ -175,13 +175,13 @@ static int lookup_lower_as(struct overlay *ovl, uint32_t d, const char *name, si
 
 /* A file of a lower that is not the last one may have its data further below. */
 static int check_lower_data(struct overlay *ovl, uint32_t d) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     struct stat st;
     unsigned layer = at(ovl, d)->layer;
     int length = path_in_lower(ovl, d, layer, path);
     if (length < 0)
         return length;
-    if (fstatat(ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fd_lstat(ovl->layers[layer].fd, path, &st) < 0)
         return -errno;
     return metadata_check(ovl, d, layer, path, &st);
 }
@@ -217,7 +217,7 @@ int lookup_positive(struct overlay *ovl, uint32_t d) {
     return probe.kind != KIND_NONE && probe.kind != KIND_WHITEOUT;
 }
 
-int lookup_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer, char *path) {
+int lookup_below(struct overlay *ovl, uint32_t d, uint8_t *kind, unsigned *layer, char path[VIEW_PATH_MAX]) {
     char name[NAME_MAX + 1];
     struct probe probe;
     int error = 0;
@@ -286,7 +286,7 @@ int lookup_check_upper(struct overlay *ovl, uint32_t d) {
         return 0;
     if (dentry->flags & D_CHECKED)
         return dentry->flags & D_METACOPY ? metadata_recheck(ovl, d) : 0;
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int layer = backing_at_upper(ovl, d, path);
     if (layer < 0)
         return layer;
@@ -355,7 +355,7 @@ int lookup_load_upper(struct overlay *ovl, uint32_t d) {
     struct dentry *dentry = at(ovl, d);
     if ((dentry->flags & D_LOADED) || !is_dir_kind(dentry->upper))
         return 0;
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int error = path_in_upper(ovl, d, path);
     if (error < 0)
         return error;

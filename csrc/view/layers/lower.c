@@ -26,7 +26,7 @@ uint32_t lower_dirs(const struct overlay *ovl, uint32_t d, struct lower_dir *dir
     return stack->count;
 }
 
-int lower_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char *out) {
+int lower_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir, char out[VIEW_PATH_MAX]) {
     if (!dir->path)
         return path_in_lower(ovl, d, dir->layer, out);
     const struct text *text = index_text_at(&ovl->view->index, dir->path);
@@ -35,14 +35,14 @@ int lower_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *di
 }
 
 int lower_statx(const struct overlay *ovl, uint32_t d, struct statx *stx) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     unsigned layer = at(ovl, d)->layer;
     int error = path_in_lower(ovl, d, layer, path);
     return error < 0 ? error : fd_statx(ovl->layers[layer].fd, path, 0, stx);
 }
 
 int lower_open(const struct overlay *ovl, uint32_t d, int flags) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     unsigned layer = at(ovl, d)->layer;
     int error = path_in_lower(ovl, d, layer, path);
     return error < 0 ? error : fd_beneath(ovl->layers[layer].fd, path, flags);

@@ -40,7 +40,7 @@ int marks_dot_name(const char *name, char out[NAME_MAX + 1]) {
 
 /* path: of the name in the layer. */
 bool marks_has_dot(const struct layer *layer, const char *path) {
-    char dotted[PATH_MAX];
+    char dotted[VIEW_PATH_MAX];
     const char *name = strrchr(path, '/');
     size_t directory = name ? (size_t)(name + 1 - path) : 0;
     name = path + directory;
@@ -49,11 +49,11 @@ bool marks_has_dot(const struct layer *layer, const char *path) {
     memcpy(dotted, path, directory);
     memcpy(dotted + directory, DOT_PREFIX, DOT_LENGTH);
     strcpy(dotted + directory + DOT_LENGTH, name);
-    return faccessat(layer->fd, dotted, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return fd_exists(layer->fd, dotted);
 }
 
 int marks_is_opaque(const struct layer *layer, const char *path) {
-    char value[2], name[PATH_MAX];
+    char value[2], name[VIEW_PATH_MAX];
     ssize_t length = private_get_at(layer, path, "opaque", value, sizeof value);
     int error = private_error(length);
     if (error)
@@ -63,7 +63,7 @@ int marks_is_opaque(const struct layer *layer, const char *path) {
     if (length == 1)
         return value[0] == 'y';
     int made = layer->dot_form ? snprintf(name, sizeof name, "%s/" DOT_OPAQUE, path) : 0;
-    return made > 0 && made < (int)sizeof name && faccessat(layer->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return made > 0 && made < (int)sizeof name && fd_exists(layer->fd, name);
 }
 
 int marks_has_marked(const struct layer *layer, int fd) {

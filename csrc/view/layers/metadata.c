@@ -36,7 +36,7 @@ int metadata_set_data(struct overlay *ovl, uint32_t d, unsigned layer, const cha
 static int look_for_data(struct search *search, uint32_t d, unsigned number, const char *path, bool *stop) {
     const struct layer *layer = &search->ovl->layers[number];
     struct stat st;
-    if (fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (fd_lstat(layer->fd, path, &st) < 0) {
         bool absent = errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG;
         *stop |= absent && marks_has_dot(layer, path);
         return absent ? 0 : -errno;
@@ -56,7 +56,7 @@ static int look_for_data(struct search *search, uint32_t d, unsigned number, con
 /* Searches the layers below `above` for the data of the file there. Without any the file cannot be opened: -EIO
  * then. */
 static int find_data(struct overlay *ovl, uint32_t d, unsigned above, const char *path_above) {
-    char name[NAME_MAX + 1], path[PATH_MAX];
+    char name[NAME_MAX + 1], path[VIEW_PATH_MAX];
     struct search search;
     bool stop = false;
     index_name(&ovl->view->index, d, name);
@@ -85,7 +85,7 @@ int metadata_check(struct overlay *ovl, uint32_t d, unsigned layer, const char *
 }
 
 int metadata_open(const struct overlay *ovl, uint32_t d) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     const struct dentry *dentry = at(ovl, d);
     if (!dentry->stack)
         return -EIO;
@@ -95,13 +95,13 @@ int metadata_open(const struct overlay *ovl, uint32_t d) {
                       : fd_beneath(ovl->layers[stack->dirs[0].layer].fd, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 }
 
-int metadata_path(const struct overlay *ovl, uint32_t d, char *out) {
+int metadata_path(const struct overlay *ovl, uint32_t d, char *out, size_t size) {
     const struct dentry *dentry = at(ovl, d);
     if (!dentry->stack)
         return -EIO;
     const struct lower_stack *stack = arena_at(&ovl->view->index.arena, dentry->stack);
     const struct text *text = index_text_at(&ovl->view->index, stack->dirs[0].path);
-    return path_absolute(&ovl->layers[stack->dirs[0].layer], text->bytes, out);
+    return path_absolute(&ovl->layers[stack->dirs[0].layer], text->bytes, out, size);
 }
 
 void metadata_done(struct overlay *ovl, uint32_t d) {
@@ -110,7 +110,7 @@ void metadata_done(struct overlay *ovl, uint32_t d) {
 }
 
 int metadata_recheck(struct overlay *ovl, uint32_t d) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int layer = backing_at_upper(ovl, d, path);
     if (layer < 0)
         return layer;

@@ -1,6 +1,7 @@
 /* paths.c - from an index entry to its path in the view, in the upper and in a lower layer.
  *
- * Paths are built from the end of a buffer towards its start while walking up the entries.
+ * Paths are built from the end of a buffer towards its start while walking up the entries.  One may be longer than what
+ * a single call takes: fd.c.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,13 +13,13 @@
 #include "layers.h"
 
 struct builder {
-    char *start;   /* of the buffer */
+    char *start;   /* of the buffer, which has VIEW_PATH_MAX bytes */
     char *at;      /* first byte written */
 };
 
 static void builder_init(struct builder *builder, char *buffer) {
     builder->start = buffer;
-    builder->at = buffer + PATH_MAX - 1;
+    builder->at = buffer + VIEW_PATH_MAX - 1;
     *builder->at = '\0';
 }
 
@@ -30,13 +31,13 @@ static bool prepend(struct builder *builder, const char *bytes, size_t length) {
     return true;
 }
 
-static int builder_finish(struct builder *builder, char *out, const char *if_empty) {
-    size_t length = (size_t)(builder->start + PATH_MAX - 1 - builder->at);
+static int builder_finish(struct builder *builder, const char *if_empty) {
+    size_t length = (size_t)(builder->start + VIEW_PATH_MAX - 1 - builder->at);
     if (length == 0) {
-        strcpy(out, if_empty);
+        strcpy(builder->start, if_empty);
         return (int)strlen(if_empty);
     }
-    memcpy(out, builder->at, length + 1);
+    memmove(builder->start, builder->at, length + 1);
     return (int)length;
 }
 
@@ -50,24 +51,22 @@ static bool prepend_names(const struct overlay *ovl, uint32_t d, struct builder 
     return true;
 }
 
-int path_in_view(const struct overlay *ovl, uint32_t d, char *out) {
-    char buffer[PATH_MAX];
+int path_in_view(const struct overlay *ovl, uint32_t d, char out[VIEW_PATH_MAX]) {
     struct builder builder;
-    builder_init(&builder, buffer);
+    builder_init(&builder, out);
     if (!prepend_names(ovl, d, &builder) || !prepend(&builder, ovl->mount, ovl->mount_length))
         return -ENAMETOOLONG;
-    return builder_finish(&builder, out, "/");
+    return builder_finish(&builder, "/");
 }
 
-int path_in_upper(const struct overlay *ovl, uint32_t d, char *out) {
-    char buffer[PATH_MAX];
+int path_in_upper(const struct overlay *ovl, uint32_t d, char out[VIEW_PATH_MAX]) {
     struct builder builder;
-    builder_init(&builder, buffer);
+    builder_init(&builder, out);
     if (!prepend_names(ovl, d, &builder))
         return -ENAMETOOLONG;
     if (*builder.at)
         builder.at++;   /* relative: without the first slash */
-    return builder_finish(&builder, out, ".");
+    return builder_finish(&builder, ".");
 }
 
 /* The path that a directory's stack gives for this layer, or NULL. */
@@ -81,37 +80,38 @@ static const struct text *stack_path(const struct overlay *ovl, const struct den
     return NULL;
 }
 
-int path_in_lower(const struct overlay *ovl, uint32_t d, unsigned layer, char *out) {
-    char buffer[PATH_MAX];
+int path_in_lower(const struct overlay *ovl, uint32_t d, unsigned layer, char out[VIEW_PATH_MAX]) {
     struct builder builder;
-    builder_init(&builder, buffer);
+    builder_init(&builder, out);
     for (; d != ovl->root; d = at(ovl, d)->parent) {
         const struct dentry *dentry = at(ovl, d);
         const struct text *path = stack_path(ovl, dentry, layer);
         if (path) {
             if (!prepend(&builder, path->bytes, path->length))
                 return -ENAMETOOLONG;
-            return builder_finish(&builder, out, ".");
+            return builder_finish(&builder, ".");
         }
         if (!prepend(&builder, dentry->name, dentry->name_length) || !prepend(&builder, "/", 1))
             return -ENAMETOOLONG;
     }
     if (*builder.at)
         builder.at++;
-    return builder_finish(&builder, out, ".");
+    return builder_finish(&builder, ".");
 }
 
-int path_absolute(const struct layer *layer, const char *relative, char *out) {
+int path_absolute(const struct layer *layer, const char *relative, char *out, size_t size) {
     size_t length = strlen(relative);
     if (strcmp(relative, ".") == 0) {
         if (layer->length == 0) {
             strcpy(out, "/");
             return 1;
         }
+        if (layer->length >= size)
+            return -ENAMETOOLONG;
         memcpy(out, layer->root, layer->length + 1);
         return (int)layer->length;
     }
-    if (layer->length + 1 + length >= PATH_MAX)
+    if (layer->length + 1 + length >= size)
         return -ENAMETOOLONG;
     memcpy(out, layer->root, layer->length);
     out[layer->length] = '/';
@@ -132,16 +132,17 @@ size_t path_length(const char *path) {
     return length == 1 && path[0] == '/' ? 0 : length;
 }
 
-int path_join(char *out, const char *directory, size_t directory_length, const char *name, size_t length) {
+int path_join(char out[VIEW_PATH_MAX], const char *directory, size_t directory_length, const char *name,
+              size_t length) {
     size_t at = 0;
     if (!(directory_length == 1 && directory[0] == '.')) {
-        if (directory_length + 1 >= PATH_MAX)
+        if (directory_length + 1 >= VIEW_PATH_MAX)
             return -ENAMETOOLONG;
         memmove(out, directory, directory_length);
         out[directory_length] = '/';
         at = directory_length + 1;
     }
-    if (at + length >= PATH_MAX)
+    if (at + length >= VIEW_PATH_MAX)
         return -ENAMETOOLONG;
     memcpy(out + at, name, length);
     out[at + length] = '\0';

@@ -35,7 +35,7 @@ ssize_t redirect_read(const struct layer *layer, const char *path, char redirect
 
 /* What the upper says of an entry: its redirect, or its own name.  The length. */
 static int name_below(const struct overlay *ovl, uint32_t d, char name[PATH_MAX]) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     ssize_t length = 0;
     if (at(ovl, d)->flags & (D_REDIRECT | D_METACOPY)) {
         int layer = backing_at_upper(ovl, d, path);

@@ -102,7 +102,7 @@ static bool is_dots(const char *name, size_t length) {
 static int pass_way(struct search *search, unsigned number, const char *path, size_t from, size_t to, bool *stop) {
     const struct layer *layer = &search->ovl->layers[number];
     struct stat st;
-    if (fstatat(layer->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (fd_lstat(layer->fd, path, &st) < 0) {
         *stop |= errno == ENOENT && marks_has_dot(layer, path);
         return errno == ENOENT || errno == ENAMETOOLONG ? 0 : -errno;
     }
@@ -119,7 +119,7 @@ static int pass_way(struct search *search, unsigned number, const char *path, si
 }
 
 /* An absolute path, one component after the other.  They are counted from the end, since what is before may change. */
-static int walk_way(struct search *search, unsigned number, char *path, bool *stop) {
+static int walk_way(struct search *search, unsigned number, char path[VIEW_PATH_MAX], bool *stop) {
     const struct layer *layer = &search->ovl->layers[number];
     const struct sought *sought = &search->sought;
     size_t base = sought->grouped ? layer->base : 0, rest = sought->length - base;
@@ -143,7 +143,7 @@ static int walk_way(struct search *search, unsigned number, char *path, bool *st
     return at;
 }
 
-int search_path(struct search *search, unsigned layer, char *path, bool *stop) {
+int search_path(struct search *search, unsigned layer, char path[VIEW_PATH_MAX], bool *stop) {
     const struct sought *sought = &search->sought;
     if (sought->name[0] == '/')
         return walk_way(search, layer, path, stop);

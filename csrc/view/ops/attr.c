@@ -67,11 +67,11 @@ static int may_truncate(const struct location *loc, const struct statx *stx, con
 
 /* What it has, of an object that a lower may have; 0: its file system has none, or we may not ask. */
 static unsigned present_flags(const struct location *loc) {
-    char path[PATH_MAX];
-    int flags = 0;
-    if (backing_path(loc->overlay, loc->dentry, path) < 0)
+    char path[VIEW_PATH_MAX];
+    int flags = 0, layer = backing_at_top(loc->overlay, loc->dentry, path);
+    if (layer < 0)
         return 0;
-    CLOSE_FD fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    CLOSE_FD fd = fd_beneath(loc->overlay->layers[layer].fd, path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
     return fd < 0 || ioctl(fd, FS_IOC_GETFLAGS, &flags) < 0 ? 0 : (unsigned)flags;
 }
 
@@ -246,14 +246,14 @@ int view_setattr(pto_view *view, const struct location *loc, const struct attr_c
 /* ---- fsync ---- */
 
 int view_sync(pto_view *view, const struct location *loc, const char *real) {
-    char upper[PATH_MAX];
+    char upper[VIEW_PATH_MAX];
     struct overlay *ovl = loc->overlay;
     HELD(&view->base->lock);
     if (ovl->flags & (PTO_TEMPORARY | PTO_VOLATILE))
         return 0;
     if (loc->detached || !loc->upper)
         return VIEW_SYNC_REAL;
-    int error = backing_path(ovl, loc->dentry, upper);
+    int error = backing_path(ovl, loc->dentry, upper, sizeof upper);
     if (error < 0)
         return error;
     if (strcmp(upper, real) == 0 || (!S_ISDIR(loc->type) && !S_ISREG(loc->type)))

@@ -136,14 +136,18 @@ int view_link_real(pto_view *view, const char *real, const struct location *to, 
 
 /* Its own path in the upper. */
 static int path_of_new(const struct overlay *ovl, const struct location *loc, uint32_t d, char *real) {
-    char name[NAME_MAX + 1], upper[PATH_MAX];
+    char name[NAME_MAX + 1], upper[VIEW_PATH_MAX], path[VIEW_PATH_MAX];
     int length = path_in_upper(ovl, loc->parent, upper);
     if (length >= 0)
-        length = path_absolute(&ovl->layers[0], upper, real);
+        length = path_absolute(&ovl->layers[0], upper, path, sizeof path);
     if (length < 0)
         return length;
     index_name(&ovl->view->index, d, name);
-    return path_join(real, real, (size_t)length, name, strlen(name));
+    length = path_join(path, path, (size_t)length, name, strlen(name));
+    if (length >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(real, path, (size_t)length + 1);
+    return length;
 }
 
 int view_bind(pto_view *view, const struct location *loc, const struct cred *cred, char *real) {
@@ -155,10 +159,11 @@ int view_bind(pto_view *view, const struct location *loc, const struct cred *cre
     if (error)
         return error == -EEXIST ? -EADDRINUSE : error;
     int length = path_of_new(ovl, loc, d, real);
-    if (length < 0)
+    if (length < 0 && length != -ENAMETOOLONG)
         return length;
     bool replaces = at(ovl, d)->upper == KIND_WHITEOUT && !ovl->layers[0].dot_form;
-    bool fits = (size_t)length < sizeof((struct sockaddr_un *)0)->sun_path || at(ovl, d)->name_length <= SHORT_BASENAME;
+    bool fits = length >= 0 && ((size_t)length < sizeof((struct sockaddr_un *)0)->sun_path ||
+                                at(ovl, d)->name_length <= SHORT_BASENAME);
     if (fits && !replaces)
         return 0;
     char work[WORK_NAME];

@@ -23,7 +23,9 @@ static bool writes(int flags) {
 
 static int plan_real(const struct location *loc, uint32_t d, int flags, struct open_plan *plan) {
     bool elsewhere = (at(loc->overlay, d)->flags & D_METACOPY) && !(flags & O_PATH);
-    int length = elsewhere ? metadata_path(loc->overlay, d, plan->path) : backing_path(loc->overlay, d, plan->path);
+    size_t size = plan->opens ? sizeof plan->path : PATH_MAX;
+    int length =
+        elsewhere ? metadata_path(loc->overlay, d, plan->path, size) : backing_path(loc->overlay, d, plan->path, size);
     if (length < 0)
         return length;
     plan->flags = (flags & ~(O_CREAT | O_EXCL)) | O_NOFOLLOW;
@@ -33,6 +35,15 @@ static int plan_real(const struct location *loc, uint32_t d, int flags, struct o
 /* With others the kernel may refuse to open what it has made. */
 #define FLAGS_AS_MADE                                                                                                  \
     (O_ACCMODE | O_CREAT | O_EXCL | O_TRUNC | O_APPEND | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC | O_LARGEFILE)
+
+static int give_mode(const struct overlay *ovl, uint32_t d, mode_t mode) {
+    char path[FD_PATH];
+    CLOSE_FD fd = backing_open(ovl, d);
+    if (fd < 0)
+        return fd;
+    fd_path(fd, path);
+    return chmod(path, mode) < 0 ? -errno : 0;
+}
 
 /* The caller opens it before its mode forbids that. */
 static int open_new(const struct location *loc, int flags, mode_t mode, const struct cred *cred,
@@ -54,7 +65,7 @@ static int open_new(const struct location *loc, int flags, mode_t mode, const st
         return 0;   /* it is made: what else goes wrong the caller meets when it opens it */
     plan->fix_mode = true;
     plan->mode = stx.stx_mode & 07777;
-    return chmod(plan->path, plan->mode | wanted) < 0 ? -errno : 0;
+    return give_mode(loc->overlay, made, plan->mode | wanted);
 }
 
 static int open_tmpfile(const struct location *loc, int flags, mode_t mode, const struct cred *cred,

@@ -143,11 +143,12 @@ static bool cannot_move(const struct move *move) {
 /* The redirect's value: the name alone while the directory stays where its lowers are, else the path from the root of
  * the layers.  Returns its length, 0: it says so already.  ovl_set_redirect() in fs/overlayfs/dir.c. */
 static int redirect_value(struct overlay *ovl, uint32_t d, bool same_parent, char out[PATH_MAX]) {
+    char path[VIEW_PATH_MAX];
     int length = 0;
     if (at(ovl, d)->flags & D_REDIRECT)
-        length = path_in_upper(ovl, d, out);
+        length = path_in_upper(ovl, d, path);
     if (length > 0)
-        length = (int)redirect_read(&ovl->layers[0], out, out);
+        length = (int)redirect_read(&ovl->layers[0], path, out);
     if (length < 0)
         return length;
     if (length > 0 && (out[0] == '/' || same_parent))
@@ -161,7 +162,7 @@ static int redirect_value(struct overlay *ovl, uint32_t d, bool same_parent, cha
 /* From here on the entry says itself where its lowers are, whatever name it has. */
 static int pin_lowers(struct overlay *ovl, uint32_t d) {
     struct lower_dir dirs[LOWERS_MAX];
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     uint32_t count = lower_dirs(ovl, d, dirs), done = 0;
     int error = 0;
     for (; done < count && !error; done++) {
@@ -275,7 +276,7 @@ static int onto_whiteout(struct move *move) {
  * rename replaces it. */
 static int clear_target(struct move *move) {
     struct overlay *ovl = move->ovl;
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int error = path_in_upper(ovl, move->target, path);
     CLOSE_FD fd = error < 0 ? -1 : fd_beneath(ovl->layers[0].fd, path, O_PATH | O_DIRECTORY);
     if (error < 0 || fd < 0)

@@ -28,7 +28,7 @@ static void api_end(struct api *api) {
 #define API __attribute__((cleanup(api_end))) struct api
 
 static int api_walk(pto_view *view, const char *path, unsigned flags, struct location *loc) {
-    struct walker walker = {.cred = &view->own};
+    struct walker walker = {.cred = &view->own, .any_length = true};
     if (path[0] != '/')
         return -EINVAL;
     return view_walk(view, &walker, "/", path, flags, loc);
@@ -282,7 +282,7 @@ int64_t pto_list(pto_view *view, const char *path, char *list, size_t size) {
 /* ---- what the layers hold ---- */
 
 static int describe(struct overlay *ovl, uint32_t d, struct pto_entry *out) {
-    char relative[PATH_MAX];
+    char relative[VIEW_PATH_MAX];
     uint8_t kind = DT_DIR;
     unsigned layer = 1;
     const struct dentry *dentry = at(ovl, d);
@@ -296,11 +296,11 @@ static int describe(struct overlay *ovl, uint32_t d, struct pto_entry *out) {
     out->flags =
         (dentry->flags & D_OPAQUE ? PTO_ENTRY_OPAQUE : 0) | (dentry->flags & D_REDIRECT ? PTO_ENTRY_REDIRECT : 0);
     if (layer)
-        error = path_absolute(&ovl->layers[layer], relative, out->lower_path);
+        error = path_absolute(&ovl->layers[layer], relative, out->lower_path, sizeof out->lower_path);
     if (error < 0 || !has_upper(ovl))
         return error < 0 ? error : 0;
     int top = backing_at_upper(ovl, d, relative);
-    error = top < 0 ? top : path_absolute(&ovl->layers[top], relative, out->upper_path);
+    error = top < 0 ? top : path_absolute(&ovl->layers[top], relative, out->upper_path, sizeof out->upper_path);
     return error < 0 ? error : 0;
 }
 

@@ -86,7 +86,8 @@ static int add_source(struct laying *laying, const struct layer *layer, const ch
     if (stacked->n_sources == LOWERS_MAX)
         return lay_fail(laying->message, laying->size, -EINVAL, "lower: more than %u directories are merged there",
                         LOWERS_MAX);
-    int length = layer ? path_absolute(layer, below, laying->real) : (int)strlen(strcpy(laying->real, below));
+    int length = layer ? path_absolute(layer, below, laying->real, sizeof laying->real)
+                       : (int)strlen(strcpy(laying->real, below));
     if (length < 0)
         return length;
     struct source *source = &stacked->sources[stacked->n_sources];
@@ -103,7 +104,7 @@ static int add_source(struct laying *laying, const struct layer *layer, const ch
 static int add_stack(struct laying *laying, const struct overlay *ovl, uint32_t d) {
     struct stacked *stacked = laying->stacked;
     struct lower_dir dirs[LOWERS_MAX];
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     const struct dentry *dentry = at(ovl, d);
     bool upper = upper_exists(dentry), alone = dentry->flags & D_OPAQUE;
     uint32_t count = alone ? 0 : lower_dirs(ovl, d, dirs);

@@ -290,7 +290,7 @@ static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
     return error;
 }
 
-#define DEPTH_MAX (PATH_MAX / 2)
+#define DEPTH_MAX (VIEW_PATH_MAX / 2)
 
 int copy_up_dir(struct overlay *ovl, uint32_t d) {
     uint32_t chain[DEPTH_MAX];

@@ -100,8 +100,7 @@ static int load_pending(struct overlay *ovl, const char *name, struct shared *sh
         return -errno;
     text[length] = '\0';
     bool done = sscanf(text, "%u %n", &removed, &at) == 1 && at && removed > shared->removed &&
-                (fstatat(ovl->layers[0].fd, text + at, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-                 marks_has_dot(&ovl->layers[0], text + at));
+                (fd_lstat(ovl->layers[0].fd, text + at, &st) == 0 || marks_has_dot(&ovl->layers[0], text + at));
     if (done)
         shared->removed = removed;
     if (ovl->flags & PTO_READ_ONLY)
@@ -314,7 +313,7 @@ int links_join(struct overlay *ovl, uint32_t d, struct shared *copy) {
 }
 
 int links_removing(struct overlay *ovl, uint32_t d, const struct statx *lower) {
-    char name[LINKED_NAME], text[PATH_MAX + 16], path[PATH_MAX];
+    char name[LINKED_NAME], text[VIEW_PATH_MAX + 16], path[VIEW_PATH_MAX];
     if (lower->stx_nlink < 2)
         return 0;
     struct shared *shared = linked_obtain(ovl, lower->stx_ino, makedev(lower->stx_dev_major, lower->stx_dev_minor));

@@ -45,7 +45,7 @@ static int cut(struct overlay *ovl, int out, const struct stat *st) {
 
 int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep) {
     struct stat st;
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int error = path_in_upper(ovl, d, path);
     if (error < 0)
         return error;
@@ -67,7 +67,7 @@ int metacopy_fill(struct overlay *ovl, uint32_t d, off_t keep) {
 }
 
 int metacopy_mark(struct overlay *ovl, uint32_t d, int fd, const struct statx *stx) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     unsigned layer = at(ovl, d)->layer;
     if (ftruncate(fd, (off_t)stx->stx_size) < 0)
         return -errno;

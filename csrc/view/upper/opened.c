@@ -57,7 +57,7 @@ void opened_copied(struct overlay *ovl, uint32_t d, int lower) {
 }
 
 static int open_upper_file(const struct overlay *ovl, uint32_t d) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int length = path_in_upper(ovl, d, path);
     return length < 0 ? length : fd_beneath(ovl->layers[0].fd, path, O_RDONLY | O_NOFOLLOW);
 }

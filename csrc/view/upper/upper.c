@@ -33,7 +33,7 @@ static int take_dir(struct overlay *ovl, uint32_t d, const char *path) {
 }
 
 int upper_dir_open(struct overlay *ovl, uint32_t d, struct upper_dir *dir) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     HELD(&ovl->view->lock);
     *dir = (struct upper_dir){.fd = -1};
     int error = path_in_upper(ovl, d, path);
@@ -106,7 +106,7 @@ static int open_directory(int dirfd, const char *name, int *fd) {
 
 /* A directory that moves to another one must be writable itself: rename(2). */
 static int rename_lent(struct overlay *ovl, int from, const char *old, int to, const char *new, unsigned flags) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     CLOSE_FD moved = -1;
     CLOSE_FD other = -1;
     bool away = to == ovl->work;

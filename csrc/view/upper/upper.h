@@ -48,8 +48,8 @@ int private_remove(const struct overlay *ovl, int fd, const char *name);
 /* All but private attributes, between descriptors (O_PATH will do). */
 int private_copy(const struct overlay *ovl, int from, int to);
 /* Puts it into the table and, where the file system can hold it, beside the object. */
-/* Of a mode that is shown with an owner or a group that the upper's object cannot have, what that itself gets: nobody of the host has
- * more by it than he has in the view, and we can work with it. */
+/* Of a mode that is shown with an owner or a group that the upper's object cannot have, what that itself gets: nobody
+ * of the host has more by it than he has in the view, and we can work with it. */
 mode_t private_own_mode(int fd, const struct stat *st, const struct shown *shown);
 int private_store_shown(struct overlay *ovl, int fd, const struct shown *shown);
 

@@ -47,7 +47,7 @@ static struct home find_home(const pto_view *view, const char *real, size_t leng
 /* True when a directory entry merges this directory of a layer. */
 static bool merges(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
     struct lower_dir dirs[LOWERS_MAX];
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     if (d != ovl->root && (at(ovl, d)->flags & D_OPAQUE))
         return false;
     uint32_t count = lower_dirs(ovl, d, dirs);
@@ -60,10 +60,10 @@ static bool merges(const struct overlay *ovl, uint32_t d, unsigned layer, const 
 /* True when a copied-up file was copied from this lower object. */
 static bool copied_from(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
     struct stat lower, upper;
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int top = backing_at_upper(ovl, d, path);
-    if (top < 0 || fstatat(ovl->layers[layer].fd, relative, &lower, AT_SYMLINK_NOFOLLOW) < 0 ||
-        fstatat(ovl->layers[top].fd, path, &upper, AT_SYMLINK_NOFOLLOW) < 0)
+    if (top < 0 || fd_lstat(ovl->layers[layer].fd, relative, &lower) < 0 ||
+        fd_lstat(ovl->layers[top].fd, path, &upper) < 0)
         return false;
     const struct shown *shown = shown_find(&ovl->shown, upper.st_ino);
     return shown && shown->identity && shown->ino == lower.st_ino;
@@ -81,7 +81,7 @@ static bool has_data_at(const struct overlay *ovl, uint32_t d, unsigned layer, c
 
 static bool backed_by(const struct overlay *ovl, uint32_t d, unsigned layer, const char *relative) {
     const struct dentry *dentry = at(ovl, d);
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     if (is_dir_kind(shown_kind(dentry)))
         return merges(ovl, d, layer, relative);
     if (has_data_at(ovl, d, layer, relative))
@@ -113,7 +113,7 @@ static uint32_t find_metacopy(const struct overlay *ovl, unsigned layer, const c
 static uint32_t redirected_top(const struct overlay *ovl, unsigned layer, const char *relative, size_t *top_length) {
     uint32_t best = 0;
     size_t length = strlen(relative);
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     for (uint32_t d = next_entry(ovl, ovl->root); d; d = next_entry(ovl, d)) {
         const struct dentry *dentry = at(ovl, d);
         if (!is_dir_kind(shown_kind(dentry)) || !is_dir_kind(dentry->lower) || !dentry->stack ||
@@ -158,7 +158,7 @@ static void learn_names(struct overlay *ovl, uint32_t d, int dir) {
 
 static void learn_lowers(struct overlay *ovl, uint32_t d) {
     struct lower_dir dirs[LOWERS_MAX];
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     bool shown = is_dir_kind(shown_kind(at(ovl, d))) && !(at(ovl, d)->flags & D_OPAQUE);
     uint32_t count = shown ? lower_dirs(ovl, d, dirs) : 0;
     for (uint32_t i = 0; i < count && dirs[i].layer < ovl->n_lowers; i++) {
@@ -267,8 +267,8 @@ int view_locate(pto_view *view, const char *real, struct location *loc) {
         return 0;
     }
     int path_length = path_in_view(ovl, d, loc->path);
-    if (path_length < 0)
-        return path_length;
+    if (path_length < 0 || path_length >= PATH_MAX)
+        return path_length < 0 ? path_length : -ENAMETOOLONG;
     loc->length = (size_t)path_length;
     if (view->outer && shows_otherwise(view, loc, ovl))
         return view_locate(view->outer, real, loc);

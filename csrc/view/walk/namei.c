@@ -36,8 +36,9 @@ struct walk {
 
 /* ---- where we are ---- */
 
-static int path_append(struct location *loc, const char *name, size_t length) {
-    if (loc->length + 1 + length >= PATH_MAX)
+static int path_append(const struct walk *walk, const char *name, size_t length) {
+    struct location *loc = walk->loc;
+    if (loc->length + 1 + length >= (walk->walker->any_length ? VIEW_PATH_MAX : PATH_MAX))
         return -ENAMETOOLONG;
     if (loc->length > 1)
         loc->path[loc->length++] = '/';
@@ -202,7 +203,7 @@ static int may_search(struct walk *walk) {
 static int step_host(struct walk *walk, const char *name, size_t length) {
     if (walk->type != S_IFDIR)
         return walk->type ? -ENOTDIR : -ENOENT;
-    int error = path_append(walk->loc, name, length);
+    int error = path_append(walk, name, length);
     if (error)
         return error;
     const struct place *place = place_at(walk->view, walk->loc->path, place_size(walk->loc));
@@ -215,7 +216,7 @@ static int step_overlay(struct walk *walk, const char *name, size_t length, bool
         return walk->type ? -ENOTDIR : -ENOENT;
     int error = checked ? may_search(walk) : 0;
     if (!error)
-        error = path_append(walk->loc, name, length);
+        error = path_append(walk, name, length);
     if (error)
         return error;
     const struct place *place = place_at(walk->view, walk->loc->path, place_size(walk->loc));
@@ -275,7 +276,7 @@ static int step_up(struct walk *walk) {
         walk->d = at(walk->ovl, walk->d)->parent;
         return 0;
     }
-    char parent[PATH_MAX];
+    char parent[VIEW_PATH_MAX];
     memcpy(parent, loc->path, loc->length + 1);
     return enter(walk, parent);
 }
@@ -311,7 +312,7 @@ static int link_target(struct walk *walk, char *target, size_t *length) {
 }
 
 static int host_owner(const char *path, size_t length, struct statx *stx) {
-    char text[PATH_MAX];
+    char text[VIEW_PATH_MAX];
     memcpy(text, path, length);
     text[length] = '\0';
     return statx(AT_FDCWD, text, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, stx) < 0 ? -errno : 0;

@@ -221,7 +221,7 @@ static int for_each_entry(int fd, entry_fn *fn, void *arg) {
 }
 
 static bool is_hidden(const struct dir_list *list, const char *name) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int length = path_in_view(list->ovl, list->d, path);
     if (length == 1)
         length = 0;
@@ -359,7 +359,7 @@ static int read_layer(struct reading *reading, const char *path, entry_fn *fn) {
 static int read_upper(struct dir_list *list) {
     struct overlay *ovl = list->ovl;
     struct reading reading = {.list = list, .foreign = ovl->layers[0].dev != ovl->dev || ovl->n_submounts};
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int error = lookup_load_upper(ovl, list->d);
     if (!error)
         error = path_in_upper(ovl, list->d, path);
@@ -369,7 +369,7 @@ static int read_upper(struct dir_list *list) {
 static int read_lowers(struct dir_list *list) {
     struct overlay *ovl = list->ovl;
     struct lower_dir dirs[LOWERS_MAX];
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     if (at(ovl, list->d)->flags & D_OPAQUE)
         return 0;
     uint32_t count = lower_dirs(ovl, list->d, dirs), group = 0;
@@ -438,7 +438,7 @@ static void order(struct dir_list *list) {
 }
 
 static int list_read(struct dir_list *list) {
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     int length = path_in_view(list->ovl, list->d, path);
     if (length < 0)
         return length;
@@ -586,7 +586,7 @@ int readdir_is_empty(struct overlay *ovl, uint32_t d) {
     }
     if (count == 0)
         return 0;
-    char path[PATH_MAX];
+    char path[VIEW_PATH_MAX];
     struct dir_list list = {.ovl = ovl, .d = d};
     struct reading reading = {.list = &list, .layer = dirs[0].layer};
     error = lower_path(ovl, d, &dirs[0], path);
