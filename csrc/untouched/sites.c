@@ -105,7 +105,7 @@ static unsigned move_length(const unsigned char *at) {
 /* From an instruction to the syscall behind it, if there are only moves between; 0: there is none. */
 static uint64_t find_syscall(const struct file *file, uint64_t at) {
     uint64_t end = at + MOVES_MAX;
-    while (at < end && at + 16 < file->end) {
+    while (at <= end && at + 16 < file->end) {
         if (is_syscall(file->bytes + at))
             return at;
         unsigned length = move_length(file->bytes + at);
@@ -139,15 +139,27 @@ static bool is_cancellable(const struct file *file, const struct site *site) {
     return false;
 }
 
+/* Is this what comes to that syscall, and to be replaced? */
+static bool is_site(const struct file *file, const struct site *site) {
+    const unsigned char *code = file->bytes + site->at;
+    if (is_general(code))
+        return site->at + JUMP == site->syscall;
+    return code[0] == 0xb8 && !is_prefix(code[-1]) && is_reading(number_at(code + 1)) &&
+           find_syscall(file, site->at) == site->syscall && !is_cancellable(file, site);
+}
+
+/* Text is large, and calls are few: what is looked for is the second byte of their instruction, which is rare. */
 static size_t find_sites(const struct file *file, struct site sites[SITES_MAX]) {
     size_t n = 0;
-    for (uint64_t at = file->offset + CANCEL_REACH; at + 64 < file->end && n < SITES_MAX; at++) {
-        const unsigned char *code = file->bytes + at;
-        bool general = code[0] == 0x4c && is_general(code);
-        if (!general && (code[0] != 0xb8 || is_prefix(code[-1]) || !is_reading(number_at(code + 1))))
+    uint64_t begin = file->offset + MOVES_MAX + CANCEL_REACH;
+    const unsigned char *at = file->bytes + begin, *end = file->bytes + file->end;
+    for (; at < end && n < SITES_MAX && (at = memchr(at, 0x05, (size_t)(end - at))); at++) {
+        struct site site = {.syscall = (uint64_t)(at - file->bytes) - 1};
+        if (!is_syscall(at - 1))
             continue;
-        struct site site = {.at = at, .syscall = general ? at + JUMP : find_syscall(file, at)};
-        if (site.syscall && !is_cancellable(file, &site))
+        for (site.at = site.syscall - JUMP; site.at > site.syscall - MOVES_MAX && !is_site(file, &site); site.at--)
+            continue;
+        if (site.at > site.syscall - MOVES_MAX)
             sites[n++] = site;
     }
     return n;
