@@ -233,14 +233,14 @@ int view_setxattr(pto_view *view, const struct location *loc, const char *name, 
                   int flags, const struct cred *cred);
 int view_removexattr(pto_view *view, const struct location *loc, const char *name, const struct cred *cred);
 
-/* Where positions in a merged directory begin; the other ones where a file system does not let a directory be positioned there
- * (ext2, vfat, f2fs). */
+/* Where positions in a merged directory begin; the other ones where a file system does not let a directory be
+ * positioned there (ext2, vfat, f2fs). */
 #define VIEW_POSITIONS (1ull << 43)
 #define VIEW_POSITIONS_NEAR (1ull << 30)
-/* Reads a merged directory: from *pos (a file position: 0 or one of those two at the start, afterwards a value that only
- * view_iterate understands) into buf as struct linux_dirent64
- * (wide) or struct linux_dirent; returns bytes, 0 at the end, -EINVAL when not even one entry fits,
- * -ESTALE when *pos is not one of ours: the stream began on the real directory and goes on there. */
+/* Reads a merged directory: from *pos (a file position: 0 or one of those two at the start, afterwards a value that
+ * only view_iterate understands) into buf as struct linux_dirent64 (wide) or struct linux_dirent; returns bytes, 0 at
+ * the end, -EINVAL when not even one entry fits, -ESTALE when *pos is not one of ours: the stream began on the real
+ * directory and goes on there. */
 ssize_t view_iterate(pto_view *view, const struct location *loc, uint64_t *pos, void *buf, size_t size, bool wide);
 
 /* True when getdents of this directory may be passed to the real one: nothing above it, nothing hidden in it. */
@@ -272,9 +272,9 @@ void view_within_end(pto_view *view);
 struct pto_stats *view_stats(pto_view *view);
 /* Changes whenever a directory moved or went away: what was derived from a real path may be stale. */
 uint64_t view_generation(pto_view *view);
-/* Somebody answers calls about what only a lower has without asking (untouched/).  All are called with the lock held, touch()
- * before a change is done and for what there is already when it is set: the name in the directory, an index entry, shows otherwise
- * than in the lower, name NULL: none.  opened(): has the lower file been opened so? */
+/* Somebody answers calls about what only a lower has without asking (untouched/).  All are called with the lock held,
+ * touch() before a change is done and for what there is already when it is set: the name in the directory, an index
+ * entry, shows otherwise than in the lower, name NULL: none.  opened(): has the lower file been opened so? */
 #define TOUCH_INODE 1u  /* what the lower has there shows otherwise through descriptors, too */
 #define TOUCH_WAY 2u    /* paths that lead through it may lead elsewhere, or numbers of directories mean others */
 #define TOUCH_LINKED 4u /* from now on files with several names may show otherwise whatever their name */
@@ -290,14 +290,14 @@ bool view_is_plain(const pto_view *view);
 
 /* What a text leads to, from a directory of the view, while nothing that touch() has said of TOUCH_WAY happens. */
 struct view_way {
-    uint32_t directory; /* the kernel comes to the directory, in which all names that are not touched are the lower's; 0: none */
-    bool shown;         /* the text is shown as the lower has it while this name in that directory is not touched */
+    uint32_t directory; /* the kernel comes there, and all names in it that are not touched are the lower's; 0: none */
+    bool shown; /* the text is shown as the lower has it while this name in that directory is not touched */
     uint32_t parent;
-    const char *name;   /* in loc->path */
+    const char *name; /* in loc->path */
     size_t name_length;
 };
-/* With the lock held.  directory: the text names one, or nothing, and is followed by a slash for the kernel. False: nothing
- * is known. */
+/* With the lock held.  directory: the text names one, or nothing, and is followed by a slash for the kernel. False:
+ * nothing is known. */
 bool view_find_way(pto_view *view, const struct cred *cred, const char *start, const char *text, struct location *loc,
                    struct view_way *way);
 

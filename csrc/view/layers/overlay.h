@@ -159,7 +159,8 @@ static inline bool is_believed(const struct overlay *ovl, const struct layer *la
 static inline void view_changed(const struct overlay *ovl) {
     __atomic_add_fetch(&ovl->view->changes, 1, __ATOMIC_SEQ_CST);
 }
-/* touched.c: the entry's name is about to show otherwise than in the lower; that, of no name; who may search the directory. */
+/* touched.c: the entry's name is about to show otherwise than in the lower; that, of no name; who may search the
+ * directory. */
 void touch(struct overlay *ovl, uint32_t d);
 void touch_all(pto_view *view, unsigned what);
 void touch_search(struct overlay *ovl, uint32_t d);

@@ -1,7 +1,8 @@
 /* touched.c - tells who answers for the view which names do not show what the lower has.
  *
- * Rules: told before the change is done, under the same hold of the lock, so that whoever learns of the change in any way finds it
- * told; told again for what the upper has already when its names are loaded.  What is told and then fails costs time, nothing else.
+ * Rules: told before the change is done, under the same hold of the lock, so that whoever learns of the change in any
+ * way finds it told; told again for what the upper has already when its names are loaded.  What is told and then fails
+ * costs time, nothing else.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -356,7 +356,8 @@ int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size
     return size && used > size ? -ERANGE : (int64_t)used;
 }
 
-/* pto_stat() of a name in a directory.  Where no place begins the entry says all, and nothing above it is looked at again. */
+/* pto_stat() of a name in a directory.  Where no place begins the entry says all, and nothing above it is looked at
+ * again. */
 static int stat_child(const struct location *dir, uint32_t child, struct pto_stat *out) {
     struct overlay *ovl = dir->overlay;
     struct location loc = {.overlay = ovl, .dentry = child};

@@ -180,8 +180,8 @@ static bool hides_marks(const struct overlay *ovl) {
     return hides;
 }
 
-/* trusted.overlay.* where the kernel lets us, user.overlay.* elsewhere (as "userxattr"), and names that nobody else reads where
- * these are hidden and no tool will look for them. */
+/* trusted.overlay.* where the kernel lets us, user.overlay.* elsewhere (as "userxattr"), and names that nobody else
+ * reads where these are hidden and no tool will look for them. */
 static void choose_prefix(struct overlay *ovl) {
     bool trusted = !(ovl->flags & PTO_USERXATTR) && (ovl->view->own.caps & (1ull << CAP_SYS_ADMIN));
     if (trusted && ovl->work >= 0 && fsetxattr(ovl->work, "trusted.overlay.probe", "y", 1, 0) < 0 && errno == EPERM)

@@ -134,8 +134,8 @@ int upper_take(struct work_object *object, int dirfd, const char *name) {
     return error;
 }
 
-/* Where the file system exchanges no names.  The note makes a whiteout of the name if we are killed meanwhile: what was there
- * before, or what is put there. */
+/* Where the file system exchanges no names.  The note makes a whiteout of the name if we are killed meanwhile: what was
+ * there before, or what is put there. */
 static int exchange_by_steps(struct work_object *object, int dirfd, const char *name) {
     char note[WORK_NAME + sizeof BARE_NOTE], path[PATH_MAX];
     struct overlay *ovl = object->ovl;

@@ -1,9 +1,9 @@
 /* readdir.c - merged directories: their names, in an order and with positions that outlast changes.
  *
- * Rules: entries are sorted by a hash of their name and an entry's position is that hash, so a position says
- * where to go on whatever was made or removed meanwhile, and whoever holds it (telldir(3), a dup, a child);
- * a list is only a cache.  Positions lie between 2^43 and 2^44, where no file system gives out one itself, or, where one does not let
- * a directory be positioned there, between 2^30 and 2^31, so that they hold fewer bits of the hash.
+ * Rules: entries are sorted by a hash of their name and an entry's position is that hash, so a position says where to
+ * go on whatever was made or removed meanwhile, and whoever holds it (telldir(3), a dup, a child); a list is only a
+ * cache.  Positions lie between 2^43 and 2^44, where no file system gives out one itself, or, where one does not let a
+ * directory be positioned there, between 2^30 and 2^31, so that they hold fewer bits of the hash.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
