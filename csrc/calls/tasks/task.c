@@ -54,7 +54,7 @@ static int load_cred(struct call *call) {
         return error;
     free(task->groups);
     task->groups = status.groups;
-    task->tgid = status.tgid;
+    __atomic_store_n(&task->tgid, status.tgid, __ATOMIC_RELAXED);
     task->uid = status.uid[0];
     task->gid = status.gid[0];
     task->permitted = status.permitted;
@@ -141,11 +141,16 @@ static void strike(struct task *task) {
     lock_leave(&task->session->lock);
 }
 
+/* Of a task that may be another's, who is learning it just then. */
+static pid_t tgid_of(const struct task *task) {
+    return __atomic_load_n(&task->tgid, __ATOMIC_RELAXED);
+}
+
 static bool has_called(struct session *session, pid_t pid) {
     bool found = false;
     lock_take(&session->lock);
     for (const struct task *task = session->tasks; task && !found; task = task->next)
-        found = __atomic_load_n(&task->tid, __ATOMIC_RELAXED) == pid || task->tgid == pid;
+        found = __atomic_load_n(&task->tid, __ATOMIC_RELAXED) == pid || tgid_of(task) == pid;
     lock_leave(&session->lock);
     return found;
 }
@@ -162,7 +167,7 @@ static int known_dumpable(struct session *session, pid_t process, bool *executed
     int known = -1;
     lock_take(&session->lock);
     for (const struct task *task = session->tasks; task && known < 0; task = task->next) {
-        if (task->tgid != process && __atomic_load_n(&task->tid, __ATOMIC_RELAXED) != process)
+        if (tgid_of(task) != process && __atomic_load_n(&task->tid, __ATOMIC_RELAXED) != process)
             continue;
         *executed = *executed || task->executed;
         if (task->dumpable)
@@ -186,7 +191,7 @@ void task_keep_dumpable(struct task *self, int value) {
     struct session *session = self->session;
     lock_take(&session->lock);
     for (struct task *task = session->tasks; task; task = task->next)
-        if (task == self || task->tgid == self->tgid)
+        if (task == self || tgid_of(task) == self->tgid)
             task->dumpable = value + 1;
     lock_leave(&session->lock);
 }
@@ -196,7 +201,7 @@ static void forget_dumpable(struct task *self) {
     struct session *session = self->session;
     lock_take(&session->lock);
     for (struct task *task = self->tgid ? session->tasks : NULL; task; task = task->next)
-        if (task->tgid == self->tgid)
+        if (tgid_of(task) == self->tgid)
             task->dumpable = 0;
     self->dumpable = 0;
     self->executed = true;
@@ -243,7 +248,7 @@ void task_exec(struct task *task) {
     task->executes_plain = false;
     task->cred_known = known;
     if (!known)
-        task->tgid = 0;
+        __atomic_store_n(&task->tgid, 0, __ATOMIC_RELAXED);
     if (task->pidfd >= 0)
         close(task->pidfd);
     task->pidfd = -1;

@@ -125,7 +125,7 @@ static void pass(struct worker *worker, struct caller *caller) {
     repeat_keep(worker, caller);
     if (inside_passed(worker, caller))
         return;
-    caller->continued = true;
+    __atomic_store_n(&caller->continued, true, __ATOMIC_RELAXED);
     caller->executes = call->nr == __NR_execve || call->nr == __NR_execveat;
     callers_done(&worker->trap->callers, caller);
     reply_continue(&worker->reply);
@@ -164,7 +164,7 @@ static void carry_out(struct worker *worker, struct caller *caller) {
 static void begin_call(struct worker *worker, struct caller *caller) {
     const struct seccomp_data *data = &worker->reply.request->data;
     caller->call_start = clock_now();
-    caller->call.nr = data->nr;
+    __atomic_store_n(&caller->call.nr, data->nr, __ATOMIC_RELAXED);   /* replacing.c looks at those of others */
     for (unsigned i = 0; i < 6; i++)
         caller->call.arg[i] = data->args[i];
     caller->call.memory =
@@ -201,10 +201,11 @@ void answer_request(struct worker *worker) {
     }
     if (repeat_pass(worker))
         return;
-    struct caller *caller = callers_enter(&trap->callers, (pid_t)request->pid);
+    bool attached;
+    struct caller *caller = callers_enter(&trap->callers, (pid_t)request->pid, &attached);
     if (!caller)
         reply_value(&worker->reply, -ENOMEM);
-    else if (caller->attached)
+    else if (attached)
         reply_continue(&worker->reply);
     else
         begin_call(worker, caller);

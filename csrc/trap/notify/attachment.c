@@ -222,7 +222,7 @@ void attachment_stop(struct attachment *at, pid_t tid, int status) {
 }
 
 void attachment_begin(struct attachment *at) {
-    at->caller->continued = true;
+    __atomic_store_n(&at->caller->continued, true, __ATOMIC_RELAXED);
     __atomic_store_n(&at->caller->attached, true, __ATOMIC_SEQ_CST);
     reply_value(&at->worker->reply, -ERESTARTSYS);
 }

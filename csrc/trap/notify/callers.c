@@ -61,6 +61,10 @@ static bool is_busy(const struct caller *caller) {
     return __atomic_load_n(&caller->busy, __ATOMIC_ACQUIRE);
 }
 
+static bool is_attached(const struct caller *caller) {
+    return __atomic_load_n(&caller->attached, __ATOMIC_ACQUIRE);
+}
+
 static struct caller **bucket_of(struct callers *callers, pid_t tid) {
     return &callers->buckets[(unsigned)tid % CALLER_BUCKETS];
 }
@@ -200,14 +204,15 @@ static void program_changed(struct callers *callers, pid_t tgid) {
         leader->executes = true;
 }
 
-struct caller *callers_enter(struct callers *callers, pid_t tid) {
+struct caller *callers_enter(struct callers *callers, pid_t tid, bool *attached) {
     lock_take(&callers->lock);
     struct caller *caller = find_caller(callers, tid);
     if (!caller)
         caller = add(callers, tid);
-    if (caller && !caller->attached) {
+    *attached = caller && is_attached(caller);
+    if (caller && !*attached) {
         set_busy(caller, true);
-        caller->continued = false;
+        __atomic_store_n(&caller->continued, false, __ATOMIC_RELAXED);
         end_held(callers, caller, 0);
         if (caller->executes)
             forget_program(callers, caller);
@@ -220,7 +225,7 @@ struct caller *callers_enter(struct callers *callers, pid_t tid) {
 void callers_leave(struct callers *callers, struct caller *caller) {
     lock_take(&callers->lock);
     set_busy(caller, false);
-    caller->attached = false;
+    __atomic_store_n(&caller->attached, false, __ATOMIC_RELEASE);
     caller->claimed = 0;
     if (caller->executes && caller->task.tgid != caller->task.tid)
         program_changed(callers, caller->task.tgid ? caller->task.tgid : family_process(caller->task.tid));
@@ -237,7 +242,7 @@ void callers_done(struct callers *callers, struct caller *caller) {
 
 void callers_hold(struct callers *callers, struct caller *caller) {
     caller->held = true;
-    caller->continued = true;
+    __atomic_store_n(&caller->continued, true, __ATOMIC_RELAXED);
     caller->held_since = clock_now();
     callers_leave(callers, caller);
 }
@@ -264,7 +269,7 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
 struct caller *callers_peek(struct callers *callers, pid_t tid) {
     lock_take(&callers->lock);
     struct caller *caller = find_caller(callers, tid);
-    bool may = caller && caller->memory >= 0 && !caller->attached && !caller->held && !caller->executes &&
+    bool may = caller && caller->memory >= 0 && !is_attached(caller) && !caller->held && !caller->executes &&
                caller->task.cred_known && caller->task.cred.own;
     if (may && caller->credit < 0) {
         caller->credit++;
@@ -310,7 +315,7 @@ bool callers_note_tended(struct callers *callers, pid_t tid) {
 bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]) {
     lock_take(&callers->lock);
     const struct caller *caller = find_caller(callers, tid);
-    bool same = caller && caller->continued && caller->call.nr == nr;
+    bool same = caller && __atomic_load_n(&caller->continued, __ATOMIC_RELAXED) && caller->call.nr == nr;
     for (unsigned i = 0; same && i < 6; i++)
         same = caller->call.arg[i] == arg[i];
     lock_leave(&callers->lock);

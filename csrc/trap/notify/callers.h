@@ -26,9 +26,9 @@ struct caller {
     uint64_t call_start;      /* CLOCK_MONOTONIC, ns */
     int pidfd;                /* of the thread: tells that it is dead; -1: none, the entry does not outlive a call */
     int slot;                 /* in the roster, -1: none */
-    bool busy;                /* a worker has it */
-    bool attached;            /* that worker traces it: what it calls now is passed */
-    bool continued;           /* its last call went on in the kernel, where it may have waited */
+    bool busy;                /* atomic: a worker has it */
+    bool attached;            /* atomic: that worker traces it: what it calls now is passed */
+    bool continued;           /* atomic: its last call went on in the kernel, where it may have waited */
     bool executes;            /* an execve was passed: its next call is perhaps another program's */
     bool held;                /* a passed call waits for its finish (call.any_time) … */
     uint64_t held_since;      /* … since then, ns */
@@ -66,8 +66,8 @@ int callers_init(struct callers *callers, struct run *run);
 void callers_clear(struct callers *callers);
 
 /* The entry of tid for a call that has just been notified, now busy; what its last call left to do is done.
- * NULL: no memory.  An attached one is returned as it is, busy with its worker. */
-struct caller *callers_enter(struct callers *callers, pid_t tid);
+ * NULL: no memory.  *attached: it is returned as it is, busy with its worker, and may be gone when that is done. */
+struct caller *callers_enter(struct callers *callers, pid_t tid, bool *attached);
 /* The worker is done with it, before the call is answered. */
 void callers_leave(struct callers *callers, struct caller *caller);
 /* The same, and its call is counted and ended: what remains is the answer. */

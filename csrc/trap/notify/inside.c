@@ -91,7 +91,7 @@ static bool enter(struct worker *worker, struct caller *caller) {
         return false;
     int table_fd = hand_over(&worker->reply, trap->run->untouched.table.image, O_CLOEXEC);
     int notes_fd = table_fd < 0 ? -1 : hand_over(&worker->reply, trap->run->untouched.table.notes_image, O_CLOEXEC);
-    caller->continued = true;
+    __atomic_store_n(&caller->continued, true, __ATOMIC_RELAXED);
     __atomic_store_n(&caller->attached, true, __ATOMIC_SEQ_CST);
     reply_value(&worker->reply, -ERESTARTSYS);
     if (wait_for_stop(worker, tid)) {

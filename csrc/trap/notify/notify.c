@@ -66,7 +66,7 @@ static int listen_to_cmd(struct notify_trap *trap) {
     if (!filter)
         return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
     int error = filter_make(filter, SECCOMP_RET_USER_NOTIF, untouched_passing_ip(&trap->run->untouched), signals_extras,
-                          SIGNALS_EXTRAS);
+                            SIGNALS_EXTRAS);
     if (error)
         error = record_failure(trap->run, PTO_STAGE_SETUP, -error, "seccomp filter", NULL);
     else

@@ -188,7 +188,7 @@ void opening_interrupted(struct worker *worker, struct caller *caller) {
     pid_t tid = caller->task.tid;
     struct pending pending = pending_signals(tid);
     caller->call.value = -EINTR;
-    caller->continued = true;   /* the call has waited */
+    __atomic_store_n(&caller->continued, true, __ATOMIC_RELAXED);   /* the call has waited */
     callers_done(&trap->callers, caller);
     if (pending.own || (pending.shared && pending.threads == 1))
         reply_value(&worker->reply, -ERESTARTSYS);

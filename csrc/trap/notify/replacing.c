@@ -34,9 +34,9 @@ struct replacer {
     struct replacer *next; /* of the call's */
     struct replacer *next_tended; /* of the tender's, until it is over */
     struct copies *copies;
+    bool seized;                 /* the tender's: for this alone */
     struct renewer renewer;
     pid_t tid, pid;
-    bool seized; /* for this alone */
     bool over, late;
     bool alone; /* other threads of the process are not asked */
     bool passed_over; /* … and as it does not stop, another one is to be */
@@ -76,7 +76,7 @@ static void link_task(struct tender *tender, struct replacer *task) {
     struct replacer **end = &tender->replacers;
     while (*end)
         end = &(*end)->next_tended;
-    *end = task;
+    __atomic_store_n(end, task, __ATOMIC_RELAXED);
     lock_leave(&tender->requests.lock);
 }
 
@@ -89,7 +89,7 @@ static void is_over(struct tender *tender, struct replacer *task) {
     while (*link && *link != task)
         link = &(*link)->next_tended;
     if (*link)
-        *link = task->next_tended;
+        __atomic_store_n(link, task->next_tended, __ATOMIC_RELAXED);
     task->over = true;
     pthread_cond_broadcast(&tender->requests.served);
     give_up_copies(tender, task->copies);
@@ -189,11 +189,13 @@ static void free_crowd(const struct crowd *crowd) {
 
 static void add_caller(void *arg, const struct caller *caller) {
     struct crowd *crowd = arg;
-    bool in_call = caller->busy || caller->continued;
-    if (in_call && call_is_open(caller->call.nr))
+    bool in_call =
+        __atomic_load_n(&caller->busy, __ATOMIC_ACQUIRE) || __atomic_load_n(&caller->continued, __ATOMIC_RELAXED);
+    if (in_call && call_is_open(__atomic_load_n(&caller->call.nr, __ATOMIC_RELAXED)))
         add_id(&crowd->opening, caller->task.tid);
-    if (caller->task.tgid)
-        add_id(&crowd->processes, caller->task.tgid);
+    pid_t process = __atomic_load_n(&caller->task.tgid, __ATOMIC_RELAXED);
+    if (process)
+        add_id(&crowd->processes, process);
     else
         add_id(&crowd->threads, caller->task.tid);
 }
