@@ -92,7 +92,7 @@ static void write_trace(struct run *run, const struct call *call, uint64_t start
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            run->trace_fd = -1;
+            __atomic_store_n(&run->trace_fd, -1, __ATOMIC_RELAXED);
             return;
         }
         size -= n;
@@ -112,7 +112,7 @@ static void count(struct run *run, int nr, enum verdict_kind verdict) {
 
 void record_call(struct run *run, const struct call *call, uint64_t start) {
     count(run, call->nr, call->verdict);
-    if (run->trace_fd < 0)
+    if (__atomic_load_n(&run->trace_fd, __ATOMIC_RELAXED) < 0)
         return;
     lock_take(&run->trace_lock);
     if (run->trace_fd >= 0)

@@ -30,7 +30,7 @@ struct run {
     uint32_t nested; /* the nest, in a run inside a run, which has no view and session of its own; else 0 */
     struct rlimit files; /* RLIMIT_NOFILE as it was: CMD's own; ours is raised as far as it can be */
     int landlock; /* ruleset that CMD enters, -1: none */
-    int trace_fd; /* -1: no trace, or nobody reads it any more */
+    int trace_fd; /* atomic; -1: no trace, or nobody reads it any more */
     struct lock trace_lock; /* one record is written as a whole */
 };
 

@@ -27,7 +27,7 @@
 
 /* With a trace each call has its record; a view within the view decides otherwise. */
 static bool is_possible(const struct run *run) {
-    return untouched_wanted(&run->untouched) && run->trace_fd < 0 &&
+    return untouched_wanted(&run->untouched) && __atomic_load_n(&run->trace_fd, __ATOMIC_RELAXED) < 0 &&
            __atomic_load_n(&run->session.n_nests, __ATOMIC_RELAXED) == 0;
 }
 

@@ -57,7 +57,8 @@ static struct kept_call *entry_of(struct repeats *repeats, int nr, uint64_t key,
 
 /* With a trace each call has its record; a view within the view decides otherwise. */
 static bool is_possible(const struct run *run) {
-    return run->trace_fd < 0 && __atomic_load_n(&run->session.n_nests, __ATOMIC_RELAXED) == 0;
+    return __atomic_load_n(&run->trace_fd, __ATOMIC_RELAXED) < 0 &&
+           __atomic_load_n(&run->session.n_nests, __ATOMIC_RELAXED) == 0;
 }
 
 void repeat_keep(struct worker *worker, struct caller *caller) {
