@@ -147,3 +147,21 @@ def test_current_directories(world: World, mode: str) -> None:
         rm x; show; printf c >x; show; cd ../a; show; mv ../b ../c; cd ../c; show
         cd ..; rm -r a; mkdir a; cd a; show; printf d >x; show; cd ../c/sub/..; show"""
     as_natively(world, {"a/x": "a", "a/sub/y": "", "b/x": "b", "b/sub/y": ""}, script, mode)
+
+
+@needs_stub
+@pytest.mark.parametrize("case", ["bad_pointers", "flags", "signals", "jumps", "threads", "cancellation", "directories",
+                                  "own_filter", "little_memory"])
+def test_unusual_programs(world: World, case: str) -> None:
+    """What is unusual goes on as ever in a program with a stub."""
+    world.lay_out([])
+    for name in ("file", "sub/inner"):
+        (world.mount / name).parent.mkdir(exist_ok=True)
+        (world.mount / name).write_text("text")
+    (world.mount / "link").symlink_to("file")
+    box = whole(world)
+    box.options.append("--stats")
+    program = world.subjects.path("untouched_robust", "-pthread")
+    done = box.run([program, case, world.mount], env={**world.env, "PTOVERLAY_INJECT": "always"})
+    assert (done.out, done.status) == ("ok\n", 0), done.err
+    assert ("answered inside" in done.err) == (world.trap == "notify"), done.err
