@@ -228,6 +228,10 @@ int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size
  * -ERANGE: more than count. */
 int64_t pto_upper_stats(pto_view *view, const char *path, struct pto_stat *stats, size_t count);
 
+/* The directories of lowers that a directory of the view merges, topmost first: for each "LAYER PATH" and a NUL, the number of the
+ * lower, 1: the first of the list, and the real path.  Returns bytes, or bytes needed if size is 0. */
+int64_t pto_lower_dirs(pto_view *view, const char *path, char *list, size_t size);
+
 /* Gives a directory its name, if nothing has that name: -EEXIST.  As renameat2(2) with RENAME_NOREPLACE. */
 int pto_put_new(const char *made, const char *name);
 

@@ -55,6 +55,12 @@ def _trap(request: Request, value: str) -> None:
     request.trap = options.TRAPS[value]
 
 
+def _keep_steps(request: Request, value: str) -> None:
+    if not value.isdecimal() or not 1 <= int(value) <= options.MOST_STEPS:
+        raise errors.usage(f"--keep-steps {value}", f"a number from 1 to {options.MOST_STEPS} is meant")
+    request.keep_steps = int(value)
+
+
 def _verbose(request: Request, _value: str) -> None:
     request.verbose = max(request.verbose, 0) + 1
 
@@ -104,6 +110,7 @@ OPTIONS = (
     Option("", "hide", "DIR", "not there in the view; repeatable", _place(options.HIDDEN)),
     Option("", "name", "NAME", "keep the upper layer in the sandbox of this name, and go on from it the next time",
            _of_request("name")),
+    Option("", "keep-steps", "N", "with --name: how many of its steps can be undone (default: 50)", _keep_steps),
     Option("C", "chdir", "DIR", "directory to start in", _of_request("chdir")),
     Option("", "trap", "auto|ptrace|notify", "how system calls are trapped (default: auto)", _trap),
     Option("", "kill-on-exit", "", "end what is still running when CMD ends (default: wait for it)",
@@ -132,6 +139,11 @@ SUBCOMMANDS = {
     "diff": "what a sandbox has changed",
     "explain": "which layer a path comes from, and why",
     "stats": "what a sandbox holds, and where its last run's time went",
+    "log": "the steps of a sandbox: what ran in it, and what that changed",
+    "undo": "take the last steps of a sandbox back",
+    "redo": "bring back what undo took",
+    "restore": "bring back files of a sandbox as they were after a step, or are below",
+    "checkpoint": "give the last step of a sandbox a name",
     "discard": "undo changes of a sandbox",
     "commit": "apply changes of a sandbox to what it lies on",
     "try": "run a command, look at what it changed, then keep it or not",

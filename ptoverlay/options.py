@@ -25,6 +25,8 @@ DIRECT = 1
 PLACE_READ_ONLY = 2
 HIDDEN = 3
 
+#: How many steps of a sandbox there can be at most: a view merges no more layers than LOWERS_MAX of csrc/view.
+MOST_STEPS = 300
 TRAPS = {"auto": 0, "ptrace": 1, "notify": 2}
 
 # Options with a fixed meaning: text -> (bits set, bits cleared).
@@ -88,10 +90,11 @@ class OverlaySpec:
 class Request:
     """One run: `overlays` in the order in which they are laid, the first being the one of -l, -u, -w, -m and -o;
     `places`: (kind, path); `chdir`: None to start where we are; `name`: of the sandbox whose layers are used;
-    `report`: file for a page about the run; `verbose`: -1 quiet, 0, 1 and more."""
+    `keep_steps`: how many of its steps can be undone, None for the default; `report`: file for a page about the run;
+    `verbose`: -1 quiet, 0, 1 and more."""
 
-    __slots__ = ("argv", "chdir", "inject", "kill_on_exit", "name", "notes", "overlays", "places", "report", "stats",
-                 "strict", "trace", "trap", "verbose")
+    __slots__ = ("argv", "chdir", "inject", "keep_steps", "kill_on_exit", "name", "notes", "overlays", "places",
+                 "report", "stats", "strict", "trace", "trap", "verbose")
 
     def __init__(self) -> None:
         self.overlays = [OverlaySpec()]
@@ -99,6 +102,7 @@ class Request:
         self.argv: list[str] = []
         self.chdir: str | None = None
         self.name: str | None = None
+        self.keep_steps: int | None = None
         self.report: str | None = None
         self.trap = TRAPS["auto"]
         self.inject = False
@@ -224,6 +228,8 @@ def check(request: Request) -> None:
         raise Failure("--name", "it has an upper and a work directory of its own", "leave --upper and --work out")
     if request.name is not None and main.flags & READ_ONLY:
         raise Failure("--name", "a layer that nothing can change is not kept", "leave -o ro out")
+    if request.keep_steps is not None and request.name is None:
+        raise Failure("--keep-steps", "only a sandbox has steps", "give --name NAME too")
     for overlay in request.overlays:
         if overlay.work is not None and overlay.upper is None and not overlay.flags & READ_ONLY:
             raise Failure("--work", "there is no upper directory that it could belong to", "give --upper DIR too")

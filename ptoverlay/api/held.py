@@ -15,7 +15,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ptoverlay import errors, options
+from ptoverlay.commit.carry import pending
 from ptoverlay.errors import Failure
+from ptoverlay.history import steps
+from ptoverlay.history.fold import forget
 from ptoverlay.layers import Layers
 from ptoverlay.process import Process, StrPath, reap
 from ptoverlay.remove import remove_tree
@@ -103,7 +106,16 @@ class HeldLayers:
         assert self._name is not None
         named = self._named = stack.enter_context(sandbox_of(self._name, self._asked))
         # We hold its lock: the object that the tools get is one that needs none.
-        return Sandbox(named.metadata, named.upper, named.work)
+        steps.enter(named)
+        return Sandbox(named.metadata, named.upper, named.work, steps=named.steps)
+
+    def _one_layer(self) -> Sandbox:
+        """The layers, when no command uses them, as one; the log forgets the steps of a named sandbox."""
+        sandbox = self._idle()
+        if self._named is not None and not pending(sandbox.work):
+            forget(self._named)
+            sandbox.upper, sandbox.work, sandbox.steps = self._named.upper, self._named.work, self._named.steps
+        return sandbox
 
     def _of_directories(self, stack: ExitStack) -> Sandbox:
         upper, work = self._asked.upper, self._asked.work

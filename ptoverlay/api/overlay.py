@@ -73,4 +73,4 @@ class Overlay(Runs, Works):
         sandbox = self._idle()
         if not os.path.isdir(sandbox.upper):
             return Overlay(sandbox.lowers, mount=sandbox.mount, **arguments)
-        return Overlay([sandbox.upper, *sandbox.lowers], mount=sandbox.mount, **arguments)
+        return Overlay([sandbox.upper, *sandbox.stack], mount=sandbox.mount, **arguments)

@@ -185,7 +185,7 @@ class Runs(HeldLayers):
         return self._name is None and self._asked.upper is None
 
     def _layer_options(self, sandbox: Sandbox) -> list[str]:
-        lowers = options.lower_words(sandbox.lowers, sandbox.metadata.n_data)
+        lowers = options.lower_words(sandbox.stack, sandbox.metadata.n_data)
         flags = [word for option in options.words_of(sandbox.flags) for word in ("-o", option)]
         return [*self._options, *self._hidden, *flags, "-l", lowers, "-u", sandbox.upper, "-w", sandbox.work,
                 "-m", sandbox.mount]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ptoverlay.api.held import HeldLayers, told
 from ptoverlay.commit.carry import Outcome, commit
+from ptoverlay.history.fold import flattened
 from ptoverlay.layer import fsck
 from ptoverlay.layer.changes import Change, absolute, changes, select
 from ptoverlay.layer.discard import discard, discard_all
@@ -74,12 +75,13 @@ class Works(HeldLayers):
         ({}, ['wanted'])
         """
         with self._lock, told():
-            return commit(self._idle(), paths, force=force, trust=trust, dry_run=dry_run)
+            sandbox = self._idle() if dry_run else self._one_layer()
+            return commit(sandbox, paths, force=force, trust=trust, dry_run=dry_run)
 
     def discard(self, paths: Sequence[str] = ()) -> list[Change]:
         """Undoes changes, all or those at `paths`; returns what was undone.  Failure: nothing was undone."""
         with self._lock, told():
-            sandbox = self._idle()
+            sandbox = self._one_layer()
             if not os.path.isdir(sandbox.upper):
                 return []
             with sandbox.view(writable=True) as view, sandbox.base() as base:
@@ -101,9 +103,9 @@ class Works(HeldLayers):
         how = export.Style.of(format, reproducible=reproducible)
         if compression is not None and compression not in COMPRESSIONS:
             raise ValueError(f"compression: {compression!r} is none of {', '.join(COMPRESSIONS)}")
-        with self._lock, told(), self._idle().view() as view:
+        with self._lock, told(), flattened(self._idle()) as sandbox, sandbox.view() as view:
             return write_archive(name, compression or compression_of(name),
-                                 partial(export.write, self._opened(), view, options=how))
+                                 partial(export.write, sandbox, view, options=how))
 
     def export_image(self, directory: StrPath, *, tag: str = "latest", reproducible: bool = False) -> str:
         """Writes an image into an OCI image layout, made if it is missing: its manifest's digest.

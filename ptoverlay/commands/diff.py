@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from ptoverlay import errors
 from ptoverlay.commit.carry import pending
@@ -31,12 +33,13 @@ from ptoverlay.sandboxes.sandbox import Sandbox
 _COLOURS = {Kind.ADDED: "green", Kind.MODIFIED: "yellow", Kind.REMOVED: "red", Kind.RENAMED: "cyan",
             Kind.METADATA: "dim"}
 _PATCH_COLOURS = {b"+": "green", b"-": "red", b"@": "cyan"}  # by the first byte of a line below the head of a file
+_RANGE = re.compile(r"([0-9]{0,9})\.\.([0-9]{0,9})")
 _GRAPH = 40  # characters of the longest bar of --stat
 _SMALLEST = 10  # characters that a name, and the longest bar, have at least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    sandbox.add_arguments(parser, "[PATH…]", "only what is there and below")
+    sandbox.add_arguments(parser, "[A..B] [PATH…]", "between steps A and B; only what is there and below")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("-p", "--patch", action="store_true", help="a unified diff, for git apply or patch -p1")
     how.add_argument("--stat", action="store_true", help="lines added and removed, file by file")
@@ -49,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     paint = Painter(options.color)
     if pending(box.work):
         errors.report(f"{box}: a commit of it was interrupted: ptoverlay commit -n shows what is left to do")
-    with box.view() as view, box.base() as base:
+    with views(box, options.words) as (view, base):
         with bar("diff", 0) as advance:
             found = changes(view, base, box.mount, expand=options.patch or options.stat, advance=advance)
         if options.words:
@@ -65,6 +68,24 @@ def run(options: argparse.Namespace) -> int:
             for change in found:
                 write(line(change, view, paint) + "\n")
     return 1 if found else 0
+
+
+@contextmanager
+def views(box: Sandbox, words: list[str]) -> Iterator[tuple[View, View]]:
+    """What is compared: the view and what it lies on, or what two steps left, which A..B as the first word names; it is
+    taken off the words."""
+    match = _RANGE.fullmatch(words[0]) if words and box.directory is not None else None
+    if match is None:
+        with box.view() as view, box.base() as base:
+            yield view, base
+        return
+    del words[0]
+    from ptoverlay.history.states import between, history_of
+
+    last = history_of(box).last
+    newer = int(match[2]) if match[2] else last.number if last else 0
+    with between(box, int(match[1] or 0), newer) as (view, base):
+        yield view, base
 
 
 def show_nowhere(paths: Sequence[str]) -> None:

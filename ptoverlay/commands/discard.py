@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ptoverlay.commands.diff import line, show_nowhere
 from ptoverlay.console.progress import bar
 from ptoverlay.console.terminal import Painter, write
 from ptoverlay.errors import Failure
+from ptoverlay.history.fold import forget
 from ptoverlay.layer.changes import changes, nowhere, select
 from ptoverlay.layer.discard import discard, discard_all
 from ptoverlay.sandboxes import sandbox
@@ -32,9 +35,7 @@ def run(options: argparse.Namespace) -> int:
     box = Sandbox.open(options)
     if not os.path.isdir(box.upper):
         return 0  # nothing ran yet
-    with box.change(), box.view(writable=True) as view, box.base() as base:
-        if os.path.exists(os.path.join(box.work, "commit", "journal")):
-            raise Failure(str(box), "a commit of it was interrupted", "ptoverlay commit finishes it")
+    with box.change(), _layer(box, options.dry_run), box.view(writable=True) as view, box.base() as base:
         if not options.words and not options.dry_run and not options.verbose:
             discard_all(box)  # whatever is in it
             return 0
@@ -51,3 +52,13 @@ def run(options: argparse.Namespace) -> int:
         if options.verbose or options.dry_run:
             write("".join(lines))
     return 0
+
+
+@contextmanager
+def _layer(box: Sandbox, dry_run: bool) -> Iterator[None]:
+    """What is undone is taken out of the one layer that all steps are then."""
+    if os.path.exists(os.path.join(box.work, "commit", "journal")):
+        raise Failure(str(box), "a commit of it was interrupted", "ptoverlay commit finishes it")
+    if box.directory is not None and not dry_run:
+        forget(box)
+    yield

@@ -23,6 +23,7 @@ from ptoverlay import errors
 from ptoverlay.console.progress import bar
 from ptoverlay.console.terminal import write
 from ptoverlay.errors import Failure
+from ptoverlay.history.fold import flattened
 from ptoverlay.sandboxes import sandbox
 from ptoverlay.sandboxes.sandbox import Sandbox
 from ptoverlay.ship import export
@@ -65,6 +66,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _archive(box: Sandbox, options: argparse.Namespace, how: export.Style) -> Archive:
     compression = options.compress or compression_of(options.output)
-    with box.view() as view, bar("export", export.size(box, view)) as advance:
+    with flattened(box) as flat, flat.view() as view, bar("export", export.size(flat, view)) as advance:
         return write_archive(options.output, compression,
-                             partial(export.write, box, view, options=how, advance=advance))
+                             partial(export.write, flat, view, options=how, advance=advance))

@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     old = Sandbox.open(options.name)
     with old.lock():
-        if not os.path.isdir(old.upper):
+        if not old.steps and not os.path.isdir(old.upper):
             raise Failure(str(old), "nothing ran in it yet")
-        Sandbox.create(options.new, [old.upper, *old.lowers], old.mount, n_data=old.metadata.n_data, flags=old.flags,
+        Sandbox.create(options.new, [old.upper, *old.stack], old.mount, n_data=old.metadata.n_data, flags=old.flags,
                        parent=old.name).release()
     return 0

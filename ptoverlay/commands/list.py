@@ -66,13 +66,19 @@ def describe(box: Sandbox) -> dict[str, Any]:
     last = box.metadata.last_run
     return {
         "name": box.name, "lower": box.lowers, "mount": box.mount, "parent": box.metadata.parent or None,
-        "upper": box.upper, "work": box.work, "size": size_of(box.upper), "changes": _count(box),
-        "created": box.metadata.created, "runs": box.metadata.runs, "running": holder != 0,
+        "upper": box.upper, "work": box.work, "size": size(box), "changes": _count(box),
+        "created": box.metadata.created, "runs": box.metadata.runs, "layers": 1 + len(box.steps),
+        "running": holder != 0,
         "pid": holder if holder > 0 else None, "processes": [asdict(process) for process in processes],
         "last_run": None if last is None else {
             "argv": last.argv, "cwd": last.cwd, "started": last.started, "ended": last.ended or None,
             "status": last.status},
     }
+
+
+def size(box: Sandbox) -> int:
+    """Bytes on disk of all its layers."""
+    return sum(size_of(upper) for upper in (box.upper, *box.steps))
 
 
 def below(pid: int) -> list[Running]:

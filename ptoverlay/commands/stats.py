@@ -42,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
         with bar("stats", 0) as advance:
             found = changes(view, base, box.mount, advance=advance)
         entries, _ = view.index_size()
-    layer = {"entries": entries, "size_on_disk": size_of(box.upper), "bytes": sum(change.size for change in found),
+    layer = {"entries": entries, "size_on_disk": sum(map(size_of, (box.upper, *box.steps))),
+             "bytes": sum(change.size for change in found),
              **{str(kind): sum(change.kind is kind for change in found) for kind in Kind}}
     if options.json:
         last = box.metadata.last_run

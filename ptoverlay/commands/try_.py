@@ -83,9 +83,9 @@ def _run(request: Request) -> int:
     """Runs CMD; its wait status."""
     assert request.name is not None
     with sandbox_of(request.name, request.overlays[0]) as box:
-        request.overlays[0] = box.overlay()
         record = Keeper(request, box, None)
         record.begin()
+        request.overlays[0] = box.overlay()
         return run_request(request, record)[0]
 
 

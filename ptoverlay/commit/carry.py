@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 
 from ptoverlay import errors
 from ptoverlay.commit import choice, moving
-from ptoverlay.commit.conflicts import base_of
+from ptoverlay.commit.conflicts import base_of, counting
 from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
 from ptoverlay.commit.layout import Layout
 from ptoverlay.commit.moving import Movable
@@ -37,6 +37,7 @@ from ptoverlay.commit.survey import Survey
 from ptoverlay.commit.tree import Tree, split
 from ptoverlay.console.progress import OBJECT, Advance, Progress, silent
 from ptoverlay.errors import Failure
+from ptoverlay.history.fold import flattened, forget
 from ptoverlay.layer import private
 from ptoverlay.layer.changes import Change, Kind, changes, nowhere, select
 from ptoverlay.layer.fsck import insist_sound
@@ -74,6 +75,9 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
     outcome = Outcome()
     if not os.path.isdir(sandbox.upper):
         return outcome
+    if dry_run and sandbox.steps:
+        with flattened(sandbox) as flat, counting(flat.bases):
+            return commit(flat, paths, force=force, dry_run=True, trust=trust, ask=ask, progress=progress)
     with nullcontext() if dry_run else _held(sandbox), _told(sandbox), Tree(sandbox.lowers[0]) as tree:
         if pending(sandbox.work) and not (dry_run or trust):
             _insist_ours(sandbox)
@@ -118,6 +122,8 @@ def _held(sandbox: Sandbox) -> Iterator[None]:
     """Locks the sandbox, and the one whose upper is to be changed if it lies on one."""
     with ExitStack() as stack:
         stack.enter_context(sandbox.change())
+        if sandbox.directory is not None and not pending(sandbox.work):
+            forget(sandbox)
         if sandbox.metadata.parent:
             parent = Sandbox.open(sandbox.metadata.parent)
             stack.enter_context(parent.lock())

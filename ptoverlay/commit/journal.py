@@ -29,7 +29,7 @@ from ptoverlay import errors
 from ptoverlay.errors import Failure
 from ptoverlay.layer import private
 from ptoverlay.remove import remove_tree
-from ptoverlay.sandboxes.sandbox import write_whole
+from ptoverlay.sandboxes.state import write_whole
 
 STAGING = "staging"
 PLACING = "placing"

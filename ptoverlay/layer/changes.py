@@ -158,6 +158,26 @@ def changes(view: View, base: View, mount: str, *, content: bool = True, directo
     return sorted(found, key=lambda change: change.path.rstrip("/").split("/"))
 
 
+class _Enough(Exception):
+    """One change is enough."""
+
+
+def any_change(view: View, base: View, mount: str) -> bool:
+    """Whether `changes` would find something, which is soon told where there is much."""
+    def advance(_: int) -> None:
+        if walk.found or walk.removed or walk.added or walk.pending:
+            raise _Enough
+
+    walk = _Walk(view, base, content=True, directory_times=False, strict=False, advance=advance)
+    try:
+        walk.directory(mount, mount, full=False)
+        walk.root(mount)
+        advance(0)
+    except _Enough:
+        return True
+    return False
+
+
 #: A directory or a name to visit: its path, the base's path of it, and whether all of both views is; of a name also
 #: what the view shows there, if that is known.
 _Way = tuple[str, str | None, bool]
@@ -374,7 +394,7 @@ class _Walk:
         pending, self.pending = self.pending, []
         progress = False
         for path, new in sorted(pending, key=lambda item: item[0].count("/")):
-            old_path = self.take(sources.get(new.identity, ()))
+            old_path = self.take(sources.get(self.identity(path, new), ()))
             if old_path is None:
                 self.pending.append((path, new))
                 continue
@@ -382,6 +402,16 @@ class _Walk:
             self.renamed(path, old_path, new)
             self.directory(path, old_path, full=False)
         return progress
+
+    def identity(self, path: str, new: Stat) -> tuple[int, int]:
+        """Of the directory of the base that a directory merges; what it shows is that of the topmost one below the
+        upper, which may be an earlier step's."""
+        steps = self.view.steps
+        below = [real for number, real in self.view.lower_dirs(path) if number > steps] if steps else []
+        try:
+            return self.base.stat(self.base.map_back(below[0])).identity if below else new.identity
+        except OSError:
+            return new.identity
 
     def resolve_files(self) -> None:
         if not self.added:

@@ -339,6 +339,11 @@ def check(sandbox: Sandbox, *, repair: bool) -> list[Problem]:
 
     Call it with the sandbox locked.  OSError when the layer cannot be read.
     """
+    return [problem for piece in sandbox.pieces() if os.path.isdir(piece.upper) for problem in _check(piece, repair)]
+
+
+def _check(sandbox: Sandbox, repair: bool) -> list[Problem]:
+    """Of one layer, on those that it lies on."""
     with _checker(sandbox) as checker:
         found = list(checker.problems())
         for problem in found if repair else ():

@@ -15,12 +15,12 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ptoverlay import run
 from ptoverlay._core import ffi, lib
-from ptoverlay.layer import holes
+from ptoverlay.layer import holes, private
 
 Path = str | os.PathLike[str]
 _Names = list[str]  # `list` is a method of View
@@ -111,17 +111,24 @@ def check(result: int, path: Path | None = None) -> int:
 
 
 class View(run.CoreView):
-    """A merged view, used without a tracee.  Enter its context, then `lay` one overlay or more."""
+    """A merged view, used without a tracee.  Enter its context, then `lay` one overlay or more.
 
-    __slots__ = ()
+    steps: how many of the lowers, the first ones, are earlier uppers: `entry` and `upper_list` tell of all of these as
+    of one upper.  names: where the upper is a copy that shares its files, how many names each has in it, by inode
+    number: `stat` counts no others."""
+
+    __slots__ = ("names", "steps")
 
     def __enter__(self) -> View:
         super().__enter__()
+        self.steps = 0
+        self.names: dict[int, int] | None = None
         return self
 
     def lay(self, lowers: Sequence[Path], upper: Path | None, work: Path | None, mount: Path, flags: int = 0,
-            n_data: int = 0) -> None:
+            n_data: int = 0, *, steps: int = 0) -> None:
         """Adds an overlay (struct pto_overlay); OSError with the core's own message."""
+        self.steps = steps
         held = [ffi.new("char[]", os.fsencode(path)) for path in lowers]
         named = {name: ffi.NULL if path is None else ffi.new("char[]", os.fsencode(path))
                  for name, path in (("upper", upper), ("work", work), ("mount", mount))}
@@ -141,7 +148,15 @@ class View(run.CoreView):
         """lstat(2), or stat(2) with follow."""
         out = ffi.new("struct pto_stat *")
         check(lib.pto_stat(self.handle, os.fsencode(path), follow, out), path)
-        return _stat(_STAT.unpack(ffi.buffer(out)))
+        found = _stat(_STAT.unpack(ffi.buffer(out)))
+        return found if self.names is None or found.nlink < 2 or found.is_dir else self._counted(path, found, follow)
+
+    def _counted(self, path: Path, found: Stat, follow: bool) -> Stat:
+        bits, real = self.real(path, follow=follow)
+        if not bits & lib.PTO_FROM_UPPER or self.names is None:
+            return found
+        status = os.lstat(real)
+        return found._replace(nlink=found.nlink - status.st_nlink + self.names.get(status.st_ino, status.st_nlink))
 
     def find(self, path: Path) -> Stat | None:
         """lstat(2), or None where nothing is."""
@@ -152,6 +167,12 @@ class View(run.CoreView):
 
     def entry(self, path: Path) -> Entry:
         """What the layers hold there; FileNotFoundError when not even a whiteout has the name."""
+        if self.steps:
+            return _Stacked(self, os.fspath(path)).entry()
+        return self.entry_of_top(path)
+
+    def entry_of_top(self, path: Path) -> Entry:
+        """The same with earlier uppers as the lowers that they are."""
         out: Any = ffi.new("struct pto_entry *")
         check(lib.pto_entry(self.handle, os.fsencode(path), out), path)
         return Entry(
@@ -163,7 +184,16 @@ class View(run.CoreView):
 
     def upper_list(self, path: Path) -> Sequence[tuple[str, int]]:
         """(name, file type) of what the upper has in a directory, sorted; the type of a whiteout is 0."""
-        return sorted(self._upper_names(path))
+        names = dict(self._upper_names(path))
+        if self.steps:
+            names = {**_Stacked(self, os.fspath(path)).names(), **names}
+        return sorted(names.items())
+
+    def lower_dirs(self, path: Path) -> Sequence[tuple[int, str]]:
+        """(number, real path) of the directories of lowers that a directory merges, topmost first; the first is 1."""
+        data = self._sized(lambda out, size: lib.pto_lower_dirs(self.handle, os.fsencode(path), out, size), path)
+        words = (text.partition(b" ") for text in data.split(b"\0") if text)
+        return [(int(number), os.fsdecode(real)) for number, _, real in words]
 
     def _upper_names(self, path: Path) -> Sequence[tuple[str, int]]:
         data = self._sized(lambda out, size: lib.pto_upper_list(self.handle, os.fsencode(path), out, size), path)
@@ -171,6 +201,9 @@ class View(run.CoreView):
 
     def upper_stats(self, path: Path) -> dict[str, tuple[int, Stat | None]]:
         """The same with what lstat(2) shows, sorted; None: a whiteout, or it fails.  For who alone changes the view."""
+        if self.steps or self.names is not None:
+            return {name: (kind, self.find(f"{os.fspath(path).rstrip('/')}/{name}") if kind else None)
+                    for name, kind in self.upper_list(path)}
         names = self._upper_names(path)
         out = ffi.new("struct pto_stat[]", len(names))
         check(lib.pto_upper_stats(self.handle, os.fsencode(path), out, len(names)), path)
@@ -309,3 +342,85 @@ class View(run.CoreView):
             return b""
         out = ffi.new("char[]", size)
         return bytes(ffi.buffer(out, check(call(out, size), path)))
+
+
+class _Stacked:
+    """A path of a view whose first lowers are earlier uppers, which count as parts of the upper."""
+
+    def __init__(self, view: View, path: str) -> None:
+        self.view = view
+        self.path = path
+
+    def directories(self, path: str) -> Iterator[tuple[int, str]]:
+        """What a directory merges of the earlier uppers."""
+        for number, real in self.view.lower_dirs(path):
+            if number <= self.view.steps:
+                yield number, real
+
+    def names(self) -> dict[str, int]:
+        """What the earlier uppers have in a directory; 0 for a whiteout."""
+        found: dict[str, int] = {}
+        for _, real in self.directories(self.path):
+            with os.scandir(real) as entries:
+                for entry in entries:
+                    if entry.name not in found:
+                        found[entry.name] = _kind(entry.stat(follow_symlinks=False), entry.path)
+        return found
+
+    def entry(self) -> Entry:
+        try:
+            entry = self.view.entry_of_top(self.path)
+        except FileNotFoundError:
+            whiteout = self.whiteout()
+            if whiteout is None:
+                raise
+            return whiteout
+        if entry.hidden or entry.direct or not entry.layer:
+            return entry
+        if entry.layer > self.view.steps:
+            return entry._replace(layer=entry.layer - self.view.steps)
+        below = entry._replace(lower=0, layer=0, lower_path="")
+        if not entry.upper and not entry.whiteout:
+            below = below._replace(upper=entry.lower, upper_path=entry.lower_path)
+        return self.merged(below) if below.upper == stat.S_IFDIR and not entry.opaque else below
+
+    def merged(self, entry: Entry) -> Entry:
+        """With what the directories of the earlier uppers say."""
+        for number, real in self.view.lower_dirs(self.path):
+            if number > self.view.steps:
+                return entry._replace(lower=stat.S_IFDIR, layer=number - self.view.steps, lower_path=real)
+            entry = entry._replace(opaque=entry.opaque or _mark(real, "opaque") == b"y",
+                            redirect=entry.redirect or _mark(real, "redirect") is not None)
+        return entry
+
+    def whiteout(self) -> Entry | None:
+        """That of an earlier upper which hides the name."""
+        parent, _, name = self.path.rstrip("/").rpartition("/")
+        try:
+            directories = list(self.directories(parent or "/"))
+        except OSError:
+            return None
+        for _, real in directories:
+            path = os.path.join(real, name)
+            if os.path.lexists(path) and not _kind(os.lstat(path), path):
+                return Entry(0, True, 0, 0, False, False, False, False, path, "")
+        return None
+
+
+def _mark(path: str, name: str) -> bytes | None:
+    """A mark of an overlay."""
+    for prefix in (private.TRUSTED, private.USER):
+        try:
+            return os.getxattr(path, prefix + name, follow_symlinks=False)
+        except OSError:
+            pass
+    return None
+
+
+def _kind(status: os.stat_result, path: str) -> int:
+    """File type of what a layer has, 0 for a whiteout."""
+    if stat.S_ISCHR(status.st_mode) and not status.st_rdev:
+        return 0
+    if stat.S_ISREG(status.st_mode) and not status.st_size and _mark(path, "whiteout") is not None:
+        return 0
+    return stat.S_IFMT(status.st_mode)

@@ -17,10 +17,13 @@ from typing import Any
 
 from ptoverlay import errors
 from ptoverlay.errors import Failure, Missing, Taken
+from ptoverlay.history import steps
+from ptoverlay.history.record import HistoryStep
 from ptoverlay.options import USERXATTR, OverlaySpec, Request
 from ptoverlay.reports.stats import Statistics
 from ptoverlay.run import run_and_exit
-from ptoverlay.sandboxes.sandbox import Run, Sandbox, check_name, write_whole
+from ptoverlay.sandboxes.sandbox import Run, Sandbox, check_name
+from ptoverlay.sandboxes.state import write_whole
 
 _TRIES = 20  # of opening and making a sandbox
 _Prepared = list[tuple[OverlaySpec, str | None, str | None]]
@@ -39,9 +42,9 @@ def _run(request: Request) -> int:
     if request.name is None:
         return run_and_exit(request, Keeper(request, None, report))
     with sandbox_of(request.name, request.overlays[0]) as sandbox:
-        request.overlays[0] = sandbox.overlay()
         record = Keeper(request, sandbox, report)
         record.begin()
+        request.overlays[0] = sandbox.overlay()
         return run_and_exit(request, record)
 
 
@@ -52,7 +55,7 @@ def sandbox_of(name: str, asked: OverlaySpec) -> Iterator[Sandbox]:
         sandbox, made = _hold(stack, check_name(name), asked)
         try:
             if not made:
-                sandbox.metadata = Sandbox.open(name).metadata  # as it is since we have the lock
+                sandbox.metadata = Sandbox.open(name).metadata  # as it is since we have the lock; so are its layers
                 _check_asked(sandbox, asked)
             yield sandbox
         finally:
@@ -106,6 +109,7 @@ class Keeper:
         self.sandbox = sandbox
         self.report = report
         self.run = Run(list(request.argv), os.getcwd(), time.time())
+        self.keep = steps.KEEP if request.keep_steps is None else request.keep_steps
         self._clock = time.monotonic()
 
     def begin(self) -> None:
@@ -113,6 +117,9 @@ class Keeper:
             self.sandbox.metadata.last_run = self.run
             self.sandbox.metadata.runs += 1
             self.sandbox.save()
+            if self.sandbox.directory is not None:
+                run = self.run
+                steps.begin(self.sandbox, HistoryStep(0, argv=run.argv, cwd=run.cwd, started=run.started))
 
     def __call__(self, prepared: _Prepared, result: Any) -> None:
         self.run.ended = time.time()
@@ -123,6 +130,11 @@ class Keeper:
                 self.sandbox.save()
                 write_whole(self.sandbox.directory / "stats.json", json.dumps(statistics.as_json()).encode() + b"\n",
                             sync=False)
+                steps.finish(self.sandbox, self.run.status)
+                if len(self.sandbox.steps) > self.keep:
+                    from ptoverlay.history.fold import fold_oldest
+
+                    fold_oldest(self.sandbox, self.keep)
             if self.report is not None:
                 self._write_report(prepared, statistics)
         except OSError as error:

@@ -25,13 +25,14 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptoverlay import errors, options
 from ptoverlay._core import lib
 from ptoverlay.errors import Failure, InUse, Missing, Taken
+from ptoverlay.history.record import History, layers_of
 from ptoverlay.layer.view import View, check
 from ptoverlay.layers import default_work
 from ptoverlay.remove import remove_tree
@@ -105,48 +106,9 @@ class Metadata:
             raise ValueError("no such parent")
 
     def save(self, path: Path) -> None:
-        """Replaces the file.  On a full disk it is written over: there is room for what the end of a run adds."""
+        """Replaces the file."""
         data = json.dumps(asdict(self), indent=1).encode("utf-8", "surrogateescape") + b"\n"
-        try:
-            write_whole(path, data.ljust(-(-(len(data) + _ROOM) // _ROOM) * _ROOM))
-        except OSError as error:
-            if error.errno not in errors.FULL or not _write_over(path, data):
-                raise
-
-
-def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Replaces a file by rename, so that nobody ever sees a part of it.  sync: not even after a power failure.
-    OSError: it is as it was."""
-    new = path.with_name(f".{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        new.unlink(missing_ok=True)  # nothing that is there is written, whatever it leads to
-        with open(os.open(new, flags, 0o644), "wb", buffering=0) as file:
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left):]
-            if sync:
-                os.fsync(file.fileno())
-        os.rename(new, path)
-    except OSError as error:
-        error.filename = str(path)  # not by a name that nobody knows, and by one in any case
-        new.unlink(missing_ok=True)
-        raise
-
-
-def _write_over(path: Path, data: bytes) -> bool:
-    """Writes where the file has its bytes already, which takes no space; False: it cannot be."""
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        size = os.fstat(fd).st_size
-        return len(data) <= size == os.pwrite(fd, data.ljust(size), 0)
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
+        state.write_with_room(path, data, _ROOM)
 
 
 def state_directory() -> Path:
@@ -172,15 +134,20 @@ class Sandbox:
     """Layers that belong together.
 
     name: "" for layers given by their directories; directory: where a named one is kept, else None; lowers: topmost
-    first; upper, work: directories; mount: where the view appears; flags: PTO_* of struct pto_overlay; metadata:
-    of a named one, else made up.
+    first; upper, work: directories; steps: uppers of earlier steps, which lie between, topmost first; mount: where the
+    view appears; flags: PTO_* of struct pto_overlay; metadata: of a named one, else made up.
     """
 
-    def __init__(self, metadata: Metadata, upper: str, work: str, directory: Path | None = None) -> None:
+    def __init__(self, metadata: Metadata, upper: str, work: str, directory: Path | None = None,
+                 steps: Sequence[str] = ()) -> None:
         self.metadata = metadata
         self.upper = upper
         self.work = work
+        self.steps = list(steps)
         self.directory = directory
+        self.copied: dict[int, int] | None = None  # View.names
+        self.bases: dict[int, bytes | None] = {}  # of such a copy, for commit/conflicts.py
+        self._damaged = False  # it can be removed, and nothing else
         self._locked = -1  # the lock of one that we have made, until `lock` takes it over
 
     # ---- finding ----
@@ -208,16 +175,24 @@ class Sandbox:
         directory = state_directory() / check_name(name)
         try:
             metadata = Metadata.load(directory / "sandbox.json")
+            upper, work, steps = layers_of(directory, History.load(directory))
         except (Failure, OSError) as error:
             if damaged and directory.is_dir():
-                return cls(Metadata(name, ["/"], "/"), str(directory / "upper"), str(directory / "work"), directory)
+                made = cls(Metadata(name, ["/"], "/"), str(directory / "upper"), str(directory / "work"), directory)
+                made._damaged = True
+                return made
             if isinstance(error, Failure):
                 raise
             if not isinstance(error, FileNotFoundError):
                 raise errors.from_os_error(str(directory / "sandbox.json"), error) from error
             raise Missing(f"sandbox {name}", "there is none of this name", errors.did_you_mean(name, cls.names()) +
                           "ptoverlay list shows them; ptoverlay run --name makes one") from error
-        return cls(metadata, str(directory / "upper"), str(directory / "work"), directory)
+        return cls(metadata, upper, work, directory, steps)
+
+    def reload(self) -> None:
+        """Takes the layers of a named one as they are now."""
+        if self.directory is not None and not self._damaged:
+            self.upper, self.work, self.steps = layers_of(self.directory, History.load(self.directory))
 
     def _checked(self, given: argparse.Namespace) -> Sandbox:
         """The sandbox, or Failure when the layers given with its name are not its own."""
@@ -340,6 +315,11 @@ class Sandbox:
         return self.metadata.lowers
 
     @property
+    def stack(self) -> list[str]:
+        """What the upper lies on, topmost first: earlier steps, and the lowers."""
+        return [*self.steps, *self.lowers]
+
+    @property
     def mount(self) -> str:
         return self.metadata.mount
 
@@ -375,10 +355,13 @@ class Sandbox:
                 if writable:
                     os.makedirs(self.work, exist_ok=True)
                 if not writable and not os.path.isdir(self.upper):
-                    view.lay(self.lowers, None, None, self.mount, self.flags, self.metadata.n_data)  # nothing ran yet
+                    view.lay(self.stack, None, None, self.mount, self.flags, self.metadata.n_data,
+                             steps=len(self.steps))  # nothing ran yet
                 else:
-                    view.lay(self.lowers, self.upper, self.work, self.mount,
-                             self.flags if writable else self.flags | options.READ_ONLY, self.metadata.n_data)
+                    view.lay(self.stack, self.upper, self.work, self.mount,
+                             self.flags if writable else self.flags | options.READ_ONLY, self.metadata.n_data,
+                             steps=len(self.steps))
+            view.names = self.copied
             yield view
 
     @contextmanager
@@ -399,7 +382,7 @@ class Sandbox:
     def overlay(self) -> options.OverlaySpec:
         """The overlay that a run over it lays."""
         overlay = options.OverlaySpec()
-        overlay.lowers = list(self.lowers)
+        overlay.lowers = self.stack
         overlay.n_data = self.metadata.n_data
         overlay.upper = self.upper
         overlay.work = self.work
@@ -421,10 +404,18 @@ class Sandbox:
         return found
 
     def forks(self) -> list[str]:
-        """Names of the sandboxes that have its upper as a lower."""
+        """Names of the sandboxes that have a layer of it as a lower."""
         if self.directory is None:
             return []
-        return [other.name for other in Sandbox.all() if self.upper in other.lowers]
+        own = {self.upper, *self.steps}
+        return [other.name for other in Sandbox.all() if own.intersection(other.lowers)]
+
+    def pieces(self) -> list[Sandbox]:
+        """A sandbox for each of its layers, topmost first: with one upper, on what that lies on."""
+        uppers = [self.upper, *self.steps]
+        works = [self.work, *(os.path.join(os.path.dirname(upper), "work") for upper in self.steps)]
+        return [Sandbox(replace(self.metadata, lowers=[*uppers[i + 1:], *self.lowers]), uppers[i], works[i])
+                for i in range(len(uppers))]
 
     # ---- locking ----
 
@@ -441,6 +432,7 @@ class Sandbox:
         if fd < 0:
             fd = self._take_lock(self.directory / "lock")
         try:
+            self.reload()
             yield
         finally:
             os.close(fd)

@@ -1,4 +1,4 @@
-"""Files of ours that hold JSON: read whatever has become of them.
+"""Files of ours that hold JSON: read whatever has become of them, and written so that they are always whole.
 
 Rules: a file that is none of ours, of a size that none has, or that is no file at all is a `ValueError` here, and one
 line for the user; what is read has the types that its dataclass says, so that nobody after this has to look.
@@ -20,6 +20,8 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from ptoverlay import errors
+
 _LARGEST = 64 << 20  # bytes of a file; a command line may take 2 MiB, and more than that as JSON
 _MOST = 1 << 63  # all our numbers are less
 _LATEST = 1e11  # seconds since 1970, in the year 5138: what localtime(3) and strftime(3) are sure of
@@ -40,6 +42,51 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("no object")
     return found
+
+
+def write_with_room(path: Path, data: bytes, room: int, *, sync: bool = True) -> None:
+    """`write_whole` of something that may have spaces at its end.  On a full disk it is written over: there is room for
+    what comes to it meanwhile."""
+    try:
+        write_whole(path, data.ljust(-(-(len(data) + room) // room) * room), sync=sync)
+    except OSError as error:
+        if error.errno not in errors.FULL or not _write_over(path, data):
+            raise
+
+
+def write_whole(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Replaces a file by rename, so that nobody ever sees a part of it.  sync: not even after a power failure.
+    OSError: it is as it was."""
+    new = path.with_name(f".{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        new.unlink(missing_ok=True)  # nothing that is there is written, whatever it leads to
+        with open(os.open(new, flags, 0o644), "wb", buffering=0) as file:
+            left = memoryview(data)
+            while left:
+                left = left[file.write(left):]
+            if sync:
+                os.fsync(file.fileno())
+        os.rename(new, path)
+    except OSError as error:
+        error.filename = str(path)  # not by a name that nobody knows, and by one in any case
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _write_over(path: Path, data: bytes) -> bool:
+    """Writes where the file has its bytes already, which takes no space; False: it cannot be."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        size = os.fstat(fd).st_size
+        return len(data) <= size == os.pwrite(fd, data.ljust(size), 0)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def of(kind: Any, value: Any) -> Any:

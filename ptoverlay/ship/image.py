@@ -13,6 +13,7 @@ from functools import partial
 
 from ptoverlay import __version__
 from ptoverlay.console.progress import Progress, silent
+from ptoverlay.history.fold import flattened
 from ptoverlay.sandboxes.sandbox import Sandbox
 from ptoverlay.ship import export
 from ptoverlay.ship.oci import Layer, write_layout
@@ -26,6 +27,7 @@ def write_image(boxes: Sequence[Sandbox], directory: str, tag: str, compression:
     """Writes an image of these sandboxes, the lowest first (see `Sandbox.chain`), into an image layout: its manifest's
     digest."""
     with ExitStack() as stack:
+        boxes = [stack.enter_context(flattened(box)) for box in boxes]
         views = [(box, stack.enter_context(box.view())) for box in boxes]
         advance = stack.enter_context(progress(sum(export.size(box, view) for box, view in views)))
         layers = [Layer(partial(export.write, box, view, options=options, advance=advance), _MADE_BY)

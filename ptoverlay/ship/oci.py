@@ -21,7 +21,7 @@ from typing import Any
 
 from ptoverlay.errors import Failure
 from ptoverlay.sandboxes import state
-from ptoverlay.sandboxes.sandbox import write_whole
+from ptoverlay.sandboxes.state import write_whole
 from ptoverlay.ship.output import Digesting, compressed, replaced
 
 _MEDIA = "application/vnd.oci.image."

@@ -62,17 +62,37 @@ static bool shows_owner(const struct overlay *ovl, uint32_t d, const struct show
            lower.stx_gid == shown->gid && lower.stx_mode == shown->mode;
 }
 
+static void put_owner(const struct shown *shown, struct statx *stx) {
+    stx->stx_uid = shown->uid;
+    stx->stx_gid = shown->gid;
+    stx->stx_mode = (uint16_t)shown->mode;
+    stx->stx_rdev_major = major(shown->rdev);
+    stx->stx_rdev_minor = minor(shown->rdev);
+}
+
+/* What an object of a lower shows, of which nothing is above; true: its identity too. */
+static bool show_lower(const struct overlay *ovl, uint32_t d, struct statx *stx) {
+    char path[VIEW_PATH_MAX];
+    struct shown shown;
+    struct stat st = {.st_mode = stx->stx_mode, .st_uid = stx->stx_uid, .st_ino = stx->stx_ino};
+    unsigned layer = at(ovl, d)->layer;
+    if (path_in_lower(ovl, d, layer, path) < 0 || !private_shown_below(ovl, layer, path, &st, &shown))
+        return false;
+    if (shown.owner && !shown.foreign)
+        put_owner(&shown, stx);
+    if (shown.identity) {
+        stx->stx_ino = shown.ino;
+        set_dev(stx, shown.dev);
+    }
+    return shown.identity;
+}
+
 /* Puts in what the upper's file shows but does not have. */
 void inode_show(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     const struct shown *shown = shown_find(&ovl->shown, stx->stx_ino);
     stx->stx_nlink = linked_count(ovl, stx, true);
-    if (shown && shows_owner(ovl, d, shown)) {
-        stx->stx_uid = shown->uid;
-        stx->stx_gid = shown->gid;
-        stx->stx_mode = (uint16_t)shown->mode;
-        stx->stx_rdev_major = major(shown->rdev);
-        stx->stx_rdev_minor = minor(shown->rdev);
-    }
+    if (shown && shows_owner(ovl, d, shown))
+        put_owner(shown, stx);
     if (shown && shown->identity) {
         stx->stx_ino = shown->ino;
         set_dev(stx, shown->dev);
@@ -95,27 +115,37 @@ static int show_merged(const struct overlay *ovl, uint32_t d, struct statx *stx)
     return 0;
 }
 
-int inode_owner(struct overlay *ovl, uint32_t d, struct statx *stx) {
-    if (!upper_exists(at(ovl, d)))
-        return lower_statx(ovl, d, stx);
-    int error = lookup_check_upper(ovl, d);
-    if (!error)
+/* own: whether it has the identity that it shows. */
+static int show_owner(struct overlay *ovl, uint32_t d, struct statx *stx, bool *own) {
+    bool upper = upper_exists(at(ovl, d));
+    int error = upper ? lookup_check_upper(ovl, d) : lower_statx(ovl, d, stx);
+    if (!error && upper)
         error = backing_upper_statx(ovl, d, stx);
-    if (!error)
+    if (!error && upper)
         inode_show(ovl, d, stx);
-    return error;
+    *own = true;
+    if (error || upper)
+        return error;
+    stx->stx_nlink = linked_count(ovl, stx, false); /* by the number that it has, not by the one that it shows */
+    *own = !show_lower(ovl, d, stx);
+    return 0;
+}
+
+int inode_owner(struct overlay *ovl, uint32_t d, struct statx *stx) {
+    bool own;
+    return show_owner(ovl, d, stx, &own);
 }
 
 int inode_getattr(struct overlay *ovl, uint32_t d, struct statx *stx) {
-    bool upper = upper_exists(at(ovl, d));
-    int error = inode_owner(ovl, d, stx);
+    bool upper = upper_exists(at(ovl, d)), own;
+    int error = show_owner(ovl, d, stx, &own);
     if (error)
         return error;
     const struct dentry *dentry = at(ovl, d);
     if (upper)
         return is_merged(dentry) ? show_merged(ovl, d, stx) : 0;
-    stx->stx_nlink = linked_count(ovl, stx, false);
-    show_identity(ovl, d, dentry->layer, stx);
+    if (own)
+        show_identity(ovl, d, dentry->layer, stx);
     if (is_dir_kind(dentry->lower) && dentry->stack)
         stx->stx_nlink = 1;
     return 0;

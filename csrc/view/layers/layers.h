@@ -99,6 +99,9 @@ int private_error(ssize_t length);
 bool private_is_name(const struct overlay *ovl, const char *name);
 /* What is stored beside the object comes into the table. */
 int private_load_shown(struct overlay *ovl, int fd, const struct stat *st);
+/* What an object of a lower shows that was an upper itself; st: what it is.  False where it says nothing. */
+bool private_shown_below(const struct overlay *ovl, unsigned layer, const char *path, const struct stat *st,
+                         struct shown *out);
 
 /* marks.c: whiteouts and opaque directories */
 #define DOT_PREFIX ".wh."

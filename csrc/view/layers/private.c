@@ -58,24 +58,43 @@ static bool known_dev(const struct overlay *ovl, dev_t dev) {
     return dev == ovl->dev;
 }
 
+/* What the attribute says of an object of a layer; false for what none of ours says. */
+static bool parse_shown(const struct overlay *ovl, const struct layer *layer, const char *text, const struct stat *st,
+                        struct shown *out) {
+    int owner, identity;
+    unsigned long long rdev, dev, ino;
+    *out = (struct shown){.upper_ino = st->st_ino, .foreign = !is_believed(ovl, layer, st)};
+    if (sscanf(text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", &owner, &out->uid, &out->gid, &out->mode, &rdev, &identity, &dev,
+               &ino) != 8)
+        return false;
+    out->owner = owner && (!out->foreign || (S_ISDIR(st->st_mode) && S_ISDIR(out->mode)));
+    out->identity = identity;
+    out->rdev = (dev_t)rdev;
+    out->dev = known_dev(ovl, (dev_t)dev) ? (dev_t)dev : ovl->dev;
+    out->ino = ino;
+    return true;
+}
+
 int private_load_shown(struct overlay *ovl, int fd, const struct stat *st) {
     char text[160];
+    struct shown shown;
     ssize_t size = shown_find(&ovl->shown, st->st_ino)
                        ? 0
                        : private_get(&ovl->layers[0], fd, PRIVATE_SHOWN, text, sizeof text - 1);
     if (size <= 0)
         return 0;
     text[size] = '\0';
-    struct shown shown = {.upper_ino = st->st_ino, .foreign = !is_believed(ovl, &ovl->layers[0], st)};
-    int owner, identity;
-    unsigned long long rdev, dev, ino;
-    if (sscanf(text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", &owner, &shown.uid, &shown.gid, &shown.mode, &rdev, &identity,
-               &dev, &ino) != 8)
-        return 0;
-    shown.owner = owner && (!shown.foreign || (S_ISDIR(st->st_mode) && S_ISDIR(shown.mode)));
-    shown.identity = identity;
-    shown.rdev = (dev_t)rdev;
-    shown.dev = known_dev(ovl, (dev_t)dev) ? (dev_t)dev : ovl->dev;
-    shown.ino = ino;
-    return shown_set(&ovl->shown, &shown);
+    return parse_shown(ovl, &ovl->layers[0], text, st, &shown) ? shown_set(&ovl->shown, &shown) : 0;
+}
+
+bool private_shown_below(const struct overlay *ovl, unsigned layer, const char *path, const struct stat *st,
+                         struct shown *out) {
+    char text[160];
+    if (layer >= ovl->n_lowers || layer == ovl->own)
+        return false;
+    ssize_t size = private_get_at(&ovl->layers[layer], path, PRIVATE_SHOWN, text, sizeof text - 1);
+    if (size <= 0)
+        return false;
+    text[size] = '\0';
+    return parse_shown(ovl, &ovl->layers[layer], text, st, out);
 }

@@ -396,6 +396,35 @@ int64_t pto_upper_stats(pto_view *view, const char *path, struct pto_stat *stats
     return (int64_t)used;
 }
 
+int64_t pto_lower_dirs(pto_view *view, const char *path, char *list, size_t size) {
+    API api;
+    struct lower_dir dirs[LOWERS_MAX];
+    char relative[VIEW_PATH_MAX], real[VIEW_PATH_MAX], text[VIEW_PATH_MAX + 16];
+    size_t used = 0;
+    int error = api_begin(&api, view, path, WALK_FOLLOW);
+    if (!error)
+        error = covered(&api);
+    if (!error && !S_ISDIR(api.loc.type))
+        error = api.loc.type ? -ENOTDIR : -ENOENT;
+    if (error || !api.loc.overlay)
+        return error;
+    struct overlay *ovl = api.loc.overlay;
+    bool opaque = at(ovl, api.loc.dentry)->flags & D_OPAQUE;
+    uint32_t count = opaque ? 0 : lower_dirs(ovl, api.loc.dentry, dirs);
+    for (uint32_t i = 0; i < count; i++) {
+        error = lower_path(ovl, api.loc.dentry, &dirs[i], relative);
+        if (error >= 0)
+            error = path_absolute(&ovl->layers[dirs[i].layer], relative, real, sizeof real);
+        if (error < 0)
+            return error;
+        size_t length = (size_t)snprintf(text, sizeof text, "%u %s", dirs[i].layer, real) + 1;
+        if (used + length <= size)
+            memcpy(list + used, text, length);
+        used += length;
+    }
+    return size && used > size ? -ERANGE : (int64_t)used;
+}
+
 /* ---- layers that come to be ---- */
 
 int pto_put_new(const char *made, const char *name) {

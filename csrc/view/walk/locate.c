@@ -66,7 +66,9 @@ static bool copied_from(const struct overlay *ovl, uint32_t d, unsigned layer, c
         fd_lstat(ovl->layers[top].fd, path, &upper) < 0)
         return false;
     const struct shown *shown = shown_find(&ovl->shown, upper.st_ino);
-    return shown && shown->identity && shown->ino == lower.st_ino;
+    struct shown below;   /* a lower's copy of what lies below it shows that one's number */
+    bool copy = private_shown_below(ovl, layer, relative, &lower, &below) && below.identity;
+    return shown && shown->identity && shown->ino == (copy ? below.ino : lower.st_ino);
 }
 
 /* True when a file without data of its own has its data there. */

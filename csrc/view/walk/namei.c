@@ -155,6 +155,23 @@ static int enter_place(struct walk *walk, const struct place *place) {
 
 /* ---- permission to search ---- */
 
+/* Whether something lies above the directory that the kernel, walking the lowers' own place, finds and asks. */
+static bool is_above_own(const struct overlay *ovl, uint32_t d) {
+    const struct dentry *dentry = at(ovl, d);
+    unsigned top = d == ovl->root ? 1 : dentry->layer;
+    return is_merged(dentry) ||
+           (ovl->own && dentry->upper == KIND_NONE && is_dir_kind(dentry->lower) && top < ovl->own);
+}
+
+/* That directory's attributes. */
+static int own_statx(const struct overlay *ovl, uint32_t d, struct statx *stx) {
+    char path[VIEW_PATH_MAX];
+    if (!ovl->own || !at_own_place(ovl, d))
+        return lower_statx(ovl, d, stx);
+    int length = path_in_upper(ovl, d, path);
+    return length < 0 ? length : fd_statx(ovl->layers[ovl->own].fd, path, 0, stx);
+}
+
 /* Finds out once what a directory's mode means for all callers. */
 static int learn_search(struct overlay *ovl, uint32_t d) {
     struct statx upper, lower;
@@ -164,7 +181,7 @@ static int learn_search(struct overlay *ovl, uint32_t d) {
     unsigned flags = D_SEARCH_KNOWN;
     if ((upper.stx_mode & 0111) == 0111 && !acl_present(ovl, d))
         flags |= D_SEARCH_ALL;
-    if (is_merged(at(ovl, d)) && lower_statx(ovl, d, &lower) == 0) {
+    if (is_above_own(ovl, d) && own_statx(ovl, d, &lower) == 0) {
         bool same = lower.stx_uid == upper.stx_uid && lower.stx_gid == upper.stx_gid;
         if (((flags & D_SEARCH_ALL) && (lower.stx_mode & 0111) == 0111) || (same && lower.stx_mode == upper.stx_mode))
             flags |= D_SAME_SEARCH;
@@ -181,19 +198,20 @@ static int may_search(struct walk *walk) {
     if (!ovl)
         return 0;   /* the kernel asks when the call is carried out there */
     const struct dentry *dentry = at(ovl, walk->d);
-    if (dentry->upper == KIND_NONE && cred->own)
+    bool above = is_above_own(ovl, walk->d);
+    if (dentry->upper == KIND_NONE && cred->own && !above)
         return 0;
     if (!(dentry->flags & D_SEARCH_KNOWN)) {
         int error = learn_search(ovl, walk->d);
         if (error)
             return error;
     }
-    if (is_merged(dentry) && !(dentry->flags & D_SAME_SEARCH))
+    if (above && !(dentry->flags & D_SAME_SEARCH))
         walk->pass = false;
     if (dentry->flags & D_SEARCH_ALL)
         return 0;
     int error = permission(ovl, walk->d, cred, 1);
-    if (error && dentry->upper != KIND_NONE)
+    if (error && (above || dentry->upper != KIND_NONE))
         walk->pass = false;   /* the kernel would ask the lower directory */
     return error;
 }

@@ -1,0 +1,149 @@
+"""The steps of a sandbox, the newest first: what ran, when, how it ended, and what it changed.
+
+A step is a run that changed something. One that was undone is there until something else is changed.
+
+Exit status: 0; 125 trouble.
+
+SPDX-License-Identifier: GPL-2.0-or-later
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ptoverlay import errors
+from ptoverlay.commands.diff import show_patch, show_stat
+from ptoverlay.console.terminal import Painter, count, shown, write
+from ptoverlay.errors import Failure
+from ptoverlay.history.record import BEFORE, RESTORE, History, HistoryStep
+from ptoverlay.history.states import before, between, history_of
+from ptoverlay.layer.changes import Change, Kind, changes
+from ptoverlay.layer.patch import patches
+from ptoverlay.sandboxes import sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_counted(parser, "only the last N steps")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("-p", "--patch", action="store_true", help="with the differences of each step, as diff -p")
+    how.add_argument("--stat", action="store_true", help="with the lines added and removed, file by file")
+    Painter.add_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    box, number = counted(options)
+    history = history_of(box)
+    chosen = history.steps[::-1][:number]
+    if options.json:
+        write(json.dumps([as_json(step, _changes(box, history, step)) for step in chosen], indent=1) + "\n")
+        return 0
+    paint = Painter(options.color)
+    for at, step in enumerate(chosen):
+        write("\n" * bool(at) + head(step, paint))
+        _show(box, history, step, options, paint)
+    return 0
+
+
+def head(step: HistoryStep, paint: Painter) -> str:
+    """What is known of a step without a look at what it changed."""
+    state = "  (undone)" if step.undone else ""
+    lines = [paint("yellow", f"step {step.number}") + state]
+    if step.message:
+        lines += [f"    {shown(text)}" for text in step.message.splitlines()]
+    if step.argv:
+        lines.append(f"    $ {shown(shlex.join(step.argv))}")
+    if step.cwd:
+        lines.append(f"    in {shown(step.cwd)}")
+    if step.started:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(step.started))
+        took = f", {step.ended - step.started:.1f} s" if step.ended else ""
+        lines.append(f"    {when}{took}, {_outcome(step)}")
+    if step.folded:
+        lines.append(f"    with {count(step.folded, 'older step')}, which cannot be undone any more")
+    return "".join(text + "\n" for text in lines)
+
+
+def _outcome(step: HistoryStep) -> str:
+    if step.status is None:
+        return "killed" if step.kind not in (BEFORE, RESTORE) else "of an earlier ptoverlay"
+    return f"exit {step.status}" if step.status >= 0 else f"signal {-step.status}"
+
+
+def _show(box: Sandbox, history: History, step: HistoryStep, options: argparse.Namespace, paint: Painter) -> None:
+    with between(box, *_range(history, step)) as (view, base):
+        found = changes(view, base, box.mount, expand=options.patch or options.stat)
+        if options.patch:
+            show_patch(found, view, base, box.mount, paint)
+        elif options.stat:
+            show_stat(list(patches(found, view, base, box.mount)), paint)
+        else:
+            write(f"    {summary(found)}\n")
+
+
+def _changes(box: Sandbox, history: History, step: HistoryStep) -> list[Change]:
+    with between(box, *_range(history, step)) as (view, base):
+        return changes(view, base, box.mount)
+
+
+def _range(history: History, step: HistoryStep) -> tuple[int, int]:
+    return before(history, step), step.number
+
+
+def summary(found: Sequence[Change]) -> str:
+    """How many changes of each kind."""
+    counts = [(kind, sum(change.kind is kind for change in found)) for kind in Kind]
+    return ", ".join(f"{number} {kind}" for kind, number in counts if number) or "no changes"
+
+
+def as_json(step: HistoryStep, found: Sequence[Change] | None = None) -> dict[str, Any]:
+    """As json.dumps takes it."""
+    told = {name: value for name, value in asdict(step).items() if name != "layer"}
+    told["ended"] = step.ended or None
+    if found is not None:
+        told["changes"] = [change.as_json() for change in found]
+    return told
+
+
+# ---- what undo and redo share with it ----
+
+
+def add_counted(parser: argparse.ArgumentParser, text: str) -> None:
+    """NAME and a number."""
+    sandbox.add_arguments(parser, "[N]", text)
+    parser.add_argument("--json", action="store_true", help="a list of objects, one a step")
+
+
+def counted(options: argparse.Namespace) -> tuple[Sandbox, int | None]:
+    """The sandbox, and the number if one was given."""
+    box = Sandbox.open(options)
+    history_of(box)  # Failure for layers without a name
+    if len(options.words) > 1:
+        raise errors.usage(options.words[1], "one word too many", prog=options.prog)
+    if not options.words:
+        return box, None
+    word = options.words[0]
+    if not word.isdecimal() or not 0 < int(word) < 1 << 31:
+        raise Failure(word, "a number of steps is meant", f"{options.prog} -h shows the options")
+    return box, int(word)
+
+
+def show_done(what: str, steps: Sequence[HistoryStep], options: argparse.Namespace) -> None:
+    """What was done with steps."""
+    if options.json:
+        write(json.dumps([as_json(step) for step in steps], indent=1) + "\n")
+    else:
+        write("".join(f"{what} step {step.number}: {shown(name_of(step))}\n" for step in steps))
+
+
+def name_of(step: HistoryStep) -> str:
+    """A step in a few words."""
+    return step.message.partition("\n")[0] or shlex.join(step.argv) or step.kind
+
+
