@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +167,11 @@ def test_an_old_object_is_not_believed(house: House) -> None:
     done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith("csrc/calls/call.o is older than csrc/calls/call.c, or missing: tools/prepare\n")
+
+
+def test_each_test_is_where_its_promise_is() -> None:
+    """In one of the folders that docs/developing.rst names, and no folder is without one."""
+    text = (ROOT_DIRECTORY / "docs/developing.rst").read_text()
+    rule = text[text.index("A test stands in the folder"):text.index("what several use is in")]
+    folders = {path.parent.name for path in (ROOT_DIRECTORY / "tests").rglob("test_*.py")}
+    assert folders == set(re.findall(r"``(\w+)`` \(", rule))
