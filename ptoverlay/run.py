@@ -319,6 +319,8 @@ def _check_stage(request: Request, result: Any, returned: int) -> None:
 def _start_trace(request: Request) -> Trace | None:
     if request.trace is None:
         return None
+    if request.inject and request.verbose >= 0:
+        errors.report("--inject: without effect, since --trace has a line for each call")
     from ptoverlay.reports.trace import Trace
     return Trace(request.trace)
 

@@ -165,3 +165,19 @@ def test_unusual_programs(world: World, case: str) -> None:
     done = box.run([program, case, world.mount], env={**world.env, "PTOVERLAY_INJECT": "always"})
     assert (done.out, done.status) == ("ok\n", 0), done.err
     assert ("answered inside" in done.err) == (world.trap == "notify"), done.err
+
+
+@needs_stub
+def test_option(world: World) -> None:
+    """--inject does it without a variable, and says that it does not with --trace."""
+    world.lay_out([])
+    env = {name: value for name, value in world.env.items() if name != "PTOVERLAY_INJECT"}
+    asks = ["sh", "-c", f"{ASKS}:"]
+    told = {}
+    for options in ((), ("--inject",), ("--inject", "--trace", str(world.home / "trace"))):
+        box = whole(world)
+        box.options += ["--stats", *options]
+        done = box.run(asks, env=env)
+        assert (done.status, done.out) == (0, ""), done.err
+        told[len(options)] = ("answered inside" in done.err, "--inject: without effect" in done.err)
+    assert told == {0: (False, False), 1: (world.trap == "notify", False), 3: (False, True)}
