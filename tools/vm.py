@@ -38,11 +38,12 @@ ROOT_SUITE = "bookworm"
 #: Name → the suite of Debian that has it.
 KERNELS = {"5.10": "bullseye", "6.1": "bookworm", "6.12": "trixie"}
 #: What the root needs beside what the chosen tests do.
-PACKAGES = ("python3", "python3-dev", "python3-venv", "gcc", "libc6-dev", "kmod", "busybox-static", "ca-certificates")
+PACKAGES = ("python3", "python3-dev", "python3-venv", "gcc", "libc6-dev", "kmod", "busybox-static", "ca-certificates",
+            "procps")
 #: Modules that are loaded before the root is mounted, with what they need.
 MODULES = ("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_rng", "crc32c_generic", "crc32c_intel", "libcrc32c",
            "ext4", "overlay", "fuse", "loop")
-PYTEST = ".venv/bin/python -m pytest -q -p no:cacheprovider"
+PYTEST = ".venv/bin/python -m pytest -q --color=no -p no:cacheprovider"
 QUICK = "-n 2 -m quick"
 _BEGIN, _END = "VM-BEGIN", "VM-END"
 
