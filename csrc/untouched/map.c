@@ -138,7 +138,8 @@ bool untouched_new_site(struct inside *inside, pid_t tid, uint64_t ip) {
         if (inside->ips[i] == ip)
             return false;
     inside->ips[inside->next_ip++ % n] = ip;
-    return ip - STUB_BASE >= STUB_CODE_SIZE && memory_read(&MEMORY(tid), ip - JUMP_BEFORE, &before, 1) == 0 && before != 0xe9;
+    return ip - STUB_BASE >= STUB_CODE_SIZE && memory_read(&MEMORY(tid), ip - JUMP_BEFORE, &before, 1) == 0 &&
+           before != 0xe9;
 }
 
 void untouched_patch(struct untouched *untouched, pid_t tid) {
