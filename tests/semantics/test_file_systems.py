@@ -100,7 +100,7 @@ def linear(area: Path, subjects: Subjects, who: Who, trap: str) -> Iterator[Worl
     with open(image, "wb") as file:
         file.truncate(64 << 20)
     for words in (["mke2fs", "-q", "-t", "ext4", "-O", "^dir_index", image], ["mount", "-o", "loop", image, mount]):
-        subprocess.run(words, check=True)
+        subprocess.run([*map(str, words)], check=True)
     (mount / "world").mkdir()
     try:
         world = World(mount / "world", subjects, who, trap)
