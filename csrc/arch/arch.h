@@ -24,7 +24,7 @@ struct registers {
 #define ARCH_CAN_RESTART true
 /* Where the stub lies in tracees (untouched/layout.h). */
 #define ARCH_STUB_BEGIN UINT64_C(0x7e9000000000)
-#define ARCH_STUB_END UINT64_C(0x7e9001000000)
+#define ARCH_STUB_SIZE UINT64_C(0x1000000)
 #elif defined(__aarch64__)
 #define ARCH_AUDIT AUDIT_ARCH_AARCH64
 struct registers {
@@ -32,7 +32,7 @@ struct registers {
 };
 #define ARCH_CAN_RESTART false
 #define ARCH_STUB_BEGIN UINT64_C(0)   /* nowhere */
-#define ARCH_STUB_END UINT64_C(0)
+#define ARCH_STUB_SIZE UINT64_C(0x1000000)
 #else
 #error "no file for this architecture"
 #endif

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "../arch/arch.h"
+#include "../arch/numbers.h"
 #include "../calls/call.h"
 #include "../calls/table.h"
 #include "filter.h"

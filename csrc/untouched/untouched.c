@@ -12,7 +12,8 @@
 #include "untouched.h"
 
 #if defined(__x86_64__)
-_Static_assert(ARCH_STUB_BEGIN == STUB_BASE && ARCH_STUB_END == STUB_END, "the stub is where arch.h says");
+_Static_assert(ARCH_STUB_BEGIN == STUB_BASE && ARCH_STUB_BEGIN + ARCH_STUB_SIZE == STUB_END,
+               "the stub is where arch.h says");
 #endif
 
 #define THRESHOLD 16u   /* with fewer, programs that do little get slower */

@@ -237,7 +237,7 @@ static bool is_of_stub(struct mending *mending, const char *line) {
     char *behind;
     uint64_t address = strtoull(line, &behind, 16);
     if (behind > line + 1 && (*behind == '-' || *behind == ' '))
-        mending->ours = address - ARCH_STUB_BEGIN < ARCH_STUB_END - ARCH_STUB_BEGIN;
+        mending->ours = address / ARCH_STUB_SIZE == ARCH_STUB_BEGIN / ARCH_STUB_SIZE && ARCH_STUB_BEGIN;
     mending->changed |= mending->ours;
     return mending->ours;
 }
