@@ -26,6 +26,7 @@ typedef struct pto_view pto_view;
 #define PTO_TEMPORARY 8          /* upper and work were made for this run and go away with it */
 #define PTO_NO_REDIRECT 16       /* "redirect_dir=off": EXDEV for the rename of a merged directory */
 #define PTO_METACOPY 32          /* "metacopy=on": changes of attributes leave the data in the lower */
+#define PTO_TRUST 64             /* redirects of directories are followed whoever has set them */
 
 /* One overlay.  lowers: n_lowers directories, topmost first; upper and work: NULL for a read-only
  * view, else existing directories; mount: where it appears, an existing directory. */

@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="also where the host has changed since, and as this user's where an owner cannot be given")
     parser.add_argument("--trust", action="store_true",
                         help="also what only you may set, in a layer that another user has made: owners, set-id bits, "
-                        "capabilities, devices, and what is left of an interrupted commit")
+                        "capabilities, devices, renamed directories of the host's, and what is left of an interrupted "
+                        "commit")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what is committed")
     parser.add_argument("--json", action="store_true", help="an object: committed and refused changes")
     Painter.add_argument(parser)

@@ -75,6 +75,7 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
     outcome = Outcome()
     if not os.path.isdir(sandbox.upper):
         return outcome
+    sandbox.trusted = trust
     if dry_run and sandbox.steps:
         with flattened(sandbox) as flat, counting(flat.bases):
             return commit(flat, paths, force=force, dry_run=True, trust=trust, ask=ask, progress=progress)

@@ -24,7 +24,7 @@ from ptoverlay.commit.tree import Tree, join, split
 from ptoverlay.errors import Failure
 from ptoverlay.layer import private
 from ptoverlay.layer.view import View
-from ptoverlay.options import USERXATTR
+from ptoverlay.options import TRUST, USERXATTR
 from ptoverlay.sandboxes.sandbox import Sandbox
 
 _ORIGIN_MAGIC = 0xFB  # struct ovl_fb of fs/overlayfs/overlayfs.h
@@ -190,7 +190,7 @@ class Checker:
         why = redirect_error(redirect)
         if why:
             yield Problem(this.path, f"redirect {redirect!r} {why}", lambda: self.detach(this.path))
-        elif self.is_foreign(this):
+        elif self.is_foreign(this) and not self.sandbox.flags & TRUST:
             yield Problem(this.path, f"user {this.status.st_uid} says that it shows a lower directory (redirect)")
         elif this.marks.get("opaque") == b"y":
             yield Problem(this.path, "opaque and redirected at the same time",

@@ -147,6 +147,7 @@ class Sandbox:
         self.directory = directory
         self.copied: dict[int, int] | None = None  # View.names
         self.bases: dict[int, bytes | None] = {}  # of such a copy, for commit/conflicts.py
+        self.trusted = False  # what another user's layer says of itself is believed
         self._damaged = False  # it can be removed, and nothing else
         self._locked = -1  # the lock of one that we have made, until `lock` takes it over
 
@@ -325,7 +326,7 @@ class Sandbox:
 
     @property
     def flags(self) -> int:
-        return self.metadata.flags
+        return self.metadata.flags | options.TRUST * self.trusted
 
     def maker(self) -> int:
         """User id of who can have put anything into the layer: ours or root's, unless another user can."""

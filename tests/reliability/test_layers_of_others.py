@@ -307,6 +307,7 @@ def test_redirect_of_others(place: Place, subjects: Subjects, as_lower: bool) ->
         assert f"user {USER.uid} says that it shows a lower directory" in found.out + found.err
         assert place.root("commit").status == 125
         assert (place.lower / "shut").exists()
+        assert "dir/way" in place.root("commit", "-n", "--trust").out
     os.chown(place.upper / "dir/way", 0, 0)
     assert of_the_tool() == ("for root only\nsecret\nfine\n", "")
 

@@ -261,7 +261,7 @@ static int check_upper_dir(struct overlay *ovl, uint32_t d, const char *path, co
         return (int)length;
     int error;
     if (length > 0) {
-        if (!is_believed(ovl, &ovl->layers[0], st))
+        if (!may_redirect(ovl, &ovl->layers[0], st))
             return -EPERM;
         at(ovl, d)->flags |= D_REDIRECT;
         error = lookup_lower_as(ovl, d, redirect, (size_t)length, false);

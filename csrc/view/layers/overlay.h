@@ -154,6 +154,10 @@ static inline struct dentry *at(const struct overlay *ovl, uint32_t d) {
 static inline bool is_believed(const struct overlay *ovl, const struct layer *layer, const struct stat *st) {
     return layer->prefix[0] == 't' || st->st_uid == 0 || st->st_uid == ovl->view->own.fsuid;
 }
+/* Of a directory with a redirect: others would be shown, and given to commit, what they could not have read. */
+static inline bool may_redirect(const struct overlay *ovl, const struct layer *layer, const struct stat *st) {
+    return (ovl->flags & PTO_TRUST) || is_believed(ovl, layer, st);
+}
 /* From now on a path that could be passed may not be any more, or may lead elsewhere.  Not so when a file comes to be
  * where nothing was, or when one goes that only the upper has. */
 static inline void view_changed(const struct overlay *ovl) {

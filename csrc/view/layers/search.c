@@ -81,7 +81,7 @@ static int follow_redirect(struct search *search, unsigned layer, const char *pa
         return (int)length;
     if (fstatat(search->ovl->layers[layer].fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    if (!is_believed(search->ovl, &search->ovl->layers[layer], &st))
+    if (!may_redirect(search->ovl, &search->ovl->layers[layer], &st))
         return -EPERM;
     if (redirect[0] == '/')
         *stop = false;   /* what is opaque above it hides another place */
