@@ -15,18 +15,20 @@ from support.world import World
 
 LIMIT = 256
 THREADS = 400
-#: All threads are there before one ends, and each makes, reads and removes files of its own.
+#: All threads are there before one ends, and each makes, reads and removes files of its own; no more of them have one
+#: open at a time than the program itself may.
 PROGRAM = f"""
 import os, resource, threading
 threading.stack_size(65536)
-barrier, wrong = threading.Barrier({THREADS}), []
+barrier, gate, wrong = threading.Barrier({THREADS}), threading.Semaphore({LIMIT // 2}), []
 def work(n):
     barrier.wait()
     try:
         for i in range(3):
-            fd = os.open(f"t{{n}}-{{i}}", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            os.write(fd, b"x")
-            os.close(fd)
+            with gate:
+                fd = os.open(f"t{{n}}-{{i}}", os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+                os.write(fd, b"x")
+                os.close(fd)
             os.stat("file")
         os.unlink(f"t{{n}}-0")
         os.rename(f"t{{n}}-1", f"r{{n}}")
