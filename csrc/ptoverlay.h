@@ -136,17 +136,19 @@ int pto_run(pto_view *view, const struct pto_command *command, struct pto_result
 int pto_signal(const void *run, int signal);
 /* From another thread: milliseconds since CMD has ended, while what it has started is waited for; else -1. */
 int64_t pto_ended(const void *run);
-/* From another thread, when CMD has ended: how many processes of the run are still there; `found` gets the ids of the first. */
+/* From another thread, when CMD has ended: how many processes of the run are still there; `found` gets the ids of the
+ * first. */
 int pto_left(const void *run, int *found, int room);
-/* SIGKILL to these: how many there were.  To be called again, since they may have started others meanwhile, until it is over. */
+/* SIGKILL to these: how many there were.  To be called again, since they may have started others meanwhile, until it is
+ * over. */
 int pto_end(const void *run);
-/* From another thread while pto_run lasts: 1 when CMD has become the command (execve(2) has succeeded), 0 when it has not, or will
- * not.  Where the kernel does not tell (pidfd_getfd(2)), 1 as soon as there is a CMD. */
+/* From another thread while pto_run lasts: 1 when CMD has become the command (execve(2) has succeeded), 0 when it has
+ * not, or will not.  Where the kernel does not tell (pidfd_getfd(2)), 1 as soon as there is a CMD. */
 int pto_began(const void *run);
 
 /* ---- a run inside a run ---- */
-/* Its calls are trapped by the supervisor of the run that we are in, and answered in a view within the view of that run:
- * paths of layers, mount points and places are paths of the outer view. */
+/* Its calls are trapped by the supervisor of the run that we are in, and answered in a view within the view of that
+ * run: paths of layers, mount points and places are paths of the outer view. */
 typedef struct pto_nested pto_nested;
 /* Is this process in a run? */
 int pto_is_nested(void);
@@ -154,8 +156,8 @@ int pto_is_nested(void);
 pto_nested *pto_nested_new(char *message, size_t size);
 /* When nothing runs in it any more. */
 void pto_nested_free(pto_nested *nested);
-/* As pto_view_add_overlay(); -EXDEV: an upper or a work directory that the outer view merges with a lower, or a lower in which
- * another overlay of the outer run lies; -EPERM: the run belongs to another user. */
+/* As pto_view_add_overlay(); -EXDEV: an upper or a work directory that the outer view merges with a lower, or a lower
+ * in which another overlay of the outer run lies; -EPERM: the run belongs to another user. */
 int pto_nested_add_overlay(pto_nested *nested, const struct pto_overlay *overlay, char *message, size_t size);
 int pto_nested_add_place(pto_nested *nested, int kind, const char *path, char *message, size_t size);
 /* As pto_run(); trap, trace_fd and message_fd of the command have no effect, and of the statistics only
@@ -223,14 +225,15 @@ struct pto_entry {
 /* Symlinks are followed in all but the last component. -ENOENT: not even a whiteout has the name. */
 int pto_entry(pto_view *view, const char *path, struct pto_entry *out);
 /* Names that the upper has in a directory of the view, whiteouts included: for each a byte (the kind as in
- * struct pto_entry) and the name ended by a NUL.  Returns bytes, or bytes needed if size is 0; 0 when the directory is not in the upper. */
+ * struct pto_entry) and the name ended by a NUL.  Returns bytes, or bytes needed if size is 0; 0 when the directory is
+ * not in the upper. */
 int64_t pto_upper_list(pto_view *view, const char *path, char *list, size_t size);
-/* pto_stat() of each of these names, in the same order; mode 0: a whiteout, or pto_stat() fails.  Returns how many there are;
- * -ERANGE: more than count. */
+/* pto_stat() of each of these names, in the same order; mode 0: a whiteout, or pto_stat() fails.  Returns how many
+ * there are; -ERANGE: more than count. */
 int64_t pto_upper_stats(pto_view *view, const char *path, struct pto_stat *stats, size_t count);
 
-/* The directories of lowers that a directory of the view merges, topmost first: for each "LAYER PATH" and a NUL, the number of the
- * lower, 1: the first of the list, and the real path.  Returns bytes, or bytes needed if size is 0. */
+/* The directories of lowers that a directory of the view merges, topmost first: for each "LAYER PATH" and a NUL, the
+ * number of the lower, 1: the first of the list, and the real path.  Returns bytes, or bytes needed if size is 0. */
 int64_t pto_lower_dirs(pto_view *view, const char *path, char *list, size_t size);
 
 /* Gives a directory its name, if nothing has that name: -EEXIST.  As renameat2(2) with RENAME_NOREPLACE. */

@@ -16,7 +16,7 @@ from layout import floors
 from layout.circles import circles, told
 from layout.core import Core, Uses
 from layout.drawing import draw
-from layout.figures import figures
+from layout.figures import LONG, figures
 from layout.package import Modules
 
 TOP = Path(__file__).resolve().parent.parent
@@ -79,6 +79,14 @@ def twins(house: House) -> Iterator[str]:
             yield f"class {name}: in {' and '.join(files)}"
 
 
+def long_lines(house: House) -> Iterator[str]:
+    """clang-format breaks code, and leaves comments alone."""
+    for name, text in sorted(house.core.texts.items()):
+        for number, line in enumerate(text.splitlines(), 1):
+            if len(line) > LONG:
+                yield f"{name}:{number}: over {LONG} columns"
+
+
 def stale_drawing(house: House) -> Iterator[str]:
     path = house.core.top / DRAWING
     if not path.exists() or path.read_text() != draw(house.core):
@@ -93,6 +101,7 @@ RULES = (
     Rule("the view alone", True, lambda house: outside_of_the_view(house.core.calls())),
     Rule("readers", True, writing),
     Rule("guards of headers", True, guards),
+    Rule("long lines", True, long_lines),
     Rule("circles of imports", True, lambda house: in_circles(house.modules.imports())),
     Rule("class names", True, twins),
     Rule("the drawing", True, stale_drawing),

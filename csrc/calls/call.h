@@ -82,8 +82,8 @@ struct call {
     bool watch_exit;                       /* PASS: finish is to run at the exit all the same */
     bool any_time;                         /* watch_exit: the result does not matter (finish may be given 0) and it is
                                             * in time before the task's next trapped call: the notify trap, which sees
-                                            * no exits, then runs it at that call, soon after, or when the task is dead
-                                            * */
+                                            * no exits, then runs it at that call, soon after, or when the task is
+                                            * dead */
     bool kill;                             /* --strict: the tracee is to be killed, with reason */
     const char *reason;                    /* why a call was refused; static text, or NULL */
     struct copied_up *copied;              /* lower files that the call has copied up and tracees may have open: the

@@ -1,12 +1,13 @@
 /* layout.h - what the stub in a tracee and the supervisor agree upon: addresses, the table, the notes.
  *
- * The supervisor writes the table, which tracees see read-only.  The stub makes a reading call first, and looks afterwards
- * whether it may show what the kernel said:
+ * The supervisor writes the table, which tracees see read-only.  The stub makes a reading call first, and looks
+ * afterwards whether it may show what the kernel said:
  *
  *     the directory, as it was named ──▶ entry of this generation ──▶ is the last name in it touched?
  *
- * Rules: an entry counts while `generation` is what it was made in; a bit of `touched` is set before a change is done, and never
- * cleared, so that what is set by chance makes a call slow and not wrong.  Freestanding: also compiled into the stub.
+ * Rules: an entry counts while `generation` is what it was made in; a bit of `touched` is set before a change is done,
+ * and never cleared, so that what is set by chance makes a call slow and not wrong.  Freestanding: also compiled into
+ * the stub.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,8 +1,8 @@
 /* learn.c - from calls that were passed to what stubs may answer.
  *
- * Rules: what is learnt is asked of the view anew, under its lock, so that no change can lie between.  Of a current directory the
- * stub's process is told what the kernel has for it, which is read while nobody of the process can change it; a page that
- * another process shares (vfork) is its owner's alone.
+ * Rules: what is learnt is asked of the view anew, under its lock, so that no change can lie between.  Of a current
+ * directory the stub's process is told what the kernel has for it, which is read while nobody of the process can change
+ * it; a page that another process shares (vfork) is its owner's alone.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -157,7 +157,8 @@ static pid_t process_of(const struct call *call) {
     return call->task->tgid ? call->task->tgid : family_process(call->task->tid);
 }
 
-/* The real path of the task's current directory if it is the lower's own place; the directory's number, 0: it is not. */
+/* The real path of the task's current directory if it is the lower's own place; the directory's number, 0: it is
+ * not. */
 static uint32_t find_cwd(struct untouched *untouched, struct call *call, char *real) {
     struct view_way way;
     char link[PROC_LINK];

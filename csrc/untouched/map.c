@@ -1,8 +1,8 @@
 /* map.c - brings the stub into a process.
  *
- * Rules: the task is stopped behind a call that has been interrupted and is to be made again; it is the only one in its address
- * space, and no handler of its runs meanwhile.  SIGTRAP must neither be blocked nor ignored, else the kernel would set it back to
- * its default for the sake of our own stops.
+ * Rules: the task is stopped behind a call that has been interrupted and is to be made again; it is the only one in its
+ * address space, and no handler of its runs meanwhile.  SIGTRAP must neither be blocked nor ignored, else the kernel
+ * would set it back to its default for the sake of our own stops.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -4,11 +4,11 @@
  *     moves between registers    ▶     (as it was)         call the stub: answered? jump behind the syscall
  *     syscall                          syscall  ◀───────── else jump to it
  *
- * Rules: only the one instruction of five bytes in front is replaced, so whoever stands at the syscall, comes back to it from a
- * signal or jumps to what is between, finds what was there; what is replaced moves registers and nothing else.  Calls that make
- * processes are not touched, nor those that are cancellation points, since the stub cannot be unwound.  Trampolines lie in the
- * room behind the text, which is mapped with it and goes with it.  What a file's text should not be, a debugger's breakpoint for
- * example, is left alone.
+ * Rules: only the one instruction of five bytes in front is replaced, so whoever stands at the syscall, comes back to
+ * it from a signal or jumps to what is between, finds what was there; what is replaced moves registers and nothing
+ * else.  Calls that make processes are not touched, nor those that are cancellation points, since the stub cannot be
+ * unwound.  Trampolines lie in the room behind the text, which is mapped with it and goes with it.  What a file's text
+ * should not be, a debugger's breakpoint for example, is left alone.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

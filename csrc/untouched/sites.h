@@ -33,8 +33,8 @@ struct sites {
 };
 void sites_clear(struct sites *sites);
 
-/* Patches the text of the task, which is stopped in a ptrace-stop and alone in its address space.  How many call sites ask the
- * stub now; -errno: some may, and all others are as they were. */
+/* Patches the text of the task, which is stopped in a ptrace-stop and alone in its address space.  How many call sites
+ * ask the stub now; -errno: some may, and all others are as they were. */
 int sites_patch(struct sites *sites, pthread_mutex_t *lock, pid_t tid, uint64_t entry);
 
 #endif

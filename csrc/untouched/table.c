@@ -1,7 +1,8 @@
 /* table.c - what stubs in tracees may answer: the memory that they read, and that the supervisor writes.
  *
- * Rules: an entry is whole before its hash is there.  Entries that do not count any more stay until half of the room is used;
- * then all is cleared under a new generation, so that a stub that was reading sees that what it has found does not count.
+ * Rules: an entry is whole before its hash is there.  Entries that do not count any more stay until half of the room is
+ * used; then all is cleared under a new generation, so that a stub that was reading sees that what it has found does
+ * not count.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,7 +1,7 @@
 /* table.h - what stubs in tracees may answer: the memory that they read, and that the supervisor writes.
  *
- * Rules: whoever writes holds the view's lock; whoever looks whether something is there already need not.  What has no room is
- * not there, and is slow.
+ * Rules: whoever writes holds the view's lock; whoever looks whether something is there already need not.  What has no
+ * room is not there, and is slow.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,9 +1,9 @@
 /* untouched.h - answers inside of tracees: when, what, and who has them.
  *
- * A program that makes many calls about what the view shows as the lower has it gets a stub (stub/) into its address space, which
- * makes such calls itself; the filter lets those pass that come from its one system call instruction and can change nothing.
- * What it may answer it finds in a table (table.h), which is filled here from what has been decided, and from the view, which
- * tells of each change before it is done.
+ * A program that makes many calls about what the view shows as the lower has it gets a stub (stub/) into its address
+ * space, which makes such calls itself; the filter lets those pass that come from its one system call instruction and
+ * can change nothing. What it may answer it finds in a table (table.h), which is filled here from what has been
+ * decided, and from the view, which tells of each change before it is done.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -43,8 +43,8 @@ struct untouched {
     uint64_t programs;              /* atomic: that have got one */
 };
 
-/* PTOVERLAY_INJECT in the environment: "0": nobody gets a stub; a number: the threshold less one; "always": 0, and "check": the
- * same, and each answer is compared with the supervisor's. */
+/* PTOVERLAY_INJECT in the environment: "0": nobody gets a stub; a number: the threshold less one; "always": 0, and
+ * "check": the same, and each answer is compared with the supervisor's. */
 void untouched_init(struct untouched *untouched, pto_view *view, bool wanted);
 /* What is known at the end of a run. */
 void untouched_count(const struct untouched *untouched, struct pto_stats *stats);
@@ -70,13 +70,14 @@ void untouched_stop_all(struct untouched *untouched);
 
 /* map.c: one thread, to which our stops are nothing. */
 bool untouched_can_enter(pid_t tid);
-/* With the task in a ptrace-stop behind its interrupted call, and the two descriptors in its table (they are closed).  Its
- * registers and its memory are as before, but for the stub and the patched sites.  0, or -errno: it has got nothing;
- * -ESRCH: it is dead. */
+/* With the task in a ptrace-stop behind its interrupted call, and the two descriptors in its table (they are closed).
+ * Its registers and its memory are as before, but for the stub and the patched sites.  0, or -errno: it has got
+ * nothing; -ESRCH: it is dead. */
 struct registers;
 int untouched_enter(struct untouched *untouched, pid_t tid, const struct registers *stopped, int table_fd,
                     int notes_fd);
-/* Of a task with a stub, whose call came from there: has nobody looked at that site yet, and is it not patched?  Then its text is. */
+/* Of a task with a stub, whose call came from there: has nobody looked at that site yet, and is it not patched?  Then
+ * its text is. */
 bool untouched_new_site(struct inside *inside, pid_t tid, uint64_t ip);
 void untouched_patch(struct untouched *untouched, pid_t tid);
 /* Has the address space of the task a stub?  The other one remembers the answer. */

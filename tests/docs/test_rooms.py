@@ -103,6 +103,9 @@ WRONG = {
         {"csrc/calls/more.h": "#ifndef PTOVERLAY_MORE_H\n#define PTOVERLAY_MORE_H\n#endif\n",
          "csrc/view/ops/more.h": "#ifndef PTOVERLAY_MORE_H\n#define PTOVERLAY_MORE_H\n#endif\n"},
         "csrc/view/ops/more.h: has the guard of csrc/calls/more.h, PTOVERLAY_MORE_H\n"),
+    "a comment that is too long": (
+        {"csrc/calls/more.h": f"#pragma once\n/* {114 * 'x'} */\n/* {115 * 'x'} */\n"},
+        "csrc/calls/more.h:3: over 120 columns\n"),
     "a circle of imports, one of them in a function": (
         {"ptoverlay/two.py": "def f():\n    from .one import X\n"},
         "2 files in a circle: ptoverlay/one.py → ptoverlay/two.py → ptoverlay/one.py (X)\n"),

@@ -144,8 +144,8 @@ void watches_clear(struct session *session) {
 
 /* ---- the calls ---- */
 
-/* What the path names, followed or not, is on an overlay, and where it is to be watched; false: the verdict is there.
- * */
+/* What the path names, followed or not, is on an overlay, and where it is to be watched; false: the verdict is
+ * there. */
 static bool find_watched(struct call *call, bool follow, uint32_t mask) {
     struct target target;
     struct location *loc = &call->scratch->loc[0];

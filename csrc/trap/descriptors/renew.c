@@ -1,6 +1,6 @@
 /* renew.c - a task replaces its stale descriptors, stop by stop.
  *
- *     PTRACE_EVENT_STOP ─▶ mmap, socketpair, recvmsg, dup3 and close for each, fcntl for locks, munmap ─▶ PTRACE_EVENT_STOP
+ *     PTRACE_EVENT_STOP ─▶ mmap, socketpair, recvmsg, dup3 and close for each, fcntl for locks, munmap ─▶ …_STOP
  *                            └▶ socket, connect, sendmsg ┘
  *
  * The new descriptors come over a socket (SCM_RIGHTS, unix(7)), since a description that others share too cannot be

@@ -19,7 +19,8 @@ struct rounds_way {
     void (*ask_opening)(void *arg);
     /* Looks at all tables: how many stale descriptors there are that nobody is about to replace. */
     unsigned (*look)(void *arg);
-    /* Asks for each table with any, as the last look has found them, one task: who could stop at once, if there is one. */
+    /* Asks for each table with any, as the last look has found them, one task: who could stop at once, if there is
+     * one. */
     void (*ask)(void *arg);
 };
 

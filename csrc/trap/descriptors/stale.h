@@ -46,7 +46,8 @@ struct renewal {
     struct process_lock locks[STALE_MOST];
 };
 
-/* How many stale descriptors the task has; 0 if they cannot be seen.  For a task that is running, that may have been. */
+/* How many stale descriptors the task has; 0 if they cannot be seen.  For a task that is running, that may have
+ * been. */
 unsigned stale_count(const struct stale *stale, pid_t tid);
 /* Is this one of its descriptors stale? */
 bool stale_is(const struct stale *stale, pid_t tid, int number);

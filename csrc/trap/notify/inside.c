@@ -1,9 +1,10 @@
 /* inside.c - answers inside of tracees, by the notify trap: untouched/ knows what, here is when.
  *
  *     seize, interrupt, descriptors, answer -ERESTARTSYS ─▶ PTRACE_EVENT_STOP ─▶ the stub is brought in
- *                                                                 ─▶ back to the instruction, detach: the call is made again
+ *     … ─▶ back to the instruction, detach: the call is made again
  *
- * Rules: as in attach.c.  Where anything is not as expected the call is made again as it was, and the program goes on without.
+ * Rules: as in attach.c.  Where anything is not as expected the call is made again as it was, and the program goes on
+ * without.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -104,8 +105,8 @@ static bool enter(struct worker *worker, struct caller *caller) {
     return true;
 }
 
-/* Text that was mapped later, by dlopen(3) or since the stub came before the C library, calls for the first time: the task, which
- * is alone, waits for its answer meanwhile. */
+/* Text that was mapped later, by dlopen(3) or since the stub came before the C library, calls for the first time: the
+ * task, which is alone, waits for its answer meanwhile. */
 static void patch_later(struct worker *worker, struct caller *caller) {
     struct untouched *untouched = &worker->trap->run->untouched;
     uint64_t ip = worker->reply.request->data.instruction_pointer;

@@ -1,12 +1,13 @@
 /* x86_64.c - runs inside of tracees: answers calls about what the view shows as it is, by making them itself.
  *
- * A trampoline beside a patched call site (sites.c) comes here with the registers of the call.  What is answered needs no
- * trap; else the call is made where it stands, and is trapped as ever.
+ * A trampoline beside a patched call site (sites.c) comes here with the registers of the call.  What is answered needs
+ * no trap; else the call is made where it stands, and is trapped as ever.
  *
- * Rules: the call is made first, and what it says is shown if afterwards nothing that it names is touched; so a bad pointer is
- * the kernel's EFAULT, nothing is read that the kernel has not read, and no change is missed that came before.  What is not
- * known is left to the trap.  No C library, general registers only, nothing written but the state, the notes and the little
- * stack that is used; a signal handler may leave by siglongjmp at any instruction.  openat2 never: its flags lie in memory.
+ * Rules: the call is made first, and what it says is shown if afterwards nothing that it names is touched; so a bad
+ * pointer is the kernel's EFAULT, nothing is read that the kernel has not read, and no change is missed that came
+ * before.  What is not known is left to the trap.  No C library, general registers only, nothing written but the state,
+ * the notes and the little stack that is used; a signal handler may leave by siglongjmp at any instruction.  openat2
+ * never: its flags lie in memory.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -186,7 +187,8 @@ static inline int is_touched(word hash) {
 
 /* ---- inodes ---- */
 
-/* What the lower may hold that the view shows otherwise: whiteouts of all forms, files of which another name was changed. */
+/* What the lower may hold that the view shows otherwise: whiteouts of all forms, files of which another name was
+ * changed. */
 static int is_plain(const struct stat *st) {
     word type = st->st_mode & S_IFMT;
     if (type == S_IFDIR)
