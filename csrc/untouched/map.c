@@ -33,10 +33,6 @@ struct entering {
     int stop;               /* a signal that came meanwhile and cannot be blocked, 0: none */
 };
 
-static const struct stub_head *head(void) {
-    return (const struct stub_head *)(const void *)stub_image;
-}
-
 /* Until the stop that the request ends in.  -EINTR: it is another one; -ESRCH: the task is dead. */
 static int until_trap(struct entering *entering, int request) {
     for (;;) {
@@ -88,7 +84,7 @@ static int run_boot(struct entering *entering, int table_fd, int notes_fd) {
     struct registers regs = *entering->stopped;
     registers_set_arg(&regs, 0, (uint64_t)(unsigned)table_fd);
     registers_set_arg(&regs, 1, (uint64_t)(unsigned)notes_fd);
-    registers_set_ip(&regs, head()->boot);
+    registers_set_ip(&regs, stub_head()->boot);
     int error = registers_write(entering->tid, &regs, -1);
     if (!error)
         error = until_trap(entering, PTRACE_CONT);
@@ -114,11 +110,11 @@ static int come_in(struct untouched *untouched, struct entering *entering, int t
         unmap_there(entering, STUB_BASE, STUB_CODE_SIZE);
         return error;
     }
-    error = sites_patch(&untouched->sites, &untouched->lock, entering->tid, head()->entry);
+    error = sites_patch(&untouched->sites, &untouched->lock, entering->tid, stub_head()->entry);
     return error < 0 ? error : 0;   /* a stub that nobody asks is harmless */
 }
 
-static int set_mask(pid_t tid, uint64_t *mask, int request) {
+static int exchange_mask(pid_t tid, uint64_t *mask, int request) {
     return ptrace(request, tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, mask) < 0 ? -errno : 0;
 }
 
@@ -144,22 +140,22 @@ bool untouched_new_site(struct inside *inside, pid_t tid, uint64_t ip) {
 
 void untouched_patch(struct untouched *untouched, pid_t tid) {
     if (untouched_can_enter(tid))
-        (void)sites_patch(&untouched->sites, &untouched->lock, tid, head()->entry);
+        (void)sites_patch(&untouched->sites, &untouched->lock, tid, stub_head()->entry);
 }
 
 int untouched_enter(struct untouched *untouched, pid_t tid, const struct registers *stopped, int table_fd,
                     int notes_fd) {
     struct entering entering = {.tid = tid, .stopped = stopped};
     uint64_t own, all = ~(UINT64_C(1) << (SIGTRAP - 1));
-    int error = set_mask(tid, &own, PTRACE_GETSIGMASK);
+    int error = exchange_mask(tid, &own, PTRACE_GETSIGMASK);
     if (!error)
-        error = set_mask(tid, &all, PTRACE_SETSIGMASK);
+        error = exchange_mask(tid, &all, PTRACE_SETSIGMASK);
     if (error)
         return error;
     error = come_in(untouched, &entering, table_fd, notes_fd);
     if (error == -ESRCH)
         return error;
-    (void)set_mask(tid, &own, PTRACE_SETSIGMASK);
+    (void)exchange_mask(tid, &own, PTRACE_SETSIGMASK);
     if (entering.stop)
         (void)syscall(SYS_tgkill, tid, tid, entering.stop);
     if (!error)

@@ -103,7 +103,7 @@ static unsigned move_length(const unsigned char *at) {
 }
 
 /* From an instruction to the syscall behind it, if there are only moves between; 0: there is none. */
-static uint64_t find_syscall(const struct file *file, uint64_t at) {
+static uint64_t syscall_after(const struct file *file, uint64_t at) {
     uint64_t end = at + MOVES_MAX;
     while (at <= end && at + 16 < file->end) {
         if (is_syscall(file->bytes + at))
@@ -145,7 +145,7 @@ static bool is_site(const struct file *file, const struct site *site) {
     if (is_general(code))
         return site->at + JUMP == site->syscall;
     return code[0] == 0xb8 && !is_prefix(code[-1]) && is_reading(number_at(code + 1)) &&
-           find_syscall(file, site->at) == site->syscall && !is_cancellable(file, site);
+           syscall_after(file, site->at) == site->syscall && !is_cancellable(file, site);
 }
 
 /* Text is large, and calls are few: what is looked for is the second byte of their instruction, which is rare. */
@@ -264,7 +264,7 @@ static bool find_text(struct file *file) {
     return false;
 }
 
-static void learn_text(struct library *library, struct file *file, uint64_t entry) {
+static void learn_sites(struct library *library, struct file *file, uint64_t entry) {
     struct site sites[SITES_MAX];
     if (!find_text(file))
         return;
@@ -285,7 +285,7 @@ static void learn_file(struct library *library, const char *path, uint64_t entry
         void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (bytes != MAP_FAILED) {
             struct file file = {.bytes = bytes, .size = (size_t)st.st_size};
-            learn_text(library, &file, entry);
+            learn_sites(library, &file, entry);
             munmap(bytes, file.size);
         }
     }
@@ -344,7 +344,7 @@ static bool read_mapping(char *line, struct mapping *mapping) {
     return true;
 }
 
-static bool is_there(int memory, const struct patch *patch, uint64_t address) {
+static bool is_as_found(int memory, const struct patch *patch, uint64_t address) {
     unsigned char bytes[4096];
     return patch->length <= sizeof bytes &&
            pread(memory, bytes, patch->length, (off_t)address) == (ssize_t)patch->length &&
@@ -361,7 +361,7 @@ static unsigned patch_text(int memory, const struct library *library, const stru
     for (size_t i = 0; i < library->n_patches; i++) {
         const struct patch *patch = &library->patches[i];
         uint64_t address = patch->address + moved;
-        bool written = address + patch->length <= mapping->end && is_there(memory, patch, address) &&
+        bool written = address + patch->length <= mapping->end && is_as_found(memory, patch, address) &&
                        pwrite(memory, patch->bytes, patch->length, (off_t)address) == (ssize_t)patch->length;
         if (i == 0 && !written)
             return 0;

@@ -19,10 +19,6 @@ _Static_assert(ARCH_STUB_BEGIN == STUB_BASE && ARCH_STUB_BEGIN + ARCH_STUB_SIZE 
 #define THRESHOLD 16u   /* with fewer, programs that do little get slower */
 #define VARIABLE "PTOVERLAY_INJECT"
 
-static const struct stub_head *head(void) {
-    return (const struct stub_head *)(const void *)stub_image;
-}
-
 static void read_variable(struct untouched *untouched) {
     const char *value = getenv(VARIABLE);
     if (!value || !*value)
@@ -71,7 +67,7 @@ bool untouched_wanted(const struct untouched *untouched) {
 }
 
 uint64_t untouched_passing_ip(const struct untouched *untouched) {
-    return untouched->wanted ? head()->passing_ip : 0;
+    return untouched->wanted ? stub_head()->passing_ip : 0;
 }
 
 uint64_t untouched_generation(const struct untouched *untouched) {

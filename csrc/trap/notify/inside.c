@@ -27,14 +27,14 @@
 #include "worker.h"
 
 /* With a trace each call has its record; a view within the view decides otherwise. */
-static bool is_possible(const struct run *run) {
+static bool may_bring_in(const struct run *run) {
     return untouched_wanted(&run->untouched) && __atomic_load_n(&run->trace_fd, __ATOMIC_RELAXED) < 0 &&
            __atomic_load_n(&run->session.n_nests, __ATOMIC_RELAXED) == 0;
 }
 
 bool inside_due(const struct worker *worker, struct caller *caller) {
     const struct run *run = worker->trap->run;
-    return is_possible(run) && untouched_due(&run->untouched, &caller->inside);
+    return may_bring_in(run) && untouched_due(&run->untouched, &caller->inside);
 }
 
 uint64_t inside_generation(const struct worker *worker) {
@@ -44,7 +44,7 @@ uint64_t inside_generation(const struct worker *worker) {
 /* ---- the way in ---- */
 
 /* The stop that was asked for; signals before it are delivered.  False: it is dead. */
-static bool wait_for_stop(const struct worker *worker, pid_t tid) {
+static bool wait_stopped(const struct worker *worker, pid_t tid) {
     for (;;) {
         int status;
         pid_t stopped = wait4(-1, &status, __WALL | __WNOTHREAD, NULL);
@@ -85,7 +85,7 @@ static int bring_in(struct worker *worker, struct caller *caller, int table_fd, 
 }
 
 /* True: the call has been answered. */
-static bool enter(struct worker *worker, struct caller *caller) {
+static bool bring_stub(struct worker *worker, struct caller *caller) {
     struct notify_trap *trap = worker->trap;
     pid_t tid = caller->task.tid;
     if (reply_awaited(&worker->reply) != 0 || !seize(trap, tid))
@@ -95,7 +95,7 @@ static bool enter(struct worker *worker, struct caller *caller) {
     __atomic_store_n(&caller->continued, true, __ATOMIC_RELAXED);
     __atomic_store_n(&caller->attached, true, __ATOMIC_SEQ_CST);
     reply_value(&worker->reply, -ERESTARTSYS);
-    if (wait_for_stop(worker, tid)) {
+    if (wait_stopped(worker, tid)) {
         int error = bring_in(worker, caller, table_fd, notes_fd);
         caller->inside.here = caller->inside.asked = error == 0;
     }
@@ -119,7 +119,7 @@ bool inside_passed(struct worker *worker, struct caller *caller) {
     struct untouched *untouched = &run->untouched;
     struct inside *inside = &caller->inside;
     const struct call *call = &caller->call;
-    if (!is_possible(run) || call->watch_exit || !call_reads(call))
+    if (!may_bring_in(run) || call->watch_exit || !call_reads(call))
         return false;
     untouched_learn(untouched, &caller->call, inside);
     if (inside->here)
@@ -127,7 +127,7 @@ bool inside_passed(struct worker *worker, struct caller *caller) {
     if (!untouched_due(untouched, inside) || untouched_here(inside, caller->task.tid))
         return false;
     inside->never = true; /* it is tried once */
-    return untouched_ready(untouched) && untouched_can_enter(caller->task.tid) && enter(worker, caller);
+    return untouched_ready(untouched) && untouched_can_enter(caller->task.tid) && bring_stub(worker, caller);
 }
 
 /* ---- what changes it ---- */

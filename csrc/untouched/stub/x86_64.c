@@ -70,7 +70,7 @@ __asm__(".section .head,\"ax\"\n"
 #define CWD ((const volatile struct stub_cwd *)STUB_CWD)
 #define NOTES ((struct stub_notes *)STUB_NOTES)
 
-static inline word load(const uint64_t *at) {
+static inline word load_word(const uint64_t *at) {
     return __atomic_load_n(at, __ATOMIC_ACQUIRE);
 }
 
@@ -166,7 +166,7 @@ static const struct stub_entry *find(word base, const char *text, uint32_t lengt
     uint32_t at = (uint32_t)hash % STUB_ENTRIES;
     for (uint32_t i = 0; i < STUB_ENTRIES; i++, at = (at + 1) % STUB_ENTRIES) {
         const struct stub_entry *entry = &TABLE->entries[at];
-        word found = load(&entry->hash);
+        word found = load_word(&entry->hash);
         if (!found)
             return 0;
         if (found == hash && entry->generation == generation && entry->length == length && entry->base == base &&
@@ -180,7 +180,7 @@ static inline int is_touched(word hash) {
     int touched = 1;
     for (unsigned i = 0; i < 2; i++) {
         uint32_t bit = stub_touched_bit(hash, i);
-        touched &= (int)(load(&TABLE->touched[bit / 64]) >> bit % 64 & 1);
+        touched &= (int)(load_word(&TABLE->touched[bit / 64]) >> bit % 64 & 1);
     }
     return touched;
 }
@@ -189,11 +189,11 @@ static inline int is_touched(word hash) {
 
 /* What the lower may hold that the view shows otherwise: whiteouts of all forms, files of which another name was
  * changed. */
-static int is_plain(const struct stat *st) {
+static int is_ordinary(const struct stat *st) {
     word type = st->st_mode & S_IFMT;
     if (type == S_IFDIR)
         return 1;
-    if ((type != S_IFREG && type != S_IFLNK) || (st->st_nlink > 1 && load(&TABLE->options) & STUB_LINKED))
+    if ((type != S_IFREG && type != S_IFLNK) || (st->st_nlink > 1 && load_word(&TABLE->options) & STUB_LINKED))
         return 0;
     return type == S_IFLNK || st->st_size > 0;
 }
@@ -210,7 +210,7 @@ static void note_seen(const struct stat *st, word inodes) {
 }
 
 static int was_seen(const struct stat *st) {
-    word mark = stub_mark(st->st_dev, st->st_ino, load(&TABLE->inodes)), at = mark % STUB_SEEN;
+    word mark = stub_mark(st->st_dev, st->st_ino, load_word(&TABLE->inodes)), at = mark % STUB_SEEN;
     return __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED) == mark ||
            __atomic_load_n(&STATE->seen[at ^ 1], __ATOMIC_RELAXED) == mark;
 }
@@ -236,10 +236,10 @@ static void copy_cwd(struct stub_cwd *out) {
     out->directory = CWD->directory;
 }
 
-static void begin(struct asked *asked, int fd, const char *text) {
+static void asked_begin(struct asked *asked, int fd, const char *text) {
     asked->fd = fd;
     asked->text = text;
-    asked->inodes = load(&TABLE->inodes);
+    asked->inodes = load_word(&TABLE->inodes);
     copy_cwd(&asked->cwd);
 }
 
@@ -248,7 +248,7 @@ static word base_of_cwd(const struct asked *asked, word generation) {
     struct stub_cwd now;
     copy_cwd(&now);
     if (now.generation != generation || now.changes != asked->cwd.changes || now.generation != asked->cwd.generation ||
-        load(&TABLE->options) & STUB_NO_RELATIVE)
+        load_word(&TABLE->options) & STUB_NO_RELATIVE)
         return 0;
     return now.directory;
 }
@@ -281,7 +281,7 @@ static int in_table(word base, const struct path *path, int whole, word generati
 /* Is what the call names, and the kernel has read, as the lower has it?  whole: it is a symlink that is followed. */
 static __attribute__((noinline)) int may_show(const struct asked *asked, int whole) {
     struct path path;
-    word generation = load(&TABLE->generation), base = 0;
+    word generation = load_word(&TABLE->generation), base = 0;
     if (!take_path(&path, asked->text))
         return 0;
     if (path.text[0] != '/') {
@@ -293,7 +293,7 @@ static __attribute__((noinline)) int may_show(const struct asked *asked, int who
     }
     int shown = in_table(base, &path, whole, generation);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return shown && load(&TABLE->generation) == generation && !(load(&TABLE->options) & STUB_OFF);
+    return shown && load_word(&TABLE->generation) == generation && !(load_word(&TABLE->options) & STUB_OFF);
 }
 
 /* ---- calls ---- */
@@ -311,22 +311,22 @@ static inline int is_link(word mode) {
     return (mode & S_IFMT) == S_IFLNK;
 }
 
-static long look(const struct asked *asked, struct stat *st, word flags) {
+static long stat_asked(const struct asked *asked, struct stat *st, word flags) {
     return stub_pass(__NR_newfstatat, (word)(long)asked->fd, (word)asked->text, (word)st, flags, 0);
 }
 
 static int do_stat(struct frame *frame, int fd, const char *text, struct stat *st, word flags) {
     struct asked asked;
-    begin(&asked, fd, text);
-    long value = look(&asked, st, flags | AT_SYMLINK_NOFOLLOW);
+    asked_begin(&asked, fd, text);
+    long value = stat_asked(&asked, st, flags | AT_SYMLINK_NOFOLLOW);
     if (is_absent(value))
         return may_show(&asked, 0) && done(frame, value);
     if (value)
         return 0;
     int whole = !(flags & AT_SYMLINK_NOFOLLOW) && is_link(st->st_mode);
-    if (!is_plain(st) || !may_show(&asked, whole))
+    if (!is_ordinary(st) || !may_show(&asked, whole))
         return 0;
-    if (whole && (look(&asked, st, flags) != 0 || !is_plain(st) || !may_show(&asked, 1)))
+    if (whole && (stat_asked(&asked, st, flags) != 0 || !is_ordinary(st) || !may_show(&asked, 1)))
         return 0;
     note_seen(st, asked.inodes);
     return done(frame, 0);
@@ -339,7 +339,7 @@ static int do_fstat(struct frame *frame, long nr, int fd, const char *text, stru
                                   : stub_pass(nr, (word)(long)fd, (word)text, (word)st, AT_EMPTY_PATH, 0);
     if (value || (nr != __NR_fstat && (!text || *text)))
         return 0;
-    return is_plain(st) && was_seen(st) && done(frame, 0);
+    return is_ordinary(st) && was_seen(st) && done(frame, 0);
 }
 
 static int do_newfstatat(struct frame *frame) {
@@ -365,7 +365,7 @@ static int do_statx(struct frame *frame) {
     uint32_t flags = (uint32_t)frame->rdx, mask = (uint32_t)frame->r10;
     if (flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_SYNC_FLAGS))
         return 0;
-    begin(&asked, (int)frame->rdi, (const char *)frame->rsi);
+    asked_begin(&asked, (int)frame->rdi, (const char *)frame->rsi);
     long value =
         stub_pass(__NR_statx, frame->rdi, frame->rsi, flags | AT_SYMLINK_NOFOLLOW, mask | STATX_BASIC_STATS, frame->r8);
     if (is_absent(value))
@@ -374,7 +374,7 @@ static int do_statx(struct frame *frame) {
         return 0;
     from_statx(stx, &st);
     int whole = !(flags & AT_SYMLINK_NOFOLLOW) && is_link(stx->stx_mode);
-    if (!is_plain(&st) || !may_show(&asked, whole))
+    if (!is_ordinary(&st) || !may_show(&asked, whole))
         return 0;
     value = stub_pass(__NR_statx, frame->rdi, frame->rsi, flags, mask, frame->r8);
     return value == 0 && may_show(&asked, whole) && done(frame, 0);
@@ -386,9 +386,9 @@ static int do_readlink(struct frame *frame, int fd, const char *text, word buffe
     struct stat st;
     if ((int)size <= 0)
         return 0;
-    begin(&asked, fd, text);
-    long value = look(&asked, &st, AT_SYMLINK_NOFOLLOW);
-    if ((value && !is_absent(value)) || (!value && !is_plain(&st)) || !may_show(&asked, 0))
+    asked_begin(&asked, fd, text);
+    long value = stat_asked(&asked, &st, AT_SYMLINK_NOFOLLOW);
+    if ((value && !is_absent(value)) || (!value && !is_ordinary(&st)) || !may_show(&asked, 0))
         return 0;
     if (value || !is_link(st.st_mode))
         return done(frame, value ? value : -EINVAL);
@@ -401,12 +401,12 @@ static int do_access(struct frame *frame, long nr, int fd, const char *text, wor
     struct stat st;
     if ((uint32_t)mode & ~R_MASK || (uint32_t)flags & ~(uint32_t)AT_EACCESS)
         return 0;
-    begin(&asked, fd, text);
-    long value = look(&asked, &st, AT_SYMLINK_NOFOLLOW);
+    asked_begin(&asked, fd, text);
+    long value = stat_asked(&asked, &st, AT_SYMLINK_NOFOLLOW);
     if (is_absent(value))
         return may_show(&asked, 0) && done(frame, value);
     int whole = value == 0 && is_link(st.st_mode);
-    if (value || !is_plain(&st))
+    if (value || !is_ordinary(&st))
         return 0;
     value = nr == __NR_faccessat2 ? stub_pass(nr, (word)(long)fd, (word)text, mode, flags, 0)
                                   : stub_pass(__NR_faccessat, (word)(long)fd, (word)text, mode, 0, 0);
@@ -417,7 +417,7 @@ static int do_access(struct frame *frame, long nr, int fd, const char *text, wor
 static void note_opened(const struct stat *st) {
     uint32_t bit = stub_opened_bit(st->st_dev, st->st_ino);
     uint64_t *at = &NOTES->opened[bit / 64], set = 1ul << bit % 64;
-    if (!(load(at) & set))
+    if (!(load_word(at) & set))
         (void)__atomic_fetch_or(at, set, __ATOMIC_SEQ_CST);
 }
 
@@ -427,15 +427,15 @@ static int do_open(struct frame *frame, int fd, const char *text, word flags, wo
     int follows = !(flags & O_NOFOLLOW), whole;
     if ((uint32_t)flags & ~(uint32_t)O_ANSWERED)
         return 0;
-    begin(&asked, fd, text);
-    long value = look(&asked, &st, AT_SYMLINK_NOFOLLOW);
+    asked_begin(&asked, fd, text);
+    long value = stat_asked(&asked, &st, AT_SYMLINK_NOFOLLOW);
     if (is_absent(value))
         return may_show(&asked, 0) && done(frame, value);
-    if (value || !is_plain(&st))
+    if (value || !is_ordinary(&st))
         return 0;
     whole = is_link(st.st_mode) && follows;
     if ((is_link(st.st_mode) && !follows && !(flags & O_PATH)) || !may_show(&asked, whole) ||
-        (whole && (look(&asked, &st, 0) != 0 || !is_plain(&st))))
+        (whole && (stat_asked(&asked, &st, 0) != 0 || !is_ordinary(&st))))
         return 0;
     if ((st.st_mode & S_IFMT) == S_IFREG && !(flags & O_PATH))
         note_opened(&st);
@@ -593,7 +593,7 @@ static int compare(struct frame *frame, word nr) {
 
 /* 1: frame->rax is what the call returns; 0: it is to be made, and trapped. */
 __attribute__((used)) long stub_decide(struct frame *frame) {
-    word nr = frame->rax, options = load(&TABLE->options);
+    word nr = frame->rax, options = load_word(&TABLE->options);
     if (options & STUB_OFF || __atomic_load_n(&STATE->off, __ATOMIC_RELAXED))
         return 0;
     int answered = answer(frame) && (!(options & STUB_CHECKS) || compare(frame, nr));

@@ -139,7 +139,7 @@ struct pto_view {
     mode_t umask; /* of our process */
     view_busy_fn *busy; /* NULL: nothing is executed */
     void *busy_arg;
-    const struct view_answers *answers; /* touched.c; NULL: nobody answers */
+    const struct view_answers *answers; /* touch.c; NULL: nobody answers */
     struct watch *watches; /* watches.c */
     int protected_hardlinks, protected_symlinks, protected_regular, protected_fifos;   /* fs.*, proc(5) */
 };
@@ -163,7 +163,7 @@ static inline bool may_redirect(const struct overlay *ovl, const struct layer *l
 static inline void view_changed(const struct overlay *ovl) {
     __atomic_add_fetch(&ovl->view->changes, 1, __ATOMIC_SEQ_CST);
 }
-/* touched.c: the entry's name is about to show otherwise than in the lower; that, of no name; who may search the
+/* touch.c: the entry's name is about to show otherwise than in the lower; that, of no name; who may search the
  * directory. */
 void touch(struct overlay *ovl, uint32_t d);
 void touch_all(pto_view *view, unsigned what);

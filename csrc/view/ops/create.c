@@ -178,63 +178,87 @@ static void created(struct overlay *ovl, uint32_t d, mode_t mode, bool opaque) {
         __atomic_add_fetch(appeared_in(ovl->view, dentry->parent), 1, __ATOMIC_SEQ_CST);
 }
 
+/* Where and as what an object comes to be. */
+struct creating {
+    const struct location *loc;
+    const struct creation *creation;
+    struct given given;
+    char name[NAME_MAX + 1];
+    bool whiteout, opaque;      /* what has the name now; what the new directory is */
+};
+
+/* One call makes it as it is to be. */
+static bool is_one_call(const struct creating *creating, const struct cred *cred) {
+    const struct overlay *ovl = creating->loc->overlay;
+    const struct given *given = &creating->given;
+    const struct cred *own = &ovl->view->own;
+    return !creating->whiteout && !given->setgid && given->uid == own->fsuid && cred->fsgid == own->fsgid &&
+           (given->inherits || !(given->mode & ovl->view->umask) || S_ISLNK(creating->creation->mode)) &&
+           !(given->mode & 07000);
+}
+
+static int create_in_place(const struct creating *creating, struct upper_dir *dir) {
+    quiet_lift(&dir->quiet);
+    int error = make(dir->fd, creating->name, creating->creation, creating->given.mode);
+    quiet_return(&dir->quiet);
+    if (!error && creating->opaque)
+        error = mark_new_opaque(creating->loc->overlay, dir->fd, creating->name);
+    if (error && creating->opaque)
+        (void)!unlinkat(dir->fd, creating->name,
+                        AT_REMOVEDIR);   /* without the mark a lower could show through one day */
+    return error;
+}
+
+static int create_by_work(const struct creating *creating, struct upper_dir *dir) {
+    struct overlay *ovl = creating->loc->overlay;
+    bool directory = S_ISDIR(creating->creation->mode), in_place = creating->whiteout && !ovl->layers[0].dot_form;
+    WORK_OBJECT object;
+    work_object_init(ovl, &object);
+    struct creation unopened = *creating->creation;
+    if (dir->quiet.watched)
+        unopened.fd = NULL;   /* its open is to be heard here */
+    int error = make_in_work(creating->loc, &object, &unopened, &creating->given, creating->opaque);
+    if (error)
+        return error;
+    enum putting how = !in_place ? PUT_NEW : directory ? PUT_EXCHANGE : PUT_OVER;
+    return watches_put(&object, dir, creating->name, how, directory);
+}
+
+/* What is to come under the name, which nothing has: 0, or -errno. */
+static int create_look(struct creating *creating, const struct cred *cred, uint32_t *d) {
+    const struct location *loc = creating->loc;
+    int error = permission_create(loc->overlay, loc, cred);
+    if (!error)
+        error = entry_locate(loc, d);
+    if (error)
+        return error;
+    if (shown_kind(at(loc->overlay, *d)) != KIND_NONE)
+        return -EEXIST;
+    error = copy_up_dir(loc->overlay, loc->parent);
+    return error ? error : find_given(loc, creating->creation, cred, &creating->given);
+}
+
 /* Straight into its directory when one call does it all, else by way of the work directory. */
 int create(const struct location *loc, const struct creation *creation, const struct cred *cred, uint32_t *made) {
     struct overlay *ovl = loc->overlay;
+    struct creating creating = {.loc = loc, .creation = creation};
     uint32_t d;
-    int error = permission_create(ovl, loc, cred);
-    if (!error)
-        error = entry_locate(loc, &d);
-    if (error)
-        return error;
-    if (shown_kind(at(ovl, d)) != KIND_NONE)
-        return -EEXIST;
-    error = copy_up_dir(ovl, loc->parent);
-    struct given given;
-    if (!error)
-        error = find_given(loc, creation, cred, &given);
     UPPER_DIR dir = {.fd = -1};
+    int error = create_look(&creating, cred, &d);
     if (!error)
         error = upper_dir_open(ovl, loc->parent, &dir);
     if (error)
         return error;
-    char name[NAME_MAX + 1];
-    index_name(&ovl->view->index, d, name);
+    index_name(&ovl->view->index, d, creating.name);
     touch(ovl, d);
-    bool whiteout = at(ovl, d)->upper == KIND_WHITEOUT, directory = S_ISDIR(creation->mode);
-    bool opaque = directory && (whiteout || is_dir_kind(at(ovl, loc->parent)->lower));
-    bool in_place = whiteout && !ovl->layers[0].dot_form;
-    const struct cred *own = &ovl->view->own;
-    bool plain = !whiteout && !given.setgid && given.uid == own->fsuid && cred->fsgid == own->fsgid &&
-                 (given.inherits || !(given.mode & ovl->view->umask) || S_ISLNK(creation->mode)) &&
-                 !(given.mode & 07000);
-    if (plain) {
-        quiet_lift(&dir.quiet);
-        error = make(dir.fd, name, creation, given.mode);
-        quiet_return(&dir.quiet);
-        if (!error && opaque)
-            error = mark_new_opaque(ovl, dir.fd, name);
-        if (error && opaque)
-            (void)!unlinkat(dir.fd, name, AT_REMOVEDIR);   /* without the mark a lower could show through one day */
-    } else {
-        WORK_OBJECT object;
-        work_object_init(ovl, &object);
-        struct creation unopened = *creation;
-        if (dir.quiet.watched)
-            unopened.fd = NULL;   /* its open is to be heard here */
-        error = make_in_work(loc, &object, &unopened, &given, opaque);
-        if (!error)
-            error = watches_put(&object, &dir, name,
-                                !in_place   ? PUT_NEW
-                                : directory ? PUT_EXCHANGE
-                                            : PUT_OVER,
-                                directory);
-    }
-    if (!error && whiteout)
-        error = whiteout_drop_dot(ovl, dir.fd, name);
+    creating.whiteout = at(ovl, d)->upper == KIND_WHITEOUT;
+    creating.opaque = S_ISDIR(creation->mode) && (creating.whiteout || is_dir_kind(at(ovl, loc->parent)->lower));
+    error = is_one_call(&creating, cred) ? create_in_place(&creating, &dir) : create_by_work(&creating, &dir);
+    if (!error && creating.whiteout)
+        error = whiteout_drop_dot(ovl, dir.fd, creating.name);
     if (error)
         return error;
-    created(ovl, d, creation->mode, opaque);
+    created(ovl, d, creation->mode, creating.opaque);
     *made = d;
     return 0;
 }

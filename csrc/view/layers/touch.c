@@ -1,4 +1,4 @@
-/* touched.c - tells who answers for the view which names do not show what the lower has.
+/* touch.c - tells who answers for the view which names do not show what the lower has.
  *
  * Rules: told before the change is done, under the same hold of the lock, so that whoever learns of the change in any
  * way finds it told; told again for what the upper has already when its names are loaded.  What is told and then fails
@@ -11,7 +11,7 @@
 
 #include "layers.h"
 
-static void tell(const pto_view *view, uint32_t directory, const char *name, size_t length, unsigned what) {
+static void tell_of(const pto_view *view, uint32_t directory, const char *name, size_t length, unsigned what) {
     const struct view_answers *answers = view->base->answers;
     if (answers)
         answers->touch(answers->arg, directory, name, length, what);
@@ -26,11 +26,11 @@ static unsigned what_of(const struct dentry *dentry) {
 
 void touch(struct overlay *ovl, uint32_t d) {
     const struct dentry *dentry = at(ovl, d);
-    tell(ovl->view, dentry->parent, dentry->name, dentry->name_length, what_of(dentry));
+    tell_of(ovl->view, dentry->parent, dentry->name, dentry->name_length, what_of(dentry));
 }
 
 void touch_all(pto_view *view, unsigned what) {
-    tell(view, 0, NULL, 0, what);
+    tell_of(view, 0, NULL, 0, what);
 }
 
 void touch_search(struct overlay *ovl, uint32_t d) {
@@ -46,6 +46,6 @@ void touch_places(pto_view *view, uint32_t d, const char *path) {
         if (!shows || place->length <= length || !path_below(place->path, place->length, path, length))
             continue;
         const char *name = place->path + length + 1;
-        tell(view, d, name, strcspn(name, "/"), 0);
+        tell_of(view, d, name, strcspn(name, "/"), 0);
     }
 }
