@@ -27,6 +27,9 @@ typedef struct pto_view pto_view;
 #define PTO_NO_REDIRECT 16       /* "redirect_dir=off": EXDEV for the rename of a merged directory */
 #define PTO_METACOPY 32          /* "metacopy=on": changes of attributes leave the data in the lower */
 #define PTO_TRUST 64             /* redirects of directories are followed whoever has set them */
+#define PTO_NUMBERS                                                                                                    \
+    128        /* lowers that were uppers show the inode numbers that they keep, as steps of one history
+                                  * do; the kernel shows those that their objects have */
 
 /* One overlay.  lowers: n_lowers directories, topmost first; upper and work: NULL for a read-only
  * view, else existing directories; mount: where it appears, an existing directory. */

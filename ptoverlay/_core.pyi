@@ -21,6 +21,7 @@ class _Lib:
     PTO_NO_REDIRECT: Final[int]
     PTO_METACOPY: Final[int]
     PTO_TRUST: Final[int]
+    PTO_NUMBERS: Final[int]
     PTO_DIRECT: Final[int]
     PTO_PLACE_READ_ONLY: Final[int]
     PTO_HIDDEN: Final[int]

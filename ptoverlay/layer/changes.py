@@ -26,7 +26,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
 
 from ptoverlay import errors
 from ptoverlay.console.progress import OBJECT, Advance
@@ -168,7 +168,10 @@ def any_change(view: View, base: View, mount: str) -> bool:
         if walk.found or walk.removed or walk.added or walk.pending:
             raise _Enough
 
-    walk = _Walk(view, base, content=True, directory_times=False, strict=False, advance=advance)
+    def unread(_: str) -> NoReturn:  # it can have changed
+        raise _Enough
+
+    walk = _Walk(view, base, content=True, directory_times=False, strict=False, advance=advance, unread=unread)
     try:
         walk.directory(mount, mount, full=False)
         walk.root(mount)
@@ -186,10 +189,11 @@ _Name = tuple[str, str | None, bool, Stat | None]
 
 @dataclass
 class _Walk:
-    """The state of one walk.  removed: by the base's path: the view's path and what was there; added: files that may
-    yet turn out to be renamed; pending: directories that merge lowers of another name; implied: keys of removed that
-    had to go since their directory is one no more; moved: base's paths that something was renamed from; renames: (new,
-    old) path; linked: the first path seen of each file with several names."""
+    """The state of one walk.  unread: told of what cannot be looked at; removed: by the base's path: the view's path
+    and what was there; added: files that may yet turn out to be renamed; pending: directories that merge lowers of
+    another name; implied: keys of removed that had to go since their directory is one no more; moved: base's paths that
+    something was renamed from; renames: (new, old) path; linked: the first path seen of each file with several
+    names."""
 
     view: View
     base: View
@@ -197,6 +201,7 @@ class _Walk:
     directory_times: bool
     strict: bool
     advance: Advance
+    unread: Callable[[str], None] = errors.report
     found: list[Change] = field(default_factory=list)
     removed: dict[str, tuple[str, Stat]] = field(default_factory=dict)
     added: list[tuple[str, Stat]] = field(default_factory=list)
@@ -232,7 +237,7 @@ class _Walk:
             except OSError as error:
                 if self.strict or error.errno != errno.ENAMETOOLONG:
                     raise
-                errors.report(f"{below[0]}: not looked at: {error.strerror}")
+                self.unread(f"{below[0]}: not looked at: {error.strerror}")
                 continue
             if directory is not None:
                 ways.append(self.names(*directory))
@@ -246,7 +251,7 @@ class _Walk:
             else:
                 names = {name: status for name, (_, status) in self.view.upper_stats(path).items()}
         except PermissionError as error:
-            errors.report(f"{path}: not looked into: {error.strerror}")
+            self.unread(f"{path}: not looked into: {error.strerror}")
             return
         if full and old_path is not None:
             names = dict.fromkeys(sorted({*names, *self.names_before(old_path)}))

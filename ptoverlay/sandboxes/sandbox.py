@@ -326,7 +326,7 @@ class Sandbox:
 
     @property
     def flags(self) -> int:
-        return self.metadata.flags | options.TRUST * self.trusted
+        return self.metadata.flags | options.TRUST * self.trusted | options.NUMBERS * bool(self.name)
 
     def maker(self) -> int:
         """User id of who can have put anything into the layer: ours or root's, unless another user can."""

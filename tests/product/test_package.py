@@ -70,8 +70,8 @@ def test_core_has_the_headers_names() -> None:
 def test_constants_of_the_options_are_the_headers() -> None:
     from ptoverlay._core import lib
 
-    for name in ("READ_ONLY", "VOLATILE", "USERXATTR", "TEMPORARY", "NO_REDIRECT", "METACOPY", "TRUST", "DIRECT",
-                 "PLACE_READ_ONLY", "HIDDEN"):
+    for name in ("READ_ONLY", "VOLATILE", "USERXATTR", "TEMPORARY", "NO_REDIRECT", "METACOPY", "TRUST", "NUMBERS",
+                 "DIRECT", "PLACE_READ_ONLY", "HIDDEN"):
         assert getattr(options, name) == getattr(lib, f"PTO_{name}"), name
     assert options.TRAPS == {"auto": lib.PTO_TRAP_AUTO, "ptrace": lib.PTO_TRAP_PTRACE, "notify": lib.PTO_TRAP_NOTIFY}
 

@@ -80,11 +80,11 @@ static bool show_lower(const struct overlay *ovl, uint32_t d, struct statx *stx)
         return false;
     if (shown.owner && !shown.foreign)
         put_owner(&shown, stx);
-    if (shown.identity) {
-        stx->stx_ino = shown.ino;
-        set_dev(stx, shown.dev);
-    }
-    return shown.identity;
+    if (!shown.identity || !(ovl->flags & PTO_NUMBERS))
+        return false;
+    stx->stx_ino = shown.ino;
+    set_dev(stx, shown.dev);
+    return true;
 }
 
 /* Puts in what the upper's file shows but does not have. */

@@ -24,7 +24,7 @@
 #include "../upper/upper.h"
 #include "super.h"
 
-#define LOCK_TRIES 25u
+#define LOCK_TRIES 5u
 
 int lay_fail(char *message, size_t size, int error, const char *format, ...) {
     va_list args;

@@ -67,7 +67,8 @@ static bool copied_from(const struct overlay *ovl, uint32_t d, unsigned layer, c
         return false;
     const struct shown *shown = shown_find(&ovl->shown, upper.st_ino);
     struct shown below;   /* a lower's copy of what lies below it shows that one's number */
-    bool copy = private_shown_below(ovl, layer, relative, &lower, &below) && below.identity;
+    bool copy =
+        (ovl->flags & PTO_NUMBERS) && private_shown_below(ovl, layer, relative, &lower, &below) && below.identity;
     return shown && shown->identity && shown->ino == (copy ? below.ino : lower.st_ino);
 }
 

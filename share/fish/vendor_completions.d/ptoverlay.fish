@@ -178,7 +178,7 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -l userxattr -d 'r
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -s i -l interactive -d 'ask for each change'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -s n -l dry-run -d 'only show what would be done, and refused'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -s f -l force -d 'also where the host has changed since, and as this user\'s where an owner cannot be given'
-complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -l trust -d 'also what only you may set, in a layer that another user has made: owners, set-id bits, capabilities, devices, and what is left of an interrupted commit'
+complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -l trust -d 'also what only you may set, in a layer that another user has made: owners, set-id bits, capabilities, devices, renamed directories of the host\'s, and what is left of an interrupted commit'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -s v -l verbose -d 'show what is committed'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -l json -d 'an object: committed and refused changes'
 complete -c ptoverlay -n '__fish_seen_subcommand_from commit' -l color -x -a 'auto always never' -d 'colours (default: on a terminal, unless NO_COLOR is set)'
