@@ -194,8 +194,9 @@ class Layout:
         for above in self.parents(change.path):
             if above in self.moves:
                 return False  # that one lives on, without this
-            if above in self.chosen and (self.chosen[above].type_changed or self.chosen[above].kind is Kind.REMOVED):
-                return True
+            other = self.chosen.get(above)
+            if other is not None and (other.type_changed or other.kind is Kind.REMOVED):
+                return other.old_path not in self.sources  # else it lives on under another name, without this
         return False
 
     def wanted(self, path: str) -> bool:
