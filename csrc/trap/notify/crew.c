@@ -26,7 +26,7 @@
 #include "worker.h"
 
 #define WORKERS_MAX 1024u
-#define STACK_SIZE (512u << 10)
+#define STACK_SIZE (1u << 20)
 #define PATIENCE_NS 20000000    /* for a worker to notice the end */
 
 /* ---- roles ---- */
