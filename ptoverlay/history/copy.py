@@ -55,14 +55,14 @@ class DirectoryLook:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[None]:
-    """A directory of ours can be read and changed meanwhile, whatever its mode."""
-    status = os.lstat(path)
-    mode = stat.S_IMODE(status.st_mode)
-    if mode & 0o700 == 0o700 or not os.geteuid():
+def opened(path: str, bits: int = 0o700) -> Iterator[None]:
+    """An object of ours has these bits of its owner's meanwhile, whatever its mode: a directory can be read and
+    changed, a file takes user.* attributes (0o200)."""
+    mode = stat.S_IMODE(os.lstat(path).st_mode)
+    if mode & bits == bits or not os.geteuid():
         yield
         return
-    os.chmod(path, mode | 0o700)
+    os.chmod(path, mode | bits)
     try:
         yield
     finally:

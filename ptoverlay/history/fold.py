@@ -397,7 +397,7 @@ class Fold:
         if self.bases is not None:
             self.bases[os.lstat(upper).st_ino] = self.bases.get(int(number), old)
             return
-        with _writable(upper):
+        with opened(upper, 0o200):
             if old is None:
                 os.removexattr(upper, self.prefix + _BASE)
             else:
@@ -478,20 +478,6 @@ def _lstat(path: str) -> os.stat_result | None:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-
-
-@contextmanager
-def _writable(path: str) -> Iterator[None]:
-    """A file of ours takes user.* attributes meanwhile."""
-    mode = stat.S_IMODE(os.lstat(path).st_mode)
-    if mode & 0o200 or not os.geteuid():
-        yield
-        return
-    os.chmod(path, mode | 0o200)
-    try:
-        yield
-    finally:
-        os.chmod(path, mode)
 
 
 def _move(old: str, new: str) -> None:

@@ -203,9 +203,8 @@ static int create_in_place(const struct creating *creating, struct upper_dir *di
     quiet_return(&dir->quiet);
     if (!error && creating->opaque)
         error = mark_new_opaque(creating->loc->overlay, dir->fd, creating->name);
-    if (error && creating->opaque)
-        (void)!unlinkat(dir->fd, creating->name,
-                        AT_REMOVEDIR);   /* without the mark a lower could show through one day */
+    if (error && creating->opaque)   /* without the mark a lower could show through one day */
+        (void)!unlinkat(dir->fd, creating->name, AT_REMOVEDIR);
     return error;
 }
 
