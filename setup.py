@@ -20,6 +20,7 @@ from typing import Any
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
 
+from distutils.command.build_scripts import build_scripts  # isort: skip
 from distutils.command.install_data import install_data  # isort: skip  (after setuptools, which has it)
 
 
@@ -58,6 +59,20 @@ class BuildCore(build_ext):
     def build_extension(self, ext: Any) -> None:
         self.compiler.compile = self._compile_changed
         super().build_extension(ext)
+        self._link_command(ext)
+
+    def command(self) -> Path:
+        """Where the command ptoverlay is made."""
+        return Path(self.build_temp, "ptoverlay")
+
+    def _link_command(self, ext: Any) -> None:
+        """Its symbols are to be found by the module that it loads."""
+        source = str(runpy.run_path("csrc/build.py")["command"]())
+        objects = self._compile_changed([source], self.build_temp, ext.define_macros, ext.include_dirs,
+                                        bool(self.debug), extra_postargs=ext.extra_compile_args)
+        if older(str(self.command()), [*objects, __file__]):
+            self.compiler.link_executable(objects, "ptoverlay", self.build_temp, libraries=["dl", "pthread"],
+                                          extra_postargs=["-rdynamic"])
 
     def _compile_changed(self, sources: list[str], output_dir: str | None = None, macros: Any = None,
                          include_dirs: Any = None, debug: bool = False, extra_preargs: Any = None,
@@ -73,6 +88,18 @@ class BuildCore(build_ext):
             for _ in pool.map(lambda obj: compiler._compile(obj, *build[obj], arguments, postargs, cpp), stale):
                 pass
         return list(objects)
+
+
+class BuildScripts(build_scripts):
+    """The command ptoverlay, which is no script."""
+
+    def run(self) -> None:
+        self.run_command("build_ext")
+        core: Any = self.get_finalized_command("build_ext")
+        made = core.command()
+        target = Path(self.build_dir, made.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(made, target)
 
 
 class InstallData(install_data):
@@ -106,5 +133,6 @@ def last_word() -> list[str]:
 
 
 asked = "egg_info" in sys.argv and "PTOVERLAY_BUILD" not in os.environ
-setup(cffi_modules=["csrc/build.py:builder"], cmdclass={"build_ext": BuildCore, "install_data": InstallData},
+setup(cffi_modules=["csrc/build.py:builder"], scripts=["csrc/front/main.c"],
+      cmdclass={"build_ext": BuildCore, "build_scripts": BuildScripts, "install_data": InstallData},
       setup_requires=last_word() if asked else [])

@@ -18,7 +18,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(os.path.relpath(Path(__file__).parent))
-COMPILE = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra"]
+COMPILE = ["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra", "-include", "arch/libc.h"]
 # For tests: HELD() of process/lock.h is asserted.
 if os.environ.get("PTOVERLAY_CHECK_LOCKS"):
     COMPILE.append("-DPTO_CHECK_LOCKS")
@@ -27,9 +27,9 @@ IMAGE = HERE / "untouched" / "image.c"
 # Freestanding, at a fixed address, without anything that the loader would have to do or that uses other registers.
 STUB_FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-ffreestanding", "-fno-builtin", "-fno-stack-protector",
               "-fno-stack-clash-protection", "-fcf-protection=none", "-fpie", "-mgeneral-regs-only", "-fno-jump-tables",
-              "-fno-tree-loop-distribute-patterns", "-fno-asynchronous-unwind-tables", "-fno-lto", "-nostdlib",
-              "-static", "-no-pie", "-Wl,--oformat=binary", "-Wl,--build-id=none"]
-# The same machine under the names that uname(2) has for it.
+              "-fno-tree-loop-distribute-patterns", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables",
+              "-fno-lto", "-nostdlib", "-static", "-no-pie", "-Wl,--oformat=binary", "-Wl,--build-id=none"]
+# The same machine under the names that Python has for it.
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 
 
@@ -39,8 +39,9 @@ def declarations(header: str) -> str:
 
 
 def machine() -> str:
-    """The machine whose registers the core is to know."""
-    name = os.uname().machine
+    """The machine whose registers the core is to know; Python is told of another one to build for by
+    _PYTHON_HOST_PLATFORM=linux-NAME."""
+    name = sysconfig.get_platform().rpartition("-")[2]
     if name not in MACHINES:
         raise SystemExit(f"ptoverlay: cannot be built: the core does not know {name}'s registers "
                          f"(it knows {' and '.join(sorted(set(MACHINES.values())))})")
@@ -49,13 +50,16 @@ def machine() -> str:
 
 def stub() -> bytes:
     """The code of the stub, b"" where this machine has none."""
-    source, script = STUB / f"{machine()}.c", STUB / f"{machine()}.ld"
-    if not source.exists():
+    script = STUB / f"{machine()}.ld"
+    if not script.exists():
         return b""
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    others = {*MACHINES.values()} - {machine()}
+    parts = sorted(path for path in STUB.glob("*.c") if path.stem not in others)
+    named = os.environ.get("PTOVERLAY_STUB_CC") or os.environ.get("CC")  # gcc, where the core's is another
+    compiler = shlex.split(named or sysconfig.get_config_var("CC") or "cc")
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory, "stub")
-        subprocess.run([*compiler, *STUB_FLAGS, f"-Wl,-T,{script}", "-o", out, source], check=True)
+        subprocess.run([*compiler, *STUB_FLAGS, f"-Wl,-T,{script}", "-o", out, *parts], check=True)
         return out.read_bytes()
 
 
@@ -80,7 +84,13 @@ def sources() -> list[str]:
     """Every C file of the core that belongs into the module, sorted so that two builds are alike."""
     write_image()
     return sorted(str(path) for path in HERE.glob("**/*.c")
-                  if path.parent.name != "stub" and (path.parent.name != "arch" or path.stem == machine()))
+                  if path.parent.name != "stub" and path != command()
+                  and (path.parent.name != "arch" or path.stem == machine()))
+
+
+def command() -> Path:
+    """The command ptoverlay, which is no part of the module."""
+    return HERE / "front" / "main.c"
 
 
 def headers() -> list[str]:

@@ -18,22 +18,28 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ptoverlay.api.overlay import Overlay
+    from ptoverlay.builds.build import Build
     from ptoverlay.commit.carry import Outcome
     from ptoverlay.errors import Failure
+    from ptoverlay.history.record import HistoryStep
     from ptoverlay.layer.changes import Change, Kind
     from ptoverlay.layer.explain import Explanation
     from ptoverlay.layer.fsck import Problem
     from ptoverlay.layer.view import Stat
     from ptoverlay.process import Process
+    from ptoverlay.serve.client import AsyncClient, Client
+    from ptoverlay.serve.protocol import Refused
     from ptoverlay.ship.importing import Imported
     from ptoverlay.ship.output import Archive
 
-__all__ = ["Archive", "Change", "Explanation", "Failure", "Imported", "Kind", "Outcome", "Overlay", "Problem",
-           "Process", "Stat"]
+__all__ = ["Archive", "AsyncClient", "Build", "Change", "Client", "Explanation", "Failure", "HistoryStep", "Imported",
+           "Kind", "Outcome", "Overlay", "Problem", "Process", "Refused", "Stat"]
 
-_PLACES = {"Archive": "ship.output", "Change": "layer.changes", "Explanation": "layer.explain", "Failure": "errors",
+_PLACES = {"Archive": "ship.output", "AsyncClient": "serve.client", "Build": "builds.build", "Change": "layer.changes",
+           "Client": "serve.client", "Explanation": "layer.explain", "Failure": "errors",
+           "HistoryStep": "history.record",
            "Imported": "ship.importing", "Kind": "layer.changes", "Outcome": "commit.carry", "Overlay": "api.overlay",
-           "Problem": "layer.fsck", "Process": "process", "Stat": "layer.view"}
+           "Problem": "layer.fsck", "Process": "process", "Refused": "serve.protocol", "Stat": "layer.view"}
 
 
 def __getattr__(name: str) -> object:

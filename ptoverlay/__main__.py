@@ -33,12 +33,12 @@ def _print(text: str) -> int:
 def command(words: list[str]) -> int:
     """Runs the command line `words`; returns the exit status, or dies of the signal that ended CMD."""
     try:
-        if words and (words[0] in cli.SUBCOMMANDS or words[0] == "--check"):
-            from ptoverlay.commands import dispatch
-            return dispatch.command(words[0], words[1:])
         try:
+            if words and (words[0] in cli.SUBCOMMANDS or words[0] == "--check"):
+                from ptoverlay.commands import dispatch
+                return dispatch.command(words[0], words[1:])
             request = cli.parse(words)
-        except cli.Answer as answer:
+        except cli.Answer as answer:  # also of a subcommand, which takes the options of run
             return _print(str(answer))
         if request.name is not None or request.report is not None:
             from ptoverlay.sandboxes.keep import run_kept

@@ -16,6 +16,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import stat
 import struct
 import subprocess
@@ -84,7 +85,7 @@ def check(directory: str | None = None) -> Report:
     findings += [_kernel(), _yama(), *_profile(), _seccomp(), *_notification(), _memory(), _pidfd(), _landlock()]
     ptrace, notify = _run("ptrace", place), _run("notify", place)
     default = _run("auto", place)
-    findings += [ptrace, notify]
+    findings += [ptrace, notify, _inside(place), *_narrow()]
     if not default.ok:
         findings.append(default)
     trap = default.found if default.ok and place is not None else ""
@@ -108,6 +109,27 @@ def _kernel() -> Finding:
     return Finding("kernel", _SECCOMP >= 0, f"{system.sysname} {system.release} {system.machine}",
                    "" if _SECCOMP >= 0 else "everything: the core does not know this machine's registers",
                    "" if _SECCOMP >= 0 else "use an x86-64 or aarch64 machine", needed=True)
+
+
+def _narrow() -> Iterator[Finding]:
+    """Whether the kernel runs 32-bit programs: one that ends at once, from memory."""
+    if os.uname().machine != "x86_64":
+        return
+    code = b"\xb8\1\0\0\0\x31\xdb\xcd\x80"  # mov $1, %eax; xor %ebx, %ebx; int $0x80: exit(0)
+    size, base = 84 + len(code), 0x8048000
+    header = struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + 84, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    segment = struct.pack("<8I", 1, 0, base, base, size, size, 5, 4096)
+    fd = os.memfd_create("narrow", 0)
+    try:
+        os.write(fd, b"\x7fELF\1\1\1".ljust(16, b"\0") + header + segment + code)
+        ok = subprocess.run([f"/proc/self/fd/{fd}"], pass_fds=[fd], check=False).returncode == 0
+    except OSError:
+        ok = False
+    finally:
+        os.close(fd)
+    yield Finding("32-bit programs", ok, "those of i386 run in a view" if ok else "the kernel runs none",
+                  "" if ok else "i386 programs, with and without a view",
+                  "" if ok else "a kernel with CONFIG_IA32_EMULATION (ia32_emulation=1)")
 
 
 def _yama() -> Finding:
@@ -332,14 +354,44 @@ def _reflinks(top: str) -> Finding:
 # ---- runs ----
 
 
+#: Of an errno: why no program can answer calls itself, and what to do.
+_NOT_INSIDE = {
+    errno.ENOSYS: ("this machine has no stub", "use an x86-64 machine"),
+    errno.EACCES: ("memory of a run may not be executed", "SELinux or sysctl vm.memfd_noexec: allow it"),
+    errno.EPERM: ("ptrace is refused", "see the findings above"),
+    errno.EBUSY: ("another listener or a kernel before Linux 5.19 is in the way", "the notify trap (above)"),
+}
+
+
+def _inside(place: str | None) -> Finding:
+    """Whether programs answer calls about what is unchanged themselves: one is made to."""
+    name, lost = "answers inside of programs", "speed: each call that names a file is trapped"
+    if place is None:
+        return Finding(name, False, "not tried: there is no place for its layer", lost, "name another place")
+    done = _do_nothing("auto", place, PTOVERLAY_INJECT="always")
+    found = re.search(r"answered inside of programs: (no|[0-9]+) calls(?:: (.*))?", done.stderr)
+    if found and found[1] != "no":
+        return Finding(name, True, "calls about what is unchanged need no trap")
+    why, remedy = "no program answers calls itself", "see the findings above"
+    if found and found[2]:
+        why, remedy = next((told for number, told in _NOT_INSIDE.items() if os.strerror(number) == found[2]),
+                           (found[2], remedy))
+    return Finding(name, False, why, lost, remedy)
+
+
+def _do_nothing(trap: str, place: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": place, **variables}
+    return subprocess.run(plain(["-v", "--trap", trap, "--", "true"]), capture_output=True, text=True, check=False,
+                          timeout=_LIMIT, env=env)
+
+
 def _run(trap: str, place: str | None) -> Finding:
     """A run, with its layer in that place, of a command that does nothing.  found of "auto": the trap that it took."""
     name = "run" if trap == "auto" else f"{trap} trap"
     lost = "every run" if trap == "auto" else _NOTIFY if trap == "notify" else "the trap that every kernel has"
     if place is None:
         return Finding(name, False, "not tried: there is no place for its layer", lost, needed=trap == "auto")
-    done = subprocess.run(plain(["-v", "--trap", trap, "--", "true"]), capture_output=True, text=True, check=False,
-                          timeout=_LIMIT, env={"PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": place})
+    done = _do_nothing(trap, place)
     lines = [line.removeprefix("ptoverlay: ") for line in done.stderr.splitlines()]
     if done.returncode == 0:
         used = next((word for line in lines for word in ("notify", "ptrace") if f"the {word} trap" in line), trap)

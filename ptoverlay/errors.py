@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # Exit statuses that are ours and not CMD's, as env(1) and timeout(1) have them.
+TIMED_OUT = 124
 OWN_ERROR = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -26,7 +27,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 
+_PROCESSES = "there may be no more processes: raise ulimit -u, or the container's limit (docker run --pids-limit)"
 _SETUP_REMEDIES = {
+    errno.EAGAIN: _PROCESSES,
     errno.EBUSY: "end the other run, or give another --upper and --work",
     errno.EROFS: "give an --upper that can be written, or -o ro for a view that nothing can change",
     errno.EOPNOTSUPP: "it can hold no marks: give an --upper on ext4, XFS, btrfs or tmpfs, or none",
@@ -91,6 +94,13 @@ def full_remedy(error: OSError) -> str:
     return f"{where}; ptoverlay list shows what sandboxes take, discard and remove free it"
 
 
+def not_written(error: OSError, where: str = "standard output") -> str:
+    """What is told at the end of a run that could not write down all of what is to be remembered."""
+    told = f"{os.fsdecode(error.filename or where)}: {error.strerror}: not all of the run is written down"
+    remedy = full_remedy(error)
+    return f"{told} ({remedy})" if remedy else told
+
+
 def need_proc() -> None:
     """Failure where proc(5) is not mounted: every tracee is known by what is there."""
     if not os.path.exists("/proc/self"):
@@ -133,10 +143,15 @@ _MISTAKABLE = ("  ", " -> ", " => ", " | ")  # what stands between a name and so
 _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 
 
+def no_more_processes(what: str) -> Failure:
+    """A thread or a process that could not be made: EAGAIN of clone(2)."""
+    return Failure(what, os.strerror(errno.EAGAIN), _PROCESSES)
+
+
 def trap_refused(message: str, number: int) -> Failure:
     """The kernel did not let us trace: `number` is the errno of ptrace(2), seccomp(2) or process_vm_readv(2)."""
     failure = from_core(message, number)
-    failure.remedy = ""
+    failure.remedy = _PROCESSES if number == errno.EAGAIN else ""
     if number in _REFUSED:
         failure.remedy = ptrace_remedy(_read_yama(), os.geteuid() == 0, tracer())
     elif number == errno.EINVAL and failure.what == "seccomp filter":

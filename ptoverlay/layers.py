@@ -13,6 +13,7 @@ import os
 import stat
 
 from ptoverlay import errors
+from ptoverlay.core import ffi, lib
 from ptoverlay.errors import Failure, InUse
 from ptoverlay.options import OverlaySpec
 from ptoverlay.remove import remove_tree
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
 #: What the core makes in a work directory before CMD runs, the innermost first.
 _OF_THE_CORE = ("work/incompat", "work")
-#: What only the view reads: an owner that the file itself has not.
-_KEPT = "user.overlay.ptoverlay.kept"
+_PATH_MAX = 4096
 
 
 class Layers:
@@ -63,7 +63,9 @@ class Layers:
         if not overlay.writable:
             return None, None
         if overlay.upper is None:
-            return self._make_temporary(overlay)
+            upper, work = self._make_temporary(overlay)
+            _fill(overlay, upper)
+            return upper, work
         upper = os.path.join(os.getcwd(), overlay.upper)
         pair = _Pair(upper)
         self._pairs.append(pair)
@@ -80,20 +82,29 @@ class Layers:
         return upper, work
 
     def _make_temporary(self, overlay: OverlaySpec) -> tuple[str, str]:
-        top = os.path.join(os.environ.get("TMPDIR") or "/tmp", f"ptoverlay-{os.urandom(6).hex()}")
-        try:
-            os.mkdir(top, 0o700)
-            self.temporary.append(top)
-            # Programs that change their ids must get through to the upper, but need not see what else is there.
-            os.chmod(top, 0o711)
-            upper, work = os.path.join(top, "upper"), os.path.join(top, "work")
-            os.mkdir(upper, _root_mode(overlay))
-            copy_attributes(overlay.layers()[0], upper)
-            os.mkdir(work, 0o755)
-        except OSError as error:
-            raise errors.from_os_error(f"{top}: temporary upper", error, "set TMPDIR to a place that can be written, "
-                                       "or give --upper DIR") from error
-        return upper, work
+        place = ffi.new("char[]", _PATH_MAX)
+        error = lib.pto_make_temporary(os.fsencode(overlay.layers()[0]), place, _PATH_MAX)
+        top = os.fsdecode(ffi.string(place))
+        if error:
+            raise errors.from_os_error(f"{top}: temporary upper", OSError(-error, os.strerror(-error), top),
+                                       "set TMPDIR to a place that can be written, or give --upper DIR")
+        self.temporary.append(top)
+        return os.path.join(top, "upper"), os.path.join(top, "work")
+
+
+def _fill(overlay: OverlaySpec, upper: str) -> None:
+    """What a temporary upper is to have from the start, and the lower of an overlay that has none."""
+    for path in overlay.made:
+        os.makedirs(upper + path, mode=0o755, exist_ok=True)
+    if overlay.copied or overlay.linked:
+        from ptoverlay.builds.inputs import fill
+
+        fill(upper, overlay.copied, overlay.linked)
+    if overlay.empty:
+        lower = os.path.join(os.path.dirname(upper), "lower")
+        os.mkdir(lower)
+        copy_attributes(overlay.mount_point(), lower)
+        overlay.lowers = [lower]
 
 
 class _Pair:
@@ -173,8 +184,6 @@ class _Lock:
 
 def _appear(new: str, path: str) -> bool:
     """Gives a directory its name, unless there is one of the name: False, and it is removed."""
-    from ptoverlay._core import lib
-
     number = -lib.pto_put_new(os.fsencode(new), os.fsencode(path))
     if number and number != errno.EEXIST:
         raise OSError(number, os.strerror(number))
@@ -200,35 +209,11 @@ def _root_mode(overlay: OverlaySpec) -> int:
 
 
 def copy_attributes(lower: str, upper: str) -> None:
-    """Owner, mode and times of the view's root are the upper's own, as in the kernel, so a new upper takes over
-    those of the lower that it lies on; an owner that this user may not give is kept as that of a copy is."""
-    try:
-        status = os.stat(lower)
-    except OSError:
-        return  # the core says what is wrong with the lower
-    mode = stat.S_IMODE(status.st_mode)
-    try:
-        os.chown(upper, status.st_uid, status.st_gid)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EINVAL):
-            raise
-        _keep_owner(upper, status)
-        mode = mode & 0o777 | 0o700
-    os.chmod(upper, mode)  # after chown, which takes the set-id bits away
-    os.utime(upper, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def _keep_owner(upper: str, status: os.stat_result) -> None:
-    """In the form of private_store_shown() in csrc/view/upper/private_set.c."""
-    kept = f"1:{status.st_uid}:{status.st_gid}:{status.st_mode:o}:0:0:0:0"
-    try:
-        os.chown(upper, -1, status.st_gid)
-    except OSError:
-        pass  # nor the group
-    try:
-        os.setxattr(upper, _KEPT, kept.encode())
-    except OSError:
-        pass  # where there are no attributes the root is the user's own
+    """Owner, mode and times of the view's root are the upper's own, so a new upper takes over those of the lower that
+    it lies on."""
+    error = lib.pto_copy_root(os.fsencode(lower), os.fsencode(upper))
+    if error:
+        raise OSError(-error, os.strerror(-error), upper)
 
 
 def _names(path: str) -> frozenset[str]:

@@ -11,6 +11,11 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from ptoverlay.errors import Failure
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 # Bits of struct pto_overlay.flags and kinds of places, as csrc/ptoverlay.h has them; test_package.py
 # compares them.  Repeated here so that a command line can be refused without loading the core.
 READ_ONLY = 1
@@ -21,6 +26,7 @@ NO_REDIRECT = 16
 METACOPY = 32
 TRUST = 64
 NUMBERS = 128
+BASES = 256
 OVERLAY_FLAGS = READ_ONLY | VOLATILE | USERXATTR | TEMPORARY | NO_REDIRECT | METACOPY
 
 DIRECT = 1
@@ -57,20 +63,33 @@ class OverlaySpec:
     """One overlay as it was asked for.
 
     lowers: topmost first, empty: "/"; n_data: how many of them, the last ones, are data-only; upper, work: None when
-    not given; mount: None for the topmost lower's own path; flags: bits as above; temporary_upper: without an
-    upper, one is made for the run and thrown away.
+    not given; image: digest of the image whose layers the lowers are, "" for none; rootfs: it is a root of its
+    own, which has the host's places that a system needs (rootfs.py); mount: None for the topmost lower's
+    own path; flags: bits as above; temporary_upper: without an upper, one is made for the run and thrown away; made:
+    directories that an upper which is made for the run gets at once, as paths from its top with a slash before them;
+    copied, linked: files of the host and (path, target) of symlinks that it gets as well; empty: the lower is a new
+    empty directory with the attributes of the mount point, gone after the run; above: lowers of its own that a run lays
+    upon the others.
     """
 
-    __slots__ = ("flags", "lowers", "mount", "n_data", "temporary_upper", "upper", "work")
+    __slots__ = ("above", "copied", "empty", "flags", "image", "linked", "lowers", "made", "mount", "n_data", "rootfs",
+                 "temporary_upper", "upper", "work")
 
     def __init__(self) -> None:
         self.lowers: list[str] = []
+        self.above: list[str] = []
         self.n_data = 0
         self.upper: str | None = None
         self.work: str | None = None
         self.mount: str | None = None
         self.flags = 0
+        self.image = ""
+        self.rootfs = False
         self.temporary_upper = True
+        self.made: tuple[str, ...] = ()
+        self.copied: tuple[str, ...] = ()
+        self.linked: tuple[tuple[str, str], ...] = ()
+        self.empty = False
 
     @property
     def writable(self) -> bool:
@@ -82,7 +101,7 @@ class OverlaySpec:
     def read_layers(self) -> list[str]:
         """The lowers as the core is to get them: an upper that may not be changed is one more of them, as in the
         kernel, and then needs no work directory."""
-        below = self.layers()
+        below = [*self.above, *self.layers()]
         return below if self.writable or self.upper is None else [self.upper, *below]
 
     def mount_point(self) -> str:
@@ -91,23 +110,52 @@ class OverlaySpec:
 
 class Request:
     """One run: `overlays` in the order in which they are laid, the first being the one of -l, -u, -w, -m and -o;
-    `places`: (kind, path); `chdir`: None to start where we are; `name`: of the sandbox whose layers are used;
-    `keep_steps`: how many of its steps can be undone, None for the default; `report`: file for a page about the run;
-    `verbose`: -1 quiet, 0, 1 and more."""
+    `places`: (kind, path); `binds`: (path of the host, path in the view); `told`: the command as logs have it,
+    where that is not argv; `chdir`: None to start where we are; `name`: of the sandbox whose layers are used;
+    `keep_steps`: how many of its steps can be undone, None for the default; `report`: file for a page about the
+    run; `records`: option → file of what is recorded of it (record/recording.py), `recorder`: what takes that in
+    their place; `profile`: name of what a file of settings adds (settings/profile.py); `environment`: NAME=VALUE,
+    or NAME, that CMD gets besides ours, or with `clear_environment` besides what it needs, or with
+    `bare_environment` alone; `around`: overlays that are laid before the others and are nobody's to keep;
+    `features`: PTO_FEATURE_*; `members`: more of struct pto_command; `ending`: is told of the uppers that stay when
+    CMD has ended, before anybody looks at them; `fake_root`: CMD sees itself as root; `network`: whether it has
+    one; `memory`: bytes that each process may have, 0 for all; `timeout`: seconds, 0 for ever; `timed_out`: whether
+    it was ended by that; `verbose`: -1 quiet, 0, 1 and more."""
 
-    __slots__ = ("argv", "chdir", "inject", "keep_steps", "kill_on_exit", "name", "notes", "overlays", "places",
-                 "report", "stats", "strict", "trace", "trap", "verbose")
+    __slots__ = ("argv", "around", "bare_environment", "binds", "chdir", "clear_environment", "ending", "environment",
+                 "fake_root", "features", "identity", "image", "inject", "keep_steps", "kill_on_exit", "members",
+                 "memory", "name", "network", "notes", "overlays", "places", "profile", "recorder", "records",
+                 "report", "stats", "strict", "timed_out", "timeout", "told", "trace", "trap", "verbose")
 
     def __init__(self) -> None:
         self.overlays = [OverlaySpec()]
         self.places: list[tuple[int, str]] = []
+        self.binds: list[tuple[str, str]] = []
+        self.image: str | None = None
+        self.identity: tuple[int, int, list[int]] | None = None
+        self.bare_environment = False
         self.argv: list[str] = []
+        self.told: list[str] = []
         self.chdir: str | None = None
         self.name: str | None = None
         self.keep_steps: int | None = None
+        self.profile: str | None = None
+        self.environment: list[str] = []
+        self.clear_environment = False
+        self.around: list[OverlaySpec] = []
+        self.members: dict[str, int] = {}
+        self.ending: Callable[[list[str]], None] | None = None
+        self.features = 0
+        self.network = True
+        self.fake_root = False
+        self.memory = 0
+        self.timeout = 0.0
+        self.timed_out = False
         self.report: str | None = None
+        self.records: dict[str, str] = {}
+        self.recorder: Any = None
         self.trap = TRAPS["auto"]
-        self.inject = False
+        self.inject = True
         self.kill_on_exit = False
         self.strict = False
         self.trace: str | None = None
@@ -143,6 +191,11 @@ def unescape(text: str) -> str:
     return "".join(out)
 
 
+def escape(text: str, separators: str) -> str:
+    """The text as `split_escaped` at these separators, and then `unescape`, read it."""
+    return "".join(f"\\{c}" if c == "\\" or c in separators else c for c in text)
+
+
 def parse_lowers(text: str, what: str) -> tuple[list[str], int]:
     """The directories of ``DIR[:DIR…][::DIR…]``, topmost first, and how many, the last ones, are data-only."""
     parts = split_escaped(text, ":")
@@ -157,7 +210,7 @@ def parse_lowers(text: str, what: str) -> tuple[list[str], int]:
 
 def lower_words(lowers: list[str], n_data: int) -> str:
     """The argument of --lower that `parse_lowers` reads so."""
-    escaped = [path.replace("\\", "\\\\").replace(":", "\\:") for path in lowers]
+    escaped = [escape(path, ":") for path in lowers]
     merged = len(lowers) - n_data
     return ":".join(escaped[:merged]) + "".join(f"::{path}" for path in escaped[merged:])
 
@@ -221,6 +274,37 @@ def _directory(name: str, value: str, overlay: OverlaySpec, what: str) -> None:
         overlay.work = unescape(value)
     else:
         overlay.mount = unescape(value)
+
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_size(text: str, what: str) -> int:
+    """Bytes of ``512M`` and the like."""
+    number, unit = (text[:-1], text[-1:].upper()) if text[-1:].isalpha() else (text, "")
+    if not number.isdecimal() or unit not in _UNITS or not 0 < int(number) * _UNITS[unit] < 1 << 62:
+        raise Failure(f"{what} {text}", "a number of bytes is meant, or one with K, M, G or T", f"{what} 2G")
+    return int(number) * _UNITS[unit]
+
+
+def parse_seconds(text: str, what: str) -> float:
+    """Seconds of ``90``, ``1.5``, ``10m``, ``2h``."""
+    unit = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    try:
+        seconds = float(text[:-1] if unit else text) * (unit or 1)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e8:
+        raise Failure(f"{what} {text}", "a number of seconds is meant, or one with s, m or h", f"{what} 10m")
+    return seconds
+
+
+def check_variable(text: str, what: str) -> str:
+    """NAME=VALUE, or NAME."""
+    name = text.partition("=")[0]
+    if not name or "\0" in text:
+        raise Failure(f"{what} {text}", "no name of a variable", f"{what} NAME=VALUE, or {what} NAME")
+    return text
 
 
 def check(request: Request) -> None:

@@ -55,7 +55,12 @@ def supervisor(fd: int, temporary: bool, words: Sequence[str]) -> list[str]:
 
 def plain(words: Sequence[str]) -> list[str]:
     """The command line that runs `ptoverlay run`."""
-    return _python("__main__", "command", "command(['run', *sys.argv[1:]])", words)
+    return plain_command(["run", *words])
+
+
+def plain_command(words: Sequence[str]) -> list[str]:
+    """The command line that runs `ptoverlay`."""
+    return _python("__main__", "command", "command(sys.argv[1:])", words)
 
 
 def _python(module: str, function: str, call: str, words: Sequence[str]) -> list[str]:

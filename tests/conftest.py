@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import box as box_module
-from support import host
+from support import faults, host
 from support.bench import OWNER, SELF, Bench
 from support.oracle import ROOT, USER, Who
 from support.subjects import Subjects
@@ -63,7 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
             signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)
     config.addinivalue_line("markers", "quick: part of the fast subset")
     config.addinivalue_line("markers", "root_only: needs root")
-    config.addinivalue_line("markers", "heavy: takes long; runs as root with one trap and as the user with the other")
+    config.addinivalue_line("markers", "heavy(users): takes long; runs as root with one trap and as the user with the "
+                                       "other, or as these users alone")
     config.addinivalue_line("markers", "debian(*packages): needs these Debian packages (debian-packages.txt)")
     if IS_ROOT:
         try:
@@ -131,11 +132,13 @@ def missing_package(request: pytest.FixtureRequest) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests that take `who` run as root and as an ordinary user, those that take `trap` with every trap."""
-    marks = {m.name for m in metafunc.definition.iter_markers()}
+    marks = {m.name: m.args for m in metafunc.definition.iter_markers()}
     wanted = [n for n in ("who", "trap") if n in metafunc.fixturenames and not _is_parametrised(metafunc, n)]
     every = metafunc.config.getoption("--all-points")
     if "heavy" in marks and wanted == ["who", "trap"] and not every:
         pairs = [("root", box_module.traps()[0]), ("user", box_module.traps()[-1])]
+        if marks["heavy"]:
+            pairs = [pair for pair in pairs if pair[0] in marks["heavy"]]
         metafunc.parametrize(("who", "trap"), pairs, indirect=True)
         return
     if "who" in wanted:
@@ -164,9 +167,14 @@ def trap(request: pytest.FixtureRequest) -> str:
 def base() -> Iterator[Path]:
     """A directory for everything, open for others, removed at the end."""
     path = Path(tempfile.mkdtemp(prefix="ptoverlay-tests-"))
+    own = os.geteuid() == 0 and host.mount_disk(path)
     path.chmod(0o755)
     yield path
-    remove(path)
+    if own:
+        host.unmount(path, later=True)
+        path.rmdir()
+    else:
+        remove(path)
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +204,12 @@ def subjects(base: Path) -> Subjects:
     directory.mkdir()
     directory.chmod(0o755)
     return Subjects(directory)
+
+
+@pytest.fixture(scope="session")
+def fault_points(base: Path) -> Path:
+    """tests/subjects/faults.c with the view."""
+    return faults.build(base / "fault-points")
 
 
 _numbers = itertools.count()

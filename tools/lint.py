@@ -22,7 +22,11 @@ CORE = sorted(TOP.glob("csrc/**/*.c"))
 HEADERS = sorted(TOP.glob("csrc/**/*.h"))
 PROGRAMS = sorted(path for pattern in ("tests/subjects/*.[ch]", "tools/*.d/*.c", "tools/mutation/*.c")
                   for path in TOP.glob(pattern))
+#: Files of these names are of one machine (csrc/arch, csrc/untouched/stub).
+MACHINES = {"x86_64", "aarch64"}
 STRICT = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{TOP / 'csrc'}"]
+#: As csrc/build.py has it, but for what runs inside of tracees, without a C library.
+LIBRARY = ["-include", "arch/libc.h"]
 # What the analyzer of gcc 12 is often wrong about: memory that a structure goes on to own, a pointer that was
 # tested together with another one, a buffer that a system call fills.
 NOT_ANALYZED = ["-Wno-analyzer-malloc-leak", "-Wno-analyzer-null-argument", "-Wno-analyzer-possible-null-dereference",
@@ -40,11 +44,12 @@ class Check:
 
 def for_machine(machine: str) -> list[Path]:
     """The files of the core that are compiled for this machine."""
-    return [path for path in CORE if path.parent.name not in {"arch", "stub"} or path.stem == machine]
+    return [path for path in CORE if path.stem not in MACHINES - {machine}]
 
 
 def compilations(compiler: str, machine: str, *flags: str) -> list[list[str]]:
-    return [[compiler, *STRICT, *flags, "-c", str(path), "-o", os.devnull] for path in for_machine(machine)]
+    return [[compiler, *STRICT, *([] if path.parent.name == "stub" else LIBRARY), *flags, "-c", str(path), "-o",
+             os.devnull] for path in for_machine(machine)]
 
 
 CHECKS = (

@@ -31,8 +31,8 @@ from support import host
 TESTS = [f"tests/{name}.py" for name in (
     "semantics/test_view", "semantics/test_view_kept", "semantics/test_permission", "product/test_layers",
     "semantics/test_differential", "semantics/test_places", "semantics/test_exec", "semantics/test_semantics",
-    "semantics/test_calls", "traps/test_tricks", "traps/test_nested", "semantics/test_repoint",
-    "reliability/test_faults", "semantics/test_seed")]
+    "semantics/test_calls", "semantics/test_checks", "traps/test_tricks", "traps/test_nested", "semantics/test_repoint",
+    "reliability/test_faults", "semantics/test_seed", "semantics/test_seed_kernel")]
 EQUIVALENT = Path(__file__).with_name("mutation") / "equivalent.txt"
 SLOWER = 10.0   # a run is given this many times the processor time that its tests took
 START = 20.0    # seconds of pytest itself, on a machine that does much else

@@ -36,6 +36,10 @@
 #ifndef __NR_open
 #define __NR_open (-1)
 #define __NR_creat (-1)
+#define __NR_time (-1)
+#define __NR_poll (-1)
+#define __NR_select (-1)
+#define __NR_epoll_wait (-1)
 #define __NR_stat (-1)
 #define __NR_lstat (-1)
 #define __NR_access (-1)

@@ -25,8 +25,18 @@ static const size_t arg_offset[6] = {
     offsetof(struct user_regs_struct, rdx), offsetof(struct user_regs_struct, r10),
     offsetof(struct user_regs_struct, r8),  offsetof(struct user_regs_struct, r9),
 };
+static const size_t compat_arg_offset[6] = {
+    offsetof(struct user_regs_struct, rbx), offsetof(struct user_regs_struct, rcx),
+    offsetof(struct user_regs_struct, rdx), offsetof(struct user_regs_struct, rsi),
+    offsetof(struct user_regs_struct, rdi), offsetof(struct user_regs_struct, rbp),
+};
+
+static size_t offset_of(const struct registers *regs, unsigned arg) {
+    return regs->compat ? compat_arg_offset[arg] : arg_offset[arg];
+}
 
 int registers_read(pid_t tid, struct registers *regs) {
+    regs->compat = false;
     return ptrace(PTRACE_GETREGS, tid, NULL, &regs->raw) < 0 ? -errno : 0;
 }
 
@@ -37,11 +47,15 @@ int registers_write(pid_t tid, const struct registers *regs, int nr) {
 }
 
 uint64_t registers_arg(const struct registers *regs, unsigned arg) {
-    return *(const user_reg *)((const char *)&regs->raw + arg_offset[arg]);
+    return *(const user_reg *)((const char *)&regs->raw + offset_of(regs, arg));
 }
 
 void registers_set_arg(struct registers *regs, unsigned arg, uint64_t value) {
-    *(user_reg *)((char *)&regs->raw + arg_offset[arg]) = value;
+    *(user_reg *)((char *)&regs->raw + offset_of(regs, arg)) = value;
+}
+
+void registers_restore_arg(struct registers *regs, unsigned arg, uint64_t value) {
+    registers_set_arg(regs, arg, value);
 }
 
 long registers_result(const struct registers *regs) {
@@ -65,13 +79,19 @@ void registers_set_ip(struct registers *regs, uint64_t ip) {
     regs->raw.rip = ip;
 }
 
-bool registers_is_interrupted(const struct registers *regs) {
-    return (long)regs->raw.orig_rax >= 0 && (long)regs->raw.rax == -ERESTARTSYS;
+int arch_interrupted_call(pid_t tid, const struct registers *regs) {
+    (void)tid;
+    return (long)regs->raw.rax == -ERESTARTSYS ? (int)regs->raw.orig_rax : -1;
 }
 
-int registers_restart(pid_t tid, struct registers *regs, int nr) {
+void arch_restart(pid_t tid, struct registers *regs, int nr) {
     regs->raw.rax = (user_reg)-ERESTARTNOINTR;
-    return registers_write(tid, regs, nr);
+    (void)registers_write(tid, regs, nr);
+}
+
+void arch_restart_in_frame(pid_t tid, const struct registers *regs) {
+    (void)tid;
+    (void)regs;
 }
 
 bool registers_at_interrupted(struct registers *regs, int nr, uint64_t ip) {
@@ -81,6 +101,11 @@ bool registers_at_interrupted(struct registers *regs, int nr, uint64_t ip) {
 int arch_call_number(pid_t tid, const struct registers *regs) {
     (void)tid;
     return (int)regs->raw.orig_rax;
+}
+
+bool arch_in_compat_call(pid_t tid) {
+    struct __ptrace_syscall_info info;
+    return ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof info, &info) > 0 && info.arch == ARCH_COMPAT;
 }
 
 int arch_skip_call(pid_t tid, long value) {

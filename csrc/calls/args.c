@@ -20,11 +20,13 @@
 #include "args.h"
 #include "call.h"
 #include "flags.h"
+#include "inputs.h"
 #include "scratch.h"
 #include "session.h"
 #include "shown/magic.h"
 #include "table.h"
 #include "tasks/cwd.h"
+#include "tasks/place.h"
 #include "tasks/task.h"
 #include "verdict.h"
 
@@ -68,7 +70,7 @@ int args_fetch_directory(struct call *call, unsigned i) {
     if (fd < 0 && fd != AT_FDCWD)
         return -EBADF;
     given_link(call, fd, link);
-    given->kind = object_read(link, given->real);
+    given->kind = place_read(link, given->real);
     if (given->kind == -ENOENT)
         return fd == AT_FDCWD ? -ENOENT : -EBADF;
     return given->kind < 0 ? given->kind : 0;
@@ -126,7 +128,7 @@ static void remember_directory(struct call *call, uint64_t generation, const str
     if (!loc->overlay)   /* the host's directories move without our knowledge */
         return;
     if (!task->cwd)
-        task->cwd = malloc(PATH_MAX);
+        task->cwd = malloc(VIEW_PATH_MAX);
     if (!task->cwd)
         return;
     memcpy(task->cwd, loc->path, loc->length + 1);
@@ -149,10 +151,12 @@ int args_current_directory(struct call *call, const char **path, bool *pass) {
     uint64_t generation = __atomic_load_n(&call->session->cwd_generation, __ATOMIC_SEQ_CST);
     bool kept = cwd_kept(call->session, call->task->tid);
     cwd_link(call->session, call->task->tid, link);
-    int kind = object_read(link, call->scratch->text);
+    int kind = place_read(link, call->scratch->text);
     if (kind < 0)
         return kind;
     int error = view_locate(call->view, call->scratch->text, start);
+    if (error == 0 && start->bound)
+        error = view_name(call->view, start);
     *path = start->path;
     start->way = start->way && !kept;
     *pass = error == 0 && start->way;
@@ -172,6 +176,8 @@ static int start_directory(struct call *call, const struct given *given, const c
     if (given->kind == OBJECT_ANONYMOUS)
         return -ENOTDIR;
     int error = view_locate(call->view, given->real, start);
+    if (error == 0 && start->bound)
+        error = view_name(call->view, start);
     *path = start->path;
     *pass = error == 0 && start->way;
     if (error < 0)
@@ -184,7 +190,12 @@ static int start_directory(struct call *call, const struct given *given, const c
 static const struct walker *set_walker(struct call *call) {
     struct walker *walker = &call->scratch->walker;
     const struct cred *cred = call->scratch->cred ? call->scratch->cred : &call->task->cred;
-    *walker = (struct walker){.cred = cred, .magic = magic_link, .arg = call};
+    *walker = (struct walker){.cred = cred,
+                              .magic = magic_link,
+                              .followed = call->session->inputs ? inputs_followed : NULL,
+                              .arg = call,
+                              .root = call->root,
+                              .any_length = true};
     return walker;
 }
 
@@ -210,8 +221,18 @@ static int locate_removed(struct call *call, struct given *given, struct target 
         return -ENOENT;
     given_link(call, given->fd, link);
     given->by_fd = true;
-    given->kind = object_read(link, given->real);
+    given->kind = place_read(link, given->real);
     return given->kind < 0 ? given->kind : locate_given(call, given, target);
+}
+
+/* … and no name that could be made or go away: what the calls of fs/namei.c say of LAST_DOT. */
+static int dot_of_removed(const struct call *call, unsigned i) {
+    const struct call_row *row = call->row;
+    if (row->name_is == NAME_MADE || row->name_is == NAME_LINKED)
+        return i || row->name_is == NAME_MADE ? -EEXIST : -EPERM;
+    if (row->operand[1].path != NO_ARG)
+        return -EBUSY;
+    return row->detail == UNLINK_DIRECTORY || at_flags(call) & AT_REMOVEDIR ? -EINVAL : -EISDIR;
 }
 
 /* Takes "." and ".." off the front of a path, and for each ".." the last component off the directory. False: the path
@@ -233,17 +254,27 @@ static int start_above_removed(struct call *call, struct given *given, const cha
     char link[PROC_LINK];
     struct location *start = &call->scratch->start;
     given_link(call, given->fd, link);
-    int error = object_read(link, given->real);
+    int error = place_read(link, given->real);
     start->detached = true;
     while (error >= 0 && start->detached) {
         if (!cut_front(given->real, rest))
             return -ENOENT;
         error = view_locate(call->view, given->real, start);
     }
+    if (error == 0)
+        error = view_name(call->view, start);
     if (**rest == '\0')
         *rest = ".";
     *start_path = start->path;
     return error < 0 ? error : 0;
+}
+
+void args_own_directory(struct call *call, unsigned i) {
+    char link[PROC_LINK];
+    struct location *loc = &call->scratch->loc[i];
+    given_link(call, call->scratch->given[i].fd, link);
+    loc->length = strlen(link);
+    memcpy(loc->path, link, loc->length + 1);
 }
 
 int args_walk(struct call *call, unsigned i, unsigned flags, struct target *target) {
@@ -257,7 +288,8 @@ int args_walk(struct call *call, unsigned i, unsigned flags, struct target *targ
     bool pass = true;
     int error = given->absolute ? 0 : start_directory(call, given, &start, &pass);
     if (error == -ENOENT && strcmp(given->path, ".") == 0)
-        return flags & WALK_PARENT ? -EINVAL : locate_removed(call, given, target);
+        return flags & WALK_PARENT && call->row->contents != CONTENTS_OPENED ? dot_of_removed(call, i)
+                                                                             : locate_removed(call, given, target);
     const char *path = given->path;
     if (error == -ENOENT) {
         pass = false;
@@ -274,6 +306,8 @@ int args_walk(struct call *call, unsigned i, unsigned flags, struct target *targ
     }
     if (error == 0 && !call->trace_path)
         call->trace_path = loc->path;
+    if (call->session->inputs)
+        inputs_walked(call, i, error);
     return error;
 }
 

@@ -21,7 +21,7 @@ struct given {
     int kind;               /* of what fd leads to: enum object_kind */
     size_t length;
     char path[PATH_MAX];    /* as the tracee gave it */
-    char real[PATH_MAX];    /* where fd leads, as /proc shows it */
+    char real[VIEW_PATH_MAX]; /* where fd leads, as place_read() tells it */
 };
 struct target {
     struct location *loc;
@@ -37,6 +37,8 @@ int args_fetch_directory(struct call *call, unsigned i);
 int args_walk_flags(const struct call *call, unsigned *flags);
 /* Walks what args_fetch() has read.  The view must be entered. */
 int args_walk(struct call *call, unsigned i, unsigned flags, struct target *target);
+/* After args_walk() has found "." of a removed directory (by_fd): its link of /proc becomes the location's path. */
+void args_own_directory(struct call *call, unsigned i);
 /* Walks a path from the tracee's current directory. */
 int args_walk_path(struct call *call, const char *path, unsigned flags, struct location *loc);
 /* args_fetch(), verdict_enter_view() and args_walk() of the first operand. */

@@ -11,10 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../view/view.h"
 #include "call.h"
 #include "flags.h"
+#include "fixed/fixed.h"
+#include "fixed/objects.h"
 #include "handlers/open.h"
 #include "host/host.h"
 #include "programs/programs.h"
@@ -40,12 +43,15 @@ static void reset(struct call *call) {
     call->repeat = NULL;
     call->repeat_length = 0;
     call->repeat_at = NULL;
+    call->wants = call->brought = -1;
+    call->handed = false;
     call->made = false;
     call->alone = false;
     call->watch_exit = false;
     call->any_time = false;
     call->kill = false;
     call->reason = NULL;
+    call->foreign = false;
     call->trace_path = NULL;
     call->scratch = NULL;
 }
@@ -53,6 +59,8 @@ static void reset(struct call *call) {
 static void decide(struct call *call) {
     reset(call);
     if (!nest_enter(call))
+        return;
+    if (call->compat && !compat_begin(call))
         return;
     if (!call->row)
         return verdict_answer(call, -ENOSYS);
@@ -62,6 +70,12 @@ static void decide(struct call *call) {
     if (!call->scratch)
         return verdict_answer(call, -ENOMEM);
     call->row->handler(call);
+    if (call->compat == COMPAT_SOCKETS)
+        compat_sockets_decided(call);
+    if (fixed_has(call->session, PTO_BUILD_FILES))
+        objects_changed(call);
+    if (fixed_has(call->session, PTO_BUILD_INPUTS))
+        fixed_missing(call);
     verdict_leave_view(call);
 }
 
@@ -94,7 +108,12 @@ bool call_repeats(int nr, const uint64_t arg[6], unsigned *path, uint64_t *key) 
 
 static void let_go_of_all(struct call *call) {
     struct call_scratch *scratch = call->scratch;
+    if (scratch && scratch->made)
+        nest_made_end(call, false);
     nest_leave(call);
+    if (call->brought >= 0)
+        close(call->brought);
+    call->brought = -1;
     if (!scratch)
         return;
     call->scratch = NULL;
@@ -104,6 +123,11 @@ static void let_go_of_all(struct call *call) {
     }
     if (scratch->short_name >= 0)
         programs_unshorten(call->session, scratch->short_name);
+    while (scratch->reach.count > 0)
+        programs_unshorten(call->session, scratch->reach.numbers[--scratch->reach.count]);
+    if (scratch->writing)
+        view_writing(call->view, -1);
+    scratch->writing = false;
     view_open_drop(&scratch->plan);
     host_drop(&scratch->host[0]);
     host_drop(&scratch->host[1]);

@@ -15,6 +15,7 @@
 
 #include "../process/memory.h"
 #include "../view/view.h"
+#include "compat.h"
 
 struct nest;
 struct session;
@@ -34,8 +35,9 @@ struct replacement {
     uint64_t value;             /* bytes false: the argument itself */
     const void *data;
     size_t size;
-    /* Where data holds pointers into itself (an argv, a msghdr): the places of n_relocations 8-byte words, each
-     * of which is an offset into data until the trap, which knows where data goes, adds that address. */
+    /* Where data holds pointers into itself (an argv, a msghdr): the places of n_relocations words, of 8 bytes or with
+     * call->compat of 4, each of which is an offset into data until the trap, which knows where data goes, adds that
+     * address. */
     const uint32_t *relocations;
     size_t n_relocations;
 };
@@ -53,8 +55,11 @@ struct call {
     struct session *session;    /* what all tasks of one run share */
     struct memory memory;       /* the task's: the trap says how it is checked, call_begin whose it is */
     struct nest *nest;          /* from call_begin to call_end: whose view is `view`; NULL: the run's */
-    int nr;
+    const char *root;           /* as long as nest: the task's own root, a path of `view`; NULL: it has none */
+    int nr;                     /* the machine's own number; -1: of one of the 32-bit architecture that it has not */
     uint64_t arg[6];
+    enum compat_form compat;    /* compat_arrive(): made as a call of the 32-bit architecture … */
+    int compat_nr;              /* … by this number */
     const struct call_row *row; /* set by call_begin */
     pto_view *view;             /* set by call_begin */
     unsigned flags;             /* PTO_STRICT: of the run or the nest; set by call_begin */
@@ -75,6 +80,11 @@ struct call {
                                             * until call_end */
     size_t repeat_length;
     const struct location *repeat_at;
+    int wants;                             /* SUBSTITUTE: finish alone carries it out, by what this descriptor of the
+                                            * tracee's is of, and the tracee does not make the call; -1: none */
+    int brought;                           /* … as ours, the call's own; -1: it cannot be had */
+    bool handed;                           /* OPEN: the tracee gets what open_call() gives, by a trap too that has it
+                                            * open by itself as a rule: nothing can be trusted to lead it there */
     bool made;                             /* OPEN: a new file, which open_call() has at hand */
     bool alone;                            /* OPEN, SUBSTITUTE: it can change something; a tracee that makes it is
                                             * alone with the memory and descriptors that tell what, until they were
@@ -85,6 +95,7 @@ struct call {
                                             * no exits, then runs it at that call, soon after, or when the task is
                                             * dead */
     bool kill;                             /* --strict: the tracee is to be killed, with reason */
+    bool foreign;                          /* refused for being of another architecture: reason is for the user */
     const char *reason;                    /* why a call was refused; static text, or NULL */
     struct copied_up *copied;              /* lower files that the call has copied up and tracees may have open: the
                                             * trap takes them, and replaces those descriptors before the verdict; what

@@ -19,6 +19,7 @@
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "known.h"
 
@@ -28,8 +29,8 @@
 #define GETFSUUID 0x80111500u               /* fs.h */
 #define GETFSSYSFSPATH 0x80811501u
 #define GETLBMD_CAP 0xc0181502u
-#define PAGEMAP_SCAN 0xc0606610u
-#define PROCMAP_QUERY 0xc0686611u
+#define SCAN_PAGEMAP 0xc0606610u
+#define QUERY_PROCMAP 0xc0686611u
 #define EXT4_GETVERSION 0x80086603u         /* fs/ext4/ext4.h */
 #define EXT4_GETVERSION_32 0x80046603u
 #define EXT4_GETSTATE 0x40046629u
@@ -57,7 +58,6 @@ static const uint32_t requests[] = {
     FIBMAP,
     FS_IOC_GETVERSION,
     FS_IOC32_GETVERSION,
-    FS_IOC32_GETFLAGS,
     FS_IOC_GETFSLABEL,
     FS_IOC_GET_ENCRYPTION_POLICY,
     FS_IOC_GET_ENCRYPTION_POLICY_EX,
@@ -68,8 +68,8 @@ static const uint32_t requests[] = {
     GETFSUUID,
     GETFSSYSFSPATH,
     GETLBMD_CAP,
-    PAGEMAP_SCAN,
-    PROCMAP_QUERY,
+    SCAN_PAGEMAP,
+    QUERY_PROCMAP,
     EXT4_GETVERSION,
     EXT4_GETVERSION_32,
     EXT4_GETSTATE,
@@ -229,6 +229,9 @@ const struct known_values known_keys = {key_operations, sizeof key_operations / 
 static const uint32_t bpf_commands[] = {0,  1,  2,  3,  4,  5,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
                                         20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37};
 const struct known_values known_bpf = {bpf_commands, sizeof bpf_commands / sizeof *bpf_commands, NULL, 0};
+
+static const uint32_t families[] = {AF_UNIX};
+const struct known_values known_families = {families, sizeof families / sizeof *families, NULL, 0};
 
 bool known_holds(const struct known_values *known, uint32_t value) {
     for (size_t i = 0; i < known->n; i++)

@@ -23,6 +23,7 @@ extern const struct known_values known_commands;    /* fcntl */
 extern const struct known_values known_options;     /* prctl */
 extern const struct known_values known_keys;        /* keyctl */
 extern const struct known_values known_bpf;
+extern const struct known_values known_families;    /* socket */
 
 /* A request of a type that file systems have: of one that is not known it is not even asked what it goes to. */
 bool known_is_of_files(uint32_t request);

@@ -30,9 +30,10 @@ struct scoped {
     struct location *loc;       /* where the walk is */
     unsigned links;
     bool pass;
+    bool removed;               /* the directory where it begins, which has no location */
     uint32_t major, minor;      /* the file system, for RESOLVE_NO_XDEV */
     size_t root_length;
-    char root[PATH_MAX];        /* what the walk must not leave, with SCOPED */
+    char root[VIEW_PATH_MAX];   /* what the walk must not leave, with SCOPED */
     char rest[2 * PATH_MAX];    /* what is still to be walked */
 };
 
@@ -58,7 +59,7 @@ static int same_file_system(struct scoped *scoped) {
 
 /* Goes to the one component name, or to an absolute path, from where the walk is. */
 static int go(struct scoped *scoped, const char *name) {
-    char start[PATH_MAX];
+    char start[VIEW_PATH_MAX];
     memcpy(start, scoped->loc->path, scoped->loc->length + 1);
     unsigned flags = scoped->pass ? WALK_START_PASS : 0;
     int error = view_walk(scoped->call->view, &scoped->call->scratch->walker, start, name, flags, scoped->loc);
@@ -110,7 +111,7 @@ static int follow_magic(struct scoped *scoped, const char *target) {
 /* Follows the symlink where the walk is.  1: it is an object without a path, and the end. */
 static int follow_link(struct scoped *scoped, const char *parent) {
     struct call *call = scoped->call;
-    char target[PATH_MAX];
+    char target[VIEW_PATH_MAX];
     if ((scoped->resolve & RESOLVE_NO_SYMLINKS) || ++scoped->links > LINKS_MAX)
         return -ELOOP;
     int magic = scoped->loc->overlay ? 0 : magic_link(call, scoped->loc->path, target);
@@ -126,7 +127,7 @@ static int follow_link(struct scoped *scoped, const char *parent) {
     }
     if (magic == LEADS_TO_PATH)   /* these two are ordinary links with a relative text */
         memmove(target, target + sizeof "/proc", strlen(target + sizeof "/proc") + 1);
-    int length = magic ? (int)strlen(target) : view_readlink(call->view, scoped->loc, target, sizeof target - 1);
+    int length = magic ? (int)strlen(target) : view_readlink(call->view, scoped->loc, target, PATH_MAX - 1);
     if (length < 0)
         return length;
     target[length] = '\0';
@@ -138,7 +139,7 @@ static int follow_link(struct scoped *scoped, const char *parent) {
 
 /* One component, which name is.  1: the walk ends here. */
 static int walk_component(struct scoped *scoped, const char *name, bool last, bool slash) {
-    char parent[PATH_MAX];
+    char parent[VIEW_PATH_MAX];
     memcpy(parent, scoped->loc->path, scoped->loc->length + 1);
     if (strcmp(name, "..") == 0)
         return go_up(scoped);
@@ -196,11 +197,39 @@ static int find_scope(struct scoped *scoped) {
     first->absolute = !relative;
     int error = args_walk(call, 0, 0, &target);
     scoped->pass = target.pass;
-    if (error < 0)
+    scoped->removed = target.by_fd;
+    if (error < 0 || target.by_fd)
         return error;
     scoped->root_length = scoped->loc->length;
     memcpy(scoped->root, scoped->loc->path, scoped->loc->length + 1);
     return device(scoped, &scoped->major, &scoped->minor);
+}
+
+/* In a removed directory there are "." and "..", and no name.  1: it stays there; 0: the walk goes on above. */
+static int leave_removed(struct scoped *scoped) {
+    struct target target;
+    struct given *first = &scoped->call->scratch->given[0];
+    const char *at = scoped->rest;
+    for (;;) {
+        at += strspn(at, "/");
+        size_t length = strcspn(at, "/");
+        bool up = length == 2 && memcmp(at, "..", 2) == 0;
+        if (length == 0)
+            return SCOPED_REMOVED;
+        if (!up && !(length == 1 && *at == '.'))
+            return -ENOENT;
+        if (up && scoped->resolve & RESOLVE_BENEATH)
+            return -EXDEV;
+        at += length;
+        if (up && !(scoped->resolve & RESOLVE_IN_ROOT))
+            break;
+    }
+    memmove(scoped->rest, at, strlen(at) + 1);
+    strcpy(first->path, "..");
+    first->by_fd = false;
+    int error = args_walk(scoped->call, 0, 0, &target);
+    scoped->pass = target.pass;
+    return error < 0 ? error : device(scoped, &scoped->major, &scoped->minor);
 }
 
 int scoped_walk(struct call *call, uint64_t resolve, unsigned flags) {
@@ -208,8 +237,11 @@ int scoped_walk(struct call *call, uint64_t resolve, unsigned flags) {
     struct location *loc = &call->scratch->loc[0];
     struct scoped scoped = {.call = call, .resolve = resolve, .flags = flags, .loc = loc};
     int error = find_scope(&scoped);
+    if (error == 0 && scoped.removed)
+        error = leave_removed(&scoped);
     if (error == 0)
         error = walk_components(&scoped);
-    call->trace_path = loc->path;
+    if (error <= 0)
+        call->trace_path = loc->path;
     return error;
 }

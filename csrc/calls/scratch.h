@@ -13,6 +13,7 @@
 
 #include "args.h"
 #include "host/host.h"
+#include "programs/programs.h"
 #include "shown/sockets.h"
 #include "../view/view.h"
 
@@ -28,6 +29,8 @@ struct call_scratch {
     bool entered;               /* we hold view_lock */
     bool exec_patch;            /* exec: AT_EXECFN is to be changed */
     int short_name;             /* in the run's directory: of a socket address, of a text; -1: none */
+    struct reach reach;         /* … of the path that the tracee gets, which is … */
+    char reached[PATH_MAX];
     uint64_t *generation;       /* verdict_watch() */
     unsigned *pending;
     void *owned[2];             /* freed by call_end */
@@ -40,12 +43,15 @@ struct call_scratch {
     struct host host[2];
     const char *link;           /* of /proc, by which the object to open was found; NULL: by its path … */
     struct stat leads;          /* … and what it was */
+    uint64_t waits;             /* fixed/clock.c: nanoseconds */
+    bool writing;               /* view_writing() was told */
     struct open_plan plan;
     struct open_how how;
-    char real[PATH_MAX];
-    char text[PATH_MAX];
+    char real[VIEW_PATH_MAX];
+    char text[VIEW_PATH_MAX];
     struct address asked;       /* of a socket, as the tracee gave it */
     struct address address;     /* … and as the kernel gets it */
+    struct nest *made;          /* tasks/nest.c: a mount namespace that the call makes */
     int size;                   /* of the tracee's buffer for an address */
 };
 

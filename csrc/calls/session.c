@@ -9,18 +9,24 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "../arch/arch.h"
 #include "../ptoverlay.h"
 #include "../view/view.h"
+#include "fixed/fixed.h"
 #include "handlers/watches.h"
 #include "host/host.h"
 #include "programs/programs.h"
 #include "scratch.h"
 #include "session.h"
 #include "shown/sockets.h"
-#include "tasks/busy.h"
 #include "tasks/cwd.h"
 #include "tasks/identity.h"
 #include "tasks/nest.h"
+#include "tasks/seen.h"
+
+bool session_compat(const struct session *session) {
+    return ARCH_COMPAT && !(session->features & PTO_FEATURE_BUILD);
+}
 
 struct call_scratch *session_take_scratch(struct session *session) {
     lock_take(&session->lock);
@@ -35,11 +41,14 @@ struct call_scratch *session_take_scratch(struct session *session) {
     scratch->entered = false;
     scratch->exec_patch = false;
     scratch->short_name = -1;
+    scratch->reach.count = 0;
     scratch->cred = NULL;
     scratch->generation = NULL;
     scratch->pending = NULL;
+    scratch->writing = false;
     scratch->plan.fd = -1;
     scratch->link = NULL;
+    scratch->made = NULL;
     scratch->host[0] = scratch->host[1] = (struct host){.dir = -1, .object = -1};
     scratch->owned[0] = scratch->owned[1] = NULL;
     return scratch;
@@ -61,21 +70,22 @@ void session_init(struct session *session, pto_view *view) {
     session->identity = identity_new();
     session->securebits = prctl(PR_GET_SECUREBITS) != 0;
     (void)lock_init(&session->lock);
-    view_set_busy(view, busy_executed, session);
 }
 
 void session_clear(struct session *session) {
-    view_set_busy(session->view, NULL, NULL);
     while (session->scratch) {
         struct call_scratch *scratch = session->scratch;
         session->scratch = scratch->next;
         free(scratch);
     }
     nest_clear(session);
+    seen_clear(session);
     sockets_clear(session);
     programs_clear(session);
     cwd_clear(session);
     watches_clear(session);
+    fixed_free(session->fixed);
+    session->fixed = NULL;
     identity_free(session->identity);
     session->identity = NULL;
     lock_destroy(&session->lock);

@@ -15,6 +15,7 @@
 #include "args.h"
 #include "call.h"
 #include "host/host.h"
+#include "reach.h"
 #include "scratch.h"
 #include "settle.h"
 #include "table.h"
@@ -26,11 +27,11 @@ void settle_host(struct call *call, unsigned i, struct location *loc) {
         return;
     const char *ending = host_ending(loc);
     size_t length = strlen(ending);
-    if (loc->length + length >= PATH_MAX)
+    if (loc->length + length >= VIEW_PATH_MAX)
         return verdict_answer(call, -ENAMETOOLONG);
     memcpy(loc->path + loc->length, ending, length + 1);
     loc->length += length;
-    verdict_substitute_string(call, (unsigned)call->row->operand[i].path, loc->path);
+    reach_substitute(call, (unsigned)call->row->operand[i].path, loc->path);
 }
 
 struct location *settle_read(struct call *call, int error, const struct target *target) {

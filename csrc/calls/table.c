@@ -10,19 +10,21 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/sched.h>
-#include <linux/stat.h>
 #include <pthread.h>
 #include <sys/resource.h>
 
 #include "../arch/numbers.h"
 #include "../ptoverlay.h"
 #include "../view/view.h"
+#include "faked/faked.h"
 #include "flags.h"
 #include "handlers/handlers.h"
 #include "known.h"
 #include "table.h"
 
 static const uint32_t own_filters[] = {1, 0};   /* SECCOMP_SET_MODE_FILTER */
+static const uint32_t times_that_are_none[] = {0, UINT32_MAX};     /* of poll(2): at once, and for ever */
+static const struct known_values no_time = {.values = times_that_are_none, .n = 2};
 static const uint32_t limits_of_ours[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS, 0};
 
 #define NOFOLLOW AT_SYMLINK_NOFOLLOW
@@ -50,8 +52,11 @@ static const uint32_t limits_of_ours[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS,
 #define UNLESS(n, known) .filter = FILTER_PASS_IF_KNOWN, .filter_arg = (n), .filter_known = &(known)
 #define ANY UINT64_MAX
 
+#define BUILDS .needs = PTO_FEATURE_BUILD
+
 #define ROW(call, how, ...) {.nr = __NR_##call, .name = #call, .handler = how, __VA_ARGS__}
 #define WITHOUT(call, error) {.nr = __NR_##call, .name = #call, .filter = FILTER_ERRNO, .filter_errno = error, NOTHING}
+#define FAKED(call, how, what) ROW(call, how, NOTHING, .needs = PTO_FEATURE_FAKE_ROOT, .detail = what)
 #define REFUSED(call, error) ROW(call, do_refuse, NOTHING, .detail = error)
 
 const struct call_row table_rows[] = {
@@ -149,6 +154,7 @@ const struct call_row table_rows[] = {
     WITHOUT(uselib, ENOSYS),
 
     /* sockets */
+    ROW(socket, do_socket, NOTHING, UNLESS(0, known_families), .needs = PTO_FEATURE_RECORD),
     ROW(bind, do_bind, NOTHING),
     ROW(connect, do_connect, NOTHING),
     ROW(sendto, do_sendto, NOTHING, IF_SET(4, ANY)),
@@ -170,24 +176,57 @@ const struct call_row table_rows[] = {
 
     /* who asks */
     ROW(umask, do_umask, NOTHING),
-    ROW(setuid, do_set_credentials, NOTHING),
-    ROW(setgid, do_set_credentials, NOTHING),
-    ROW(setreuid, do_set_credentials, NOTHING),
-    ROW(setregid, do_set_credentials, NOTHING),
-    ROW(setresuid, do_set_credentials, NOTHING),
-    ROW(setresgid, do_set_credentials, NOTHING),
-    ROW(setfsuid, do_set_credentials, NOTHING),
-    ROW(setfsgid, do_set_credentials, NOTHING),
-    ROW(setgroups, do_set_credentials, NOTHING),
-    ROW(capset, do_set_credentials, NOTHING),
+    ROW(setuid, do_set_credentials, NOTHING, .detail = FAKED_SET),
+    ROW(setgid, do_set_credentials, NOTHING, .detail = FAKED_SET | FAKED_GROUP),
+    ROW(setreuid, do_set_credentials, NOTHING, .detail = FAKED_SET_RE),
+    ROW(setregid, do_set_credentials, NOTHING, .detail = FAKED_SET_RE | FAKED_GROUP),
+    ROW(setresuid, do_set_credentials, NOTHING, .detail = FAKED_SET_RES),
+    ROW(setresgid, do_set_credentials, NOTHING, .detail = FAKED_SET_RES | FAKED_GROUP),
+    ROW(setfsuid, do_set_credentials, NOTHING, .detail = FAKED_SET_FS),
+    ROW(setfsgid, do_set_credentials, NOTHING, .detail = FAKED_SET_FS | FAKED_GROUP),
+    ROW(setgroups, do_set_credentials, NOTHING, .detail = FAKED_SET_GROUPS),
+    ROW(capset, do_set_credentials, NOTHING, .detail = FAKED_SET_CAPS),
+
+    FAKED(getuid, do_faked_get, FAKED_GET_REAL),
+    FAKED(geteuid, do_faked_get, FAKED_GET_EFFECTIVE),
+    FAKED(getgid, do_faked_get, FAKED_GET_REAL | FAKED_GROUP),
+    FAKED(getegid, do_faked_get, FAKED_GET_EFFECTIVE | FAKED_GROUP),
+    FAKED(getresuid, do_faked_get, FAKED_GET_ALL),
+    FAKED(getresgid, do_faked_get, FAKED_GET_ALL | FAKED_GROUP),
+    FAKED(getgroups, do_faked_get, FAKED_GET_GROUPS),
+    ROW(capget, do_faked_caps, NOTHING, .needs = PTO_FEATURE_FAKE_ROOT),
+    ROW(getsockopt, do_faked_peer, NOTHING, IF_IN(2, faked_socket_options), .needs = PTO_FEATURE_FAKE_ROOT),
 
     ROW(seccomp, do_seccomp, NOTHING, IF_IN(0, own_filters)),
-    ROW(prctl, do_prctl, NOTHING, UNLESS(0, known_options), .detail = EINVAL),
+    ROW(prctl, do_prctl, NOTHING, UNLESS(0, known_options), .more = faked_options, .more_needs = PTO_FEATURE_FAKE_ROOT,
+        .detail = EINVAL),
     ROW(keyctl, do_unknown, NOTHING, UNLESS(0, known_keys), .detail = EOPNOTSUPP),
     ROW(request_key, do_refuse, NOTHING, IF_SET(2, ANY), .detail = ENOKEY),
     ROW(getrlimit, do_rlimit, NOTHING, IF_IN(0, limits_of_ours), .detail = RLIMIT_GET),
     ROW(setrlimit, do_rlimit, NOTHING, IF_IN(0, limits_of_ours)),
     ROW(prlimit64, do_rlimit, NOTHING, IF_IN(1, limits_of_ours), .detail = RLIMIT_OLD_IN_3),
+
+    /* what a build is told otherwise */
+    ROW(clock_gettime, do_clock_gettime, NOTHING, BUILDS),
+    ROW(gettimeofday, do_gettimeofday, NOTHING, BUILDS),
+    ROW(time, do_time, NOTHING, BUILDS),
+    ROW(times, do_times, NOTHING, BUILDS),
+    ROW(nanosleep, do_sleep, NOTHING, BUILDS, .detail = 0),
+    ROW(clock_nanosleep, do_sleep, NOTHING, BUILDS, .detail = 2),
+    ROW(futex, do_futex, NOTHING, BUILDS, IF_SET(3, ANY)),
+    ROW(poll, do_poll, NOTHING, BUILDS, UNLESS(2, no_time), .detail = 2),
+    ROW(epoll_wait, do_poll, NOTHING, BUILDS, UNLESS(3, no_time), .detail = 3),
+    ROW(epoll_pwait, do_poll, NOTHING, BUILDS, UNLESS(3, no_time), .detail = 3),
+    ROW(epoll_pwait2, do_wait, NOTHING, BUILDS, IF_SET(3, ANY), .detail = 3),
+    ROW(ppoll, do_wait, NOTHING, BUILDS, IF_SET(2, ANY), .detail = 2),
+    ROW(rt_sigtimedwait, do_wait, NOTHING, BUILDS, IF_SET(2, ANY), .detail = 2),
+    ROW(pselect6, do_wait, NOTHING, BUILDS, IF_SET(4, ANY), .detail = 4),
+    ROW(select, do_select, NOTHING, BUILDS, IF_SET(4, ANY)),
+    ROW(getrandom, do_getrandom, NOTHING, BUILDS),
+    ROW(uname, do_uname, NOTHING, BUILDS),
+    ROW(sysinfo, do_sysinfo, NOTHING, BUILDS),
+    ROW(sched_getaffinity, do_sched_getaffinity, NOTHING, BUILDS),
+    ROW(getcpu, do_getcpu, NOTHING, BUILDS),
 
     /* what would leave the view */
     ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)),
@@ -202,17 +241,17 @@ const struct call_row table_rows[] = {
     REFUSED(open_by_handle_at, EPERM),
     ROW(bpf, do_unknown, NOTHING, UNLESS(0, known_bpf), .detail = EPERM),
     ROW(pidfd_getfd, do_pidfd_getfd, NOTHING),
-    REFUSED(mount, EPERM),
-    REFUSED(umount2, EPERM),
-    REFUSED(pivot_root, EPERM),
-    REFUSED(fsopen, EPERM),
-    REFUSED(fsconfig, EPERM),
-    REFUSED(fsmount, EPERM),
-    REFUSED(fspick, EPERM),
-    REFUSED(open_tree, EPERM),
-    REFUSED(open_tree_attr, EPERM),
-    REFUSED(move_mount, EPERM),
-    REFUSED(mount_setattr, EPERM),
+    ROW(mount, do_mount, .operand = {{NO_ARG, 1}, {NO_ARG, 0}}, .at_flags = NO_ARG, FOLLOW),
+    ROW(umount2, do_umount, PATH(0), FOLLOW),
+    ROW(pivot_root, do_pivot_root, .operand = {{NO_ARG, 0}, {NO_ARG, 1}}, .at_flags = NO_ARG, FOLLOW),
+    WITHOUT(fsopen, ENOSYS), /* programs fall back to mount(2), as before Linux 5.2 */
+    WITHOUT(fsconfig, ENOSYS),
+    WITHOUT(fsmount, ENOSYS),
+    WITHOUT(fspick, ENOSYS),
+    WITHOUT(open_tree, ENOSYS),
+    WITHOUT(open_tree_attr, ENOSYS),
+    WITHOUT(move_mount, ENOSYS),
+    WITHOUT(mount_setattr, ENOSYS),
     REFUSED(quotactl, EPERM),
     REFUSED(quotactl_fd, EPERM),
     REFUSED(swapon, EPERM),

@@ -43,6 +43,13 @@ void verdict_leave_view(struct call *call) {
     view_unlock(call->view);
 }
 
+void verdict_writes(struct call *call) {
+    ENTERED(call);
+    if (!call->scratch->writing)
+        view_writing(call->view, 1);
+    call->scratch->writing = true;
+}
+
 void verdict_answer(struct call *call, long value) {
     call->verdict = VERDICT_RETURN;
     call->value = value;
@@ -85,7 +92,7 @@ void verdict_substitute_string(struct call *call, unsigned arg, const char *stri
     verdict_substitute_bytes(call, arg, string, strlen(string) + 1);
 }
 
-static long nothing_more(struct call *call, long result) {
+long verdict_keep(struct call *call, long result) {
     (void)call;
     return result;
 }
@@ -96,5 +103,5 @@ void verdict_watch(struct call *call, uint64_t *generation, unsigned *pending) {
     call->scratch->pending = pending;
     call->watch_exit = true;
     call->any_time = true;
-    call->finish = nothing_more;
+    call->finish = verdict_keep;
 }

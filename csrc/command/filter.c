@@ -2,7 +2,7 @@
  *
  * The program stands for:
  *
- *     if (arch is not ours)            trap         the supervisor refuses it, and says so
+ *     if (arch is not ours)       the same of its numbers (calls/compat.h), or trap: it is refused, and that is said
  *     if (nr > table_last)        ENOSYS       x32 numbers included
  *     binary search of nr among ranges of equal treatment:
  *         allow | trap | errno | trap if the arguments say so, else allow | allow if an argument is known, else trap |
@@ -28,6 +28,8 @@
 #include "../arch/arch.h"
 #include "../arch/numbers.h"
 #include "../calls/call.h"
+#include "../calls/compat.h"
+#include "../ptoverlay.h"
 #include "../calls/table.h"
 #include "filter.h"
 
@@ -46,6 +48,7 @@ struct leaf {
     const struct known_values *known;
     bool zero;              /* is one of values */
     unsigned given;         /* n + 1: only if argument n is not 0 */
+    uint64_t cookie;        /* in argument 2: a listener's; 0: none */
     unsigned inside;        /* TRAP: the stub may make it: INSIDE, or the number of the argument with O_* flags + 1 */
 };
 #define INSIDE 7u
@@ -163,7 +166,17 @@ static void emit_trap_if_shares(struct builder *b) {
     emit_trap_if(b, BPF_JEQ, CLONE_FS);
 }
 
+static void emit_listen_if(struct builder *b, uint64_t cookie) {
+    emit_load(b, ARG_LOW(2));
+    emit(b, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)cookie, 0, 3);
+    emit_load(b, ARG_HIGH(2));
+    emit(b, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(cookie >> 32), 0, 1);
+    emit_return(b, SECCOMP_RET_USER_NOTIF);
+}
+
 static void emit_leaf(struct builder *b, const struct leaf *leaf) {
+    if (leaf->cookie)
+        emit_listen_if(b, leaf->cookie);
     if (leaf->given)
         emit_allow_if_0(b, leaf->given - 1);
     if (leaf->inside == SHARES && b->passing_ip)
@@ -258,6 +271,7 @@ static void add_extra(struct leaf *leaf, const struct filter_extra *extra) {
         leaf->values = extra->values;
     else if (leaf->kind != LEAF_ERRNO)
         *leaf = (struct leaf){.kind = LEAF_TRAP};
+    leaf->cookie = extra->cookie;
 }
 
 /* Those since Linux 5.1 have the same numbers on all machines.  With these arguments none of them does anything. */
@@ -272,10 +286,11 @@ static const struct {
     int nr;
     unsigned inside;
 } made_inside[] = {
-    {__NR_open, 1 + 1},        {__NR_openat, 2 + 1},      {__NR_stat, INSIDE},     {__NR_lstat, INSIDE},
-    {__NR_fstat, INSIDE},      {__NR_newfstatat, INSIDE}, {__NR_statx, INSIDE},    {__NR_access, INSIDE},
-    {__NR_faccessat, INSIDE},  {__NR_faccessat2, INSIDE}, {__NR_readlink, INSIDE}, {__NR_readlinkat, INSIDE},
-    {__NR_getdents64, INSIDE}, {__NR_clone, SHARES},
+    {__NR_open, 1 + 1},        {__NR_openat, 2 + 1},      {__NR_stat, INSIDE},      {__NR_lstat, INSIDE},
+    {__NR_fstat, INSIDE},      {__NR_newfstatat, INSIDE}, {__NR_statx, INSIDE},     {__NR_access, INSIDE},
+    {__NR_faccessat, INSIDE},  {__NR_faccessat2, INSIDE}, {__NR_readlink, INSIDE},  {__NR_readlinkat, INSIDE},
+    {__NR_getdents64, INSIDE}, {__NR_getxattr, INSIDE},   {__NR_lgetxattr, INSIDE}, {__NR_listxattr, INSIDE},
+    {__NR_llistxattr, INSIDE}, {__NR_clone, SHARES},
 };
 
 static unsigned inside_of(int nr) {
@@ -285,11 +300,13 @@ static unsigned inside_of(int nr) {
     return 0;
 }
 
-static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_extras) {
+static struct leaf leaf_of(int nr, unsigned features, const struct filter_extra *extras, size_t n_extras) {
     const struct call_row *row = table_row(nr);
-    struct leaf leaf = row ? leaf_of_row(row) : (struct leaf){.kind = LEAF_ALLOW};
+    struct leaf leaf = row && (row->needs & ~features) == 0 ? leaf_of_row(row) : (struct leaf){.kind = LEAF_ALLOW};
     if (leaf.kind != LEAF_ALLOW && leaf.kind != LEAF_ERRNO && is_missing(nr))
         return (struct leaf){.kind = LEAF_ERRNO, .error = ENOSYS};
+    if (leaf.kind == LEAF_ALLOW_IF_KNOWN && row->more && (row->more_needs & ~features) == 0)
+        leaf.values = row->more;
     for (size_t i = 0; i < n_extras; i++)
         if (extras[i].nr == nr)
             add_extra(&leaf, &extras[i]);
@@ -306,14 +323,14 @@ static struct leaf leaf_of(int nr, const struct filter_extra *extras, size_t n_e
 static bool leaves_equal(const struct leaf *a, const struct leaf *b) {
     return a->kind == b->kind && a->error == b->error && a->arg == b->arg && a->mask == b->mask &&
            a->values == b->values && a->known == b->known && a->zero == b->zero && a->given == b->given &&
-           a->inside == b->inside;
+           a->inside == b->inside && a->cookie == b->cookie;
 }
 
 /* Fills ranges (table_last + 2 at most) from all call numbers; returns how many there are. */
-static size_t find_ranges(struct range *ranges, const struct filter_extra *extras, size_t n_extras) {
+static size_t find_ranges(struct range *ranges, unsigned features, const struct filter_extra *extras, size_t n_extras) {
     size_t n = 0;
     for (int nr = 0; nr <= table_last; nr++) {
-        struct leaf leaf = leaf_of(nr, extras, n_extras);
+        struct leaf leaf = leaf_of(nr, features, extras, n_extras);
         if (n == 0 || !leaves_equal(&ranges[n - 1].leaf, &leaf))
             ranges[n++] = (struct range){.start = (uint32_t)nr, .leaf = leaf};
     }
@@ -324,8 +341,36 @@ static size_t find_ranges(struct range *ranges, const struct filter_extra *extra
     return n;
 }
 
-int filter_make(struct filter *filter, uint32_t trap, uint64_t passing_ip, const struct filter_extra *extras,
-                size_t n_extras) {
+/* What a call of the 32-bit architecture is answered: as the machine's own, but that one which is not known is trapped
+ * and what only the machine's own programs do is nothing here. */
+static struct leaf compat_leaf(int nr, unsigned features, const struct filter_extra *extras, size_t n_extras) {
+    const struct leaf trap = {.kind = LEAF_TRAP};
+    struct compat_call as = compat_call(nr);
+    if (as.form == COMPAT_FREE)
+        return (struct leaf){.kind = LEAF_ALLOW};
+    if (as.native < 0 || as.form < COMPAT_SAME)
+        return trap;
+    struct leaf leaf = leaf_of(as.native, features, extras, n_extras);
+    bool plain = leaf.kind == LEAF_ALLOW && !leaf.inside;
+    bool asks = as.form == COMPAT_SAME && leaf.kind != LEAF_ERRNO && (leaf.kind != LEAF_TRAP || !leaf.inside);
+    leaf.cookie = 0;
+    return plain || asks ? leaf : trap;
+}
+
+static size_t find_compat_ranges(struct range *ranges, unsigned features, const struct filter_extra *extras,
+                                 size_t n_extras) {
+    size_t n = 0;
+    for (int nr = 0; nr <= table_last; nr++) {
+        struct leaf leaf = compat_leaf(nr, features, extras, n_extras);
+        if (n == 0 || !leaves_equal(&ranges[n - 1].leaf, &leaf))
+            ranges[n++] = (struct range){.start = (uint32_t)nr, .leaf = leaf};
+    }
+    ranges[n++] = (struct range){.start = (uint32_t)table_last + 1, .leaf = {.kind = LEAF_TRAP}};
+    return n;
+}
+
+int filter_make(struct filter *filter, uint32_t trap, uint64_t passing_ip, unsigned features,
+                const struct filter_extra *extras, size_t n_extras) {
     struct builder b = {.filter = filter, .trap = trap, .passing_ip = passing_ip};
     struct range ranges[PTO_CALLS + 1];
     if (table_last >= PTO_CALLS)
@@ -333,8 +378,20 @@ int filter_make(struct filter *filter, uint32_t trap, uint64_t passing_ip, const
     filter->length = 0;
     emit_load(&b, offsetof(struct seccomp_data, arch));
     emit(&b, BPF_JMP | BPF_JEQ | BPF_K, ARCH_AUDIT, 1, 0);
-    emit_return(&b, trap | FILTER_FOREIGN);
+    size_t away = filter->length;
+    emit(&b, BPF_JMP | BPF_JA, 0, 0, 0);
     emit_load(&b, offsetof(struct seccomp_data, nr));
-    emit_search(&b, ranges, find_ranges(ranges, extras, n_extras));
+    emit_search(&b, ranges, find_ranges(ranges, features, extras, n_extras));
+    if (!b.full)
+        filter->code[away].k = (uint32_t)(filter->length - away - 1);
+    b.trap |= FILTER_FOREIGN;
+    if (ARCH_COMPAT && !(features & PTO_FEATURE_BUILD)) {
+        emit(&b, BPF_JMP | BPF_JEQ | BPF_K, ARCH_COMPAT, 1, 0);
+        emit_return(&b, b.trap);
+        emit_load(&b, offsetof(struct seccomp_data, nr));
+        emit_search(&b, ranges, find_compat_ranges(ranges, features, extras, n_extras));
+    } else {
+        emit_return(&b, b.trap);
+    }
     return b.full ? -E2BIG : 0;
 }

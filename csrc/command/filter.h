@@ -28,11 +28,13 @@ struct filter_extra {
     const uint32_t *values;
     bool zero;                  /* 0 is one of them, too */
     unsigned given;             /* n + 1: and only if argument n is not 0; 0: whatever the others are */
+    uint64_t cookie;            /* not 0, with a mask: and where argument 2 is this, a listener hears of it instead */
 };
 
 /* Builds the program; trap is the action for trapped calls (SECCOMP_RET_TRACE or SECCOMP_RET_USER_NOTIF); reading calls
- * that are made from passing_ip are let pass (0: none).  0, or -E2BIG when the table does not fit. */
-int filter_make(struct filter *filter, uint32_t trap, uint64_t passing_ip, const struct filter_extra *extras,
-                size_t n_extras);
+ * that are made from passing_ip are let pass (0: none); features: the run's, PTO_FEATURE_*.  0, or -E2BIG when the
+ * table does not fit. */
+int filter_make(struct filter *filter, uint32_t trap, uint64_t passing_ip, unsigned features,
+                const struct filter_extra *extras, size_t n_extras);
 
 #endif

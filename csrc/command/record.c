@@ -54,13 +54,17 @@ static void read_comm(pid_t tid, char *name) {
     fclose(file);
 }
 
-void record_foreign(struct run *run, pid_t tid) {
+/* what: and with what remedy. */
+static void tell_foreign(struct run *run, pid_t tid, const char *what) {
     if (__atomic_exchange_n(&run->foreign_noted, true, __ATOMIC_RELAXED))
         return;
     char name[32];
     read_comm(tid, name);
-    record_warning(run, "%s (process %d): 32-bit system calls are refused with ENOSYS: run a 64-bit build of it", name,
-                   (int)tid);
+    record_warning(run, "%s (process %d): %s", name, (int)tid, what);
+}
+
+void record_foreign(struct run *run, pid_t tid) {
+    tell_foreign(run, tid, "32-bit system calls are refused with ENOSYS: run a 64-bit build of it");
 }
 
 void record_killed(const struct run *run, const struct call *call) {
@@ -112,6 +116,8 @@ static void count(struct run *run, int nr, enum verdict_kind verdict) {
 
 void record_call(struct run *run, const struct call *call, uint64_t start) {
     count(run, call->nr, call->verdict);
+    if (call->foreign)
+        tell_foreign(run, call->task->tid, call->reason);
     if (__atomic_load_n(&run->trace_fd, __ATOMIC_RELAXED) < 0)
         return;
     lock_take(&run->trace_lock);

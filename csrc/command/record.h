@@ -12,7 +12,7 @@ int record_failure(struct run *run, int stage, int error, const char *what, cons
 
 /* One line `ptoverlay: …` to the message descriptor, unless there is none. */
 void record_warning(const struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A call of another architecture (i386, x32, arm) was refused: says so once. */
+/* A call of another architecture (i386, x32, arm) was refused: says so once (record_call does of a program). */
 void record_foreign(struct run *run, pid_t tid);
 /* --strict: why the tracee is being killed. */
 void record_killed(const struct run *run, const struct call *call);

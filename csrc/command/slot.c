@@ -53,13 +53,15 @@ static void slot_forget_cmd(struct slot *slot) {
     if (pidfd < 0)
         return;
     close(pidfd);
-    close(slot->report);
+    if (slot->report >= 0)
+        close(slot->report);
 }
 
 void slot_release(struct slot *slot) {
     atomic_store(&slot->ended, 0);
     slot_forget_cmd(slot);
     atomic_store(&slot->over, false);
+    atomic_store(&slot->ask, 0);
     atomic_store(&slot->pending, 0);
     atomic_store(&slot->owner, NULL);
 }
@@ -93,8 +95,9 @@ static int open_process(pid_t pid) {
 
 int slot_announce(struct slot *slot, const struct start *start) {
     slot_forget_cmd(slot);   /* of a trap that was tried before */
-    int report = fcntl(start->report, F_DUPFD_CLOEXEC, 0);
-    int pidfd = report < 0 ? -1 : open_process(start->pid);
+    bool reports = start->report >= 0;   /* else its parent, another process, hears of it */
+    int report = reports ? fcntl(start->report, F_DUPFD_CLOEXEC, 0) : -1;
+    int pidfd = reports && report < 0 ? -1 : open_process(start->pid);
     if (pidfd < 0) {
         int error = errno;
         if (report >= 0)
@@ -113,6 +116,7 @@ void slot_cmd_ended(struct slot *slot, uint32_t nested, const pid_t *ids, size_t
     slot->ids = ids;
     slot->n_ids = n;
     slot->nested = nested;
+    slot->tracer = gettid();
     atomic_store(&slot->ended, clock_now());
 }
 

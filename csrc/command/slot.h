@@ -25,7 +25,9 @@ struct slot {
         ended;   /* when CMD was waited for (clock_now), while what it left may be asked for; 0: not so */
     const pid_t *ids;             /* of what it left, NULL: it is traced */
     size_t n_ids;
+    pid_t tracer;                 /* the thread that told of CMD's end */
     uint32_t nested;              /* … or is in this nest */
+    atomic_int ask;               /* of a guest: where the supervisor tells of what is left; 0: nowhere */
     int report;                   /* where CMD tells that it cannot become the command */
     int report_in_cmd;            /* the other end, among CMD's descriptors: its execve closes it */
 };

@@ -16,12 +16,16 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../calls/tasks/limits.h"
+#include "join.h"
 #include "landlock.h"
+#include "network.h"
 #include "record.h"
 #include "slot.h"
 #include "start.h"
@@ -56,23 +60,28 @@ static int install_filter(const struct filter *filter, unsigned flags) {
 }
 
 /* What execve would do to handlers, but before signals are let through: a handler of ours must not run here. */
-static void restore_signal(int signal) {
+static void restore_signal(int signal, bool python) {
     struct sigaction action;
     if (sigaction(signal, NULL, &action) < 0)
         return;   /* the C library keeps a few for itself */
     bool ours = action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL;
-    if (!ours && signal != SIGPIPE && signal != SIGXFSZ)
+    if (!ours && (!python || (signal != SIGPIPE && signal != SIGXFSZ)))
         return;
     action = (struct sigaction){.sa_handler = SIG_DFL};
     if (sigaction(signal, &action, NULL) < 0)
         _exit(STATUS_NEVER_RAN);
 }
 
-static void restore_signals(void) {
-    for (int signal = 1; signal < NSIG; signal++)
-        restore_signal(signal);
-    sigset_t none;
-    if (sigemptyset(&none) < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+/* Python ignores two signals itself, and nobody knows any more whether they were ignored before. */
+static void restore_signals(const struct pto_command *command) {
+    sigset_t blocked;
+    bool made = sigemptyset(&blocked) == 0;
+    for (int signal = 1; signal < NSIG; signal++) {
+        restore_signal(signal, command->flags & PTO_BY_PYTHON);
+        if (command->blocked >> (signal - 1) & 1)
+            (void)sigaddset(&blocked, signal);   /* the C library keeps a few for itself */
+    }
+    if (!made || sigprocmask(SIG_SETMASK, &blocked, NULL) < 0)
         _exit(STATUS_NEVER_RAN);
 }
 
@@ -87,6 +96,39 @@ static _Noreturn void report_and_exit(int fd, int stage, int error) {
     _exit(STATUS_NEVER_RAN);
 }
 
+/* A call that is trapped already. */
+static void send_listener(int socket, int listener) {
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof listener)];
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof listener), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    char byte = 0;
+    struct iovec vector = {&byte, 1};
+    const struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+    memcpy(CMSG_DATA(&control.header), &listener, sizeof listener);
+    (void)sendmsg(socket, &message, MSG_NOSIGNAL);   /* else nothing is handed over */
+}
+
+int start_receive_listener(int socket) {
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    char byte;
+    int listener;
+    struct iovec vector = {&byte, 1};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+    if (recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+        return -errno;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof listener))
+        return -ENOENT;
+    memcpy(&listener, CMSG_DATA(header), sizeof listener);
+    return listener;
+}
+
 /* From here on all calls are trapped.  Stage NONE carries the listener. */
 int start_enter_filter(const struct run *run, const void *arg) {
     const struct start_filter *entered = arg;
@@ -98,21 +140,60 @@ int start_enter_filter(const struct run *run, const void *arg) {
     if (run->landlock >= 0)
         (void)landlock_enter(run->landlock);   /* a second line of defence: without it the first holds */
     int listener = install_filter(entered->filter, entered->flags);
+    if (listener < 0 && entered->socket >= 0)
+        return install_filter(entered->filter, entered->flags & ~(SECCOMP_FILTER_FLAG_NEW_LISTENER |
+                                                                  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV));
+    if (listener >= 0 && entered->socket >= 0)
+        send_listener(entered->socket, listener);
     if (listener >= 0 && entered->report >= 0)
         tell(entered->report, PTO_STAGE_NONE, listener);
     return listener < 0 ? listener : 0;
 }
 
+/* What CMD is to have less of than we. */
+static int give_less(const struct pto_command *command) {
+    struct rlimit data;
+    if (command->data_limit) {
+        if (getrlimit(RLIMIT_DATA, &data) < 0)
+            return -errno;
+        data.rlim_max = data.rlim_max < command->data_limit ? data.rlim_max : command->data_limit;
+        data.rlim_cur = data.rlim_max;
+        if (setrlimit(RLIMIT_DATA, &data) < 0)
+            return -errno;
+    }
+    if (!(command->flags & PTO_NO_NETWORK))
+        return 0;
+    int error = gain_right();
+    return error ? error : network_forbid();
+}
+
+/* All of them at once, by the calls themselves: this process has one thread. */
+static int become(const struct pto_command *command) {
+    if (syscall(SYS_setgroups, command->n_groups, command->groups) < 0 ||
+        syscall(SYS_setresgid, command->gid, command->gid, command->gid) < 0 ||
+        syscall(SYS_setresuid, command->uid, command->uid, command->uid) < 0)
+        return -errno;
+    return 0;
+}
+
 static _Noreturn void child(const struct run *run, start_enter_fn *enter, const void *arg, int fd) {
     const struct pto_command *command = run->command;
+    if (run->host)
+        (void)prctl(PR_SET_PTRACER, run->host, 0, 0, 0);   /* where Yama restricts; elsewhere it is no option */
     (void)setrlimit(RLIMIT_NOFILE, &run->files);   /* not above what it is now, so that it cannot fail */
-    int error = enter(run, arg);
+    int error = give_less(command);
+    if (command->build & PTO_BUILD_ADDRESSES)
+        (void)personality(PER_LINUX | ADDR_NO_RANDOMIZE);   /* where it is forbidden addresses stay as they are */
+    if (!error)
+        error = enter(run, arg);
+    if (!error && (command->flags & PTO_BECOME))
+        error = become(command);
     if (error)
         report_and_exit(fd, PTO_STAGE_SETUP, -error);
     if (command->chdir && chdir(command->chdir) < 0)
         report_and_exit(fd, PTO_STAGE_CHDIR, errno);
     environ = (char **)command->envp;   /* execvp searches the PATH of the environment it is in */
-    restore_signals();
+    restore_signals(command);
     execvp(command->argv[0], (char *const *)command->argv);
     report_and_exit(fd, PTO_STAGE_EXEC, errno);
 }
@@ -123,7 +204,18 @@ static void close_pair(int pair[2]) {
             close(pair[i]);
 }
 
+/* Until there is a guard, and for a guest, whose supervisor is another process, nobody else would end it; its listener,
+ * which it may share, would keep it waiting for ever. */
+static void die_with(pid_t parent) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+        _exit(STATUS_NEVER_RAN);
+}
+
 int start_fork(struct run *run, start_enter_fn *enter, const void *arg, struct start *start) {
+    const struct start_filter *entered = arg;
+    if (run->channel >= 0 && !run->host)
+        return join_start(run, entered->filter, entered->flags, false, start);
+    pid_t us = getpid();
     int go[2] = {-1, -1}, report[2] = {-1, -1};
     if (pipe2(go, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0) {
         int error = errno;
@@ -136,6 +228,8 @@ int start_fork(struct run *run, start_enter_fn *enter, const void *arg, struct s
         close(go[1]);   /* so that the supervisor's death ends the wait */
         if (read(go[0], &byte, 1) != 1)
             _exit(STATUS_NEVER_RAN);
+        if (run->host)
+            die_with(us);
         child(run, enter, arg, report[1]);
     }
     int error = errno;
@@ -160,20 +254,16 @@ static int wait_for_listener(struct run *run, const struct start *start) {
     return message.error;
 }
 
-/* Until there is a guard, nobody else would end it; its listener, which it still shares, would keep it waiting for
- * ever. */
-static void die_with(pid_t parent) {
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
-        _exit(STATUS_NEVER_RAN);
-}
-
 int start_listening(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start) {
     int report[2];
+    if (run->channel >= 0 && !run->host)
+        return join_start(run, filter, filter_flags, true, start);
     if (pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0)
         return record_failure(run, PTO_STAGE_SETUP, errno, "pipe", NULL);
     pid_t us = getpid(), pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
-        const struct start_filter entered = {.filter = filter, .flags = filter_flags, .report = report[1]};
+        const struct start_filter entered = {
+            .filter = filter, .flags = filter_flags, .report = report[1], .socket = -1};
         die_with(us);
         child(run, start_enter_filter, &entered, report[1]);
     }

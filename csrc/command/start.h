@@ -27,11 +27,13 @@ start_enter_fn start_enter_filter;
 struct start_filter {
     const struct filter *filter;
     unsigned flags;     /* of seccomp(2), SECCOMP_SET_MODE_FILTER */
-    int report;         /* where the listener is told, -1: there is none */
+    int report;         /* where the listener is told, -1: nowhere */
+    int socket;         /* over which it is sent, where there may be one: without it all goes on; -1: there is none */
 };
 
-/* Forks CMD, which will wait for start_go and then enter; the calling thread becomes its parent.  0, or -errno
- * (record_failure was called). */
+/* Forks CMD, which will wait for start_go and then enter; the calling thread becomes its parent, or who is at the other
+ * end of the run's channel (join.h), and then arg is a struct start_filter.  0, or -errno (record_failure was
+ * called). */
 int start_fork(struct run *run, start_enter_fn *enter, const void *arg, struct start *start);
 /* Lets CMD enter, change to its directory and execute: all calls from here are trapped. */
 int start_go(struct start *start);
@@ -39,6 +41,8 @@ int start_go(struct start *start);
  * which is closed on exec.  Until its execve CMD shares our descriptors, so that no call of its is needed to hand it
  * over. */
 int start_listening(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start);
+/* What came over the other end of start_filter's socket, or -errno.  Does not wait. */
+int start_receive_listener(int socket);
 /* After CMD has ended: did it ever become the command?  0, or -errno with stage and message set. */
 int start_outcome(struct run *run, struct start *start);
 void start_close(struct start *start);

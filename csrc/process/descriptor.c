@@ -5,11 +5,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "descriptor.h"
+#include "rlimit.h"
 
 void descriptor_own_link(int fd, char out[PROC_LINK]) {
     snprintf(out, PROC_LINK, "/proc/self/fd/%d", fd);
@@ -44,6 +46,29 @@ int descriptor_flags(pid_t tid, int fd) {
     struct descriptor_info info;
     int error = descriptor_info(tid, fd, &info);
     return error < 0 ? error : info.flags;
+}
+
+/* Numbers of open descriptors below this one. */
+static rlim_t used_below(pid_t tid, rlim_t limit) {
+    char path[PROC_LINK];
+    rlim_t used = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", tid);
+    CLOSE_DIRECTORY *dir = opendir(path);
+    for (const struct dirent *entry; dir && (entry = readdir(dir));)
+        used += entry->d_name[0] != '.' && strtoul(entry->d_name, NULL, 10) < limit;
+    return used;
+}
+
+/* The last number is free, as a rule, and then nothing else need be looked at. */
+bool descriptor_is_left(pid_t tid) {
+    char link[PROC_LINK];
+    struct rlimit limit;
+    if (rlimit_get(tid, RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+        return true;
+    if (limit.rlim_cur == 0)
+        return false;
+    descriptor_link(tid, (int)limit.rlim_cur - 1, link);
+    return faccessat(AT_FDCWD, link, F_OK, AT_SYMLINK_NOFOLLOW) < 0 || used_below(tid, limit.rlim_cur) < limit.rlim_cur;
 }
 
 int descriptor_write(int fd, const char *text, size_t length) {

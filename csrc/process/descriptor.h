@@ -6,6 +6,7 @@
 #define PTOVERLAY_DESCRIPTOR_H
 
 #include <dirent.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -36,6 +37,9 @@ struct descriptor_info {
 int descriptor_info(pid_t tid, int fd, struct descriptor_info *info);
 /* Its flags alone, or -errno. */
 int descriptor_flags(pid_t tid, int fd);
+/* Has the task a number left for one more, as the kernel asks before it looks at what is to be opened?  True also
+ * where that cannot be known. */
+bool descriptor_is_left(pid_t tid);
 /* Writes all of it by one of ours. 0 or -errno. */
 int descriptor_write(int fd, const char *text, size_t length);
 

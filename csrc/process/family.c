@@ -76,6 +76,19 @@ static long count_filters(pid_t pid, long *parent) {
     return (long)proc_field(text, "\nSeccomp_filters:\t", 10);
 }
 
+/* Before Linux 5.9 it is told only whether there is one. */
+static uint64_t filters_or_any(pid_t pid) {
+    char text[8192];
+    if (!proc_read(pid, "status", text, sizeof text))
+        return 0;
+    bool counted = strstr(text, "\nSeccomp_filters:\t");
+    return proc_field(text, counted ? "\nSeccomp_filters:\t" : "\nSeccomp:\t", 10);
+}
+
+bool family_filtered_more(pid_t pid) {
+    return filters_or_any(pid) > filters_or_any(getpid());
+}
+
 bool family_filtered(pid_t tid) {
     long parent;
     return count_filters(tid, &parent) > count_filters(gettid(), &parent) + 1;
@@ -126,6 +139,17 @@ void family_children(pid_t pid, void (*each)(void *arg, pid_t child), void *arg)
         if (entry->d_name[0] != '.' && strlen(entry->d_name) < 12)
             each_child(dirfd(tasks), entry->d_name, each, arg);
     closedir(tasks);
+}
+
+void family_thread_children(pid_t tid, void (*each)(void *arg, pid_t child), void *arg) {
+    char path[32] = "/proc/", name[12];
+    *proc_number(name, (unsigned)tid) = '\0';
+    strcpy(proc_number(path + strlen(path), (unsigned)tid), "/task");
+    int tasks = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (tasks < 0)
+        return;
+    each_child(tasks, name, each, arg);
+    close(tasks);
 }
 
 uint64_t family_pending(pid_t tid) {
@@ -220,13 +244,14 @@ void family_kill(const pid_t *ids, size_t n, bool orphans) {
 
 /* ---- what is left of a run ---- */
 
+/* Whose tracees are looked for. */
+static _Thread_local pid_t tracer_of;
+
 static bool put_traced(uint8_t *set, pid_t pid) {
-    char text[8192], path[48];
+    char text[8192];
     if (set_has(set, pid) || !proc_read(pid, "status", text, sizeof text))
         return false;
-    unsigned tracer = (unsigned)proc_field(text, "\nTracerPid:\t", 10);
-    strcpy(proc_number(stpcpy(path, "/proc/self/task/"), tracer), "/comm");
-    return tracer && access(path, F_OK) == 0 && set_put(set, pid);
+    return (pid_t)proc_field(text, "\nTracerPid:\t", 10) == tracer_of && set_put(set, pid);
 }
 
 /* Whoever has more filters than we do and a child or a parent in the run is in it too. */
@@ -248,7 +273,7 @@ static bool put_orphan_of_session(uint8_t *set, pid_t pid) {
            (parent == 1 || getsid((pid_t)parent) != session) && set_put(set, pid);
 }
 
-size_t family_left(const pid_t *ids, size_t n, pid_t *found, size_t room) {
+size_t family_left(const pid_t *ids, size_t n, pid_t tracer, pid_t *found, size_t room) {
     size_t count = 0;
     uint8_t *set = mmap(NULL, PID_LIMIT / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (set == MAP_FAILED)
@@ -259,6 +284,7 @@ size_t family_left(const pid_t *ids, size_t n, pid_t *found, size_t room) {
         while (each_process(set, put_relative))
             continue;
     } else {
+        tracer_of = tracer;
         (void)each_process(set, put_traced);
     }
     for (pid_t pid = 1; pid < (pid_t)PID_LIMIT; pid += set[pid / 8] ? 1 : 8 - pid % 8) {

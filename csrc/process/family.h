@@ -27,17 +27,22 @@ char family_state(pid_t tid);
 bool family_alive(pid_t tid);
 /* Calls each for the children of all its threads (CONFIG_PROC_CHILDREN). */
 void family_children(pid_t pid, void (*each)(void *arg, pid_t child), void *arg);
+/* The same of one thread alone, oldest first. */
+void family_thread_children(pid_t tid, void (*each)(void *arg, pid_t child), void *arg);
 /* The system call that it is in, -1: none, or it is running and in any or none. */
 int family_call(pid_t tid);
 /* Signals that are pending for it, 1 << (signal - 1), blocked ones too. */
 uint64_t family_pending(pid_t tid);
 /* The processes of a run whose CMD has ended, as far as they can be told: those in ids (0s are skipped), with ids
- * NULL those that a thread of this process traces, and their families.  How many there are; found has room for
- * `room` of them. */
-size_t family_left(const pid_t *ids, size_t n, pid_t *found, size_t room);
+ * NULL those that this thread of ours traces, and their families.  How many there are; found has room for `room` of
+ * them. */
+size_t family_left(const pid_t *ids, size_t n, pid_t tracer, pid_t *found, size_t room);
 /* SIGKILL to the processes and threads in ids (0s are skipped) that run under a seccomp filter, and to all that
  * descend from them.  orphans: also to children of this process that run under more filters than it does itself, which
  * are orphans when it is their reaper (PR_SET_CHILD_SUBREAPER); they are waited for.  Async-signal-safe. */
 void family_kill(const pid_t *ids, size_t n, bool orphans);
+
+/* Is it under more seccomp filters than we are, as all that run in a view of ours? */
+bool family_filtered_more(pid_t pid);
 
 #endif

@@ -61,7 +61,8 @@ ssize_t memory_peek(int fd, uint64_t address, void *out, size_t size) {
 int memory_probe(pid_t pid) {
     static const char known = 'm';
     char found;
-    return memory_read(&MEMORY(pid), (uint64_t)(uintptr_t)&known, &found, sizeof found);
+    int error = memory_read(&MEMORY(pid), (uint64_t)(uintptr_t)&known, &found, sizeof found);
+    return error == -EFAULT ? 0 : error;   /* no child of ours has something else there */
 }
 
 static size_t chunk_size(uint64_t address, size_t done, size_t size) {

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <elf.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -49,6 +50,30 @@ static unsigned digit(char c) {
     if (c >= '0' && c <= '9')
         return (unsigned)(c - '0');
     return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+}
+
+const char *proc_stat_field(pid_t tid, unsigned field, char *text, size_t size) {
+    /* the name may have spaces and brackets in it */
+    const char *at = proc_read(tid, "stat", text, size) ? strrchr(text, ')') : NULL;
+    for (unsigned i = 2; at && i < field; i++)
+        at = strchr(at + 1, ' ');
+    return at ? at + 1 : NULL;
+}
+
+uint64_t proc_auxiliary(pid_t tid, uint64_t type, bool narrow) {
+    union {
+        Elf64_auxv_t wide[64];
+        Elf32_auxv_t narrow[128];
+    } vector;
+    int fd = proc_open(tid, "auxv");
+    ssize_t length = fd < 0 ? 0 : read(fd, &vector, sizeof vector);
+    if (fd >= 0)
+        close(fd);
+    ssize_t size = narrow ? sizeof *vector.narrow : sizeof *vector.wide;
+    for (ssize_t i = 0; (i + 1) * size <= length; i++)
+        if ((narrow ? vector.narrow[i].a_type : vector.wide[i].a_type) == type)
+            return narrow ? vector.narrow[i].a_un.a_val : vector.wide[i].a_un.a_val;
+    return 0;
 }
 
 uint64_t proc_field(const char *text, const char *name, unsigned base) {

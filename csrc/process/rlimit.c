@@ -17,10 +17,8 @@ static const struct {
     int resource;
     const char *name;
 } names[] = {
-    {RLIMIT_CORE, "\nMax core file size"},
-    {RLIMIT_LOCKS, "\nMax file locks"},
-    {RLIMIT_FSIZE, "\nMax file size"},
-    {RLIMIT_RSS, "\nMax resident set"},
+    {RLIMIT_CORE, "\nMax core file size"}, {RLIMIT_LOCKS, "\nMax file locks"}, {RLIMIT_FSIZE, "\nMax file size"},
+    {RLIMIT_NOFILE, "\nMax open files"},   {RLIMIT_RSS, "\nMax resident set"},
 };
 
 static rlim_t parse(char **at) {
@@ -48,7 +46,7 @@ static int read_limit(pid_t pid, int resource, struct rlimit *limit) {
 }
 
 int rlimit_get(pid_t pid, int resource, struct rlimit *limit) {
-    if (prlimit(pid, (enum __rlimit_resource)resource, NULL, limit) == 0)
+    if (prlimit(pid, resource, NULL, limit) == 0)
         return 0;
     return errno == EPERM ? read_limit(pid, resource, limit) : -errno;
 }

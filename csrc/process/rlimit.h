@@ -12,8 +12,8 @@
 /* RLIM_INFINITY is the same number in all of the kernel's interfaces of a 64-bit machine. */
 _Static_assert(RLIM_INFINITY == UINT64_MAX && sizeof(struct rlimit) == 16, "prlimit64");
 
-/* A limit of a process, by the id of it or of one of its threads: RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_FSIZE or
- * RLIMIT_RSS. 0, or -errno: it is gone. */
+/* A limit of a process, by the id of it or of one of its threads: RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_FSIZE,
+ * RLIMIT_NOFILE or RLIMIT_RSS. 0, or -errno: it is gone. */
 int rlimit_get(pid_t pid, int resource, struct rlimit *limit);
 
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "../command/slot.h"
 #include "../process/clock.h"
 #include "../process/family.h"
+#include "../process/lock.h"
 #include "../ptoverlay.h"
 #include "nested.h"
 
@@ -42,9 +44,29 @@ int64_t pto_ended(const void *owner) {
     return ended ? (int64_t)((clock_now() - ended) / 1000000u) : -1;
 }
 
-static size_t find_left(const struct slot *slot, pid_t *found, size_t room) {
+#define TOLD 64 /* process ids in one answer */
+#define PATIENCE_MS 1000
+
+/* Of the supervisor whose guest the run is: 'L' for what is left, 'E' to end it.  One asks at a time. */
+static size_t ask_host(struct slot *slot, char what, pid_t *found, size_t room) {
+    static struct lock asking = LOCK_INITIALIZER;
+    int32_t answer[1 + TOLD] = {0};
+    int ask = atomic_load(&slot->ask);
+    struct pollfd pollfd = {.fd = ask, .events = POLLIN};
+    lock_take(&asking);
+    bool told = send(ask, &what, 1, MSG_NOSIGNAL) == 1 && poll(&pollfd, 1, PATIENCE_MS) == 1 &&
+                recv(ask, answer, sizeof answer, MSG_DONTWAIT) == (ssize_t)sizeof answer;
+    lock_leave(&asking);
+    for (size_t i = 0; told && i < room && i < TOLD && (int32_t)i < answer[0]; i++)
+        found[i] = answer[1 + i];
+    return told && answer[0] > 0 ? (size_t)answer[0] : 0;
+}
+
+static size_t find_left(struct slot *slot, pid_t *found, size_t room) {
+    if (atomic_load(&slot->ask))
+        return ask_host(slot, 'L', found, room);
     if (!slot->nested)
-        return family_left(slot->ids, slot->n_ids, found, room);
+        return family_left(slot->ids, slot->n_ids, slot->tracer, found, room);
     long member = nested_member(slot->nested);
     if (member > 0 && room)
         found[0] = (pid_t)member;
@@ -67,10 +89,13 @@ int pto_end(const void *owner) {
     struct slot *slot = slot_enter(owner);
     if (!slot)
         return 0;
+    bool guest = atomic_load(&slot->ask);
     size_t left = atomic_load(&slot->ended) ? find_left(slot, found, AT_ONCE) : 0;
+    if (left && guest)
+        (void)ask_host(slot, 'E', found, 0);
     if (left && slot->nested)
         nested_kill(slot->nested);
-    for (size_t i = 0; !slot->nested && i < left && i < AT_ONCE; i++)
+    for (size_t i = 0; !guest && !slot->nested && i < left && i < AT_ONCE; i++)
         (void)kill(found[i], SIGKILL);
     slot_leave(slot);
     return (int)left;

@@ -227,7 +227,7 @@ int nested_run(struct run *run) {
     }
     int waited = wait_for_cmd(start.pid, &run->result->status);
     if (!error && waited)
-        error = record_failure(run, PTO_STAGE_SETUP, -waited, "wait", NULL);
+        error = record_failure(run, PTO_STAGE_LOST, -waited, "wait", NULL);
     slot_cmd_ended(run->slot, run->nested, NULL, 0);
     wait_for_members(run, error || (run->command->flags & PTO_KILL_ON_EXIT));
     if (!error)

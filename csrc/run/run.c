@@ -7,24 +7,30 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../arch/arch.h"
+#include "../calls/fixed/fixed.h"
+#include "../calls/inputs.h"
+#include "../command/inherited.h"
+#include "../command/join.h"
 #include "../command/landlock.h"
 #include "../command/record.h"
 #include "../command/slot.h"
 #include "../command/start.h"
+#include "../process/thread.h"
 #include "../trap/notify/notify.h"
 #include "../trap/ptrace/ptrace.h"
 #include "nested.h"
+#include "sharers.h"
 
 #define FILES 65536u    /* descriptors: as many as a run can use */
 
@@ -53,6 +59,7 @@ static int run_by(struct run *run, int trap) {
     bool opens = trap == PTO_TRAP_NOTIFY;
     run->landlock = landlock_open(run->view, opens);
     run->session.opens = opens;
+    run->session.guarded = run->landlock >= 0;
     run->result->landlock = run->landlock < 0 ? 0 : opens ? 2 : 1;
     run->result->trap = trap;
     int error = trap == PTO_TRAP_NOTIFY ? notify_run(run) : ptrace_run(run);
@@ -65,6 +72,8 @@ static void *run_thread(void *arg) {
     struct run *run = arg;
     if (run->nested)
         return (void *)(intptr_t)nested_run(run);
+    if (run->host)
+        return (void *)(intptr_t)join_guest(run);
     int trap = choose_trap(run->command->trap);
     int error = run_by(run, trap);
     if (error && run->result->stage == PTO_STAGE_SETUP && trap == PTO_TRAP_NOTIFY &&
@@ -77,6 +86,8 @@ static void *run_thread(void *arg) {
 static void raise_files(struct run *run) {
     if (getrlimit(RLIMIT_NOFILE, &run->files) < 0)
         run->files = (struct rlimit){.rlim_cur = FILES, .rlim_max = FILES};
+    if (run->host)
+        return;   /* what is inherited is what was */
     rlim_t most = run->files.rlim_max < FILES ? FILES : run->files.rlim_max;
     const struct rlimit all = {.rlim_cur = most, .rlim_max = most},
                         allowed = {.rlim_cur = run->files.rlim_max, .rlim_max = run->files.rlim_max};
@@ -96,11 +107,12 @@ static int run_on_thread(struct run *run) {
         return -error;
     raise_files(run);
     pthread_t thread;
-    error = pthread_create(&thread, NULL, run_thread, run);
+    error = thread_begin(&thread, run_thread, run);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     void *result = NULL;
     int joined = error ? 0 : pthread_join(thread, &result);
-    (void)setrlimit(RLIMIT_NOFILE, &run->files);
+    if (run->channel < 0)   /* others may be under way */
+        (void)setrlimit(RLIMIT_NOFILE, &run->files);
     if (error)
         return record_failure(run, PTO_STAGE_SETUP, error, "thread", NULL);
     error = joined;
@@ -113,38 +125,25 @@ static void add_view_stats(struct pto_stats *stats, const struct pto_stats *befo
     stats->copy_ups += after->copy_ups - before->copy_ups;
     stats->copied_bytes += after->copied_bytes - before->copied_bytes;
     stats->whiteouts += after->whiteouts - before->whiteouts;
+    stats->closed += after->closed - before->closed;
     stats->left_lower += after->left_lower - before->left_lower;
-}
-
-/* CMD inherits them: descriptors of lower files that were opened before there was a view. */
-static void note_inherited(pto_view *view) {
-    char real[PATH_MAX];
-    DIR *dir = opendir("/proc/self/fd");
-    if (!dir)
-        return;
-    for (const struct dirent *entry; (entry = readdir(dir));) {
-        int fd = (int)strtol(entry->d_name, NULL, 10), flags = fcntl(fd, F_GETFD);
-        ssize_t length = flags < 0 || (flags & FD_CLOEXEC) || (fcntl(fd, F_GETFL) & (O_ACCMODE | O_PATH)) != O_RDONLY
-                             ? -1
-                             : readlinkat(dirfd(dir), entry->d_name, real, sizeof real - 1);
-        real[length > 0 ? length : 0] = '\0';
-        if (real[0] == '/')
-            view_opened_before(view, real);
-    }
-    closedir(dir);
 }
 
 static int claim_slot(struct run *run, const void *owner) {
     memset(run->result, 0, sizeof *run->result);
-    if (!run->command->argv[0])
+    if (run->channel < 0 && !run->command->argv[0])
         return record_failure(run, PTO_STAGE_SETUP, EINVAL, "command", "no program named");
     run->slot = slot_claim(owner);
     return run->slot ? 0 : record_failure(run, PTO_STAGE_SETUP, EAGAIN, "run", "too many at a time");
 }
 
 int pto_nested_run(pto_nested *nested, const struct pto_command *command, struct pto_result *result) {
-    struct run run = {
-        .nested = nested_id(nested), .command = command, .result = result, .landlock = -1, .trace_fd = -1};
+    struct run run = {.nested = nested_id(nested),
+                      .command = command,
+                      .result = result,
+                      .landlock = -1,
+                      .channel = -1,
+                      .trace_fd = -1};
     int error = claim_slot(&run, nested);
     if (error)
         return error;
@@ -154,38 +153,98 @@ int pto_nested_run(pto_nested *nested, const struct pto_command *command, struct
     return error;
 }
 
-int pto_run(pto_view *view, const struct pto_command *command, struct pto_result *result) {
-    struct run run = {
+/* With PTOVERLAY_INJECT=check a difference ends the run as a failure, so that no test can overlook it. */
+static int fail_different(struct run *run) {
+    const struct stub_notes *notes = run->untouched.table.notes;
+    char what[sizeof notes->different_path + 80];
+    snprintf(what, sizeof what, "%llu answers inside differ, the first of call %llu for %.*s",
+             (unsigned long long)notes->differences, (unsigned long long)notes->different_call,
+             (int)sizeof notes->different_path, notes->different_path);
+    return record_failure(run, PTO_STAGE_LOST, EPROTO, what, NULL);
+}
+
+static int write_inputs(struct run *run) {
+    int error = inputs_write(run->session.inputs, run->command->record_fd);
+    return error ? record_failure(run, PTO_STAGE_LOST, -error, "record", NULL) : 0;
+}
+
+static int run_in_view(struct run *run, const void *owner) {
+    pto_view *view = run->view;
+    struct pto_result *result = run->result;
+    int error = claim_slot(run, owner);
+    if (error)
+        return error;
+    struct pto_stats before = *view_stats(view);
+    bool faked = run->command->features & PTO_FEATURE_FAKE_ROOT;
+    if (faked)
+        view_fake_root(view, true);
+    session_init(&run->session, view);
+    run->session.flags = run->command->flags;
+    run->session.features = run->command->features;
+    run->session.fixed = fixed_new(run->command, &error);
+    run->session.message_fd = run->command->message_fd;
+    run->session.stats = &result->stats;
+    if (run->command->features & PTO_FEATURE_RECORD && !(run->session.inputs = inputs_new())) {
+        session_clear(&run->session);
+        slot_release(run->slot);
+        return record_failure(run, PTO_STAGE_SETUP, ENOMEM, "record", NULL);
+    }
+    bool alone = sharers_enter(run);
+    untouched_init(&run->untouched, view, (run->command->flags & PTO_INSIDE) && !faked,
+                   run->command->features & PTO_FEATURE_RECORD, alone);
+    if (run->channel < 0)
+        inherited_note(view, getpid());
+    error = error ? record_failure(run, PTO_STAGE_SETUP, -error, "build", NULL) : run_on_thread(run);
+    sharers_leave(run);
+    untouched_count(&run->untouched, result);
+    if (result->stats.inside_different)
+        error = fail_different(run);
+    untouched_clear(&run->untouched);
+    if (!error && run->session.inputs)
+        error = write_inputs(run);
+    inputs_free(run->session.inputs);
+    session_clear(&run->session);
+    add_view_stats(&result->stats, &before, view_stats(view));
+    slot_release(run->slot);
+    return error;
+}
+
+static struct run run_of(pto_view *view, const struct pto_command *command, struct pto_result *result) {
+    return (struct run){
         .view = view,
         .command = command,
         .result = result,
         .landlock = -1,
+        .channel = -1,
         .trace_fd = command->trace_fd,
         .trace_lock = LOCK_INITIALIZER,
+        .visit = LOCK_INITIALIZER,
     };
-    int error = claim_slot(&run, view);
+}
+
+int pto_run(pto_view *view, const struct pto_command *command, struct pto_result *result) {
+    struct run run = run_of(view, command, result);
+    return run_in_view(&run, view);
+}
+
+int pto_host(pto_view *view, int channel, const struct pto_command *command, struct pto_result *result) {
+    struct run run = run_of(view, command, result);
+    run.channel = channel;
+    int error = run_in_view(&run, result);
+    join_wait(&run);
+    join_result(&run, error);
+    return error;
+}
+
+int pto_join(int channel, int ask, const struct pto_command *command, struct pto_result *result) {
+    struct run run = run_of(NULL, command, result);
+    run.channel = channel;
+    run.host = -1; /* whom an offer names */
+    int error = claim_slot(&run, result);
     if (error)
         return error;
-    struct pto_stats before = *view_stats(view);
-    session_init(&run.session, view);
-    run.session.flags = command->flags;
-    run.session.message_fd = command->message_fd;
-    run.session.stats = &result->stats;
-    untouched_init(&run.untouched, view, command->flags & PTO_INSIDE);
-    view_report_copies(view, true);
-    note_inherited(view);
+    atomic_store(&run.slot->ask, ask);
     error = run_on_thread(&run);
-    view_report_copies(view, false);
-    untouched_count(&run.untouched, &result->stats);
-    if (result->stats.inside_different)
-        record_warning(&run, "%llu answers inside differ, the first of call %llu for %.*s",
-                       (unsigned long long)result->stats.inside_different,
-                       (unsigned long long)run.untouched.table.notes->different_call,
-                       (int)sizeof run.untouched.table.notes->different_path,
-                       run.untouched.table.notes->different_path);
-    untouched_clear(&run.untouched);
-    session_clear(&run.session);
-    add_view_stats(&result->stats, &before, view_stats(view));
     slot_release(run.slot);
     return error;
 }

@@ -21,6 +21,7 @@
 #define AREA_ROUND 4096u
 #define KERNEL_SIGSET_SIZE 8u       /* bytes of sigset_t in the kernel's interface */
 #define MAX_ERRNO 4095
+#define COMPAT_MMAP 192             /* mmap2 of i386: with an offset in pages, which is 0 */
 
 static size_t aligned(size_t size) {
     return (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
@@ -46,28 +47,31 @@ static int poke(pid_t tid, uint64_t address, const void *data, size_t size) {
     return 0;
 }
 
-static int place(pid_t tid, const struct replacement *replacement, uint64_t address, bool read_only) {
+static int place(pid_t tid, const struct replacement *replacement, uint64_t address, bool read_only, bool compat) {
     if (read_only)   /* a path, or what openat2(2) takes: it holds no pointers */
         return poke(tid, address, replacement->data, replacement->size);
     int error = memory_write(&MEMORY(tid), address, replacement->data, replacement->size);
+    size_t width = compat ? sizeof(uint32_t) : sizeof(uint64_t); /* the lower half comes first */
     for (size_t i = 0; !error && i < replacement->n_relocations; i++) {
         uint32_t offset = replacement->relocations[i];
-        uint64_t pointer;
-        memcpy(&pointer, (const char *)replacement->data + offset, sizeof pointer);
+        uint64_t pointer = 0;
+        memcpy(&pointer, (const char *)replacement->data + offset, width);
         pointer += address;
-        error = memory_write(&MEMORY(tid), address + offset, &pointer, sizeof pointer);
+        error = memory_write(&MEMORY(tid), address + offset, &pointer, width);
     }
     return error;
 }
 
 int inject_arguments(const struct call *call, pid_t tid, uint64_t address, bool read_only, struct registers *regs) {
+    for (unsigned i = 0; call->compat == COMPAT_SOCKETS && i < 6; i++)
+        registers_set_arg(regs, i, call->arg[i]);   /* they were in memory */
     for (size_t i = 0; i < call->n_replacements; i++) {
         const struct replacement *replacement = &call->replacements[i];
         if (!replacement->bytes) {
             registers_set_arg(regs, replacement->arg, replacement->value);
             continue;
         }
-        int error = place(tid, replacement, address, read_only);
+        int error = place(tid, replacement, address, read_only, call->compat);
         if (error)
             return error;
         registers_set_arg(regs, replacement->arg, address);
@@ -77,7 +81,11 @@ int inject_arguments(const struct call *call, pid_t tid, uint64_t address, bool 
 }
 
 int inject_number(const struct call *call) {
-    return call->new_nr >= 0 ? call->new_nr : call->nr;
+    if (!call->compat)
+        return call->new_nr >= 0 ? call->new_nr : call->nr;
+    if (call->new_nr >= 0)
+        return compat_number(call->new_nr);
+    return call->compat == COMPAT_SOCKETS ? compat_number(call->nr) : call->compat_nr;
 }
 
 size_t inject_area_size(size_t need) {
@@ -85,7 +93,7 @@ size_t inject_area_size(size_t need) {
     return (size + AREA_ROUND - 1) & ~(size_t)(AREA_ROUND - 1);
 }
 
-void inject_mmap(struct registers *regs, size_t need, bool read_only) {
+int inject_mmap(struct registers *regs, size_t need, bool read_only) {
     const uint64_t args[6] = {
         0,
         inject_area_size(need),
@@ -96,6 +104,11 @@ void inject_mmap(struct registers *regs, size_t need, bool read_only) {
     };
     for (unsigned i = 0; i < 6; i++)
         registers_set_arg(regs, i, args[i]);
+    return regs->compat ? COMPAT_MMAP : __NR_mmap;
+}
+
+bool inject_reaches(bool compat, uint64_t address, size_t size) {
+    return !compat || address + size <= UINT32_MAX;
 }
 
 bool inject_mmap_failed(long result) {

@@ -10,8 +10,15 @@
 
 #include "../process/family.h"
 
+#define COMPAT_CLOSE 6  /* of i386 */
+
+/* It must not be made again: the number may be another one's by now. */
+static bool is_close(pid_t tid, int nr) {
+    return (nr == __NR_close && !arch_in_compat_call(tid)) || (nr == COMPAT_CLOSE && arch_in_compat_call(tid));
+}
+
 bool restart_after_stop(pid_t tid, struct registers *regs, int *nr, uint64_t mask) {
-    if (!ARCH_CAN_RESTART || *nr < 0 || *nr == __NR_close || registers_result(regs) != -EINTR ||
+    if (!ARCH_CAN_RESTART || *nr < 0 || registers_result(regs) != -EINTR || is_close(tid, *nr) ||
         (family_pending(tid) & ~mask))
         return false;
     registers_rewind(regs, *nr);

@@ -38,11 +38,15 @@ struct stub_head {
     uint64_t size; /* bytes of code */
 };
 
-#define STUB_SEEN 16384u /* a power of two */
+#define STUB_SEEN 16384u /* powers of two */
+#define STUB_PLAIN 4096u
+#define STUB_TAUGHT 16384u
+#define STUB_KINDS 32u
 struct stub_state {
     uint64_t off; /* not 0: nothing is answered in this process */
-    uint64_t answered; /* calls, since it was mapped */
+    uint32_t missed[STUB_KINDS]; /* by call number: calls in a row that were not answered */
     uint64_t seen[STUB_SEEN]; /* marks of inodes that untouched names led to */
+    uint64_t plain[STUB_PLAIN]; /* hashes of names that were no symlinks, mixed with the generation */
 };
 
 /* The current directory; generation 0: not known; STUB_CWD_OFF: not to be known any more. */
@@ -71,8 +75,22 @@ struct stub_notes {
 #define STUB_COUNTS 4u /* answers are counted in the notes */
 #define STUB_CHECKS 8u /* each answer is asked of the supervisor, too, and compared */
 #define STUB_NO_RELATIVE 16u /* current directories cannot be known */
+#define STUB_KEPT 64u /* nothing is answered any more about what only the upper has */
+#define STUB_RECORDS 128u /* what is asked about is to be told once: only names that were noted are answered */
+#define STUB_GONE 32u /* what the kernel finds may be an error in the view: not to be written where it stays */
+
+#define STUB_OWN 0x80000000u /* in the number of a directory: only the upper has it */
+#define STUB_BY_INODE 0xffffffffu /* a base: the text is struct stub_inode; need: not 0: its list may be shown */
+#define STUB_BY_DESCRIPTOR (UINT64_C(1) << 63)
+struct stub_inode {
+    uint64_t dev, ino;
+};
+/* Where the supervisor's own lists have their positions: VIEW_POSITIONS and VIEW_POSITIONS_NEAR. */
+#define STUB_POSITIONS (UINT64_C(1) << 43)
+#define STUB_POSITIONS_NEAR (UINT64_C(1) << 30)
 
 #define STUB_TOUCHED_BITS (1u << 19)
+#define STUB_NOTED (1u << 16)
 #define STUB_ENTRIES (1u << 14)
 #define STUB_POOL (1u << 20)
 #define STUB_PATH 4096u /* bytes behind the last text that can be compared with one */
@@ -87,6 +105,8 @@ struct stub_entry {
     uint32_t directory; /* what the text names; 0: no directory, or nothing */
     uint32_t text; /* in the pool */
     uint32_t length;
+    uint32_t real_length, real; /* in the pool, 0: the kernel comes there by the text; of a directory that both have:
+                                 * the upper's part, which may be told later */
 };
 
 struct stub_table {
@@ -95,6 +115,8 @@ struct stub_table {
     uint64_t options;
     uint64_t n_entries, pool_used;
     uint64_t touched[STUB_TOUCHED_BITS / 64];
+    uint64_t taught[STUB_TAUGHT]; /* marks of inodes, no directories, that show as they are */
+    uint64_t noted[STUB_NOTED]; /* of questions that the supervisor has recorded: stub_question(), 0: free */
     struct stub_entry entries[STUB_ENTRIES];
     char pool[STUB_POOL];
 };
@@ -127,6 +149,22 @@ static inline uint64_t stub_hash(uint64_t base, const char *text, uint32_t lengt
         word = word << 8 | (unsigned char)text[i];
     hash = stub_mix(hash, word);
     return hash ? hash : 1;
+}
+
+/* What the answer depends on beside the text. */
+#define STUB_ASKS_LINK 1u /* a symlink at the end is not followed */
+#define STUB_ASKS_CONTENT 2u
+
+/* Of a question about a text in a directory of that number, 0: the root.  Never 0. */
+static inline uint64_t stub_question(uint64_t base, const char *text, uint32_t length, uint64_t generation,
+                                     unsigned asks) {
+    uint64_t hash = stub_mix(stub_hash(base, text, length), generation << 2 | asks);
+    return hash ? hash : 1;
+}
+
+/* As the base of a text that begins at a descriptor. */
+static inline uint64_t stub_base_of(uint64_t dev, uint64_t ino) {
+    return stub_mix(stub_mix(1, dev), ino) | STUB_BY_DESCRIPTOR;
 }
 
 static inline uint64_t stub_mark(uint64_t dev, uint64_t ino, uint64_t inodes) {

@@ -9,13 +9,16 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kcmp.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../arch/numbers.h"
+#include "../calls/args.h"
 #include "../calls/scratch.h"
 #include "../calls/session.h"
+#include "../calls/table.h"
 #include "../calls/tasks/cwd.h"
 #include "../calls/tasks/task.h"
 #include "../process/descriptor.h"
@@ -23,11 +26,15 @@
 #include "../process/memory.h"
 #include "../process/object.h"
 #include "../process/proc.h"
+#include "directory.h"
 #include "untouched.h"
 
 #define DOT "/."
 
 /* ---- what the view tells ---- */
+
+_Static_assert(STUB_OWN == VIEW_ALONE && STUB_POSITIONS == VIEW_POSITIONS && STUB_POSITIONS_NEAR == VIEW_POSITIONS_NEAR,
+               "the stub knows what the view says");
 
 static void on_touch(void *arg, uint32_t directory, const char *name, size_t length, unsigned what) {
     struct untouched *untouched = arg;
@@ -36,6 +43,10 @@ static void on_touch(void *arg, uint32_t directory, const char *name, size_t len
         table_touch(table, directory, name, length);
     if (what & TOUCH_LINKED)
         table_set_option(table, STUB_LINKED);
+    if (what & TOUCH_GONE)
+        table_set_option(table, STUB_GONE);
+    if (what & TOUCH_KEPT)
+        table_set_option(table, STUB_KEPT);
     if (what & TOUCH_WAY)
         table_forget(table);
     if (what & TOUCH_INODE)
@@ -50,41 +61,21 @@ static bool on_opened(void *arg, dev_t dev, ino_t ino) {
 bool untouched_ready(struct untouched *untouched) {
     if (__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE))
         return true;
-    pthread_mutex_lock(&untouched->lock);
-    if (!untouched->open && !untouched->failed && table_open(&untouched->table, untouched->options) == 0) {
+    lock_take(&untouched->lock);
+    int error = untouched->open || untouched->failed ? 0 : table_open(&untouched->table, untouched->options);
+    if (error) {
+        untouched_failed(untouched, error);
+    } else if (!untouched->open && !untouched->failed) {
         untouched->answers = (struct view_answers){untouched, on_touch, on_opened};
         view_set_answers(untouched->view, &untouched->answers);
         __atomic_store_n(&untouched->open, true, __ATOMIC_RELEASE);
     }
     untouched->failed = !untouched->open;
-    pthread_mutex_unlock(&untouched->lock);
+    lock_leave(&untouched->lock);
     return untouched->open;
 }
 
 /* ---- paths ---- */
-
-/* A path as the stub takes it apart. */
-struct split {
-    const char *text;
-    size_t length, above;   /* above: bytes of the directory's text */
-    bool relative, alone;   /* alone: a name without a directory */
-    bool special;           /* the last name is "", "." or ".." */
-};
-
-static struct split split_path(const char *text, size_t length) {
-    size_t begin = length;
-    while (begin && text[begin - 1] != '/')
-        begin--;
-    const char *name = text + begin;
-    return (struct split){
-        .text = text,
-        .length = length,
-        .above = begin ? begin - 1 : 0,
-        .relative = text[0] != '/',
-        .alone = begin == 0,
-        .special = !*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0,
-    };
-}
 
 static uint64_t need_of(const struct view_way *way) {
     return way->shown ? table_need(way->parent, way->name, way->name_length) : 0;
@@ -119,6 +110,14 @@ static bool was_followed(const struct call *call, const struct split *split, uin
     return loc->parent != directory || strcmp(name, split->text + (split->alone ? 0 : split->above + 1)) != 0;
 }
 
+/* Of a file without content the stub cannot know that it is no whiteout. */
+static void learn_empty(const struct learning *learning) {
+    struct stat st;
+    const struct location *loc = &learning->call->scratch->loc[0];
+    if (loc->type == S_IFREG && loc->pass && lstat(loc->path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+        table_teach(&learning->untouched->table, st.st_dev, st.st_ino);
+}
+
 static void learn_path(const struct learning *learning, const struct split *split) {
     struct view_way way = {.directory = learning->base};
     const struct table *table = &learning->untouched->table;
@@ -130,79 +129,11 @@ static void learn_path(const struct learning *learning, const struct split *spli
         else if (!learn_text(learning, split->text, split->above, DOT, &way))
             return;
     }
+    if (entry && !learning->call->scratch->given[0].by_fd)
+        learn_empty(learning);
     bool whole = split->special || (way.directory && was_followed(learning->call, split, way.directory));
     if (whole && !table_find(table, learning->base, split->text, split->length))
         (void)learn_text(learning, split->text, split->length, "", &way);
-}
-
-/* ---- current directories ---- */
-
-static int read_cwd(pid_t tid, struct stub_cwd *cwd) {
-    return memory_read(&MEMORY(tid), STUB_CWD, cwd, sizeof *cwd);
-}
-
-static void write_cwd(pid_t tid, struct stub_cwd *cwd) {
-    cwd->changes++;
-    (void)memory_write(&MEMORY(tid), STUB_CWD, cwd, sizeof *cwd);
-}
-
-/* Nobody else uses the address space, as a child does between vfork and execve. */
-static bool has_own_memory(pid_t process) {
-    pid_t parent;
-    (void)family_of(process, &parent);
-    return parent > 0 && syscall(SYS_kcmp, process, parent, KCMP_VM, 0, 0) > 0;
-}
-
-static pid_t process_of(const struct call *call) {
-    return call->task->tgid ? call->task->tgid : family_process(call->task->tid);
-}
-
-/* The real path of the task's current directory if it is the lower's own place; the directory's number, 0: it is
- * not. */
-static uint32_t find_cwd(struct untouched *untouched, struct call *call, char *real) {
-    struct view_way way;
-    char link[PROC_LINK];
-    descriptor_link(call->task->tid, AT_FDCWD, link);
-    struct location *loc = &call->scratch->spare;
-    if (object_read(link, real) != OBJECT_NAMED || strlen(real) + sizeof DOT >= PATH_MAX ||
-        view_locate(untouched->view, real, loc) < 0 || loc->detached || strcmp(loc->path, real) != 0)
-        return 0;
-    size_t length = strlen(real);
-    strcpy(real + length, DOT);
-    bool known = view_find_way(untouched->view, &call->task->cred, "/", real, loc, &way);
-    real[length] = '\0';
-    return known && strcmp(loc->path, real) == 0 ? way.directory : 0;
-}
-
-/* The number of the current directory, which the stub is told; 0: it is not to be known. */
-static uint32_t learn_cwd(struct untouched *untouched, struct call *call, char *real) {
-    struct stub_cwd cwd;
-    pid_t tid = call->task->tid, process = process_of(call);
-    if (cwd_kept(call->session, tid) || read_cwd(tid, &cwd) < 0 || cwd.generation == STUB_CWD_OFF)
-        return 0;
-    if (cwd.owner == 0 && has_own_memory(process))
-        cwd.owner = (uint64_t)process;
-    if (cwd.owner != (uint64_t)process)
-        return 0;
-    uint32_t directory = find_cwd(untouched, call, real);
-    uint64_t generation = untouched->table.shared->generation;
-    if (directory && (cwd.generation != generation || cwd.directory != directory)) {
-        cwd.directory = directory;
-        cwd.generation = generation;
-        write_cwd(tid, &cwd);
-    }
-    return directory;
-}
-
-void untouched_moves(const struct untouched *untouched, pid_t tid) {
-    struct stub_cwd cwd;
-    char text[4096];
-    if (!__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE) || read_cwd(tid, &cwd) < 0 ||
-        cwd.generation == STUB_CWD_OFF)
-        return;
-    bool alone = proc_read(tid, "status", text, sizeof text) && proc_field(text, "\nThreads:\t", 10) == 1;
-    cwd.generation = alone ? 0 : STUB_CWD_OFF;
-    write_cwd(tid, &cwd);
 }
 
 /* ---- */
@@ -214,21 +145,95 @@ static bool can_learn(const struct call *call) {
            (given->absolute || given->fd == AT_FDCWD);
 }
 
+/* The call is about its descriptor, and shows what that shows natively; false: it is not known that it is. */
+static bool names_nothing(const struct call *call) {
+    char first;
+    if (call->nr == __NR_fstat)
+        return true;
+    if (call->nr != __NR_newfstatat && call->nr != __NR_statx)
+        return false;
+    uint64_t flags = call->arg[call->nr == __NR_statx ? 2 : 3];
+    return flags & AT_EMPTY_PATH && memory_read_string(&call->memory, call->arg[1], &first, 1) == 0;
+}
+
+/* Is the object still what the view shows, and no copy?  kind: of object_read(). */
+static bool shows_itself(pto_view *view, int kind, const char *real, struct location *loc) {
+    if (kind != OBJECT_NAMED)
+        return kind == OBJECT_ANONYMOUS;
+    return view_locate(view, real, loc) == 0 && !loc->detached && !loc->upper && strcmp(loc->path, real) == 0;
+}
+
+/* Directories are more than what they show. */
+static void learn_descriptor(struct untouched *untouched, const struct call *call, struct inside *inside) {
+    struct stat st;
+    char link[PROC_LINK], real[PATH_MAX];
+    descriptor_link(call->task->tid, (int)call->arg[0], link);
+    view_lock(untouched->view);
+    uint64_t before = untouched->table.learnt;
+    int kind = object_read(link, real);
+    if (stat(link, &st) == 0 && !S_ISDIR(st.st_mode) &&
+        shows_itself(untouched->view, kind, real, &call->scratch->spare))
+        table_teach(&untouched->table, st.st_dev, st.st_ino);
+    untouched_learnt(untouched, inside, before);
+    view_unlock(untouched->view);
+}
+
+/* ---- questions ---- */
+
+static unsigned asks_of(const struct call *call) {
+    unsigned walk = 0;
+    const struct call_row *row = call->row;
+    (void)args_walk_flags(call, &walk);
+    unsigned asks = walk & WALK_FOLLOW ? 0 : STUB_ASKS_LINK;
+    if (row->contents != CONTENTS_OPENED)
+        return asks;
+    uint64_t flags = call->arg[row->operand[0].path + 1];
+    return (flags & O_NOFOLLOW ? STUB_ASKS_LINK : 0) | (flags & O_PATH ? 0 : STUB_ASKS_CONTENT);
+}
+
+/* What the text begins in, as a stub will call it; 0: it cannot. */
+static uint64_t base_of(struct untouched *untouched, struct call *call) {
+    struct stat st;
+    char link[PROC_LINK], real[PATH_MAX];
+    const struct given *given = &call->scratch->given[0];
+    if (given->fd == AT_FDCWD)
+        return directory_current(untouched, call, real);
+    descriptor_link(call->task->tid, given->fd, link);
+    return given->fd >= 0 && stat(link, &st) == 0 ? stub_base_of(st.st_dev, st.st_ino) : 0;
+}
+
+void untouched_note(struct untouched *untouched, struct call *call) {
+    const struct given *given = &call->scratch->given[0];
+    if (!(untouched->options & STUB_RECORDS) || !__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE) || given->by_fd ||
+        call->row->operand[0].path == NO_ARG)
+        return;
+    view_lock(untouched->view);
+    uint64_t base = given->absolute ? 0 : base_of(untouched, call);
+    if (base || given->absolute)
+        table_note(&untouched->table, stub_question(base, given->path, (uint32_t)given->length,
+                                                    untouched_generation(untouched), asks_of(call)));
+    view_unlock(untouched->view);
+}
+
 void untouched_learn(struct untouched *untouched, struct call *call, struct inside *inside) {
     char real[PATH_MAX];
     const struct given *given = &call->scratch->given[0];
-    if (!__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE) || !can_learn(call))
+    if (!__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE) || untouched_leaves_out(inside))
         return;
-    if (!given->absolute && !untouched_here(inside, call->task->tid))
+    if (names_nothing(call))
+        return learn_descriptor(untouched, call, inside);
+    if (!can_learn(call) || (!given->absolute && !untouched_here(inside, call->task->tid)))
         return;
-    struct split split = split_path(given->path, given->length);
+    struct split split = directory_split(given->path, given->length);
     struct learning learning = {.untouched = untouched, .call = call, .start = "/"};
     view_lock(untouched->view);
+    uint64_t before = untouched->table.learnt;
     if (split.relative) {
-        learning.base = learn_cwd(untouched, call, real);
+        learning.base = directory_current(untouched, call, real);
         learning.start = real;
     }
-    if (!split.relative || learning.base)
+    if (!split.relative || (learning.base && !(learning.base & STUB_OWN)))
         learn_path(&learning, &split);
+    untouched_learnt(untouched, inside, before);
     view_unlock(untouched->view);
 }

@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "../arch/arch.h"
+#include "../process/family.h"
 #include "../process/memory.h"
 #include "../process/proc.h"
 #include "stub.h"
@@ -27,30 +29,45 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-struct entering {
-    pid_t tid;
-    const struct registers *stopped;
-    int stop;               /* a signal that came meanwhile and cannot be blocked, 0: none */
-};
-
-/* Until the stop that the request ends in.  -EINTR: it is another one; -ESRCH: the task is dead. */
-static int until_trap(struct entering *entering, int request) {
-    for (;;) {
-        int status;
-        if (ptrace(request, entering->tid, NULL, NULL) < 0)
+/* The next stop of the task; -ESRCH: it is dead, which the trap that waits for it is still to hear. */
+static int wait_stop(pid_t tid, int *status) {
+    siginfo_t info;
+    while (waitid(P_PID, (id_t)tid, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL | __WNOTHREAD) < 0)
+        if (errno != EINTR)
             return -errno;
-        while (waitpid(entering->tid, &status, __WALL | __WNOTHREAD) < 0)
-            if (errno != EINTR)
-                return -errno;
-        if (!WIFSTOPPED(status))
-            return -ESRCH;
-        if (status >> 16 == 0 && WSTOPSIG(status) == SIGTRAP)
+    if (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED)
+        return -ESRCH;
+    while (waitpid(tid, status, __WALL | __WNOTHREAD) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return 0;
+}
+
+static int resume(const struct entering *entering, int request) {
+    return ptrace(request, entering->tid, NULL, NULL) < 0 ? -errno : 0;
+}
+
+int entering_wait(struct entering *entering, int request) {
+    for (;;) {
+        int status, error = wait_stop(entering->tid, &status);
+        if (error)
+            return error;
+        int event = status >> 16, signal = WSTOPSIG(status);
+        if (event == 0 && signal == SIGTRAP)
             return 0;
-        if (status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP)
+        if (event == 0 && signal != SIGSTOP)
             return -EINTR;
-        if (status >> 16 == 0)
-            entering->stop = SIGSTOP;
+        if (signal != SIGTRAP) /* that, or its process is to stop, which the request below ends */
+            entering->stop = signal;
+        error = resume(entering, request);
+        if (error)
+            return error;
     }
+}
+
+static int step(struct entering *entering, int request) {
+    int error = resume(entering, request);
+    return error ? error : entering_wait(entering, request);
 }
 
 /* Makes the task call, at its own system call instruction. */
@@ -61,7 +78,7 @@ static long call_there(struct entering *entering, int nr, const uint64_t args[6]
     registers_rewind(&regs, nr);
     int error = registers_write(entering->tid, &regs, -1);
     if (!error)
-        error = until_trap(entering, PTRACE_SINGLESTEP);
+        error = step(entering, PTRACE_SINGLESTEP);
     if (!error)
         error = registers_read(entering->tid, &regs);
     return error ? error : registers_result(&regs);
@@ -87,7 +104,7 @@ static int run_boot(struct entering *entering, int table_fd, int notes_fd) {
     registers_set_ip(&regs, stub_head()->boot);
     int error = registers_write(entering->tid, &regs, -1);
     if (!error)
-        error = until_trap(entering, PTRACE_CONT);
+        error = step(entering, PTRACE_CONT);
     if (!error)
         error = registers_read(entering->tid, &regs);
     return error ? error : registers_result(&regs) ? -EEXIST : 0;
@@ -118,14 +135,43 @@ static int exchange_mask(pid_t tid, uint64_t *mask, int request) {
     return ptrace(request, tid, (void *)(uintptr_t)KERNEL_SIGSET_SIZE, mask) < 0 ? -errno : 0;
 }
 
-bool untouched_can_enter(pid_t tid) {
+static bool is_alone(const char *status) {
+    return proc_field(status, "\nThreads:\t", 10) == 1;
+}
+
+/* A vfork's child has its parent's memory: nobody else runs there if the parent is one thread, which stands still. */
+static bool has_memory_alone(pid_t process, char text[4096]) {
+    for (;;) {
+        pid_t parent = (pid_t)proc_field(text, "\nPPid:\t", 10);
+        if (!is_alone(text))
+            return false;
+        if (parent <= 0 || syscall(SYS_kcmp, process, parent, KCMP_VM, 0, 0) != 0)
+            return true;
+        if (!proc_read(parent, "status", text, 4096))
+            return false;
+        process = parent;
+    }
+}
+
+bool untouched_can_enter(const struct untouched *untouched, pid_t tid) {
     char text[4096];
     const uint64_t trap = UINT64_C(1) << (SIGTRAP - 1);
-    return proc_read(tid, "status", text, sizeof text) && proc_field(text, "\nThreads:\t", 10) == 1 &&
-           !(proc_field(text, "\nSigIgn:\t", 16) & trap);
+    const unsigned long filters = untouched->filters + 1;
+    return proc_read(tid, "status", text, sizeof text) && proc_field(text, "\nSeccomp_filters:\t", 10) == filters &&
+           !(proc_field(text, "\nSigIgn:\t", 16) & trap) && has_memory_alone(tid, text);
+}
+
+unsigned long untouched_filters(void) {
+    char text[4096];
+    return proc_read(gettid(), "status", text, sizeof text) ? proc_field(text, "\nSeccomp_filters:\t", 10) : 0;
 }
 
 #define JUMP_BEFORE 7       /* bytes from a jump to behind the syscall */
+
+bool untouched_has(pid_t tid) {
+    uint64_t magic;
+    return memory_read(&MEMORY(tid), STUB_BASE, &magic, sizeof magic) == 0 && magic == STUB_MAGIC;
+}
 
 bool untouched_new_site(struct inside *inside, pid_t tid, uint64_t ip) {
     unsigned char before = 0;
@@ -138,26 +184,30 @@ bool untouched_new_site(struct inside *inside, pid_t tid, uint64_t ip) {
            before != 0xe9;
 }
 
+/* Who is alone and has the stub has not been replaced by an execve of another thread's. */
 void untouched_patch(struct untouched *untouched, pid_t tid) {
-    if (untouched_can_enter(tid))
+    if (untouched_can_enter(untouched, tid) && untouched_has(tid))
         (void)sites_patch(&untouched->sites, &untouched->lock, tid, stub_head()->entry);
 }
 
-int untouched_enter(struct untouched *untouched, pid_t tid, const struct registers *stopped, int table_fd,
-                    int notes_fd) {
-    struct entering entering = {.tid = tid, .stopped = stopped};
-    uint64_t own, all = ~(UINT64_C(1) << (SIGTRAP - 1));
-    int error = exchange_mask(tid, &own, PTRACE_GETSIGMASK);
-    if (!error)
-        error = exchange_mask(tid, &all, PTRACE_SETSIGMASK);
-    if (error)
-        return error;
-    error = come_in(untouched, &entering, table_fd, notes_fd);
-    if (error == -ESRCH)
-        return error;
-    (void)exchange_mask(tid, &own, PTRACE_SETSIGMASK);
-    if (entering.stop)
-        (void)syscall(SYS_tgkill, tid, tid, entering.stop);
+int entering_begin(struct entering *entering, pid_t tid, const struct registers *stopped) {
+    const uint64_t all = ~(UINT64_C(1) << (SIGTRAP - 1));
+    uint64_t most = all;
+    *entering = (struct entering){.tid = tid, .stopped = stopped};
+    int error = exchange_mask(tid, &entering->mask, PTRACE_GETSIGMASK);
+    return error ? error : exchange_mask(tid, &most, PTRACE_SETSIGMASK);
+}
+
+/* A SIGCONT that came before the last stop is pending; what comes behind it the kernel sees. */
+int entering_end(struct entering *entering) {
+    (void)exchange_mask(entering->tid, &entering->mask, PTRACE_SETSIGMASK);
+    if (entering->stop && family_pending(entering->tid) & UINT64_C(1) << (SIGCONT - 1))
+        entering->stop = 0;
+    return entering->stop;
+}
+
+int untouched_enter(struct untouched *untouched, struct entering *entering, int table_fd, int notes_fd) {
+    int error = come_in(untouched, entering, table_fd, notes_fd);
     if (!error)
         __atomic_add_fetch(&untouched->programs, 1, __ATOMIC_RELAXED);
     return error;

@@ -6,9 +6,9 @@
  *
  * Rules: only the one instruction of five bytes in front is replaced, so whoever stands at the syscall, comes back to
  * it from a signal or jumps to what is between, finds what was there; what is replaced moves registers and nothing
- * else.  Calls that make processes are not touched, nor those that are cancellation points, since the stub cannot be
- * unwound.  Trampolines lie in the room behind the text, which is mapped with it and goes with it.  What a file's text
- * should not be, a debugger's breakpoint for example, is left alone.
+ * else.  Calls that make processes are not touched; those that are cancellation points are another matter (cancel.c),
+ * since the stub cannot be unwound.  Trampolines lie in the room behind the text, which is mapped with it and goes with
+ * it.  What a file's text should not be, a debugger's breakpoint for example, is left alone.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -27,93 +27,31 @@
 
 #include "../process/proc.h"
 #include "sites.h"
+#include "text.h"
 
 #ifdef __x86_64__
 #define MACHINE EM_X86_64
-static const int reading[] = {SYS_open,       SYS_openat,     SYS_stat,      SYS_lstat,     SYS_fstat,
-                              SYS_newfstatat, SYS_statx,      SYS_access,    SYS_faccessat, SYS_faccessat2,
-                              SYS_readlink,   SYS_readlinkat, SYS_getdents64};
+static const int reading[] = {SYS_open,       SYS_openat,     SYS_stat,       SYS_lstat,     SYS_fstat,
+                              SYS_newfstatat, SYS_statx,      SYS_access,     SYS_faccessat, SYS_faccessat2,
+                              SYS_readlink,   SYS_readlinkat, SYS_getdents64, SYS_getxattr,  SYS_lgetxattr,
+                              SYS_listxattr,  SYS_llistxattr};
 #else
 #define MACHINE EM_NONE
 static const int reading[] = {-1};
 #endif
 
 #define SITES_MAX 96u
-#define MOVES_MAX 48u       /* bytes from the replaced instruction to the syscall */
-#define JUMP 5u             /* bytes of a jump, and of what it replaces */
-#define TAIL 31u            /* bytes of a trampoline behind what was replaced */
+#define TAIL 96u            /* bytes of a trampoline behind what was replaced, at most */
 #define ENTRY 8u            /* the address of the stub, in front of the trampolines */
 #define AREA_ALIGN 16u
-#define CANCEL_REACH 48u    /* bytes from the call that makes a thread cancellable to the syscall */
-
-/* A file as it is mapped here. */
-struct file {
-    const unsigned char *bytes;
-    size_t size;
-    uint64_t offset, end;   /* of the text, in the file */
-    uint64_t address;       /* of the text's first byte */
-};
-
-struct site {
-    uint64_t at, syscall;   /* offsets in the file */
-};
 
 /* ---- instructions ---- */
-
-static int32_t number_at(const unsigned char *at) {
-    int32_t number;
-    memcpy(&number, at, sizeof number);
-    return number;
-}
 
 static bool is_reading(int32_t nr) {
     for (size_t i = 0; i < sizeof reading / sizeof *reading; i++)
         if (reading[i] == nr)
             return true;
     return false;
-}
-
-static bool is_prefix(unsigned char byte) {
-    return (byte & 0xf0) == 0x40;
-}
-
-static bool is_syscall(const unsigned char *at) {
-    return at[0] == 0x0f && at[1] == 0x05;
-}
-
-/* Length of an instruction that only changes registers, 0: of another one. */
-static unsigned move_length(const unsigned char *at) {
-    unsigned prefix = is_prefix(at[0]);
-    const unsigned char *code = at + prefix;
-    bool registers = (code[1] & 0xc0) == 0xc0;
-    switch (code[0]) {
-    case 0x89: /* mov */
-    case 0x31: /* xor */
-    case 0x63: /* movsxd */
-        return registers ? prefix + 2 : 0;
-    case 0x8b:
-        if (registers)
-            return prefix + 2;
-        return (code[1] & 0xc7) == 0x44 && code[2] == 0x24 ? prefix + 4 : 0; /* mov N(%rsp),%reg */
-    case 0xc7:
-        return (code[1] & 0xf8) == 0xc0 ? prefix + 6 : 0;
-    default:
-        return code[0] >= 0xb8 && code[0] <= 0xbf && !(prefix && at[0] & 8) ? prefix + 5 : 0;
-    }
-}
-
-/* From an instruction to the syscall behind it, if there are only moves between; 0: there is none. */
-static uint64_t syscall_after(const struct file *file, uint64_t at) {
-    uint64_t end = at + MOVES_MAX;
-    while (at <= end && at + 16 < file->end) {
-        if (is_syscall(file->bytes + at))
-            return at;
-        unsigned length = move_length(file->bytes + at);
-        if (!length)
-            return 0;
-        at += length;
-    }
-    return 0;
 }
 
 /* syscall(2) itself, whose number is an argument. */
@@ -123,16 +61,16 @@ static bool is_general(const unsigned char *at) {
 }
 
 /* Between a call of another function and the syscall lies hardly anything: the thread was made cancellable. */
-static bool is_cancellable(const struct file *file, const struct site *site) {
-    int32_t nr = number_at(file->bytes + site->at + 1);
+static bool is_cancellable(const struct text *file, const struct text_site *site) {
+    int32_t nr = text_number(file->bytes + site->at + 1);
     if (file->bytes[site->at] != 0xb8 || (nr != SYS_openat
 #ifdef SYS_open
                                           && nr != SYS_open
 #endif
                                           ))
         return false;
-    for (uint64_t at = site->syscall - CANCEL_REACH; at + JUMP <= site->at; at++) {
-        uint64_t target = at + JUMP + (uint64_t)(int64_t)number_at(file->bytes + at + 1);
+    for (uint64_t at = site->syscall - TEXT_REACH; at + TEXT_JUMP <= site->at; at++) {
+        uint64_t target = text_target(file, at + 1);
         if (file->bytes[at] == 0xe8 && target >= file->offset && target < file->end)
             return true;
     }
@@ -140,26 +78,30 @@ static bool is_cancellable(const struct file *file, const struct site *site) {
 }
 
 /* Is this what comes to that syscall, and to be replaced? */
-static bool is_site(const struct file *file, const struct site *site) {
+static bool is_site(const struct text *file, const struct text_site *site) {
     const unsigned char *code = file->bytes + site->at;
     if (is_general(code))
-        return site->at + JUMP == site->syscall;
-    return code[0] == 0xb8 && !is_prefix(code[-1]) && is_reading(number_at(code + 1)) &&
-           syscall_after(file, site->at) == site->syscall && !is_cancellable(file, site);
+        return site->at + TEXT_JUMP == site->syscall;
+    return code[0] == 0xb8 && !text_is_prefix(code[-1]) && is_reading(text_number(code + 1)) &&
+           text_syscall_after(file, site->at) == site->syscall;
 }
 
 /* Text is large, and calls are few: what is looked for is the second byte of their instruction, which is rare. */
-static size_t find_sites(const struct file *file, struct site sites[SITES_MAX]) {
+static size_t find_sites(const struct text *file, struct text_site sites[SITES_MAX]) {
     size_t n = 0;
-    uint64_t begin = file->offset + MOVES_MAX + CANCEL_REACH;
+    uint64_t begin = file->offset + TEXT_MOVES + TEXT_REACH;
     const unsigned char *at = file->bytes + begin, *end = file->bytes + file->end;
     for (; at < end && n < SITES_MAX && (at = memchr(at, 0x05, (size_t)(end - at))); at++) {
-        struct site site = {.syscall = (uint64_t)(at - file->bytes) - 1};
-        if (!is_syscall(at - 1))
+        struct text_site site = {.syscall = (uint64_t)(at - file->bytes) - 1};
+        if (!text_is_syscall(at - 1))
             continue;
-        for (site.at = site.syscall - JUMP; site.at > site.syscall - MOVES_MAX && !is_site(file, &site); site.at--)
+        for (site.at = site.syscall - TEXT_JUMP; site.at > site.syscall - TEXT_MOVES && !is_site(file, &site);
+             site.at--)
             continue;
-        if (site.at > site.syscall - MOVES_MAX)
+        bool found = site.at > site.syscall - TEXT_MOVES;
+        if (found && is_cancellable(file, &site))
+            found = text_find_cancellable(file, site.syscall, &site);
+        if (found)
             sites[n++] = site;
     }
     return n;
@@ -179,19 +121,61 @@ static void put_jump(unsigned char **at, const char *code, size_t length, uint64
     put(at, &distance, sizeof distance);
 }
 
+/* Where a trampoline is written, and where its first byte is going to be. */
+struct place {
+    unsigned char *at;
+    const unsigned char *begin;
+    uint64_t address;
+};
+
+static uint64_t place_next(const struct place *place) {
+    return place->address + (uint64_t)(place->at - place->begin);
+}
+
+static void place_jump(struct place *place, const char *code, size_t length, uint64_t to) {
+    put_jump(&place->at, code, length, place_next(place), to);
+}
+
+/* If it is not answered the program goes on at `not`. */
+static void place_question(struct place *place, uint64_t entry, uint64_t answered, uint64_t not) {
+    put(&place->at, "\x48\x8d\x64\x24\x80", 5);                 /* lea -128(%rsp),%rsp: below is the caller's own */
+    place_jump(place, "\xff\x15", 2, entry);
+    put(&place->at, "\x48\x8d\xa4\x24\x80\x00\x00\x00", 8);     /* lea 128(%rsp),%rsp */
+    put(&place->at, "\xe3\x05", 2);                             /* jrcxz: not answered */
+    place_jump(place, "\xe9", 1, answered);
+    if (not)
+        place_jump(place, "\xe9", 1, not);
+}
+
+/* Nothing in a register is of use there but what functions keep: the instruction was a call.  A thread with a shadow
+ * stack (feature_1 in the C library's tcbhead_t) has to be called from here: no ret leads to where no call was. */
+static void place_cancellable(struct place *place, const struct text_site *site, uint64_t moved, uint64_t entry) {
+    const uint64_t jump = TEXT_JUMP;
+    put(&place->at, "\x64\x48\x8b\x0c\x25\x10\0\0\0\x8b\x89", 11);  /* mov %fs:16,%rcx; mov N(%rcx),%ecx */
+    put(&place->at, &site->handling, sizeof site->handling);
+    put(&place->at, "\xe3\x05", 2);
+    place_jump(place, "\xe9", 1, place_next(place) + jump + 5 + 6 + 8 + 2 + jump); /* over the question */
+    place_question(place, entry, site->plain + 2 + moved, 0);
+    put(&place->at, "\x64\x8b\x0c\x25\x48\0\0\0\x83\xe1\x02\xe3\x0a", 13);  /* mov %fs:72,%ecx; and $2,%ecx; jrcxz */
+    place_jump(place, "\xe8", 1, site->makes + moved);
+    place_jump(place, "\xe9", 1, site->at + TEXT_JUMP + moved);
+    place_jump(place, "\x48\x8d\x0d", 3, site->at + TEXT_JUMP + moved);         /* lea: it returns to there */
+    put(&place->at, "\x51", 1);                                                 /* push %rcx */
+    place_jump(place, "\xe9", 1, site->makes + moved);
+}
+
 /* address: of the trampoline; entry: where the stub's address is. */
-static unsigned char *put_trampoline(unsigned char *at, const struct file *file, const struct site *site,
+static unsigned char *put_trampoline(unsigned char *at, const struct text *file, const struct text_site *site,
                                      uint64_t address, uint64_t entry) {
-    const unsigned char *begin = at;
+    struct place place = {at, at, address};
     uint64_t moved = file->address - file->offset, syscall_at = site->syscall + moved;
-    put(&at, file->bytes + site->at, site->syscall - site->at);
-    put(&at, "\x48\x8d\x64\x24\x80", 5);                    /* lea -128(%rsp),%rsp: below is the caller's own */
-    put_jump(&at, "\xff\x15", 2, address + (uint64_t)(at - begin), entry);
-    put(&at, "\x48\x8d\xa4\x24\x80\x00\x00\x00", 8);        /* lea 128(%rsp),%rsp */
-    put(&at, "\xe3\x05", 2);                                /* jrcxz: not answered */
-    put_jump(&at, "\xe9", 1, address + (uint64_t)(at - begin), syscall_at + 2);
-    put_jump(&at, "\xe9", 1, address + (uint64_t)(at - begin), syscall_at);
-    return at;
+    uint64_t from = site->at + (site->makes ? TEXT_JUMP : 0);
+    put(&place.at, file->bytes + from, site->syscall - from);
+    if (site->makes)
+        place_cancellable(&place, site, moved, entry);
+    else
+        place_question(&place, entry, syscall_at + 2, syscall_at);
+    return place.at;
 }
 
 static bool add_patch(struct library *library, uint64_t address, const unsigned char *was, const unsigned char *bytes,
@@ -210,12 +194,12 @@ static bool add_patch(struct library *library, uint64_t address, const unsigned 
 }
 
 /* The jumps; the trampolines' area begins at offset `area` in the file. */
-static bool add_jumps(struct library *library, const struct file *file, const struct site *sites, size_t n,
+static bool add_jumps(struct library *library, const struct text *file, const struct text_site *sites, size_t n,
                       const uint64_t *trampolines) {
     uint64_t moved = file->address - file->offset;
     bool added = true;
     for (size_t i = 0; i < n && added; i++) {
-        unsigned char jump[JUMP], *at = jump;
+        unsigned char jump[TEXT_JUMP], *at = jump;
         put_jump(&at, "\xe9", 1, sites[i].at + moved, trampolines[i]);
         added = add_patch(library, sites[i].at + moved, file->bytes + sites[i].at, jump, sizeof jump);
     }
@@ -223,14 +207,14 @@ static bool add_jumps(struct library *library, const struct file *file, const st
 }
 
 /* As many sites as there is room for. */
-static bool add_patches(struct library *library, const struct file *file, const struct site *sites, size_t n,
+static bool add_patches(struct library *library, const struct text *file, const struct text_site *sites, size_t n,
                         uint64_t entry) {
     unsigned char area[4096] = {0}, was[4096] = {0}, *at = area + ENTRY;
     uint64_t trampolines[SITES_MAX], begin = (file->end + AREA_ALIGN - 1) & ~(uint64_t)(AREA_ALIGN - 1);
     uint64_t room = -begin % sizeof area, address = begin + file->address - file->offset;
     size_t fit = 0;
     memcpy(area, &entry, sizeof entry);
-    for (; fit < n && (size_t)(at - area) + MOVES_MAX + TAIL <= room; fit++) {
+    for (; fit < n && (size_t)(at - area) + TEXT_MOVES + TAIL <= room; fit++) {
         trampolines[fit] = address + (uint64_t)(at - area);
         at = put_trampoline(at, file, &sites[fit], trampolines[fit], address);
     }
@@ -244,7 +228,7 @@ static bool add_patches(struct library *library, const struct file *file, const 
 
 /* ---- files ---- */
 
-static bool find_text(struct file *file) {
+static bool find_text(struct text *file) {
     const Elf64_Ehdr *header = (const Elf64_Ehdr *)(const void *)file->bytes;
     if (file->size < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_ident[EI_CLASS] != ELFCLASS64 || header->e_machine != MACHINE ||
@@ -264,8 +248,8 @@ static bool find_text(struct file *file) {
     return false;
 }
 
-static void learn_sites(struct library *library, struct file *file, uint64_t entry) {
-    struct site sites[SITES_MAX];
+static void learn_sites(struct library *library, struct text *file, uint64_t entry) {
+    struct text_site sites[SITES_MAX];
     if (!find_text(file))
         return;
     library->offset = file->offset;
@@ -284,7 +268,7 @@ static void learn_file(struct library *library, const char *path, uint64_t entry
         st.st_size > 0) {
         void *bytes = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (bytes != MAP_FAILED) {
-            struct file file = {.bytes = bytes, .size = (size_t)st.st_size};
+            struct text file = {.bytes = bytes, .size = (size_t)st.st_size};
             learn_sites(library, &file, entry);
             munmap(bytes, file.size);
         }
@@ -293,9 +277,9 @@ static void learn_file(struct library *library, const char *path, uint64_t entry
 }
 
 /* NULL: out of memory. */
-static const struct library *library_of(struct sites *sites, pthread_mutex_t *lock, dev_t dev, ino_t ino,
-                                        const char *path, uint64_t entry) {
-    pthread_mutex_lock(lock);
+static const struct library *library_of(struct sites *sites, struct lock *lock, dev_t dev, ino_t ino, const char *path,
+                                        uint64_t entry) {
+    lock_take(lock);
     struct library *library = sites->libraries;
     while (library && (library->dev != dev || library->ino != ino))
         library = library->next;
@@ -306,7 +290,7 @@ static const struct library *library_of(struct sites *sites, pthread_mutex_t *lo
         library->next = sites->libraries;
         sites->libraries = library;
     }
-    pthread_mutex_unlock(lock);
+    lock_leave(lock);
     return library;
 }
 
@@ -370,7 +354,7 @@ static unsigned patch_text(int memory, const struct library *library, const stru
     return n;
 }
 
-int sites_patch(struct sites *sites, pthread_mutex_t *lock, pid_t tid, uint64_t entry) {
+int sites_patch(struct sites *sites, struct lock *lock, pid_t tid, uint64_t entry) {
     char path[48], *line = NULL;
     size_t room = 0;
     struct mapping mapping;

@@ -5,9 +5,10 @@
 #ifndef PTOVERLAY_UNTOUCHED_SITES_H
 #define PTOVERLAY_UNTOUCHED_SITES_H
 
-#include <pthread.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#include "../process/lock.h"
 
 /* Bytes for one place of a file's text. */
 struct patch {
@@ -35,6 +36,6 @@ void sites_clear(struct sites *sites);
 
 /* Patches the text of the task, which is stopped in a ptrace-stop and alone in its address space.  How many call sites
  * ask the stub now; -errno: some may, and all others are as they were. */
-int sites_patch(struct sites *sites, pthread_mutex_t *lock, pid_t tid, uint64_t entry);
+int sites_patch(struct sites *sites, struct lock *lock, pid_t tid, uint64_t entry);
 
 #endif

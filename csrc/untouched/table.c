@@ -131,6 +131,36 @@ uint64_t table_need(uint32_t directory, const char *name, size_t length) {
     return stub_hash(directory, name, (uint32_t)length);
 }
 
+/* ---- entries ---- */
+
+static bool is_entry(const struct stub_table *shared, const struct stub_entry *entry, uint64_t hash, uint32_t base,
+                     const char *text, size_t length) {
+    return entry->hash == hash && entry->base == base && entry->length == length &&
+           entry->generation == __atomic_load_n(&shared->generation, __ATOMIC_SEQ_CST) &&
+           memcmp(shared->pool + entry->text, text, length) == 0;
+}
+
+static struct stub_entry *find(const struct table *table, uint32_t base, const char *text, size_t length) {
+    struct stub_table *shared = table->shared;
+    uint64_t hash = stub_hash(base, text, (uint32_t)length);
+    uint32_t at = (uint32_t)hash % STUB_ENTRIES;
+    for (uint32_t i = 0; i < STUB_ENTRIES && __atomic_load_n(&shared->entries[at].hash, __ATOMIC_ACQUIRE); i++) {
+        if (is_entry(shared, &shared->entries[at], hash, base, text, length))
+            return &shared->entries[at];
+        at = (at + 1) % STUB_ENTRIES;
+    }
+    return NULL;
+}
+
+/* What was in its place is asked again. */
+void table_teach(struct table *table, uint64_t dev, uint64_t ino) {
+    struct stub_table *shared = table->shared;
+    uint64_t mark = stub_mark(dev, ino, __atomic_load_n(&shared->inodes, __ATOMIC_SEQ_CST));
+    uint64_t *at = &shared->taught[mark % STUB_TAUGHT];
+    table->learnt += *at != mark;
+    __atomic_store_n(at, mark, __ATOMIC_RELAXED);
+}
+
 static void make_room(struct stub_table *shared, size_t length) {
     if (shared->n_entries < STUB_ENTRIES / 2 && shared->pool_used + length + STUB_PATH < STUB_POOL)
         return;
@@ -140,48 +170,94 @@ static void make_room(struct stub_table *shared, size_t length) {
     shared->pool_used = POOL_BEGIN;
 }
 
-void table_insert(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
-                  uint64_t need) {
+static uint32_t put_text(struct stub_table *shared, const char *text, size_t length) {
+    uint32_t at = (uint32_t)shared->pool_used;
+    memcpy(shared->pool + at, text, length);
+    shared->pool_used += (length + TEXT_ROUND - 1) & ~(size_t)(TEXT_ROUND - 1);
+    return at;
+}
+
+static void insert(struct table *table, const struct stub_entry *of, const char *text, const char *real) {
     struct stub_table *shared = table->shared;
-    if (length > TEXT_MOST || table_find(table, base, text, length))
+    size_t length = of->length, real_length = real ? strlen(real) : 0;
+    if (length > TEXT_MOST || real_length > TEXT_MOST || table_find(table, of->base, text, length))
         return;
-    make_room(shared, length);
-    uint64_t hash = stub_hash(base, text, (uint32_t)length);
+    make_room(shared, length + TEXT_ROUND + real_length);
+    uint64_t hash = stub_hash(of->base, text, of->length);
     uint32_t at = (uint32_t)hash % STUB_ENTRIES;
     while (shared->entries[at].hash)
         at = (at + 1) % STUB_ENTRIES;
     struct stub_entry *entry = &shared->entries[at];
-    memcpy(shared->pool + shared->pool_used, text, length);
-    entry->need = need;
+    entry->need = of->need;
     entry->generation = shared->generation;
-    entry->base = base;
-    entry->directory = directory;
-    entry->text = (uint32_t)shared->pool_used;
-    entry->length = (uint32_t)length;
+    entry->base = of->base;
+    entry->directory = of->directory;
+    entry->text = put_text(shared, text, length);
+    entry->length = of->length;
+    entry->real = real ? put_text(shared, real, real_length) : 0;
+    entry->real_length = (uint32_t)real_length;
     __atomic_store_n(&entry->hash, hash, __ATOMIC_RELEASE);
-    shared->pool_used += (length + TEXT_ROUND - 1) & ~(size_t)(TEXT_ROUND - 1);
     shared->n_entries++;
+    table->learnt++;
+}
+
+void table_insert(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
+                  uint64_t need) {
+    insert(table, &(struct stub_entry){.base = base, .length = (uint32_t)length, .directory = directory, .need = need},
+           text, NULL);
+}
+
+void table_insert_own(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
+                      const char *real) {
+    insert(table, &(struct stub_entry){.base = base, .length = (uint32_t)length, .directory = directory}, text, real);
+}
+
+void table_insert_merged(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
+                         const char *real) {
+    struct stub_table *shared = table->shared;
+    size_t real_length = strlen(real);
+    if (length > TEXT_MOST || real_length > TEXT_MOST)
+        return;
+    make_room(shared, length + TEXT_ROUND + real_length);
+    struct stub_entry *entry = find(table, base, text, length);
+    if (!entry)
+        return table_insert_own(table, base, text, length, directory, real);
+    if (entry->real || entry->directory != directory)
+        return;
+    entry->real_length = (uint32_t)real_length;
+    __atomic_store_n(&entry->real, put_text(shared, real, real_length), __ATOMIC_RELEASE);
+    table->learnt++;
+}
+
+void table_insert_inode(struct table *table, uint64_t dev, uint64_t ino, uint32_t directory, bool lists) {
+    const struct stub_inode inode = {dev, ino};
+    insert(table,
+           &(struct stub_entry){
+               .base = STUB_BY_INODE, .length = sizeof inode, .directory = directory, .need = lists ? 1 : 0},
+           (const char *)&inode, NULL);
+}
+
+/* When half of the room is used all are asked anew. */
+void table_note(struct table *table, uint64_t question) {
+    struct stub_table *shared = table->shared;
+    uint32_t at = (uint32_t)question % STUB_NOTED;
+    while (shared->noted[at] && shared->noted[at] != question)
+        at = (at + 1) % STUB_NOTED;
+    if (shared->noted[at])
+        return;
+    if (++table->questions > STUB_NOTED / 2) {
+        memset(shared->noted, 0, sizeof shared->noted);
+        table->questions = 0;
+        return;
+    }
+    __atomic_store_n(&shared->noted[at], question, __ATOMIC_RELEASE);
+    table->learnt++;
 }
 
 /* ---- reading ---- */
 
-static bool is_entry(const struct stub_table *shared, const struct stub_entry *entry, uint64_t hash, uint32_t base,
-                     const char *text, size_t length) {
-    return entry->hash == hash && entry->base == base && entry->length == length &&
-           entry->generation == __atomic_load_n(&shared->generation, __ATOMIC_SEQ_CST) &&
-           memcmp(shared->pool + entry->text, text, length) == 0;
-}
-
 const struct stub_entry *table_find(const struct table *table, uint32_t base, const char *text, size_t length) {
-    const struct stub_table *shared = table->shared;
-    uint64_t hash = stub_hash(base, text, (uint32_t)length);
-    uint32_t at = (uint32_t)hash % STUB_ENTRIES;
-    for (uint32_t i = 0; i < STUB_ENTRIES && __atomic_load_n(&shared->entries[at].hash, __ATOMIC_ACQUIRE); i++) {
-        if (is_entry(shared, &shared->entries[at], hash, base, text, length))
-            return &shared->entries[at];
-        at = (at + 1) % STUB_ENTRIES;
-    }
-    return NULL;
+    return find(table, base, text, length);
 }
 
 bool table_opened(const struct table *table, uint64_t dev, uint64_t ino) {

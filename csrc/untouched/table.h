@@ -19,6 +19,8 @@ struct table {
     struct stub_notes *notes;
     int image;              /* the code, and behind it the table: for tracees, who can only read it */
     int notes_image;        /* the notes: tracees write them */
+    uint64_t learnt;        /* counts what was written that a stub did not know before */
+    uint32_t questions;    /* questions that are noted in the table */
 };
 
 /* 0, or -errno.  Tracees must be able to read the code from address STUB_BASE on. */
@@ -38,7 +40,20 @@ const struct stub_entry *table_find(const struct table *table, uint32_t base, co
 /* need: of table_need(), or 0. */
 void table_insert(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
                   uint64_t need);
+/* The inode, no directory, shows as it is until table_forget_inodes(). */
+void table_teach(struct table *table, uint64_t dev, uint64_t ino);
+/* A directory that only the upper has, by a text and, if that does not lead there, its real path. */
+void table_insert_own(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
+                      const char *real);
+/* … that upper and lower have together: the upper's part, of what is, or is going to be, in the table. */
+void table_insert_merged(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
+                         const char *real);
+/* … by what it is. */
+void table_insert_inode(struct table *table, uint64_t dev, uint64_t ino, uint32_t directory, bool lists);
 uint64_t table_need(uint32_t directory, const char *name, size_t length);
+
+/* A question of stub_question() has been recorded: stubs may answer it from now on. */
+void table_note(struct table *table, uint64_t question);
 
 /* Has a stub opened this file, or is about to? */
 bool table_opened(const struct table *table, uint64_t dev, uint64_t ino);

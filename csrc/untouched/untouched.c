@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,18 +35,28 @@ static void read_variable(struct untouched *untouched) {
     untouched->options |= checks ? STUB_CHECKS | STUB_COUNTS : 0;
 }
 
-void untouched_init(struct untouched *untouched, pto_view *view, bool wanted) {
+void untouched_init(struct untouched *untouched, pto_view *view, bool wanted, bool records, bool alone) {
     *untouched = (struct untouched){.view = view,
                                     .wanted = wanted,
                                     .threshold = THRESHOLD,
-                                    .options = STUB_COUNTS,
+                                    .filters = wanted ? untouched_filters() : 0,
+                                    .options = STUB_COUNTS | (records ? STUB_RECORDS : 0),
                                     .table = {.image = -1, .notes_image = -1}};
-    pthread_mutex_init(&untouched->lock, NULL);
+    lock_init(&untouched->lock);
     read_variable(untouched);
-    untouched->wanted = untouched->wanted && stub_image_size && view_is_plain(view);
+    if (untouched->wanted && !stub_image_size)
+        untouched->error = -ENOSYS;
+    untouched->wanted = untouched->wanted && alone && stub_image_size && view_is_plain(view);
 }
 
-void untouched_count(const struct untouched *untouched, struct pto_stats *stats) {
+void untouched_failed(struct untouched *untouched, int error) {
+    if (error && error != -ESRCH && error != -EINTR)
+        __atomic_store_n(&untouched->error, error, __ATOMIC_RELAXED);
+}
+
+void untouched_count(const struct untouched *untouched, struct pto_result *result) {
+    struct pto_stats *stats = &result->stats;
+    result->inside = untouched->programs ? 0 : untouched->error;
     const struct stub_notes *notes = untouched->table.notes;
     stats->inside_programs = untouched->programs;
     for (int nr = 0; notes && nr < (int)STUB_CALLS; nr++)
@@ -59,7 +70,7 @@ void untouched_clear(struct untouched *untouched) {
         view_set_answers(untouched->view, NULL);
     table_close(&untouched->table);
     sites_clear(&untouched->sites);
-    pthread_mutex_destroy(&untouched->lock);
+    lock_destroy(&untouched->lock);
 }
 
 bool untouched_wanted(const struct untouched *untouched) {
@@ -76,16 +87,29 @@ uint64_t untouched_generation(const struct untouched *untouched) {
     return __atomic_load_n(&untouched->table.shared->generation, __ATOMIC_SEQ_CST);
 }
 
-bool untouched_has(pid_t tid) {
-    uint64_t magic;
-    return memory_read(&MEMORY(tid), STUB_BASE, &magic, sizeof magic) == 0 && magic == STUB_MAGIC;
-}
-
 bool untouched_here(struct inside *inside, pid_t tid) {
     if (!inside->asked)
         inside->here = untouched_has(tid);
     inside->asked = true;
     return inside->here;
+}
+
+#define FRUITLESS 8u    /* from so many on, one of two calls is looked at, of four, … */
+#define FRUITLESS_MOST 4u
+
+bool untouched_leaves_out(struct inside *inside) {
+    if (!inside->here || inside->fruitless < FRUITLESS)
+        return false;
+    bool out = ++inside->left_out < 1u << (inside->fruitless - FRUITLESS + 1);
+    inside->left_out = out ? inside->left_out : 0;
+    return out;
+}
+
+void untouched_learnt(const struct untouched *untouched, struct inside *inside, uint64_t before) {
+    if (untouched->table.learnt != before)
+        inside->fruitless = 0;
+    else if (inside->fruitless < FRUITLESS + FRUITLESS_MOST - 1)
+        inside->fruitless++;
 }
 
 bool untouched_due(const struct untouched *untouched, struct inside *inside) {
@@ -106,4 +130,8 @@ void untouched_stop_all(struct untouched *untouched) {
     if (!__atomic_exchange_n(&untouched->stopped, true, __ATOMIC_SEQ_CST) &&
         __atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE))
         table_set_option(&untouched->table, STUB_OFF);
+}
+
+bool untouched_stops_own(const struct untouched *untouched) {
+    return __atomic_load_n(&untouched->table.shared->options, __ATOMIC_SEQ_CST) & (STUB_KEPT | STUB_OFF);
 }

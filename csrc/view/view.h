@@ -20,11 +20,28 @@
 #include "../ptoverlay.h"
 
 struct overlay;
+struct place;
 
 /* Bytes of a path of the view, or of a real one: more than one call takes, since a working directory may be as deep. */
 #define VIEW_PATH_MAX (4 * PATH_MAX)
 
-/* Who asks: what the kernel's permission checks look at (credentials(7), capabilities(7)). */
+/* The ids of another user namespace and what they are in ours, as /proc/PID/uid_map tells (user_namespaces(7)). */
+struct id_range {
+    uint32_t inside, outside, count;
+};
+#define ID_RANGES 340 /* UID_GID_MAP_MAX_EXTENTS of include/linux/user_namespace.h */
+struct id_map {
+    unsigned n;
+    struct id_range ranges[ID_RANGES];
+};
+struct id_maps {
+    struct id_map uids, gids;
+};
+/* Of ours to theirs, and back; false: it has none there. */
+bool view_id_inside(const struct id_map *map, uint32_t outside, uint32_t *inside);
+bool view_id_outside(const struct id_map *map, uint32_t inside, uint32_t *outside);
+
+/* Who asks: what the kernel's permission checks look at (credentials(7), capabilities(7)).  All ids are ours. */
 struct cred {
     bool own;               /* the supervisor's own: what the kernel answers to us, it answers to them */
     uid_t fsuid;
@@ -33,7 +50,12 @@ struct cred {
     mode_t umask;
     size_t ngroups;
     const gid_t *groups;    /* supplementary groups */
+    const struct id_maps *ids;  /* NULL: it is of our user namespace; else of a child of it, and its capabilities hold
+                                 * over what belongs to ids of that one alone */
 };
+
+/* Has it a capability that holds everywhere: in our user namespace? */
+bool cred_capable(const struct cred *cred, int cap);
 
 /* Where a symlink below /proc leads. */
 enum leads {
@@ -43,13 +65,20 @@ enum leads {
     LEADS_ELSEWHERE, /* as LEADS_TO_PATH, but the kernel, following it, arrives at another real path (the upper's) */
 };
 
+struct location;
+
 /* What a walk needs from its caller, who knows processes. */
 struct walker {
     const struct cred *cred;
     /* A symlink below /proc: `link` is its canonical host path.  Writes where it leads, as a path in the view, to
-     * target (PATH_MAX bytes) where it leads to one; enum leads, or -errno.  NULL: all are ordinary. */
+     * target (VIEW_PATH_MAX bytes) where it leads to one; enum leads, or -errno.  NULL: all are ordinary. */
     int (*magic)(void *arg, const char *link, char *target);
+    /* An ordinary symlink is about to be followed: of the location path, overlay, type and upper are right.  NULL:
+     * nobody wants to know. */
+    void (*followed)(void *arg, const struct location *link);
     void *arg;
+    const char *root; /* a canonical directory of the view, above which "..", "/" and absolute symlinks do not lead and
+                       * nothing is passed; NULL: the view's own */
     bool any_length; /* the location may have a path of PATH_MAX bytes and more; else that is -ENAMETOOLONG */
 };
 
@@ -76,6 +105,9 @@ struct location {
     uint32_t missing; /* … and ended in this directory, which has nothing of that name; 0: it has */
     uint64_t changes; /* view_changes() */
     bool detached; /* view_locate only: an open lower object that no name leads to any more */
+    bool bound; /* in a place that shows another path of the host: path is that one, see view_name() */
+    bool aside; /* … nor did its path: it has been put into the work directory first */
+    const struct place *bind; /* … the place, as long as the lock is held */
     size_t length; /* of path */
     char path[VIEW_PATH_MAX]; /* canonical path in the view; a direct place has it on the host too */
 };
@@ -85,6 +117,14 @@ struct location {
 #define WALK_PARENT                                                                                                    \
     4u /* for a call that makes, removes or renames the name itself: a trailing slash follows no
                              * symlink and demands no directory (LOOKUP_PARENT in fs/namei.c); see loc->slash */
+
+/* From now on the view is one of a fake root: what our user owns, and nothing says otherwise of it, is root's; owners,
+ * modes, devices and attributes that our user may not set are kept beside the objects.  mark: uppers say that they were
+ * changed so.  With the lock not held; before anything runs. */
+void view_fake_root(pto_view *view, bool mark);
+/* Owner and group of something that no overlay covers, as such a view shows them. */
+struct statx;
+void view_fake_ids(const pto_view *view, struct statx *stx);
 
 void view_lock(pto_view *view);
 /* With the lock held: a change may let go of it for a while (to copy a large file up) and then returns -VIEW_AGAIN.
@@ -104,11 +144,14 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
  * loc->pass: real path and view path are the same. */
 int view_locate(pto_view *view, const char *real, struct location *loc);
 
+/* Of a location that is bound: path becomes the one in the view, where walks may start.  -ENAMETOOLONG. */
+int view_name(pto_view *view, struct location *loc);
+
 /* May the caller follow the symlink, which is the last component?  may_follow_link() in fs/namei.c: 0, or -EACCES. */
 int view_may_follow(pto_view *view, const struct location *loc, const struct cred *cred);
 
-/* The real path of the object (upper, else topmost lower) into out[PATH_MAX]; host places: loc->path. */
-int view_real(pto_view *view, const struct location *loc, char *out);
+/* The real path of the object (upper, else topmost lower) into out[size]; host places: loc->path. */
+int view_real(pto_view *view, const struct location *loc, char *out, size_t size);
 
 /* Opens an absolute real path without following any symlink, but for one at its end with O_PATH | O_NOFOLLOW; mode: of
  * O_TMPFILE. A descriptor, close-on-exec, or -errno; -ELOOP: it holds one. */
@@ -123,6 +166,10 @@ int view_getattr(pto_view *view, const struct location *loc, struct statx *stx);
 int view_fix_attr(pto_view *view, const char *real, struct statx *stx);
 /* True while no object of any overlay shows other attributes than its real file has (fstat may be passed). */
 bool view_attr_is_real(pto_view *view);
+
+/* In a view of a fake root: what only root may look into, of a lower, gets a copy in which nothing is lost (a
+ * directory, an empty file).  1: there is one above now; 0: it can be read, or never could; -errno. */
+int view_open_closed(pto_view *view, struct location *loc);
 
 /* MAY_* mask of R_OK W_OK X_OK for this caller; -EACCES, -EROFS. */
 int view_permission(pto_view *view, const struct location *loc, const struct cred *cred, int mask);
@@ -149,7 +196,7 @@ void view_executed(pto_view *view, const struct location *loc);
 
 /* How the caller is to open a file that view_open prepared. */
 struct open_plan {
-    char path[VIEW_PATH_MAX]; /* real path, free of symlinks; below PATH_MAX unless `opens` */
+    char path[VIEW_PATH_MAX]; /* real path, free of symlinks */
     bool opens; /* given: the caller opens it by view_open_plan(), so what is made may be open already */
     int fd; /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
     int flags; /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
@@ -184,7 +231,10 @@ void view_opened(pto_view *view, const struct location *loc);
 void view_opened_before(pto_view *view, const char *real);
 /* With the lock held: those that have not been taken yet, which are then the caller's; NULL: none. */
 struct copied_up *view_take_copies(pto_view *view);
+unsigned view_count_copies(const struct copied_up *copies);
 void view_free_copies(struct copied_up *copies);
+/* The same once more, for others; without memory or descriptors some are missing. */
+struct copied_up *view_clone_copies(const struct copied_up *copies);
 
 /* Changes.  Overlay places only (loc->overlay not NULL); each checks permission for cred, existence
  * and loc->read_only, loc->last, loc->slash as the system call of that name does. */
@@ -258,12 +308,56 @@ const char *view_writable(const pto_view *view, size_t i, bool *names);
 
 /* pto_view_add_place() while others use the view. */
 int view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size);
+/* Makes path, a directory or a file of the view or a name that a directory of it may have, a direct place that shows
+ * the host's `source`, which no layer may show. 0, or -errno with a message. */
+int view_add_bind(pto_view *view, const char *source, const char *path, char *message, size_t size);
 /* A view within this one, as a new mount namespace begins: it shows the same until overlays are laid in it, with
  * layers, mount points and places that are paths of the view around.  That one must outlive it.  NULL: out of
  * memory. */
 pto_view *view_within(pto_view *outer);
 /* Lays an overlay in it.  -EXDEV: layers that cannot serve within another overlay; else as pto_view_add_overlay(). */
 int view_within_add(pto_view *view, const struct pto_overlay *overlay, char *message, size_t size);
+
+/* A mount namespace of a program's own (mounts.c): it begins as `around` is, which must outlive it, and shows what is
+ * mounted in it.  locked: what was mounted before stays.  NULL: out of memory, or around is a view within another. */
+pto_view *view_mounts(pto_view *around, bool locked);
+bool view_has_mounts(const pto_view *view);
+/* All with the lock held; locations are of that view.  type: of file system, static text, as mountinfo is to tell it.
+ * What is at `from`, with all that is mounted in it, shows at `to`: -ENOENT, -ENOTDIR.  With a type `from` is a
+ * location of the run's own view. */
+int view_mount_bind(pto_view *view, const struct location *from, const struct location *to, const char *type);
+/* An empty directory of this mode (tmpfs).  -EPERM: no layer of the run can be written to. */
+int view_mount_memory(pto_view *view, const struct location *to, mode_t mode, const struct cred *cred,
+                      const char *type);
+/* MS_REMOUNT.  -EINVAL: nothing is mounted there. */
+int view_mount_change(pto_view *view, const struct location *loc, bool read_only);
+/* all: what is mounted below goes too (MNT_DETACH), else that is -EBUSY. -EINVAL: nothing that can be unmounted. */
+int view_umount(pto_view *view, const struct location *loc, bool all);
+/* pivot_root(2): -EINVAL, -EBUSY. */
+int view_pivot(pto_view *view, const struct location *new_root, const struct location *put_old);
+/* The i-th place of those that show something, from the root on; false: there are no more. */
+struct view_mount {
+    const char *path, *source; /* source: below what it is of */
+    const char *type; /* NULL: it was there before */
+    const struct overlay *overlay; /* NULL: of the host */
+    bool read_only;
+};
+bool view_mount_told(const pto_view *view, size_t i, struct view_mount *mount);
+
+/* An overlay gets another upper while the view is in use, and its own becomes the topmost lower (relay.c). */
+struct view_relay;
+/* All with the lock held.  spec: as the overlay is to be laid, its upper new and empty.  -EAGAIN: somebody is about to
+ * write; -EBUSY: it cannot be now. */
+int view_relay_begin(pto_view *view, const struct pto_overlay *spec, struct view_relay **out, char *message,
+                     size_t size);
+/* Somebody may be writing this object of the old upper: it goes on in the new one.  0, or -errno. */
+int view_relay_hold(struct view_relay *relay, const char *real, dev_t dev, ino_t ino);
+/* go: it is done, else all is as it was.  How many of the objects could not go along. */
+int view_relay_end(struct view_relay *relay, bool go);
+/* A call has been told what to write, or has done it (-1): no overlay gets another upper meanwhile. */
+void view_writing(pto_view *view, int more);
+/* A program that is being executed, by its real path.  Takes the lock. */
+void view_executed_before(pto_view *view, const char *real);
 
 /* Nothing is done in it any more: its uppers are free for other runs, though it is freed later. */
 void view_within_end(pto_view *view);
@@ -275,9 +369,12 @@ uint64_t view_generation(pto_view *view);
 /* Somebody answers calls about what only a lower has without asking (untouched/).  All are called with the lock held,
  * touch() before a change is done and for what there is already when it is set: the name in the directory, an index
  * entry, shows otherwise than in the lower, name NULL: none.  opened(): has the lower file been opened so? */
-#define TOUCH_INODE 1u  /* what the lower has there shows otherwise through descriptors, too */
-#define TOUCH_WAY 2u    /* paths that lead through it may lead elsewhere, or numbers of directories mean others */
+#define TOUCH_INODE 1u /* what the lower has there shows otherwise through descriptors, too */
+#define TOUCH_WAY 2u /* paths that lead through it may lead elsewhere, or numbers of directories mean others */
 #define TOUCH_LINKED 4u /* from now on files with several names may show otherwise whatever their name */
+#define TOUCH_GONE 8u /* what the lower has there may be an error in the view */
+#define TOUCH_KEPT 16u /* something that only the upper has begins to show otherwise than it lies there */
+#define VIEW_ALONE 0x80000000u /* in a directory's number: it is the upper's, see view_find_alone() */
 struct view_answers {
     void *arg;
     void (*touch)(void *arg, uint32_t directory, const char *name, size_t length, unsigned what);
@@ -300,6 +397,24 @@ struct view_way {
  * nothing is known. */
 bool view_find_way(pto_view *view, const struct cred *cred, const char *start, const char *text, struct location *loc,
                    struct view_way *way);
+
+/* A directory that only the upper has. */
+struct view_alone {
+    uint32_t directory; /* with VIEW_ALONE; names in it that are not touched show as they lie there */
+    bool lists; /* and so does the list of them */
+    dev_t dev;
+    ino_t ino;
+};
+/* Of where a walk has ended, with the lock held; real: its path, of PATH_MAX bytes.  False: it is none, or not known.
+ * Holds until touch() tells of TOUCH_WAY. */
+bool view_find_alone(pto_view *view, const struct location *loc, struct view_alone *alone, char *real);
+/* Of where a walk has ended, to which the kernel comes by the same text: a directory that upper and lower have
+ * together, in its real path in the upper what the upper has, directories apart, shows as it lies there but for names
+ * that are touched in its number with VIEW_ALONE.  Whether it is there at all is the view's to say.  Holds as above. */
+bool view_find_merged(pto_view *view, const struct location *loc, char *real);
+/* The next one in a directory of loc's overlay, after the one returned before, 0: the first.  0: there is none. */
+uint32_t view_next_alone(pto_view *view, const struct location *loc, uint32_t directory, uint32_t previous,
+                         struct view_alone *alone);
 
 /* Needs no lock. As long as this number stays what it was in a walk with loc->pass and loc->inside (and without
  * WALK_PARENT), another walk of the same path would end with the same. */

@@ -7,7 +7,7 @@ import _thread
 import os
 import time
 
-from ptoverlay.errors import Failure
+from ptoverlay.errors import Failure, InUse, Missing, Taken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: What the pipe holds first when CMD has begun; else what `pack` makes, or nothing when the supervisor was killed.
 BEGUN = b"+"
+_KINDS = {kind.__name__: kind for kind in (InUse, Missing, Taken)}
 _PAUSE = 0.001  # seconds between two looks whether CMD has begun
 
 
@@ -52,13 +53,13 @@ class Beginning:
 
 def pack(failure: Failure) -> bytes:
     """For `unpack`."""
-    fields = (str(failure.number), failure.what, failure.why, failure.remedy)
+    fields = (str(failure.number), type(failure).__name__, failure.what, failure.why, failure.remedy)
     return "\0".join(fields).encode("utf-8", "surrogateescape")
 
 
 def unpack(data: bytes, command: str, cwd: str | None) -> Exception:
     """What to raise: an OSError when CMD or its directory is not there, else a Failure."""
-    number, what, why, remedy = data.decode("utf-8", "surrogateescape").split("\0")
+    number, kind, what, why, remedy = data.decode("utf-8", "surrogateescape").split("\0")
     if number == "0":
-        return Failure(what, why, remedy)
+        return _KINDS.get(kind, Failure)(what, why, remedy)
     return OSError(int(number), why, command if what == command or cwd is None else cwd)

@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ptoverlay import errors, options
 from ptoverlay.commit.carry import pending
-from ptoverlay.errors import Failure
-from ptoverlay.history import steps
+from ptoverlay.errors import Failure, Missing
 from ptoverlay.history.fold import forget
 from ptoverlay.layers import Layers
 from ptoverlay.process import Process, StrPath, reap
 from ptoverlay.remove import remove_tree
-from ptoverlay.sandboxes.keep import sandbox_of
+from ptoverlay.sandboxes.named import check_asked, sandbox_of
 from ptoverlay.sandboxes.sandbox import Sandbox, check_name
 
 if TYPE_CHECKING:
     import asyncio
+
+    from ptoverlay.builds.build import Build
 
 _KILLED_PATIENCE = 5.0  # seconds until what a killed supervisor leaves has to be gone
 
@@ -38,7 +39,9 @@ class HeldLayers:
                  work: StrPath | None = None, mount: StrPath | None = None, name: str | None = None,
                  direct: Sequence[StrPath] = (), read_only: Sequence[StrPath] = (), hide: Sequence[StrPath] = (),
                  mount_options: str = "", trap: Literal["auto", "ptrace", "notify"] = "auto", strict: bool = False,
-                 kill_on_exit: bool = False) -> None:
+                 kill_on_exit: bool = False, inject: bool = True, fake_root: bool = False,
+                 build: Build | None = None, record: StrPath | None = None, provenance: StrPath | None = None,
+                 depfile: StrPath | None = None, sbom: StrPath | None = None) -> None:
         self._asked = options.OverlaySpec()
         options.parse_mount_options(mount_options, self._asked, "mount_options", [])
         if self._asked.lowers or self._asked.upper is not None or self._asked.work is not None:
@@ -49,6 +52,8 @@ class HeldLayers:
             raise Failure("name", "a layer that nothing can change is not kept", "leave ro out")
         if work is not None and upper is None:
             raise Failure("work", "there is no upper directory that it could belong to", "give upper too")
+        if name is not None and build is not None:
+            raise Failure("build", "a build is no step of a sandbox", "leave name out, and give upper")
         lowers = [lower] if isinstance(lower, str | os.PathLike) else lower or []
         self._asked.lowers = [os.path.abspath(path) for path in lowers]
         self._asked.upper = None if upper is None else os.path.abspath(upper)
@@ -57,8 +62,14 @@ class HeldLayers:
         self._name = None if name is None else check_name(name)
         places = (("--direct", direct), ("--read-only", read_only), ("--hide", hide))
         self._options = ["--trap", trap, *["--strict"] * strict, *["--kill-on-exit"] * kill_on_exit,
+                         *["--no-inject"] * (not inject), *["--fake-root"] * fake_root,
                          *(word for option, paths in places for path in paths for word in (option, os.fspath(path)))]
+        records = {"record": record, "provenance": provenance, "depfile": depfile, "sbom": sbom}
+        self._options += [word for option, path in records.items() if path is not None
+                          for word in (f"--{option}", os.path.abspath(path))]
+        self._build: list[str] | None = None if build is None else build.words()
         self._hidden: list[str] = []
+        self._parent: str | None = None  # of a fork: the name of what it was forked from, "" for none
         self._lock = threading.RLock()
         self._held = ExitStack()
         self._sandbox: Sandbox | None = None
@@ -103,18 +114,38 @@ class HeldLayers:
         self.close()
 
     def _of_name(self, stack: ExitStack) -> Sandbox:
+        """The sandbox; others may be in it, now and later."""
         assert self._name is not None
-        named = self._named = stack.enter_context(sandbox_of(self._name, self._asked))
-        # We hold its lock: the object that the tools get is one that needs none.
-        steps.enter(named)
+        try:
+            self._named = Sandbox.open(self._name)
+            check_asked(self._named, self._asked)
+        except Missing:
+            with sandbox_of(self._name, self._asked, keep=True, parent=self._parent or "") as made:
+                self._named = Sandbox.open(made.name)
+            stack.callback(_forget_unused, self._named)
+        return self._layers_of(self._named)
+
+    @staticmethod
+    def _layers_of(named: Sandbox) -> Sandbox:
+        """As the tools get them, which lock nothing."""
         return Sandbox(named.metadata, named.upper, named.work, steps=named.steps)
 
+    @contextmanager
+    def _alone(self, *, goes_on: bool = False) -> Iterator[None]:
+        """Holds a named sandbox for a change.  InUse: somebody is in it.  goes_on: as of `Sandbox.change`."""
+        if self._named is None:
+            yield
+            return
+        with self._named.change(goes_on=goes_on):
+            yield
+
     def _one_layer(self) -> Sandbox:
-        """The layers, when no command uses them, as one; the log forgets the steps of a named sandbox."""
+        """The layers, when no command uses them, as one; the log forgets the steps of a named sandbox.  Call it
+        `_alone`."""
         sandbox = self._idle()
         if self._named is not None and not pending(sandbox.work):
             forget(self._named)
-            sandbox.upper, sandbox.work, sandbox.steps = self._named.upper, self._named.work, self._named.steps
+            sandbox = self._idle()
         return sandbox
 
     def _of_directories(self, stack: ExitStack) -> Sandbox:
@@ -127,7 +158,10 @@ class HeldLayers:
             stack.callback(weakref.finalize(self, _remove, layers.temporary, os.getpid()))
             upper, work = made[0], made[1]
             self._hidden = ["--hide", *layers.temporary]
-        return Sandbox.of(upper, self._asked.layers(), mount=self._asked.mount, work=work, flags=self._asked.flags)
+        mount = self._asked.mount
+        if self._build is not None and mount is not None and not os.path.isdir(mount):
+            mount = None  # it is made for the build alone: for us the layers lie where the lower does
+        return Sandbox.of(upper, self._asked.layers(), mount=mount, work=work, flags=self._asked.flags)
 
     def _writable(self) -> options.OverlaySpec:
         """What was asked for, with a layer of its own even where nothing may change it."""
@@ -138,6 +172,10 @@ class HeldLayers:
     def _opened(self) -> Sandbox:
         if self._sandbox is None:
             raise Failure("overlay", "it is not open", "use it as a context manager, or call open()")
+        if self._named is not None:  # whose layers come and go with each command
+            self._named.metadata = Sandbox.open(self._named.name).metadata
+            self._named.reload()
+            self._sandbox = self._layers_of(self._named)
         return self._sandbox
 
     def _idle(self) -> Sandbox:
@@ -169,6 +207,16 @@ class HeldLayers:
     def mount(self) -> str:
         """Where the view appears."""
         return self._opened().mount
+
+
+def _forget_unused(named: Sandbox) -> None:
+    """Removes a sandbox that was made, and in which nothing ran."""
+    try:
+        with named.lock():
+            if not os.path.isdir(named.upper):
+                named.remove()
+    except Failure:
+        pass  # somebody is in it
 
 
 @contextmanager

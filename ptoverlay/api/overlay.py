@@ -24,6 +24,7 @@ from typing import Any
 
 from ptoverlay.api.running import Runs
 from ptoverlay.api.work import Works
+from ptoverlay.shared.asking import checkpoint, fork_running
 
 
 class Overlay(Runs, Works):
@@ -33,11 +34,19 @@ class Overlay(Runs, Works):
     directory that all changes go to, made if it is missing, None: a temporary one below $TMPDIR that close() throws
     away; work: scratch on the upper's file system, None: .NAME.work beside the upper; mount: directory where the view
     appears, None: the topmost lower's own path; name: use, or make, the named sandbox of the command line (`ptoverlay
-    list`), which this object then holds until close().
+    list`): commands join whoever is in it, and others may join them; what changes it otherwise waits for nobody, and is
+    a Failure (InUse) while a command of somebody else runs.
 
     direct, read_only, hide: directories that are as on the host, cannot be changed, are not there; mount_options: those
     of overlayfs, without directories ("volatile,metacopy=on"); trap: "auto", "ptrace" or "notify"; strict: a call that
-    cannot be carried out faithfully kills the program; kill_on_exit: when a command ends, end what it has started.
+    cannot be carried out faithfully kills the program; kill_on_exit: when a command ends, end what it has started;
+    inject: programs that ask a lot about what is unchanged answer themselves; fake_root:
+    commands see themselves as root.
+
+    build: commands run as `ptoverlay build` runs them, with what this `Build` says; the tree lies at mount, which need
+    not be there (then changes are told below the topmost lower), or at the topmost lower's own path.  record,
+    provenance, depfile, sbom: files that each command's inputs and results are written to, in these forms, when it has
+    ended (docs/record.rst).
 
     It is a context manager; without one call open() and close().  At one time one command runs in an overlay; take
     several overlays, each with a layer of its own, to run several.  Its methods may be called from any thread.
@@ -61,7 +70,9 @@ class Overlay(Runs, Works):
 
     def fork(self, **arguments: Any) -> Overlay:
         """A new overlay, not yet open, that goes on from this one at no copy: this one's upper is its topmost lower, so
-        run nothing here as long as that one is used.  arguments: of `Overlay`, without lower and mount.
+        run nothing here as long as that one is used.  arguments: of `Overlay`, without lower and mount.  With a
+        name, of one with a name, it is what `ptoverlay fork` makes.  Of a named one in which commands run it has the
+        state of this moment.
 
         >>> with Overlay() as box:
         ...     done = box.run("echo one >/tmp/file", shell=True)
@@ -70,7 +81,23 @@ class Overlay(Runs, Works):
         ...         fork.read("/tmp/file"), box.read("/tmp/file")
         (b'one\\ntwo\\n', b'one\\n')
         """
-        sandbox = self._idle()
+        with self._lock:
+            if self._named is not None and self._opened().running() and (made := self._fork_running(arguments)):
+                return made
+            sandbox = self._idle()
         if not os.path.isdir(sandbox.upper):
             return Overlay(sandbox.lowers, mount=sandbox.mount, **arguments)
-        return Overlay([sandbox.upper, *sandbox.stack], mount=sandbox.mount, **arguments)
+        made = Overlay([sandbox.upper, *sandbox.stack], mount=sandbox.mount, **arguments)
+        made._parent = sandbox.name
+        return made
+
+    def _fork_running(self, arguments: dict[str, Any]) -> Overlay | None:
+        """Of what commands have changed until now; None: nobody is in it any more."""
+        assert self._named is not None
+        if arguments.get("name") is not None:
+            return Overlay(**arguments) if fork_running(self._named, arguments["name"]) else None
+        checkpoint(self._named, "")
+        sandbox = self._opened()
+        made = Overlay(sandbox.stack, mount=sandbox.mount, **arguments)
+        made._parent = sandbox.name
+        return made

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from ptoverlay import options
+from ptoverlay.api.child import BUILD
 from ptoverlay.api.held import HeldLayers
 from ptoverlay.process import (
     Command,
@@ -21,13 +21,13 @@ from ptoverlay.process import (
     StrPath,
     command_line,
     completed,
-    plain,
+    plain_command,
     reap,
     streams,
     supervisor,
     words_of,
 )
-from ptoverlay.sandboxes.sandbox import Run, Sandbox
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,11 +52,8 @@ class Runs(HeldLayers):
         with self._lock:
             sandbox = self._idle()
             given: dict[str, Any] = {**popen, "text": text, "encoding": encoding, "errors": errors}
-            run = Run([os.fspath(word) for word in words_of(args, given.get("shell", False))], os.getcwd(), time.time())
-            process: Process[Any] = Process(args, self._layer_options(sandbox), temporary=self._temporary,
-                                            ended=partial(self._ended, run), **given)
+            process: Process[Any] = Process(args, self._layer_options(sandbox), temporary=self._temporary, **given)
             self._process = process
-            self._remember(run, 1)
             return process
 
     @overload
@@ -117,12 +114,13 @@ class Runs(HeldLayers):
         """
         import asyncio  # takes longer to import than all the rest
 
-        options = self._layer_options(self._idle())
+        sandbox = self._idle()
         given: dict[str, Any] = {**popen}
-        words, cwd = words_of(args, given.pop("shell", False)), given.pop("cwd", None)
+        shell, cwd = given.pop("shell", False), given.pop("cwd", None)
+        words = words_of(args, shell)
         start = Start(words[0], None if cwd is None else os.fspath(cwd))
         try:
-            line = supervisor(start.fd, self._temporary, command_line(options, cwd, words))
+            line = supervisor(start.fd, self._temporary, command_line(self._layer_options(sandbox), cwd, words))
             given["pass_fds"] = (*given.get("pass_fds", ()), start.fd)
             process = self._process = await asyncio.create_subprocess_exec(*line, **given)
         finally:
@@ -141,7 +139,13 @@ class Runs(HeldLayers):
         ...     subprocess.call(box.command("exit 3", shell=True))
         3
         """
-        return plain(command_line(self._layer_options(self._opened()), cwd, words_of(args, shell)))
+        with self._lock:
+            return plain_command(self._words(command_line(self._layer_options(self._opened()), cwd,
+                                                          words_of(args, shell))))
+
+    def _words(self, words: list[str]) -> list[str]:
+        """For `ptoverlay`, of which a build is a subcommand."""
+        return words if self._build is not None else ["run", *words]
 
     async def run_async(self, args: Command, *, input: Any = None, capture_output: bool = False,
                         timeout: float | None = None, check: bool = False, text: bool | None = None,
@@ -185,18 +189,10 @@ class Runs(HeldLayers):
         return self._name is None and self._asked.upper is None
 
     def _layer_options(self, sandbox: Sandbox) -> list[str]:
+        if self._name is not None:  # it joins whoever is in it
+            return [*self._options, "--name", self._name]
         lowers = options.lower_words(sandbox.stack, sandbox.metadata.n_data)
         flags = [word for option in options.words_of(sandbox.flags) for word in ("-o", option)]
-        return [*self._options, *self._hidden, *flags, "-l", lowers, "-u", sandbox.upper, "-w", sandbox.work,
-                "-m", sandbox.mount]
-
-    def _remember(self, run: Run, count: int) -> None:
-        if self._named is not None:
-            self._named.metadata.last_run = run
-            self._named.metadata.runs += count
-            self._named.save()
-
-    def _ended(self, run: Run, status: int) -> None:
-        run.ended, run.status = time.time(), status
-        with self._lock:
-            self._remember(run, 0)
+        build = [] if self._build is None else [BUILD, *self._build]
+        return [*build, *self._options, *self._hidden, *flags, "-l", lowers, "-u", sandbox.upper, "-w", sandbox.work,
+                "-m", self._asked.mount or sandbox.mount]

@@ -6,18 +6,26 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ptoverlay.api.held import HeldLayers, told
-from ptoverlay.commit.carry import Outcome, commit
+from ptoverlay.commit.carry import HOST, Outcome, commit
+from ptoverlay.commit.parts import finish_parts
+from ptoverlay.errors import Failure
+from ptoverlay.history import steps
 from ptoverlay.history.fold import flattened
+from ptoverlay.history.record import HistoryStep
+from ptoverlay.history.states import history_of, step_changes
 from ptoverlay.layer import fsck
 from ptoverlay.layer.changes import Change, absolute, changes, select
 from ptoverlay.layer.discard import discard, discard_all
 from ptoverlay.layer.explain import Explanation, explain
 from ptoverlay.process import StrPath
+from ptoverlay.sandboxes.sandbox import Sandbox
+from ptoverlay.shared.asking import checkpoint
 from ptoverlay.ship import export, importing
 from ptoverlay.ship.image import write_image
 from ptoverlay.ship.output import COMPRESSIONS, Archive, compression_of, write_archive
@@ -59,12 +67,15 @@ class Works(HeldLayers):
             return explain(sandbox, view, base, absolute(os.fspath(path), sandbox.mount))
 
     def commit(self, paths: Sequence[str] = (), *, force: bool = False, trust: bool = False,
-               dry_run: bool = False) -> Outcome:
+               dry_run: bool = False, to: str = HOST, keep: bool = True, merge: bool = False) -> Outcome:
         """Applies changes to the topmost lower, all or those at `paths`, and takes them out of the layer.
 
         The outcome's `refused` tells what was not committed and why: path → reason.  force: also what the host has
-        changed since; trust: also what only this user may set, in a layer that another one has made.  Failure when
-        nothing could be done, with everything as it was.
+        changed since; trust: also what only this user may set, in a layer that another one has made; to: where a fork
+        goes, "host", with what those below it have changed, or its parent's name (one without a name can only go to
+        what it was forked from); keep: what is replaced and removed on the host is kept, for `ptoverlay undo
+        --host`; merge: in a named sandbox, texts that the host has changed since become what both have made of them.
+        Failure when nothing could be done, with everything as it was.
 
         >>> import pathlib, tempfile
         >>> lower = pathlib.Path(tempfile.mkdtemp())
@@ -75,12 +86,35 @@ class Works(HeldLayers):
         ({}, ['wanted'])
         """
         with self._lock, told():
-            sandbox = self._idle() if dry_run else self._one_layer()
-            return commit(sandbox, paths, force=force, trust=trust, dry_run=dry_run)
+            self._insist_where(to)
+            if self._named is not None:
+                self._idle()
+                if not dry_run:
+                    finish_parts(self._named)
+                return commit(self._named, paths, force=force, trust=trust, dry_run=dry_run, to=to,
+                              keep=keep and to == HOST, merge=merge)
+            with self._parent_held():
+                return commit(self._idle() if dry_run else self._one_layer(), paths, force=force, trust=trust,
+                              dry_run=dry_run, keep=keep and self._parent is None, merge=merge)
+
+    def _insist_where(self, to: str) -> None:
+        """Failure for a fork without a name that would go elsewhere than is said."""
+        if self._named is None and to != (self._parent or HOST):
+            remedy = f"to={self._parent!r} commits it there" if self._parent else "leave `to` out"
+            raise Failure(f"commit to {to}", "a fork without a name goes to what it was forked from", remedy)
+
+    @contextmanager
+    def _parent_held(self) -> Iterator[None]:
+        """Nobody else changes the sandbox that a fork without a name goes to."""
+        if not self._parent:
+            yield
+            return
+        with Sandbox.open(self._parent).change():
+            yield
 
     def discard(self, paths: Sequence[str] = ()) -> list[Change]:
         """Undoes changes, all or those at `paths`; returns what was undone.  Failure: nothing was undone."""
-        with self._lock, told():
+        with self._lock, told(), self._alone():
             sandbox = self._one_layer()
             if not os.path.isdir(sandbox.upper):
                 return []
@@ -90,6 +124,64 @@ class Works(HeldLayers):
                     return discard(sandbox, view, base, found, select(found, paths, sandbox.mount))
                 discard_all(sandbox)
             return found
+
+    # ---- steps, of a named sandbox
+
+    def log(self) -> list[HistoryStep]:
+        """What was done in a named sandbox, the newest first: each command that changed something, undone ones too.
+
+        >>> import pathlib, tempfile
+        >>> lower = pathlib.Path(tempfile.mkdtemp())
+        >>> with Overlay(lower, name="doctest") as box:
+        ...     done = box.run("echo one >file", shell=True, cwd=lower, check=True)
+        ...     done = box.run("rm file; echo two >other", shell=True, cwd=lower, check=True)
+        ...     undone = box.undo()
+        ...     [(step.number, step.undone) for step in box.log()]
+        [(2, True), (1, False)]
+        """
+        with self._lock, told():
+            return history_of(self._with_steps(running=True)).steps[::-1]
+
+    def step_changes(self, number: int) -> list[Change]:
+        """What a step changed, sorted by path."""
+        with self._lock, told():
+            return step_changes(self._with_steps(running=True), number)
+
+    def undo(self, count: int = 1) -> list[HistoryStep]:
+        """Takes the last steps out of the view; returns them, the last one first.  Failure when there are not so many,
+        and then nothing is undone."""
+        with self._lock, told(), self._alone():
+            return self._stepping(steps.undo, count)
+
+    def redo(self, count: int = 1) -> list[HistoryStep]:
+        """Brings back what `undo` took; returns the steps, the first one first.  Failure as for `undo`."""
+        with self._lock, told(), self._alone():
+            return self._stepping(steps.redo, count)
+
+    def checkpoint(self, message: str = "") -> HistoryStep | None:
+        """Makes what has changed until now a step, also while commands run; else the last one gets the name.  None:
+        nothing was changed."""
+        with self._lock, told():
+            if self._named is None:
+                raise Failure("overlay", "only a sandbox with a name has steps", "give name=")
+            return checkpoint(self._named, message)
+
+    def _with_steps(self, *, running: bool = False) -> Sandbox:
+        """The named sandbox.  running: also while a command of ours runs in it."""
+        if running:
+            self._opened()
+        else:
+            self._idle()
+        if self._named is None:
+            raise Failure("overlay", "only a sandbox with a name has steps", "give name=")
+        return self._named
+
+    def _stepping(self, how: Callable[[Sandbox, int], list[HistoryStep]], count: int) -> list[HistoryStep]:
+        if count < 1:
+            raise ValueError(f"count: {count} is less than 1")
+        return how(self._with_steps(), count)
+
+    # ---- layers on their way elsewhere
 
     def export(self, path: StrPath, *, format: Literal["oci", "overlayfs"] = "oci",
                compression: Literal["none", "gzip", "zstd"] | None = None, reproducible: bool = False) -> Archive:
@@ -131,8 +223,11 @@ class Works(HeldLayers):
         ...     [pathlib.Path(change.path).name for change in other.changes()]
         ['made']
         """
-        with self._lock, told():
-            return importing.fill(self._idle(), importing.sources_of(os.fspath(archive), None))
+        with self._lock, told(), self._alone(goes_on=True):
+            if self._named is not None:
+                steps.enter(self._named)  # it belongs to no step that was
+            sandbox = self._idle()
+            return importing.fill(sandbox, importing.sources_of(os.fspath(archive), None))
 
     def fsck(self, *, repair: bool = False) -> list[Problem]:
         """What the kernel's overlayfs would refuse or misread in the layer; repair: put right what can be.
@@ -141,6 +236,6 @@ class Works(HeldLayers):
         ...     box.fsck()
         []
         """
-        with self._lock, told():
+        with self._lock, told(), self._alone() if repair else nullcontext():
             sandbox = self._idle()
             return fsck.check(sandbox, repair=repair) if os.path.isdir(sandbox.upper) else []

@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("-p", "--patch", action="store_true", help="a unified diff, for git apply or patch -p1")
     how.add_argument("--stat", action="store_true", help="lines added and removed, file by file")
     how.add_argument("--json", action="store_true", help="a list of objects, one a change")
+    parser.add_argument("--no-ignore", action="store_true", help="also what the ignore list leaves out")
     Painter.add_argument(parser)
 
 
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
         if options.words:
             show_nowhere(nowhere(options.words, box.mount, view, base))
             found = select(found, options.words, box.mount)
+        found = without_noise(found, options, box.mount)
         if options.json:
             write(json.dumps([change.as_json() for change in found], indent=1) + "\n")
         elif options.patch:
@@ -68,6 +70,18 @@ def run(options: argparse.Namespace) -> int:
             for change in found:
                 write(line(change, view, paint) + "\n")
     return 1 if found else 0
+
+
+def without_noise(found: list[Change], options: argparse.Namespace, mount: str) -> list[Change]:
+    """What is left of the changes when the ignore list was asked, and a line if that is not all."""
+    if options.no_ignore or not found:
+        return found
+    from ptoverlay.settings.ignore import Ignore
+
+    ignore = Ignore.of_settings()
+    left = ignore.without(found, options.words, mount)
+    ignore.tell()
+    return left
 
 
 @contextmanager
@@ -155,17 +169,28 @@ def show_patch(found: Sequence[Change], view: View, base: View, mount: str, pain
     """The unified diff; what it cannot say is a line that begins with #."""
     sys.stdout.flush()
     out = sys.stdout.buffer
-    plain = Painter("never")
+    for of_one in patch_lines(found, view, base, mount):
+        for colour, text in of_one:
+            out.write(paint.bytes(colour, text))
+
+
+def patch_lines(found: Sequence[Change], view: View, base: View, mount: str) -> Iterator[Iterator[tuple[str, bytes]]]:
+    """The lines of each change, each with its colour."""
     for patch in patches(found, view, base, mount):
-        lines, head = False, True
-        for text in patch.lines():
-            head = head and not text.startswith(b"@@")
-            out.write(paint.bytes("bold" if head else _PATCH_COLOURS.get(text[:1], ""), text))
-            lines = True
-        said = {"mtime", "mode"} if patch.old_mode != patch.new_mode else {"mtime"}
-        more = set(patch.change.metadata) - said or _privileges(patch.change, view)
-        if (not lines and not patch.change.implied) or more:
-            out.write(paint.bytes("dim", os.fsencode(f"# {line(patch.change, view, plain)}\n")))
+        yield lines_of(patch, view)
+
+
+def lines_of(patch: Patch, view: View) -> Iterator[tuple[str, bytes]]:
+    """The lines of one change, each with its colour."""
+    lines, head = False, True
+    for text in patch.lines():
+        head = head and not text.startswith(b"@@")
+        yield "bold" if head else _PATCH_COLOURS.get(text[:1], ""), text
+        lines = True
+    said = {"mtime", "mode"} if patch.old_mode != patch.new_mode else {"mtime"}
+    more = set(patch.change.metadata) - said or _privileges(patch.change, view)
+    if (not lines and not patch.change.implied) or more:
+        yield "dim", os.fsencode(f"# {line(patch.change, view, Painter('never'))}\n")
 
 
 def show_stat(found: Sequence[Patch], paint: Painter) -> None:

@@ -10,6 +10,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,27 +30,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sandbox.add_arguments(parser, "[PATH…]", "undo only what is there and below")
     parser.add_argument("-n", "--dry-run", action="store_true", help="only show what would be undone")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what is undone")
+    parser.add_argument("--json", action="store_true", help="a list of objects: the changes that are undone")
 
 
 def run(options: argparse.Namespace) -> int:
     box = Sandbox.open(options)
     if not os.path.isdir(box.upper):
+        write("[]\n" * options.json)
         return 0  # nothing ran yet
     with box.change(), _layer(box, options.dry_run), box.view(writable=True) as view, box.base() as base:
-        if not options.words and not options.dry_run and not options.verbose:
+        if not (options.words or options.dry_run or options.verbose or options.json):
             discard_all(box)  # whatever is in it
             return 0
         with bar("discard", 0) as advance:
             found = changes(view, base, box.mount, advance=advance)
         show_nowhere(nowhere(options.words, box.mount, view, base))
         chosen = select(found, options.words, box.mount) if options.words else found
+        told = json.dumps([change.as_json() for change in chosen], indent=1) + "\n" if options.json else ""
         lines = [line(change, view, Painter("never")) + "\n" for change in chosen]
         if not options.dry_run:
             if options.words:
                 discard(box, view, base, found, chosen)
             else:
                 discard_all(box)
-        if options.verbose or options.dry_run:
+        if options.json:
+            write(told)
+        elif options.verbose or options.dry_run:
             write("".join(lines))
     return 0
 

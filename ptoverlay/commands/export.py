@@ -66,6 +66,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _archive(box: Sandbox, options: argparse.Namespace, how: export.Style) -> Archive:
     compression = options.compress or compression_of(options.output)
-    with flattened(box) as flat, flat.view() as view, bar("export", export.size(flat, view)) as advance:
+    with flattened(box) as flat, flat.view() as view, bar("export", export.size(flat, view.show_faked())) as advance:
         return write_archive(options.output, compression,
                              partial(export.write, flat, view, options=how, advance=advance))

@@ -1,7 +1,8 @@
 """A new sandbox that goes on from what another one has changed, without a copy.
 
 NAME's upper layer becomes the topmost lower of NEW, so it must stay as it is: NAME can be reviewed but not run,
-committed or discarded until NEW is removed.  To go on in two directions, fork it twice.
+committed or discarded until NEW is removed.  To go on in two directions, fork it twice.  While commands run in NAME the
+fork has its state of this moment, and both go on apart.
 
 Exit status: 0; 125 trouble.
 
@@ -15,6 +16,7 @@ import os
 
 from ptoverlay.errors import Failure
 from ptoverlay.sandboxes.sandbox import Sandbox
+from ptoverlay.shared.asking import fork_running
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     old = Sandbox.open(options.name)
+    if fork_running(old, options.new):
+        return 0
     with old.lock():
         if not old.steps and not os.path.isdir(old.upper):
             raise Failure(str(old), "nothing ran in it yet")
         Sandbox.create(options.new, [old.upper, *old.stack], old.mount, n_data=old.metadata.n_data,
-                       flags=old.metadata.flags, parent=old.name).release()
+                       flags=old.metadata.flags, parent=old.name,
+                       rootfs=old.metadata.rootfs).release()
     return 0

@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ptoverlay import errors
+from ptoverlay import errors, extras
 from ptoverlay.console.progress import bar
 from ptoverlay.console.terminal import ago, columns, cut, human, named, shown, width, write
 from ptoverlay.errors import Failure
 from ptoverlay.layer.changes import changes
 from ptoverlay.sandboxes.sandbox import Sandbox, size_of
+from ptoverlay.shared.asking import inside
 
 if TYPE_CHECKING:
     from ptoverlay.sandboxes.processes import Running
@@ -62,14 +63,17 @@ def _block(cells: list[str]) -> Iterator[str]:
 def describe(box: Sandbox) -> dict[str, Any]:
     """What is known of a named sandbox, as json.dumps takes it; changes: None when they cannot be told."""
     holder = box.running()
-    processes = below(holder) if holder > 0 else []
+    guests = inside(box) if holder > 0 else []
+    processes = [process for each in [holder, *(guest["pid"] for guest in guests)] if each > 0
+                 for process in below(each)]
     last = box.metadata.last_run
     return {
         "name": box.name, "lower": box.lowers, "mount": box.mount, "parent": box.metadata.parent or None,
         "upper": box.upper, "work": box.work, "size": size(box), "changes": _count(box),
         "created": box.metadata.created, "runs": box.metadata.runs, "layers": 1 + len(box.steps),
         "running": holder != 0,
-        "pid": holder if holder > 0 else None, "processes": [asdict(process) for process in processes],
+        "pid": holder if holder > 0 else None, "commands": guests,
+        "processes": [asdict(process) for process in processes],
         "last_run": None if last is None else {
             "argv": last.argv, "cwd": last.cwd, "started": last.started, "ended": last.ended or None,
             "status": last.status},
@@ -82,7 +86,10 @@ def size(box: Sandbox) -> int:
 
 
 def below(pid: int) -> list[Running]:
-    """The processes of a run."""
+    """The processes of a run; none, with a line that says so, where psutil is not there."""
+    if why := extras.missing("list"):
+        errors.report(f"list: processes are not shown: {why} ({extras.remedy('list')})")
+        return []
     from ptoverlay.sandboxes import processes  # and psutil, when something runs
 
     return processes.below(pid)
@@ -102,16 +109,17 @@ def _cells(row: dict[str, Any]) -> list[str]:
     last = row["last_run"]
     command = cut(shown(shlex.join(last["argv"])), _LONGEST) if last else "-"
     when = f"{ago(last['ended'] or last['started'])} ago" if last else ""
-    state = _running(row["processes"]) if row["running"] else _status(last) if last else "never ran"
+    state = _running(row["processes"], row["commands"]) if row["running"] else _status(last) if last else "never ran"
     count = "?" if row["changes"] is None else str(row["changes"])
     return [row["name"], lower, human(row["size"]), count, command, when, state]
 
 
-def _running(processes: list[dict[str, Any]]) -> str:
+def _running(processes: list[dict[str, Any]], commands: list[dict[str, Any]]) -> str:
     if not processes:
         return "running"
     memory = human(sum(process["memory"] for process in processes))
-    return f"running ({len(processes)} process{'es' * (len(processes) > 1)}, {memory})"
+    several = f"{len(commands)} commands, " if len(commands) > 1 else ""
+    return f"running ({several}{len(processes)} process{'es' * (len(processes) > 1)}, {memory})"
 
 
 def _status(last: dict[str, Any]) -> str:

@@ -15,9 +15,17 @@ from ptoverlay.history.steps import redo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_counted(parser, "how many steps (default: 1)")
+    parser.add_argument("--host", action="store_true",
+                        help="do again the last commit that was taken back (of NAME alone)")
+    parser.add_argument("-f", "--force", action="store_true",
+                        help="with --host: also where the host has changed since; what is there now is kept")
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.host:
+        from ptoverlay.commands import host
+
+        return host.redo(options)
     box, count = counted(options)
     with box.change():
         done = redo(box, 1 if count is None else count)

@@ -10,24 +10,30 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import argparse
+import json
 
 from ptoverlay import errors
+from ptoverlay.console.terminal import write
 from ptoverlay.errors import OWN_ERROR, Failure
 from ptoverlay.sandboxes.sandbox import Sandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="an object: removed, and refused with the reason")
 
 
 def run(options: argparse.Namespace) -> int:
-    status = 0
+    removed, refused = list[str](), dict[str, str]()
     for name in options.names:
         try:
             box = Sandbox.open(name, damaged=True)
             with box.change():
                 box.remove()
+            removed.append(name)
         except Failure as failure:
             errors.report(str(failure))
-            status = OWN_ERROR
-    return status
+            refused[name] = str(failure)
+    if options.json:
+        write(json.dumps({"removed": removed, "refused": refused}, indent=1) + "\n")
+    return OWN_ERROR if refused else 0

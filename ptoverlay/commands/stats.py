@@ -16,7 +16,7 @@ import json
 import shlex
 from dataclasses import asdict
 
-from ptoverlay import errors
+from ptoverlay import errors, extras
 from ptoverlay.console.progress import bar
 from ptoverlay.console.terminal import ago, human, shown, width, write
 from ptoverlay.errors import Failure
@@ -72,6 +72,7 @@ def write_report(box: Sandbox, statistics: Statistics | None, path: str) -> None
     """Writes the page of report.py."""
     from ptoverlay.reports.report import page
 
+    extras.need("--report", "report")
     text = page([box], box.metadata.last_run, statistics)
     try:
         with open(path, "w", encoding="utf-8", errors="replace") as file:

@@ -29,6 +29,23 @@ def of(view: View, path: str) -> Attributes:
     return Attributes(stat.S_IMODE(status.mode), status.uid, status.gid, status.atime, status.mtime, xattrs)
 
 
+def on_host(tree: Tree, path: str, like: Attributes) -> Attributes | None:
+    """What an object of the tree has now of what these set, None where there is none."""
+    status = tree.lstat(path)
+    if status is None:
+        return None
+    real = tree.real(path)
+    try:
+        names = [name for name in os.listxattr(real, follow_symlinks=False) if not is_private(name)]
+    except OSError as error:
+        if error.errno not in _STAYS_BEHIND:
+            raise
+        names = []
+    xattrs = {name: os.getxattr(real, name, follow_symlinks=False).hex() for name in names}
+    return Attributes(stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, status.st_atime_ns,
+                      None if like.mtime is None else status.st_mtime_ns, None if like.xattrs is None else xattrs)
+
+
 def apply(tree: Tree, path: str, wanted: Attributes, *, any_owner: bool = False) -> None:
     """Gives an object of the tree these attributes.  any_owner: an owner that cannot be set is let be."""
     with tree.handle(path) as handle:

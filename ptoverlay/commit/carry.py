@@ -20,11 +20,11 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from ptoverlay import errors
-from ptoverlay.commit import choice, moving
+from ptoverlay.commit import choice, kept, moving
 from ptoverlay.commit.conflicts import base_of, counting
 from ptoverlay.commit.journal import PLACED, PLACING, PREFIX, STAGING, Journal
 from ptoverlay.commit.layout import Layout
@@ -34,10 +34,12 @@ from ptoverlay.commit.plan import Plan
 from ptoverlay.commit.sharing import Shareable
 from ptoverlay.commit.staging import Stager
 from ptoverlay.commit.survey import Survey
-from ptoverlay.commit.tree import Tree, split
+from ptoverlay.commit.texts import forget_texts, merge_texts
+from ptoverlay.commit.tree import Tree, mapped, split
 from ptoverlay.console.progress import OBJECT, Advance, Progress, silent
 from ptoverlay.errors import Failure
-from ptoverlay.history.fold import flattened, forget
+from ptoverlay.history.alone import seen_alone, stand_alone
+from ptoverlay.history.fold import BASES, flattened, forget
 from ptoverlay.layer import private
 from ptoverlay.layer.changes import Change, Kind, changes, nowhere, select
 from ptoverlay.layer.fsck import insist_sound
@@ -45,18 +47,24 @@ from ptoverlay.layer.view import Stat, View
 from ptoverlay.options import USERXATTR
 from ptoverlay.sandboxes.sandbox import Sandbox
 
+#: Where a fork is committed to that does not go to its parent.
+HOST = "host"
+
 
 @dataclass
 class Outcome:
     """What became of the changes.  refused: path of the view → reason; finished: whether an earlier commit that did not
-    end was brought to its end first; nowhere: paths that were asked for, but at which nothing is or was; pending: of a
-    dry run, what finishing it would do, a line each."""
+    end was brought to its end first; nowhere: paths that were asked for, but at which nothing is or was; conflicts:
+    what of the refused the host has changed since; merged: texts that were made of both sides; pending: of a dry run,
+    what finishing it would do, a line each."""
 
     done: list[Change] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     finished: bool = False
     nowhere: list[str] = field(default_factory=list)
+    merged: list[str] = field(default_factory=list)
     pending: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
 
 
 def pending(work: str) -> bool:
@@ -65,20 +73,32 @@ def pending(work: str) -> bool:
 
 
 def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, dry_run: bool = False,
-           trust: bool = False, ask: Callable[[Change], bool] | None = None, progress: Progress = silent) -> Outcome:
+           trust: bool = False, ask: Callable[[Change], bool] | None = None, progress: Progress = silent,
+           to: str = HOST, keep: bool = False, merge: bool = False,
+           leave_out: Callable[[list[Change]], list[Change]] | None = None) -> Outcome:
     """Commits the changes that `paths` name (see `changes.select`; none: all) and to which `ask` says yes.
 
+    to: where a fork goes: HOST, with what the sandboxes below it have changed, or the name of its parent;
+    leave_out: gives what is left of the changes when what nobody wants was taken out;
+    keep: what is replaced and removed is kept, so that it can be taken back (takeback.py);
+    merge: texts that the host has changed since become what both have made of them;
     force: also where the host has changed since; trust: what only its maker may not do, in a layer that another user
     has made: owners, set-id bits, capabilities, devices, and what a journal says that he could have written.  Failure
     when nothing could be done, with everything as it was.
     """
     outcome = Outcome()
+    if leaves_its_parent(sandbox, to) and not dry_run:
+        with sandbox.change():
+            stand_alone(sandbox)
+    copied = _one_layer(sandbox, to) if dry_run else None
+    if copied is not None:
+        with copied as flat, counting(flat.bases):
+            return commit(flat, paths, force=force, dry_run=True, trust=trust, ask=ask, progress=progress,
+                          merge=merge, leave_out=leave_out)
     if not os.path.isdir(sandbox.upper):
+        sandbox.release()
         return outcome
     sandbox.trusted = trust
-    if dry_run and sandbox.steps:
-        with flattened(sandbox) as flat, counting(flat.bases):
-            return commit(flat, paths, force=force, dry_run=True, trust=trust, ask=ask, progress=progress)
     with nullcontext() if dry_run else _held(sandbox), _told(sandbox), Tree(sandbox.lowers[0]) as tree:
         if pending(sandbox.work) and not (dry_run or trust):
             _insist_ours(sandbox)
@@ -91,7 +111,8 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
         elif Journal.path(sandbox.work).parent.exists():
             Journal.remove(sandbox.work)  # killed before the journal was whole, or just after it had gone
         survey, noted = insist_sound(sandbox), _has_notes(sandbox)
-        journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=_prefix(sandbox))
+        journal = Journal(uuid.uuid4().hex[:12], tree.root, any_owner=force, prefix=_prefix(sandbox), keep=keep,
+                          name=sandbox.name or os.path.abspath(sandbox.upper))
         with sandbox.view(writable=not dry_run) as view, sandbox.base() as base:
             with progress(0) as advance:
                 found = _find_changes(sandbox, view, base, advance)
@@ -101,13 +122,35 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
             layout = Layout(sandbox, view, base, tree, journal.prefix, survey, found)
             layout.look()
             outcome.nowhere = nowhere(paths, sandbox.mount, view, base)
-            _choose(layout, paths, ask)
+            _choose(layout, paths, ask, leave_out)
+            if merge and not force:
+                layout = _merge(layout, outcome, dry_run)
             maker = 0 if trust else sandbox.maker()
             outcome.refused.update(choice.refuse(layout, force=force, maker=maker))
+            outcome.conflicts = layout.conflicts
             outcome.done = list(layout.chosen.values())
             if not dry_run:
                 _carry_out(layout, journal, outcome, progress)
     return outcome
+
+
+def leaves_its_parent(sandbox: Sandbox, to: str) -> bool:
+    """Whether it is a fork that goes to the host; Failure for somewhere that it cannot go."""
+    parent = sandbox.metadata.parent
+    if to not in (HOST, parent):
+        raise Failure(f"--to {to}", f"{sandbox} does not lie on it", f"it lies on {parent or 'the host'}")
+    if not parent or to == parent or sandbox.directory is None:
+        return False
+    if pending(sandbox.work):
+        raise Failure(str(sandbox), f"a commit of it to sandbox {parent} was interrupted", f"--to {parent} finishes it")
+    return True
+
+
+def _one_layer(sandbox: Sandbox, to: str) -> AbstractContextManager[Sandbox] | None:
+    """For who only reads, the sandbox as one layer; None where it is one."""
+    if leaves_its_parent(sandbox, to):
+        return seen_alone(sandbox)
+    return flattened(sandbox) if sandbox.steps else None
 
 
 def _insist_ours(sandbox: Sandbox) -> None:
@@ -171,26 +214,20 @@ def _join_other_names(sandbox: Sandbox, view: View, base: View, found: list[Chan
     todo = [sandbox.mount]
     while todo:
         here = todo.pop()
-        for name in base.list(here):
+        try:
+            names = base.list(here)
+        except PermissionError:
+            continue  # nor could CMD have changed a file by a name in it
+        for name in names:
             path = f"{here.rstrip('/')}/{name}"
             status = base.find(path)
             if status is None:
                 continue
             if status.is_dir and status.dev == base.stat(here).dev:
                 todo.append(path)
-            elif status.identity in wanted and view.find(_renamed(path, later)) is not None:
+            elif status.identity in wanted and view.find(mapped(path, later)) is not None:
                 joined = True
     return joined
-
-
-def _renamed(path: str, later: dict[str | None, str]) -> str:
-    """Where the view has what lowers have at this path."""
-    above = path
-    while above:
-        if above in later:
-            return later[above] + path[len(above):]
-        above = split(above)[0]
-    return path
 
 
 def _with_other_names(sandbox: Sandbox, view: View, found: list[Change]) -> set[tuple[int, int]]:
@@ -220,7 +257,7 @@ def _with_other_names(sandbox: Sandbox, view: View, found: list[Change]) -> set[
 def _has_notes(sandbox: Sandbox) -> bool:
     """Whether the view, when it is laid or asked, may change the upper: for what a killed run has left half-done, or to
     bring more names of a file into it."""
-    return any(files for _, _, files in os.walk(sandbox.work))
+    return any(files for top, _, files in os.walk(sandbox.work) if os.path.basename(top) != BASES)
 
 
 def _was_copied(sandbox: Sandbox, old: Stat) -> bool:
@@ -232,10 +269,31 @@ def _prefix(sandbox: Sandbox) -> str:
     return private.prefix(userxattr=bool(sandbox.flags & USERXATTR))
 
 
-def _choose(layout: Layout, paths: Sequence[str], ask: Callable[[Change], bool] | None) -> None:
+def _merge(layout: Layout, outcome: Outcome, dry_run: bool) -> Layout:
+    """Merges texts; the layout, as it is then."""
+    if layout.layer:
+        raise Failure("--merge", f"{layout.sandbox} goes to a sandbox", "ptoverlay merge does it")
+    texts = merge_texts(layout, choice.conflict, dry_run=dry_run)
+    outcome.merged = sorted(texts.hosts)
+    if texts.written:
+        chosen = set(layout.chosen)
+        with Tree(layout.sandbox.upper) as upper:
+            survey = Survey.of(upper)
+        found = _find_changes(layout.sandbox, layout.view, layout.base, lambda _: None)
+        layout = Layout(layout.sandbox, layout.view, layout.base, layout.tree, layout.prefix, survey, found)
+        layout.look()
+        choice.choose(layout, [change for path, change in layout.changes.items() if path in chosen])
+    layout.texts = texts
+    return layout
+
+
+def _choose(layout: Layout, paths: Sequence[str], ask: Callable[[Change], bool] | None,
+            leave_out: Callable[[list[Change]], list[Change]] | None) -> None:
     wanted = list(layout.changes.values())
     if paths:
         wanted = select(wanted, paths, layout.sandbox.mount)
+    if leave_out is not None:
+        wanted = leave_out(wanted)
     if ask is not None:
         wanted = [change for change in wanted if ask(change)]
     choice.choose(layout, wanted)
@@ -255,6 +313,8 @@ def _carry_out(layout: Layout, journal: Journal, outcome: Outcome, progress: Pro
     size = sum(change.size for change in layout.chosen.values() if change.content)
     with progress(objects * OBJECT + size) as advance:
         _remember_times(journal, tree)
+        if journal.keep:
+            _keep(layout, journal)
         try:
             journal.save(sandbox.work)
             _stage(layout, plan, advance)
@@ -327,8 +387,23 @@ def _take_back(journal: Journal, tree: Tree, work: str) -> None:
             tree.remove(step.staged)
     for path, mtime in journal.staged_in.items():
         set_directory_time(tree, path, mtime)
+    if journal.keep:
+        kept.give_up(journal.id)
     if pending(work):
         Journal.remove(work)
+
+
+def _keep(layout: Layout, journal: Journal) -> None:
+    """Makes room for what is replaced, and notes what is going to change in place."""
+    try:
+        kept.make_room(journal.id)
+    except OSError as error:
+        if error.errno in errors.FULL:
+            raise
+        journal.keep = False
+        errors.report(f"{kept.commits_directory()}: {error.strerror}: this commit cannot be taken back")
+        return
+    kept.note(journal, layout.tree, kept.Stamps())
 
 
 def _finish(sandbox: Sandbox, tree: Tree) -> dict[str, str]:
@@ -346,10 +421,24 @@ def _finish(sandbox: Sandbox, tree: Tree) -> dict[str, str]:
         return _place_and_finish(sandbox, journal, tree)
 
 
+@contextmanager
+def _keeping(journal: Journal, tree: Tree) -> Iterator[kept.Keeping | None]:
+    if not journal.keep:
+        yield None
+        return
+    kept.make_room(journal.id)  # where somebody else has begun it
+    keeping = kept.Keeping(journal.id, tree)
+    try:
+        yield keeping
+    finally:
+        keeping.close()
+
+
 def _place_and_finish(sandbox: Sandbox, journal: Journal, tree: Tree,
                       advance: Advance = lambda _: None) -> dict[str, str]:
-    with Tree(sandbox.upper) as upper:
-        placing = Placing(journal, tree, upper, advance)
+    with Tree(sandbox.upper) as upper, _keeping(journal, tree) as keeping, ExitStack() as stack:
+        placing = Placing(journal, tree, upper, advance, keeping)
+        stack.callback(placing.removal.close)
         if journal.phase == PLACING:
             placing.place()
             placing.sync()
@@ -361,9 +450,12 @@ def _place_and_finish(sandbox: Sandbox, journal: Journal, tree: Tree,
         placing.set_attributes()
         placing.sync()
         empty_upper(placing, sandbox.work)
+        forget_texts(sandbox.work, sandbox.upper)
+        if keeping is not None:
+            kept.remember(journal, keeping)
     Journal.remove(sandbox.work)
     mount = sandbox.mount.rstrip("/")
     return {f"{mount}/{path}": why for path, why in journal.left_out.items()}
 
 
-__all__ = ["Outcome", "commit", "pending"]
+__all__ = ["HOST", "Outcome", "commit", "leaves_its_parent", "pending"]

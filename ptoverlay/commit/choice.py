@@ -13,10 +13,14 @@ from collections.abc import Iterable, Iterator
 
 from ptoverlay.commit import conflicts
 from ptoverlay.commit.layout import Layout, becomes_directory
+from ptoverlay.commit.texts import identity
 from ptoverlay.commit.together import Together
 from ptoverlay.commit.tree import Sorted, below
 from ptoverlay.layer.changes import Change, Kind
 from ptoverlay.layer.view import Entry, Stat
+
+#: Begins the reason of a refusal that ends with whose the object would be.
+ONLY_ROOT = "only root can make what belongs to"
 
 
 def choose(layout: Layout, wanted: Iterable[Change]) -> None:
@@ -128,7 +132,9 @@ def refuse(layout: Layout, *, force: bool, maker: int = 0) -> dict[str, str]:
     """
     refused = {}
     for path, change in layout.chosen.items():
-        why = _impossible(layout, change, force) or ("" if force else _conflict(layout, change))
+        why = _impossible(layout, change, force)
+        if not why and not force and (why := _unmerged(layout, change)):
+            layout.conflicts.append(path)
         if not why and maker not in (0, os.geteuid()):
             why = _beyond(layout, change, maker)
         if why:
@@ -188,7 +194,7 @@ def _impossible(layout: Layout, change: Change, force: bool) -> str:
             return f"no permission to change {layout.parent(change.path)}"
     if new is not None and not force and (change.kind is not Kind.METADATA or "owner" in change.metadata
                                           or "group" in change.metadata) and not _own(new):
-        return f"only root can make what belongs to {new.uid}:{new.gid}"
+        return f"{ONLY_ROOT} {new.uid}:{new.gid}"
     if old is not None and old.is_dir and change.old_path and (change.kind is Kind.REMOVED or change.type_changed):
         return conflicts.removable(layout.tree, layout.relative(change.old_path))
     return ""
@@ -204,7 +210,16 @@ def _own(status: Stat) -> bool:
     return status.uid == os.geteuid() and status.gid in (os.getegid(), *os.getgroups())
 
 
-def _conflict(layout: Layout, change: Change) -> str:
+def _unmerged(layout: Layout, change: Change) -> str:
+    """`conflict`, of what was not merged, or is not any more what was merged."""
+    why, texts = conflict(layout, change), layout.texts
+    if why and change.path in texts.hosts and change.old_path is not None:
+        host = layout.base.entry(change.old_path).lower_path
+        return "" if identity(os.lstat(host)) == texts.hosts[change.path] else why
+    return f"{why}; {texts.why[change.path]}" if why and change.path in texts.why else why
+
+
+def conflict(layout: Layout, change: Change) -> str:
     """Why what the host has may not be replaced, "" if it may."""
     held = layout.held.get(change.path)
     base = layout.base_of(change.path)
@@ -215,7 +230,9 @@ def _conflict(layout: Layout, change: Change) -> str:
         return ""  # it is the host's object that is moved
     if change.path == layout.sandbox.mount:
         return ""
-    taken = conflicts.since(held.entry if held else _entry_above(layout, change.path))
+    entry = held.entry if held else _entry_above(layout, change.path)
+    taken = conflicts.NEVER if layout.sandbox.metadata.parent else conflicts.since(
+        entry, layout.sandbox.upper, layout.prefix)
     now = os.lstat(layout.base.entry(change.old_path).lower_path)
     if change.kind is Kind.METADATA and change.old.is_dir:
         return conflicts.directory_changed(base, now, taken)

@@ -1,8 +1,8 @@
 """Tells whether the host changed something since a layer took it over.
 
 The core keeps beside a copied-up object what the lower was then: identity, mode, owner, size, mtime.  Where nothing is
-kept (whiteouts, layers of other makers) the birth time of the upper's object says when it was taken over, and the
-lower's ctime, which nobody can set, when it was last changed.
+kept (whiteouts, layers of other makers) the birth time of the upper's object, or what a copy says of its original's,
+tells when it was taken over, and the lower's ctime, which nobody can set, when it was last changed.
 
 Rules: in doubt it has changed; what the host and the layer have in common is no conflict, whatever the times say.
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from ptoverlay.commit import kernel
 from ptoverlay.commit.tree import Tree
+from ptoverlay.layer import private
 from ptoverlay.layer.view import Entry
 
 
@@ -35,6 +36,8 @@ class Base:
     mtime: int
 
 
+#: When a layer that others lie on is changed: what is done with it, as to copy it with its files' names, is no change.
+NEVER = 1 << 63
 #: What counts instead of what is kept beside an object, by its inode number.
 _instead: dict[int, bytes | None] = {}
 
@@ -64,13 +67,23 @@ def base_of(upper: str, prefix: str) -> Base | None:
         return None
 
 
-def since(entry: Entry) -> int | None:
-    """When the upper took the path over, in nanoseconds; None when that cannot be told."""
+def since(entry: Entry, upper: str, prefix: str) -> int | None:
+    """When the upper took the path over, in nanoseconds; None when that cannot be told.  prefix: of the private
+    attributes."""
     try:
+        status = os.lstat(entry.upper_path)
         if entry.whiteout:
-            return os.lstat(entry.upper_path).st_mtime_ns  # one inode may be the whiteout of many names: its first use
-        return kernel.birth_time(entry.upper_path)
-    except OSError:
+            return status.st_mtime_ns  # one inode may be the whiteout of many names: its first use
+        born = kernel.birth_time(entry.upper_path)
+        if born is None:
+            return None
+        names = os.listxattr(entry.upper_path, follow_symlinks=False)
+        if prefix + private.SINCE in names:
+            told = os.getxattr(entry.upper_path, prefix + private.SINCE, follow_symlinks=False)
+            return min(born, int(told))
+        bare = not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode))
+        return min(born, status.st_mtime_ns) if bare and prefix + private.COPIED in os.listxattr(upper) else born
+    except (OSError, ValueError):
         return None
 
 

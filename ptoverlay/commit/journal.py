@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ PLACED = "placed"
 
 #: How the names of objects begin that a commit makes on the way.
 PREFIX = ".ptoverlay-"
+#: What a commit is known by.
+NUMBER = re.compile("[0-9a-f]{12}")
 
 # Kinds of steps.
 TAKE = "take"  # a renamed object leaves its old place and waits at `temporary`
@@ -65,7 +68,9 @@ class Attributes:
 class Step:
     """One step.  path: where, after the steps before it; temporary: the name it waits under, or is put away under;
     staged: where that name is made before the first step; source: where in the upper it is until then, if it is moved;
-    found: what is expected at `path` (`signature`), None: nothing; made: identity of what comes there."""
+    found: what is expected at `path` (`signature`), None: nothing; made: identity of what comes there; before: the
+    attributes that it has had, where that is to be known; ctime: when what is renamed, replaced, removed or given other
+    attributes was last changed, in nanoseconds, where that is to be known."""
 
     kind: str
     path: str
@@ -75,6 +80,8 @@ class Step:
     found: str | None = None
     made: Identity | None = None
     attributes: Attributes | None = None
+    before: Attributes | None = None
+    ctime: int = 0
 
 
 @dataclass
@@ -93,7 +100,9 @@ class Journal:
     shared: files that are the upper's own, with one more name: [path, st_ino]; their private attributes go at the end;
     times: modification times that directories get at the end; left_out: paths of steps that
     found something unexpected; removed_links: identities of files with more names of which one goes;
-    prefix: of the overlay's own attributes; any_owner: owners that cannot be given are let be."""
+    prefix: of the overlay's own attributes; any_owner: owners that cannot be given are let be; keep: what is replaced
+    or removed is kept (`kept.py`), and of the directories in `times` times_before and ctimes are known; name: whose
+    changes these are."""
 
     id: str
     lower: str
@@ -107,6 +116,10 @@ class Journal:
     removed_links: list[Identity] = field(default_factory=list)
     prefix: str = ""
     any_owner: bool = False
+    keep: bool = False
+    times_before: dict[str, int] = field(default_factory=dict)
+    ctimes: dict[str, int] = field(default_factory=dict)
+    name: str = ""
 
     # ---- on the disk
 
@@ -151,12 +164,17 @@ class Journal:
     def wrong(self) -> Iterator[str]:
         """What cannot be from a commit: kinds, types, and paths that would lead out of the lower."""
         head = self.phase in (STAGING, PLACING, PLACED) and self.prefix in (private.TRUSTED, private.USER)
+        if self.keep is not False and not (self.keep is True and NUMBER.fullmatch(self.id)):
+            yield "what it keeps"
+        if not isinstance(self.name, str):
+            yield "its name"
         if not (head and isinstance(self.lower, str) and isinstance(self.id, str) and isinstance(self.any_owner, bool)):
             yield "its head"
         yield from (f"the step {step.path!r}" for step in self.steps if not self.is_sound(step))
         yield from (f"the entry {drop.path!r}" for drop in self.drops if not (
             is_inside(drop.path) and _are_numbers(drop.found, 3) and isinstance(drop.directory, bool)))
-        yield from (f"the time of {path!r}" for path, mtime in self.times.items()
+        times = (*self.times.items(), *self.times_before.items(), *self.ctimes.items())
+        yield from (f"the time of {path!r}" for path, mtime in times
                     if not (_is_top_or_inside(path) and isinstance(mtime, int)))
         yield from (f"what was left out: {path!r}" for path, why in self.left_out.items()
                     if not (_is_top_or_inside(path) and isinstance(why, str)))
@@ -171,8 +189,9 @@ class Journal:
                 (step.kind == ATTRIBUTES and _is_top_or_inside(step.path) and not ours)) and \
             all(is_inside(name) and self.is_ours(name) for name in ours) and \
             (step.source == "" or (step.kind == PUT and is_inside(step.source))) and \
-            (step.made is None or _are_numbers(step.made, 2)) and isinstance(step.found, str | None) and \
-            (step.attributes is None or _are_attributes(step.attributes))
+            (step.made is None or _are_numbers(step.made, 2)) and \
+            isinstance(step.found, str | None) and isinstance(step.ctime, int) and \
+            all(given is None or _are_attributes(given) for given in (step.attributes, step.before))
 
     def is_ours(self, name: str) -> bool:
         """Whether an object that waits bears a name that only a commit gives."""
@@ -222,10 +241,11 @@ def _shown(attributes: Attributes | None) -> str:
 
 
 def _step(data: dict[str, Any]) -> Step:
-    given = data.pop("attributes")
+    given = {name: data.pop(name, None) for name in ("attributes", "before")}
     step = Step(**data)
-    if given is not None:
-        step.attributes = Attributes(**given)
+    for name, found in given.items():
+        if found is not None:
+            setattr(step, name, Attributes(**found))
     return step
 
 

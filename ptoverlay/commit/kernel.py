@@ -1,7 +1,8 @@
 """System calls that the os module lacks: renameat2(2), syncfs(2), the birth time and the mount of statx(2), the project
 of a directory, the clone of a file, and who else has it open.
 
-Rules: only wrappers; each raises OSError with the kernel's errno.
+Rules: only wrappers; each raises OSError with the kernel's errno; calls that old C libraries have no function for
+(glibc 2.17, musl 1.2.0) are made by number.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -18,6 +19,8 @@ import struct
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 
+#: By machine: renameat2(2), statx(2).
+_NUMBERS = {"x86_64": (316, 332), "aarch64": (276, 291)}
 _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
 _AT_EMPTY_PATH = 0x1000
@@ -33,15 +36,24 @@ _XFLAG_PROJINHERIT = 0x200
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+_renameat2, _statx = _NUMBERS["aarch64" if os.uname().machine.startswith("a") else "x86_64"]  # armv8l: linux32(8)
+
+
 def _check(result: int, name: str) -> None:
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), name)
 
 
+def _call(name: str, number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char]) -> None:
+    """name: what an error is told of."""
+    _check(_libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)),
+           name)
+
+
 def rename2(from_fd: int, from_name: str, to_fd: int, to_name: str, flags: int) -> None:
     """renameat2(2).  EINVAL where the file system cannot do what the flags ask for."""
-    _check(_libc.renameat2(from_fd, os.fsencode(from_name), to_fd, os.fsencode(to_name), flags), to_name)
+    _call(to_name, _renameat2, from_fd, os.fsencode(from_name), to_fd, os.fsencode(to_name), flags)
 
 
 def syncfs(fd: int) -> None:
@@ -53,7 +65,7 @@ def birth_time(path: str) -> int | None:
     """When the object itself (not what a symlink names) came to be, in nanoseconds; None where the file system does not
     tell."""
     buffer = ctypes.create_string_buffer(_STATX_SIZE)
-    _check(_libc.statx(_AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, buffer), path)
+    _call(path, _statx, _AT_FDCWD, os.fsencode(path), _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, buffer)
     if not struct.unpack_from("=I", buffer, _MASK_AT)[0] & _STATX_BTIME:
         return None
     seconds, nanoseconds = struct.unpack_from("=qI", buffer, _BTIME_AT)
@@ -63,7 +75,7 @@ def birth_time(path: str) -> int | None:
 def mount_of(fd: int) -> int | None:
     """Number of the mount that the descriptor was opened by; None where the kernel does not tell (before 5.8)."""
     buffer = ctypes.create_string_buffer(_STATX_SIZE)
-    _check(_libc.statx(fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, buffer), "mount")
+    _call("mount", _statx, fd, b"", _AT_EMPTY_PATH, _STATX_MNT_ID, buffer)
     if not struct.unpack_from("=I", buffer, _MASK_AT)[0] & _STATX_MNT_ID:
         return None
     return int(struct.unpack_from("=Q", buffer, _MNT_ID_AT)[0])

@@ -43,6 +43,20 @@ def becomes_directory(change: Change) -> bool:
     return change.new is not None and change.new.is_dir and (change.kind is Kind.ADDED or change.type_changed)
 
 
+#: st_ino, st_size, st_mtime_ns, st_ctime_ns.
+FileIdentity = tuple[int, int, int, int]
+
+
+@dataclass
+class MergedTexts:
+    """hosts: paths that are merged → what the host's file was then; why: paths that could not be → why not; written:
+    whether the layer holds something else now."""
+
+    hosts: dict[str, FileIdentity] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    written: bool = False
+
+
 @dataclass
 class Layout:
     """What is known of the layers while the steps are found.
@@ -50,7 +64,8 @@ class Layout:
     changes: all of them by path; held: all that the upper has, by path, top down; links: by identity, the names that
     the upper has of files with several; chosen: what is to be committed; moves: new path → old path of what is renamed
     on the host, sources: the other way round; roots: directories that are made with all that is in them, True: whatever
-    it is; skeleton: directories that only lowers below the topmost have, and that are made there to merge with them.
+    it is; skeleton: directories that only lowers below the topmost have, and that are made there to merge with them;
+    conflicts: where the host has changed since; texts: of these, what was merged.
     """
 
     sandbox: Sandbox
@@ -67,6 +82,8 @@ class Layout:
     roots: dict[str, bool] = field(default_factory=dict)
     skeleton: set[str] = field(default_factory=set)
     sources: dict[str, str] = field(default_factory=dict)
+    conflicts: list[str] = field(default_factory=list)
+    texts: MergedTexts = field(default_factory=MergedTexts)
     sorted_sources: Sorted = field(default_factory=lambda: Sorted(()))
 
     @property

@@ -21,12 +21,12 @@ from ptoverlay.commit.journal import Shared
 from ptoverlay.commit.layout import Held, Layout
 from ptoverlay.commit.tree import Tree, split
 from ptoverlay.layer.changes import Change, Kind
-from ptoverlay.layer.private import OWN
+from ptoverlay.layer.private import OWN, SINCE
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 #: Private attributes that mean nothing once it is the host's, by file type.
-_CAN_GO = {stat.S_IFREG: {"origin", f"{OWN}base", f"{OWN}kept"},
-           stat.S_IFDIR: {"opaque", "impure", "origin", f"{OWN}base", f"{OWN}kept"}, stat.S_IFLNK: set[str]()}
+_CAN_GO = {stat.S_IFREG: {"origin", f"{OWN}base", f"{OWN}kept", SINCE},
+           stat.S_IFDIR: {"opaque", "impure", "origin", f"{OWN}base", f"{OWN}kept", SINCE}, stat.S_IFLNK: set[str]()}
 
 
 class Movable:

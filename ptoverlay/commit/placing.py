@@ -13,7 +13,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 
@@ -21,23 +22,28 @@ from ptoverlay import errors
 from ptoverlay.commit import attributes, kernel
 from ptoverlay.commit.conflicts import signature
 from ptoverlay.commit.journal import ATTRIBUTES, PUT, REMOVE, TAKE, Drop, Journal, Step
+from ptoverlay.commit.removal import Removal
 from ptoverlay.commit.tree import Tree, below, split
 from ptoverlay.console.progress import OBJECT, Advance
 
 _CHANGED = "changed on the host meanwhile"
-_ASIDE = ".old"  # for file systems that cannot exchange two names
+ASIDE = ".old"  # for file systems that cannot exchange two names
 #: More files or directories than this are synced together with all of their file system, fewer one by one.
 SYNC_ALL = 64
 
 
 class Placing:
-    """The steps of one journal on one tree; upper: where what is moved comes from."""
+    """The steps of one journal on one tree; upper: where what is moved comes from; keep: given the name under which
+    something is that was replaced or removed, sees to it that it is kept; None: it is not."""
 
-    def __init__(self, journal: Journal, tree: Tree, upper: Tree, advance: Advance = lambda _: None) -> None:
+    def __init__(self, journal: Journal, tree: Tree, upper: Tree, advance: Advance = lambda _: None,
+                 keep: Callable[[str], None] | None = None) -> None:
         self.advance = advance
         self.journal = journal
         self.tree = tree
         self.upper = upper
+        self.keep = keep
+        self.removal = Removal()
         self._ends = {tuple(step.made): step.path for step in journal.steps if step.kind == PUT and step.made}
         self._taken = {step.temporary: step for step in journal.steps if step.kind == TAKE}
 
@@ -107,29 +113,39 @@ class Placing:
             tree.rename(step.path, step.temporary, kernel.RENAME_NOREPLACE)
 
     def replace(self, temporary: str, path: str, there: os.stat_result | None) -> None:
-        """Moves an object to its place by one rename; what was there has its name then, or is gone if it was a file."""
+        """Moves an object to its place by one rename; what was there has its name then, to be removed with others."""
         tree = self.tree
         if there is None:
             tree.rename(temporary, path, kernel.RENAME_NOREPLACE)
             return
         coming = tree.lstat(temporary)
-        if coming is not None and not stat.S_ISDIR(there.st_mode) and not stat.S_ISDIR(coming.st_mode):
-            tree.rename(temporary, path)
-            if tree.lstat(temporary) is not None:  # two names of one file: rename(2) does nothing
-                tree.remove(temporary)
-            return
+        files = coming is not None and not stat.S_ISDIR(there.st_mode) and not stat.S_ISDIR(coming.st_mode)
         try:
             tree.rename(temporary, path, kernel.RENAME_EXCHANGE)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            tree.rename(path, temporary + _ASIDE)
+            if files and self.keep is None:
+                tree.rename(temporary, path)
+                return
+            if not (files and self.one_more_name(path, temporary + ASIDE)):
+                tree.rename(path, temporary + ASIDE)
             tree.rename(temporary, path)
+
+    def one_more_name(self, path: str, aside: str) -> bool:
+        """Gives what is there another name, so that its place is never empty; False where that is no way."""
+        if self.tree.lstat(aside) is None:
+            try:
+                self.tree.link(path, aside)
+            except OSError:
+                return False
+        return True
 
     # ---- the end ----
 
     def clean(self) -> None:
-        """Removes what was replaced, and what has not found its place."""
+        """Removes what was replaced, or keeps it; removes what has not found its place."""
+        files: list[str] = []
         for step in self.journal.steps:
             if step.kind not in (PUT, REMOVE):
                 continue
@@ -140,11 +156,21 @@ class Placing:
             if step.source and self.tree.identity(step.temporary) == step.made:
                 self.give_back(step)
                 continue
-            for name in (step.temporary, step.temporary + _ASIDE):
+            for name in (step.temporary, step.temporary + ASIDE):
                 try:
-                    self.tree.remove(name)
+                    if self.keep is not None and self.tree.identity(name) not in (None, step.made):
+                        self.keep(name)
+                    elif (status := self.tree.lstat(name)) is None or stat.S_ISDIR(status.st_mode):
+                        self.tree.remove(name)
+                    else:
+                        files.append(name)
                 except OSError as error:
-                    errors.report(f"{self.tree.root}/{name}: what was replaced, not removed: {error.strerror}")
+                    self._not_removed(name, error)
+        for name, why in self.removal.unlink(self.tree, files):
+            self._not_removed(name, why)
+
+    def _not_removed(self, name: str, error: OSError) -> None:
+        errors.report(f"{self.tree.root}/{name}: what was replaced, not removed: {error.strerror}")
 
     def own(self) -> None:
         """Takes the upper's private attributes from what was shared with it and is the lower's now."""
@@ -211,6 +237,8 @@ def move(source: Tree, old: str, target: Tree, new: str) -> None:
         from_fd, _ = source.at(old)
         to_fd, new_name = target.at(new)
         kernel.rename2(from_fd, name, to_fd, new_name, kernel.RENAME_NOREPLACE)
+        source.forget(old)
+        target.forget(new)
         os.utime(left, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
@@ -232,11 +260,16 @@ def set_directory_time(tree: Tree, path: str, mtime: int) -> None:
 def empty_upper(placing: Placing, work: str) -> None:
     """Takes what was committed out of the upper."""
     upper = placing.upper
-    gone: set[int] = set()
-    for parent, drops in groupby(placing.journal.drops, lambda drop: split(drop.path)[0]):
-        due = [drop for drop in drops if not placing.left_out(drop.path) and _is_found(upper, drop)]
-        if due:
-            _empty_directory(upper, parent, due, placing.journal.prefix, gone, placing.advance)
+    due = [drop for drop in placing.journal.drops if not placing.left_out(drop.path) and _is_found(upper, drop)]
+    gone = {drop.found[0] for drop in due if not drop.directory}
+    for path, error in placing.removal.unlink(upper, [drop.path for drop in due if not drop.directory],
+                                              keep_times=True):
+        if not isinstance(error, PermissionError):
+            raise error
+        _drop_file(upper, path)
+    placing.advance(OBJECT * sum(1 for drop in due if not drop.directory))
+    for parent, drops in groupby((drop for drop in due if drop.directory), lambda drop: split(drop.path)[0]):
+        _drop_directories(placing, parent, list(drops))
     _forget_links(placing.journal, work, gone)
 
 
@@ -248,23 +281,29 @@ def _is_found(upper: Tree, drop: Drop) -> bool:
     return drop.directory or [status.st_ino, status.st_size, status.st_mtime_ns] == drop.found
 
 
-def _empty_directory(upper: Tree, path: str, drops: Sequence[Drop], prefix: str, gone: set[int],
-                     advance: Advance) -> None:
-    """Removes names; the times of the directory they are in stay, and its mode does not matter."""
-    with upper.handle(path) as parent:
-        before = os.stat(parent)
+@contextmanager
+def _keeping_times(upper: Tree, path: str) -> Iterator[str]:
+    with upper.handle(path) as handle:
+        before = os.stat(handle)
         try:
-            for drop in drops:
-                advance(OBJECT)
-                name = os.path.join(parent, split(drop.path)[1])
-                if drop.directory:
-                    _drop_directory(upper, drop, prefix)
-                    _remove_if_empty(parent, name)
-                else:
-                    gone.add(drop.found[0])
-                    _with_permission(parent, partial(os.unlink, name))
+            yield handle
         finally:
-            os.utime(parent, ns=(before.st_atime_ns, before.st_mtime_ns))
+            os.utime(handle, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _drop_file(upper: Tree, path: str) -> None:
+    """From a directory whose mode forbids it."""
+    with _keeping_times(upper, split(path)[0]) as parent:
+        _with_permission(parent, partial(os.unlink, os.path.join(parent, split(path)[1])))
+
+
+def _drop_directories(placing: Placing, path: str, drops: Sequence[Drop]) -> None:
+    """Removes names; the times of the directory they are in stay, and its mode does not matter."""
+    with _keeping_times(placing.upper, path) as parent:
+        for drop in drops:
+            placing.advance(OBJECT)
+            _drop_directory(placing.upper, drop, placing.journal.prefix)
+            _remove_if_empty(parent, os.path.join(parent, split(drop.path)[1]))
 
 
 def _drop_directory(upper: Tree, drop: Drop, prefix: str) -> None:

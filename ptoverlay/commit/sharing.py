@@ -15,10 +15,10 @@ import stat
 
 from ptoverlay.commit import kernel
 from ptoverlay.commit.layout import Layout
-from ptoverlay.layer.private import OWN, is_private
+from ptoverlay.layer.private import OWN, SINCE, is_private
 from ptoverlay.layer.view import Stat
 
-_OF_A_COPY = ("origin", f"{OWN}base", f"{OWN}kept")
+_OF_A_COPY = ("origin", f"{OWN}base", f"{OWN}kept", SINCE)
 
 
 class Shareable:

@@ -14,13 +14,15 @@ import bisect
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
 from ptoverlay.commit import kernel
 from ptoverlay.remove import remove_tree
 
+#: Directories of which descriptors are kept: of what is done to one name some is about the directory above.
+_KEPT = 16
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -32,6 +34,16 @@ def split(path: str) -> tuple[str, str]:
 
 def join(parent: str, name: str) -> str:
     return f"{parent}/{name}" if parent else name
+
+
+def mapped(path: str, places: Mapping[Any, str]) -> str:
+    """Where a path leads once things have got other places: the nearest one above it that `places` has says."""
+    above = path
+    while above:
+        if above in places:
+            return places[above] + path[len(above):]
+        above = split(above)[0]
+    return path
 
 
 def below(path: str, top: str) -> bool:
@@ -70,7 +82,7 @@ class Tree:
     def __init__(self, root: str) -> None:
         self.root = root
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._last: tuple[str, int] | None = None
+        self._kept: dict[str, int] = {}  # the oldest first
 
     def __enter__(self) -> Self:
         return self
@@ -80,25 +92,24 @@ class Tree:
 
     def close(self) -> None:
         """Lets go of the descriptors."""
-        self._forget()
+        self.forget("")
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
-    def _forget(self) -> None:
-        """A directory may have another name from now on."""
-        if self._last is not None:
-            os.close(self._last[1])
-            self._last = None
+    def forget(self, *tops: str) -> None:
+        """Directories that are these, or below them, may have other names from now on."""
+        for path in [path for path in self._kept if any(below(path, top) for top in tops)]:
+            os.close(self._kept.pop(path))
 
     # ---- reaching
 
     def directory(self, path: str) -> int:
         """A descriptor of the directory, the caller's to close; good for *at calls only."""
-        start, top = self._fd, ""
-        if self._last is not None and below(path, self._last[0]):
-            top, start = self._last  # a step from where the last call was, not all the way again
-        fd = os.open(".", _DIRECTORY, dir_fd=start)
+        top = path
+        while top and top not in self._kept:  # a step from where another call was, not all the way again
+            top = top.rpartition("/")[0]
+        fd = os.open(".", _DIRECTORY, dir_fd=self._kept.get(top, self._fd))
         for name in path[len(top):].strip("/").split("/") if path != top else ():
             try:
                 below_fd = os.open(_plain(name), _DIRECTORY, dir_fd=fd)
@@ -109,12 +120,14 @@ class Tree:
 
     def at(self, path: str) -> tuple[int, str]:
         """Directory descriptor (good until the next call of a method) and name."""
-        parent, name = split(path)
-        if self._last is None or self._last[0] != parent:
+        parent, _, name = path.rpartition("/")
+        fd = self._kept.get(parent)
+        if fd is None:
             fd = self.directory(parent)
-            self._forget()
-            self._last = parent, fd
-        return self._last[1], _plain(name) if name else "."
+            if len(self._kept) == _KEPT:
+                os.close(self._kept.pop(next(iter(self._kept))))
+            self._kept[parent] = fd
+        return fd, _plain(name) if name else "."
 
     def real(self, path: str) -> str:
         """A path for calls that take no descriptor, good until the next call of a method; it may name a symlink."""
@@ -185,8 +198,7 @@ class Tree:
                 kernel.rename2(source, old_name, target, new_name, flags)
             else:
                 os.rename(old_name, new_name, src_dir_fd=source, dst_dir_fd=target)
-        if self._last is not None and (below(self._last[0], old) or below(self._last[0], new)):
-            self._forget()
+        self.forget(old, new)
 
     @contextmanager
     def _both(self, old: str, new: str) -> Iterator[tuple[int, str, int, str]]:
@@ -227,6 +239,7 @@ class Tree:
         fd, name = self.at(path)
         if stat.S_ISDIR(status.st_mode):
             remove_tree(f"/proc/self/fd/{fd}/{name}")
+            self.forget(path)
         else:
             os.unlink(name, dir_fd=fd)
 

@@ -10,11 +10,14 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
+
+from ptoverlay import extras
 
 Advance = Callable[[int], None]  # told how much was done
 Progress = Callable[[int], AbstractContextManager[Advance]]  # told how much there is to do, 0: nobody knows
@@ -62,11 +65,15 @@ class _Bar:
         if now < self.next:
             return
         self.next = now + _AGAIN
-        if self.progress is None:
-            self.start()
+        if self.progress is None and not self.start():
+            self.next = math.inf
+            return
         self.progress.update(self.task, completed=self.done, seen=f"{self.done // OBJECT:,} objects")
 
-    def start(self) -> None:
+    def start(self) -> bool:
+        """False: there is nothing here that draws."""
+        if extras.missing("progress"):
+            return False
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -75,6 +82,7 @@ class _Bar:
                                  transient=True)
         self.progress.start()
         self.task = self.progress.add_task(self.what, total=self.total or None, seen="")
+        return True
 
     def finish(self) -> None:
         """All is done: what was last drawn may be older."""

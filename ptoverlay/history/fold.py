@@ -15,14 +15,14 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ptoverlay.errors import Failure
 from ptoverlay.history import steps
-from ptoverlay.history.copy import DirectoryLook, link_files, link_tree, opened
+from ptoverlay.history.copy import Apart, DirectoryLook, Place, link, link_files, link_tree, opened
 from ptoverlay.history.links import PENDING, REMOVED, files
 from ptoverlay.history.record import STEPS, History, directories
 from ptoverlay.layer import private
@@ -31,15 +31,18 @@ from ptoverlay.options import USERXATTR
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandboxes.sandbox import Sandbox
 
+#: Below a work directory: texts of the host (commit/texts.py).
+BASES = "bases"
 _BASE = "ptoverlay.base"
-_SHOWN = "ptoverlay.kept"
 _LEFT = "ptoverlay.left"
 #: What a directory says of what it merges is said anew; what the lower one says of where it came from stays.
-_ANEW, _OF_LOWER = ("opaque", "redirect"), ("origin", _BASE)
+_ANEW, _OF_LOWER = ("opaque", "redirect"), ("origin", _BASE, private.SINCE, private.COPIED)
 #: How many layers more than asked for there may be, so that not every step has to fold.
 _SLACK = 12
 Seen = dict[tuple[int, int], str]
 Bases = dict[int, bytes | None]
+#: Called now and then; what it raises ends the folding, and all is as it was.
+GoesOn = Callable[[], None]
 
 
 def flatten(box: Sandbox) -> None:
@@ -71,12 +74,18 @@ def flattened(box: Sandbox) -> Iterator[Sandbox]:
     if not box.steps:
         yield box
         return
-    copy = Path(os.path.dirname(box.upper), f"flat-{os.urandom(6).hex()}")
+    uppers = [box.upper, *box.steps]
+    with flat_copy(box, [(upper, work_of(upper)) for upper in uppers], Path(os.path.dirname(box.upper))) as flat:
+        yield flat
+
+
+@contextmanager
+def flat_copy(box: Sandbox, layers: Sequence[tuple[str, str]], home: Path) -> Iterator[Sandbox]:
+    """Layers on the lowers of a sandbox as one, for who only reads: a copy in `home` that shares their files."""
+    copy = home / f"flat-{os.urandom(6).hex()}"
     try:
-        uppers = [box.upper, *box.steps]
-        works = [os.path.join(os.path.dirname(upper), "work") for upper in uppers]
         bases: Bases = {}
-        _fold_directories(box, list(zip(uppers, works, strict=True)), copy, bases)
+        fold_directories(box, layers, copy, bases)
         flat = Sandbox(box.metadata, str(copy / "upper"), str(copy / "work"))
         names = (real for top in (flat.upper, f"{flat.work}/links") for real in files(top))
         flat.copied = Counter(os.lstat(real).st_ino for real in names)
@@ -87,7 +96,17 @@ def flattened(box: Sandbox) -> Iterator[Sandbox]:
             remove_tree(str(copy))
 
 
-def fold_oldest(box: Sandbox, keep: int) -> None:
+def work_of(upper: str) -> str:
+    """The work directory of a layer of a named sandbox."""
+    return os.path.join(os.path.dirname(upper), "work")
+
+
+def many_steps(box: Sandbox, keep: int, slack: int = 1) -> bool:
+    """Whether there are so many steps that the oldest ones are to become one layer.  slack: how much of it."""
+    return len(box.steps) + 1 > keep + slack * min(_SLACK, keep)
+
+
+def fold_oldest(box: Sandbox, keep: int, goes_on: GoesOn = lambda: None) -> None:
     """The oldest steps become one layer, which cannot be undone, so that `keep` others are left, when there are some
     more than that.  Nothing that the core may still have open is removed."""
     history = History.load(_home(box))
@@ -98,7 +117,7 @@ def fold_oldest(box: Sandbox, keep: int) -> None:
     home = _home(box)
     name = steps.free_name(home, history)
     with _thrown_away_if_it_fails(home, name):
-        _fold_layers(box, [step.layer for step in reversed(old)], home / STEPS / name)
+        _fold_layers(box, [step.layer for step in reversed(old)], home / STEPS / name, goes_on)
         last = old[-1]
         last.layer = name
         last.folded = sum(1 + step.folded for step in old[:-1])
@@ -121,39 +140,55 @@ def _home(box: Sandbox) -> Path:
     return box.directory
 
 
-def _fold_layers(box: Sandbox, layers: list[str], new: Path) -> None:
-    _fold_directories(box, [directories(_home(box), layer) for layer in layers], new, None)
+def _fold_layers(box: Sandbox, layers: list[str], new: Path, goes_on: GoesOn = lambda: None) -> None:
+    fold_directories(box, [directories(_home(box), layer) for layer in layers], new, None, goes_on=goes_on)
 
 
-def _fold_directories(box: Sandbox, layers: list[tuple[str, str]], new: Path, bases: Bases | None) -> None:
+def fold_directories(box: Sandbox, layers: Sequence[tuple[str, str]], new: Path, bases: Bases | None,
+                     lent: Collection[str] = (), goes_on: GoesOn = lambda: None) -> None:
     """Makes `new` of layers, topmost first: each an upper and a work directory.  bases: gets what files are to say of
-    what they were copied from, by inode number; None: they say it themselves then."""
+    what they were copied from, by inode number; None: they say it themselves then.  lent: uppers that are somebody
+    else's, whose files are copied."""
     new.parent.mkdir(0o711, exist_ok=True)
     new.mkdir(0o711)
     seen: Seen = {}
-    _copy(*layers[-1], new, seen)
+    numbers: dict[tuple[int, int], int] = {}
+    prefix = private.prefix(userxattr=bool(box.flags & USERXATTR))
+    _copy(layers[-1], new, seen, prefix, lent, numbers, goes_on)
     with box.base() as base:
         for upper, work in reversed(layers[:-1]):
             above = new / "above"
             above.mkdir(0o700)
             here: Seen = {}
-            _copy(upper, work, above, here)
-            Fold(box, str(above), str(new), base, seen, bases).run()
+            _copy((upper, work), above, here, prefix, lent, numbers, goes_on)
+            Fold(box, str(above), str(new), base, seen, bases, prefix, numbers, goes_on).run()
             seen.update((key, path) for key, path in here.items() if key not in seen)
             remove_tree(str(above))
 
 
-def _copy(upper: str, work: str, new: Path, seen: Seen) -> None:
-    link_tree(upper, str(new / "upper"), seen)
+def _copy(layer: tuple[str, str], new: Path, seen: Seen, prefix: str, lent: Collection[str],
+          numbers: dict[tuple[int, int], int], goes_on: GoesOn) -> None:
+    """One layer.  numbers: gets the inode numbers of copies, by what identifies their originals."""
+    upper, work = layer
+    put: Place = Apart(prefix, numbers) if upper in lent else link
+
+    def place(old: str, new: str) -> None:
+        goes_on()
+        put(old, new)
+
+    link_tree(upper, str(new / "upper"), seen, prefix, place)
+    if upper in lent:
+        with opened(str(new / "upper"), 0o200):
+            os.setxattr(new / "upper", prefix + private.COPIED, b"y")
     (new / "work").mkdir(0o755)
-    for name in ("links", "index"):
-        link_files(os.path.join(work, name), str(new / "work" / name), {})
+    for name in ("links", "index", BASES):
+        link_files(os.path.join(work, name), str(new / "work" / name), {}, prefix, place)
 
 
 @dataclass
 class Fold:
     """One layer into the one below it.  above, below: directories with upper and work of each; base: the view of what
-    lies below both; seen: what the layers below hold; bases: of _fold_directories().
+    lies below both; seen: what the layers below hold; bases: of _fold_directories(); numbers: of _copy().
 
     Paths are relative to the tops of the layers, "" is the top.  place: of a directory of the upper, the path of the
     lower layer's view that it merges; under: of a directory, the path below both layers that it merges; None: nothing.
@@ -165,7 +200,9 @@ class Fold:
     base: View
     seen: Seen
     bases: Bases | None
-    prefix: str = ""
+    prefix: str
+    numbers: dict[tuple[int, int], int]
+    goes_on: GoesOn
     claims: dict[str, str] = field(default_factory=dict)  # by the upper's path of a renamed directory, its place
     ways: set[str] = field(default_factory=set)  # the directories above these
     stashed: dict[str, str] = field(default_factory=dict)  # by place, where the lower's directory is meanwhile
@@ -173,7 +210,6 @@ class Fold:
     count: int = 0
 
     def run(self) -> None:
-        self.prefix = private.prefix(userxattr=bool(self.box.flags & USERXATTR))
         self.upper, self.lower = f"{self.above}/upper", f"{self.below}/upper"
         self.trash = f"{self.above}/trash"
         os.mkdir(self.trash, 0o700)
@@ -182,6 +218,15 @@ class Fold:
             self.stash(place)
         self.merge(self.upper, self.lower, "", "")
         Links(self).run()
+        self.texts()
+
+    def texts(self) -> None:
+        """What is kept of texts of the host (csrc/view/upper/base.c): the upper's took them later."""
+        above, below = f"{self.above}/work/{BASES}", f"{self.below}/work/{BASES}"
+        if os.path.isdir(above):
+            os.makedirs(below, 0o700, exist_ok=True)
+            for name in os.listdir(above):
+                os.rename(f"{above}/{name}", f"{below}/{name}")
 
     # ---- renamed directories ----
 
@@ -297,6 +342,7 @@ class Fold:
     def child(self, upper: str, lower: str, path: str, name: str,
               under: str | None) -> tuple[str, str, str, str | None] | None:
         """One name; returns the directories that are to be merged next."""
+        self.goes_on()
         kind, there = _kind(upper), _kind(lower)
         if kind == stat.S_IFDIR:
             return self.directory(upper, lower, path, name, under)
@@ -383,19 +429,20 @@ class Fold:
         text = self.mark(upper, _BASE)
         if text is None:
             return
-        device, number = text.split(b":")[:2]
-        was = self.seen.get((int(device, 16), int(number)))
+        device, inode = text.split(b":")[:2]
+        key = int(device, 16), int(inode)
+        was, number = self.seen.get(key), self.numbers.get(key, key[1])
         if was is None:
             return
         for path in (replaced, was):
             status = _lstat(path) if path is not None else None
-            if path is not None and status is not None and status.st_ino == int(number):
+            if path is not None and status is not None and status.st_ino == number:
                 old = self.mark(path, _BASE)
                 break
         else:
-            old = self.find_base(int(number))
+            old = self.find_base(number)
         if self.bases is not None:
-            self.bases[os.lstat(upper).st_ino] = self.bases.get(int(number), old)
+            self.bases[os.lstat(upper).st_ino] = self.bases.get(number, old)
             return
         with opened(upper, 0o200):
             if old is None:
@@ -437,7 +484,7 @@ class Links:
             if key not in self.fold.seen:
                 os.rename(source, target)
         elif key in self.fold.seen:
-            self.rejoin(source, key[1])
+            self.rejoin(source, self.fold.numbers.get(key, key[1]))
         else:
             os.rename(source, target)
 

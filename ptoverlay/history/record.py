@@ -25,7 +25,9 @@ from ptoverlay.sandboxes import state
 FILE = "history.json"
 STEPS = "steps"
 #: Kinds of steps.
-RUN, CHECKPOINT, RESTORE, BEFORE = "run", "checkpoint", "restore", "before"
+RUN, CHECKPOINT, RESTORE, BEFORE, MERGE = "run", "checkpoint", "restore", "before", "merge"
+#: Steps that we make ourselves: all of one or nothing.
+WHOLE = (RESTORE, MERGE)
 _VERSION = 1
 _LAYER = re.compile(r"[0-9]{1,12}(-[0-9]{1,12})?|")
 _MOST = 400  # layers that a view can merge, with room for those below
@@ -120,15 +122,19 @@ class History:
         """The layers below the one that is written, topmost first."""
         return [step.layer for step in reversed(self.done) if step.layer != self.top]
 
+    def step(self, number: int) -> HistoryStep:
+        """The step of a number.  Failure for one that is not there."""
+        for step in self.steps:
+            if step.number == number:
+                return step
+        first = self.steps[0] if self.steps else None
+        if first is not None and first.folded and number < first.number:
+            raise Failure(f"step {number}", f"it was folded into step {first.number}", "the two cannot be told apart")
+        raise Failure(f"step {number}", "there is none of this number", "ptoverlay log shows them")
+
     def at(self, number: int) -> list[str]:
         """The layers of the state after a step, topmost first; 0: none.  Failure for a step that is not there."""
-        named = next((step for step in self.steps if step.number == number), None)
-        first = self.steps[0] if self.steps else None
-        if number and first is not None and first.folded and number < first.number:
-            raise Failure(f"step {number}", f"it was folded into step {first.number}", "the two cannot be told apart")
-        if number and named is None:
-            raise Failure(f"step {number}", "there is none of this number", "ptoverlay log shows them")
-        undone = named is not None and named.undone
+        undone = self.step(number).undone if number else False
         return [step.layer for step in reversed(self.steps) if step.number <= number and step.undone <= undone]
 
 

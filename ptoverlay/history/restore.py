@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ptoverlay.history.copy import copy_data
+from ptoverlay.history.copy import copy_between
 from ptoverlay.history.record import RESTORE, HistoryStep
 from ptoverlay.history.states import after, between, history_of
 from ptoverlay.history.steps import settle, step_of
@@ -53,13 +53,16 @@ class Restoring:
 
     def make(self, chosen: Sequence[Change]) -> None:
         """First what is in the way goes, the deepest first; then the rest comes, directories before what is in them."""
-        paths = {path for change in chosen for path in (change.path, change.old_path) if path is not None}
+        self.paths({path for change in chosen for path in (change.path, change.old_path) if path is not None})
+
+    def paths(self, paths: Collection[str]) -> None:
+        """The same for all of these paths."""
         ordered = sorted(paths, key=lambda path: path.split("/"))
         links: dict[tuple[int, int], str] = {}
         for path in reversed(ordered):
             old, new = self.old.find(path), self.view.find(path)
             if new is not None and (old is None or old.type != new.type):
-                self.remove(path, new)
+                self.view.remove(path)
         times = []
         for path in ordered:
             old = self.old.find(path)
@@ -78,25 +81,6 @@ class Restoring:
         while (path := path.rpartition("/")[0]) and self.view.find(path) is None:
             found.insert(0, path)
         return found
-
-    def remove(self, path: str, new: Stat) -> None:
-        if not new.is_dir:
-            self.view.unlink(path)
-            return
-        for below in reversed(list(self.all_below(path))):
-            status = self.view.stat(below)
-            (self.view.rmdir if status.is_dir else self.view.unlink)(below)
-        self.view.rmdir(path)
-
-    def all_below(self, path: str) -> Iterator[str]:
-        todo = [path]
-        while todo:
-            here = todo.pop()
-            for name in self.view.list(here):
-                below = f"{here.rstrip('/')}/{name}"
-                yield below
-                if self.view.stat(below).is_dir:
-                    todo.append(below)
 
     def one(self, path: str, old: Stat, links: dict[tuple[int, int], str]) -> None:
         """One object becomes what it was."""
@@ -128,15 +112,7 @@ class Restoring:
             self.view.mknod(path, old.mode, old.rdev)
 
     def write(self, path: str, flags: int) -> None:
-        source = self.old.open(path, os.O_RDONLY)
-        try:
-            target = self.view.open(path, os.O_WRONLY | flags, 0o600)
-            try:
-                copy_data(source, target)
-            finally:
-                os.close(target)
-        finally:
-            os.close(source)
+        copy_between(lambda: self.old.open(path, os.O_RDONLY), lambda: self.view.open(path, os.O_WRONLY | flags, 0o600))
 
     def attributes(self, path: str, old: Stat) -> None:
         new = self.view.stat(path)

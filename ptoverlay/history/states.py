@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ptoverlay.errors import Failure
 from ptoverlay.history.record import History, HistoryStep, directories
+from ptoverlay.layer.changes import Change, changes
 from ptoverlay.layer.view import View
 from ptoverlay.sandboxes.sandbox import Sandbox
 
@@ -51,6 +52,14 @@ def before(history: History, step: HistoryStep) -> int:
     """The number of the step that a step was made on, 0: none."""
     others = [other for other in history.steps if other.number < step.number and other.undone <= step.undone]
     return others[-1].number if others else 0
+
+
+def step_changes(box: Sandbox, number: int) -> list[Change]:
+    """What a step changed.  Failure for one that is not there."""
+    history = history_of(box)
+    step = history.step(number)
+    with between(box, before(history, step), number) as (view, base):
+        return changes(view, base, box.mount)
 
 
 @contextmanager

@@ -25,8 +25,9 @@ from ptoverlay.history.record import (
     BEFORE,
     CHECKPOINT,
     FILE,
-    RESTORE,
+    MERGE,
     STEPS,
+    WHOLE,
     History,
     HistoryStep,
     directories,
@@ -56,7 +57,7 @@ def settle(box: Sandbox) -> History:
         raise Failure(str(box), "a commit of it was interrupted", "ptoverlay commit finishes it")
     step = history.open_step()
     if step is not None:
-        if not step.ended and step.kind == RESTORE:
+        if not step.ended and step.kind in WHOLE:
             _forget_layer(box, history)
         elif not step.ended and step.kind != BEFORE and not changed(box):
             drop_open(box, history)
@@ -65,7 +66,7 @@ def settle(box: Sandbox) -> History:
             save(box, history)
     elif not is_empty(box.upper) and changed(box):
         last = box.metadata.last_run or Run()
-        _append(history, HistoryStep(0, history.top, BEFORE, last.argv, last.cwd, last.started, last.ended,
+        append(history, HistoryStep(0, history.top, BEFORE, last.argv, last.cwd, last.started, last.ended,
                                      last.status))
         save(box, history)
     throw_away(box, history)
@@ -77,13 +78,13 @@ def begin(box: Sandbox, step: HistoryStep) -> History:
     """A step begins: its layer is the upper now.  Where that one cannot lie below others it goes on in it."""
     history = settle(box)
     last = history.open_step()
-    if last is not None and not _can_be_below(box):
+    if last is not None and not can_be_below(box):
         return history
     try:
         if last is not None:
             history.top = new_layer(box, history)
         step.layer = history.top
-        _append(history, step, keep_undone=True)
+        append(history, step, keep_undone=True)
         save(box, history)
     except OSError as error:
         if error.errno not in errors.FULL:
@@ -93,7 +94,7 @@ def begin(box: Sandbox, step: HistoryStep) -> History:
     return history
 
 
-def _can_be_below(box: Sandbox) -> bool:
+def can_be_below(box: Sandbox) -> bool:
     """Whether other layers can lie on the upper: not where a file may have its data in the layer below, nor where it
     stands for names of a file that nobody knows."""
     return not box.flags & options.METACOPY and not links.are_left(box)
@@ -102,7 +103,7 @@ def _can_be_below(box: Sandbox) -> bool:
 def enter(box: Sandbox) -> None:
     """What is changed from now on belongs to no step that was."""
     history = settle(box)
-    if history.open_step() is not None and _can_be_below(box):
+    if history.open_step() is not None and can_be_below(box):
         history.top = new_layer(box, history)
         save(box, history)
 
@@ -128,6 +129,8 @@ def step_of(box: Sandbox, step: HistoryStep) -> Iterator[None]:
     """A step that we make ourselves; whatever fails in it leaves the sandbox as it was."""
     history = begin(box, step)
     made = history.open_step()
+    if step.kind == MERGE and (made is None or made.number != step.number):
+        raise Failure(str(box), "there is no room for a step", "ptoverlay list shows what sandboxes take")
     try:
         yield
     except BaseException:
@@ -168,12 +171,12 @@ def redo(box: Sandbox, count: int) -> list[HistoryStep]:
     return back
 
 
-def checkpoint(box: Sandbox, message: str) -> HistoryStep | None:
+def checkpoint(box: Sandbox, message: str, *, only_new: bool = False) -> HistoryStep | None:
     """What was changed since the last step is one, called `message`; else the last step is called so.  None where there
-    is neither."""
+    is neither, or where `only_new` would do."""
     history = settle(box)
     step = history.last
-    if step is None:
+    if step is None or (only_new and step.kind != BEFORE):
         return None
     if step.kind == BEFORE and not step.message:
         step.kind = CHECKPOINT
@@ -279,25 +282,32 @@ def drop_open(box: Sandbox, history: History) -> None:
     """Forgets the step whose layer is written, which changed nothing: the one below goes on."""
     step = history.open_step()
     assert step is not None
-    history.steps.remove(step)
+    take_out(history, step)
     last = history.last
     if last is not None:
         history.top = last.layer
     save(box, history)
 
 
+def take_out(history: History, step: HistoryStep) -> None:
+    """A step that never was: the next one gets its number."""
+    history.steps.remove(step)
+    if step.number == history.next - 1:
+        history.next = step.number
+
+
 def _forget_layer(box: Sandbox, history: History) -> None:
     """Takes a step back, with what it has changed by now."""
     step = history.open_step()
     assert step is not None
-    history.steps.remove(step)
+    take_out(history, step)
     last = history.last
     history.top = last.layer if last is not None else new_layer(box, history)
     save(box, history)
     throw_away(box, history)
 
 
-def _append(history: History, step: HistoryStep, *, keep_undone: bool = False) -> None:
+def append(history: History, step: HistoryStep, *, keep_undone: bool = False) -> None:
     """Adds a step behind those that the view has.  keep_undone: whether it changes anything is not yet known."""
     step.number = history.next
     history.next += 1
@@ -316,13 +326,20 @@ def throw_away(box: Sandbox, history: History) -> None:
         there = os.listdir(home / STEPS)
     except FileNotFoundError:
         return
-    for name in there:
-        if name not in named:
+    gone = [name for name in there if name not in named]
+    lent = lent_layers(box) if gone or "" not in named else set()
+    for name in gone:
+        if directories(home, name)[0] not in lent:
             remove_tree(str(home / STEPS / name))
-    if "" not in named:
+    if "" not in named and directories(home, "")[0] not in lent:
         for path in directories(home, ""):
             if os.path.isdir(path):
                 remove_tree(path)
+
+
+def lent_layers(box: Sandbox) -> set[str]:
+    """Lowers of all other sandboxes."""
+    return {lower for other in Sandbox.all() if other.name != box.name for lower in other.lowers}
 
 
 def _home(box: Sandbox) -> Path:

@@ -175,6 +175,16 @@ def hunks(old: bytes, new: bytes) -> list[Hunk]:
     return [_hunk(group, a, b, first) for group in _groups(a, b, start - first, end - tail)]
 
 
+def joined(old: bytes, pieces: Sequence[Hunk]) -> bytes:
+    """The old text with some of its differences, in their order."""
+    lines, made, at = _lines(old), list[bytes](), 0
+    for hunk in pieces:
+        made += lines[at:hunk.old_start]
+        made += (line[1:] for line in hunk.lines if not line.startswith(b"-"))
+        at = hunk.old_start + hunk.old_count
+    return b"".join(made + lines[at:])
+
+
 _Group = Sequence[tuple[str, int, int, int, int]]
 
 

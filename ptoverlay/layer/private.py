@@ -5,10 +5,21 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import os
+
 TRUSTED = "trusted.overlay."
 USER = "user.overlay."
 #: How the names begin of those that only ptoverlay reads, after the prefix.
 OWN = "ptoverlay."
+#: Of an object that is the copy of one of a layer: when that one took the path over (commit/conflicts.py), nanoseconds.
+SINCE = f"{OWN}since"
+#: Of a layer's top: others' layers were copied into it, and what takes no attributes cannot say when it was made.
+COPIED = f"{OWN}copied"
+#: Of an upper's top: a fake root has changed it (FAKED_MARK of csrc/view/layers/layers.h).
+FAKED = f"{OWN}faked"
+#: Of an object: owner and mode that it shows, and that its maker could not give it (PRIVATE_SHOWN of
+#: csrc/view/layers/layers.h).
+KEPT = f"{OWN}kept"
 #: How the names of whiteouts begin in an image's layers, and the name of the one that makes its directory opaque
 #: (OCI image-spec, layer.md).
 WHITEOUT = ".wh."
@@ -29,6 +40,14 @@ def _may_trust() -> bool:
     with open("/proc/self/uid_map", encoding="ascii") as file:
         everybody = file.read().split() == ["0", "0", "4294967295"]
     return bool(effective >> _CAP_SYS_ADMIN & 1) and everybody
+
+
+def is_faked(layer: str | os.PathLike[str]) -> bool:
+    """Whether a fake root has changed the layer."""
+    try:
+        return bool(os.getxattr(layer, USER + FAKED))
+    except OSError:
+        return False
 
 
 def is_private(name: str) -> bool:

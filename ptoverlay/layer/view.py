@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ptoverlay import run
-from ptoverlay._core import ffi, lib
+from ptoverlay.core import ffi, lib
 from ptoverlay.layer import holes, private
 
 Path = str | os.PathLike[str]
@@ -117,11 +117,12 @@ class View(run.CoreView):
     of one upper.  names: where the upper is a copy that shares its files, how many names each has in it, by inode
     number: `stat` counts no others."""
 
-    __slots__ = ("names", "steps")
+    __slots__ = ("faked", "names", "steps")
 
     def __enter__(self) -> View:
         super().__enter__()
         self.steps = 0
+        self.faked = False
         self.names: dict[int, int] | None = None
         return self
 
@@ -141,6 +142,15 @@ class View(run.CoreView):
         if result < 0:
             what, _, why = os.fsdecode(ffi.string(message)).partition(": ")
             raise OSError(-result, why or os.strerror(-result), what or os.fspath(mount))
+        if os.geteuid():
+            lib.pto_view_read_all(self.handle)
+        self.faked = os.geteuid() != 0 and any(map(private.is_faked, [*([] if upper is None else [upper]), *lowers]))
+
+    def show_faked(self) -> View:
+        """Where a fake root has changed the layers this user's objects are root's from now on, as he saw them."""
+        if self.faked:
+            lib.pto_view_fake_root(self.handle)
+        return self
 
     # ---- looking ----
 
@@ -298,6 +308,16 @@ class View(run.CoreView):
     def rmdir(self, path: Path) -> None:
         """rmdir(2)."""
         check(lib.pto_rmdir(self.handle, os.fsencode(path)), path)
+
+    def remove(self, path: Path) -> None:
+        """unlink(2), or rmdir(2) of a directory with all that is in it, the deepest first."""
+        found = [(os.fspath(path), self.stat(path).is_dir)]
+        for here, is_dir in found:  # which grows meanwhile: a tree may be deeper than calls can be
+            if is_dir:
+                names = (f"{here.rstrip('/')}/{name}" for name in self.list(here))
+                found.extend((below, self.stat(below).is_dir) for below in names)
+        for here, is_dir in reversed(found):
+            (self.rmdir if is_dir else self.unlink)(here)
 
     def rename(self, old: Path, new: Path, flags: int = 0) -> None:
         """renameat2(2)."""

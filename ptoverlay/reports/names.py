@@ -8,7 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 import os
 from functools import cache
 
-from ptoverlay._core import ffi, lib
+from ptoverlay.core import ffi, lib
 
 
 @cache
@@ -29,6 +29,8 @@ def call_name(nr: int) -> str:
 
 
 def _other_name(nr: int) -> str:
-    from ptrace.syscall import SYSCALL_NAMES  # takes longer to import than a small command to run
-
+    try:
+        from ptrace.syscall import SYSCALL_NAMES  # takes longer to import than a small command to run
+    except ModuleNotFoundError:
+        return f"syscall_{nr}"
     return SYSCALL_NAMES.get(nr) or f"syscall_{nr}"

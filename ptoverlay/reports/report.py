@@ -1,7 +1,7 @@
 """A page about a run: where its time went, what it changed, as a tree, and how files of text differ.
 
 The page is one file that loads nothing: styles, script and data are in it.  report.html is the template (Jinja2),
-report.js builds a folder's rows when it is opened.  The tree is one block of JSON, columns over all rows in the order
+tree.js builds a folder's rows when it is opened.  The tree is one block of JSON, columns over all rows in the order
 of a walk; the differences are blocks of some hundred KiB, compressed, of which one is unpacked at a click.
 
 Rules: every text that comes from outside goes through the template's escaping or `_json`; a layer of any size and depth
@@ -82,7 +82,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Section:
-    """One overlay of the run.  data: what report.js reads; blocks: of differences; size, old_size: bytes of the files
+    """One overlay of the run.  data: what tree.js reads; blocks: of differences; size, old_size: bytes of the files
     now and before."""
 
     number: int
@@ -103,18 +103,24 @@ def page(sandboxes: Sequence[Sandbox], run: Run | None, statistics: Statistics |
 
 def render(layers: Sequence[Section], run: Run | None, statistics: Statistics | None) -> str:
     """The same of what was found."""
-    import jinja2
-    from markupsafe import Markup
-
-    loader = jinja2.FileSystemLoader(os.path.dirname(__file__))
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(human=human, shown=shown, count=lambda number: f"{number:,}",
-                               data=lambda data: Markup(_json(data)))
     command = shown(shlex.join(run.argv)) if run else ""
-    return environment.get_template("report.html").render(
+    text: str = template("report.html").render(
         version=__version__, command=command, run=run, began=_when(run), outcome=_outcome(run), layers=layers,
         statistics=statistics, parts=list(_parts(statistics)), kinds=_KINDS,
         longest=max((call.nanoseconds for call in statistics.calls), default=0) or 1 if statistics else 1)
+    return text
+
+
+def template(name: str, folder: str = os.path.dirname(__file__)) -> Any:
+    """A template, with the filters that all of them use."""
+    import jinja2
+    from markupsafe import Markup
+
+    loader = jinja2.FileSystemLoader(folder)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(human=human, shown=shown, count=lambda number: f"{number:,}",
+                               data=lambda data: Markup(_json(data)))
+    return environment.get_template(name)
 
 
 def _json(data: object) -> str:
@@ -124,15 +130,21 @@ def _json(data: object) -> str:
 
 def _layer(number: int, box: Sandbox) -> Section:
     with box.view() as view, box.base() as base:
-        found = changes(view, base, box.mount)
-        differences = _Differences(view, base, box.mount)
-        for change in sorted(found, key=lambda change: change.kind is not Kind.MODIFIED):
-            differences.add(change)
+        found, differences = compared(view, base, box.mount, Room())
     counts = {kind: sum(change.kind == kind for change in found) for kind in _KINDS}
     title = f"sandbox {box.name}" if box.name else "upper layer"
     return Section(number, title, shown(box.upper), shown(":".join(box.lowers)), counts,
                  sum(change.size for change in found), sum(change.old_size + change.bytes for change in found),
                  columns(tree(found, box.mount), differences.places), differences.blocks())
+
+
+def compared(view: View, base: View, mount: str, room: Room) -> tuple[list[Change], Differences]:
+    """The changes, and the differences of as many of them as there is room for."""
+    found = changes(view, base, mount)
+    differences = Differences(view, base, mount, room)
+    for change in sorted(found, key=lambda change: change.kind is not Kind.MODIFIED):
+        differences.add(change)
+    return found, differences
 
 
 # ---- the tree
@@ -175,20 +187,27 @@ def columns(root: Node, differences: dict[str, Any]) -> dict[str, Any]:
 # ---- differences
 
 
-class _Differences:
+@dataclass
+class Room:
+    """What the differences of a page may take, in bytes."""
+
+    left: int = _LARGEST_DIFF
+
+
+class Differences:
     """Those that are in the page.  places: by path: number of the block and in it, or `_NOT_SHOWN`."""
 
-    def __init__(self, view: View, base: View, mount: str) -> None:
+    def __init__(self, view: View, base: View, mount: str, room: Room) -> None:
         self._views = view, base, mount
         self._texts: list[list[str]] = [[]]
         self._size = 0
-        self._left = _LARGEST_DIFF
+        self._room = room
         self.places: dict[str, Any] = {}
 
     def add(self, change: Change) -> None:
         if not change.content or not any(map(_has_lines, (change.new, change.old))):
             return
-        if self._left <= 0 or any(status and status.size > _LARGEST_FILE for status in (change.new, change.old)):
+        if self._room.left <= 0 or any(status and status.size > _LARGEST_FILE for status in (change.new, change.old)):
             self.places[change.path] = _NOT_SHOWN
             return
         patch = Patch(change, *self._views)
@@ -204,7 +223,7 @@ class _Differences:
         self.places[change.path] = [len(self._texts) - 1, len(self._texts[-1])]
         self._texts[-1].append(text)
         self._size += len(text)
-        self._left -= len(text)
+        self._room.left -= len(text)
 
     def blocks(self) -> list[str]:
         return [base64.b64encode(gzip.compress(_json(texts).encode(), 6, mtime=0)).decode("ascii")

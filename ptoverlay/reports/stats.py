@@ -33,7 +33,8 @@ class Statistics:
     cpu_seconds: of CMD and all that it started, as far as it was waited for; repointed, left_lower: descriptors of
     files that were copied up, which now lead to the copy, and which could not be replaced; memory: the peak of the
     largest process that was waited for, in KiB; inside_calls: not trapped, but answered inside of inside_programs;
-    inside_compared, inside_different: with PTOVERLAY_INJECT=check."""
+    inside_compared, inside_different: with PTOVERLAY_INJECT=check; closed: times that a fake root met what only
+    root may read."""
 
     calls: tuple[Call, ...] = ()
     copy_ups: int = 0
@@ -52,6 +53,7 @@ class Statistics:
     inside_calls: int = 0
     inside_compared: int = 0
     inside_different: int = 0
+    closed: int = 0
     totals: Call = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +63,7 @@ class Statistics:
     @classmethod
     def of(cls, result: Any, seconds: float = 0.0) -> Statistics:
         """From a struct pto_result."""
-        from ptoverlay._core import lib
+        from ptoverlay.core import lib
         from ptoverlay.reports.names import call_name
 
         stats = result.stats
@@ -77,7 +79,7 @@ class Statistics:
             int(stats.processes), "notify" if result.trap == lib.PTO_TRAP_NOTIFY else "ptrace",
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, seconds, used.ru_utime + used.ru_stime,
             int(stats.repointed), int(stats.left_lower), used.ru_maxrss, int(stats.inside_programs),
-            int(stats.inside_calls), int(stats.inside_compared), int(stats.inside_different))
+            int(stats.inside_calls), int(stats.inside_compared), int(stats.inside_different), int(stats.closed))
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Statistics:
@@ -113,6 +115,8 @@ class Statistics:
             *[f"{_count(self.inside_calls, 'call')} answered inside of {_count(self.inside_programs, 'program')}"
               + f", {self.inside_compared} of them compared, {self.inside_different} different"
               * bool(self.inside_compared)] * bool(self.inside_programs),
+            *[f"{_count(self.closed, 'time')} something was met that only root may read: it stayed closed, or shows as "
+              "empty"] * bool(self.closed),
             f"{_count(self.processes, 'process')} over the {self.trap} trap; peak memory: the largest {self.memory} "
             f"KiB, the supervisor {self.supervisor_memory} KiB"]
         return "\n".join([*lines, *(_wrapped(text, width) for text in told)]) + "\n"

@@ -150,7 +150,10 @@ class Trace:
         read, self.fd = os.pipe()
         self._stream = os.fdopen(read, "rb", buffering=_CHUNK)
         self._thread = threading.Thread(target=self._copy, name="trace", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise errors.no_more_processes("--trace") from error
 
     @staticmethod
     def _open(file: str) -> int:

@@ -11,94 +11,80 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
-from ptoverlay import errors
-from ptoverlay.errors import Failure, Missing, Taken
+from ptoverlay import errors, extras
+from ptoverlay.core import lib
+from ptoverlay.errors import Failure
 from ptoverlay.history import steps
 from ptoverlay.history.record import HistoryStep
-from ptoverlay.options import USERXATTR, OverlaySpec, Request
+from ptoverlay.options import HIDDEN, OverlaySpec, Request
 from ptoverlay.reports.stats import Statistics
-from ptoverlay.run import run_and_exit
-from ptoverlay.sandboxes.sandbox import Run, Sandbox, check_name
-from ptoverlay.sandboxes.state import write_whole
+from ptoverlay.run import exit_as, run_and_exit
+from ptoverlay.sandboxes.named import sandbox_of
+from ptoverlay.sandboxes.sandbox import Run, Sandbox
+from ptoverlay.sandboxes.state import read, write_whole
 
-_TRIES = 20  # of opening and making a sandbox
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ptoverlay.api.beginning import Beginning
+
 _Prepared = list[tuple[OverlaySpec, str | None, str | None]]
 
 
-def run_kept(request: Request) -> int:
-    """Runs the request; returns CMD's exit status, or dies of the signal that CMD died of."""
+def run_kept(request: Request, beginning: Beginning | None = None) -> int:
+    """Runs the request; returns CMD's exit status, or dies of the signal that CMD died of.  beginning: as of `run`."""
     try:
-        return _run(request)
+        return _run(request, beginning)
     except OSError as error:
         raise errors.from_os_error(os.fsdecode(error.filename or "sandbox"), error) from error
 
 
-def _run(request: Request) -> int:
+def _run(request: Request, beginning: Beginning | None) -> int:
     report = _writable(request.report) if request.report is not None else None
     if request.name is None:
-        return run_and_exit(request, Keeper(request, None, report))
+        return run_and_exit(request, Keeper(request, None, report), beginning)
+    if not lib.pto_is_nested():
+        return _run_shared(request, report, beginning)
     with sandbox_of(request.name, request.overlays[0]) as sandbox:
         record = Keeper(request, sandbox, report)
         record.begin()
         request.overlays[0] = sandbox.overlay()
-        return run_and_exit(request, record)
-
-
-@contextmanager
-def sandbox_of(name: str, asked: OverlaySpec) -> Iterator[Sandbox]:
-    """The sandbox of a name, locked, made if it is missing; Failure when other layers are asked for than it has."""
-    with ExitStack() as stack:
-        sandbox, made = _hold(stack, check_name(name), asked)
+        request.places += [(HIDDEN, path) for path in sandbox.hidden()]
         try:
-            if not made:
-                sandbox.metadata = Sandbox.open(name).metadata  # as it is since we have the lock; so are its layers
-                _check_asked(sandbox, asked)
-            yield sandbox
-        finally:
-            if made and not os.path.isdir(sandbox.upper):
-                sandbox.remove()  # CMD never ran
+            return run_and_exit(request, record, beginning)
+        except Failure as failure:
+            record.failed(failure)
+            raise
 
 
-def _hold(stack: ExitStack, name: str, asked: OverlaySpec) -> tuple[Sandbox, bool]:
-    """Opens or makes it, and locks it; others may make and remove it meanwhile.  Returns also whether it was made."""
-    for tries in range(_TRIES):
-        try:
-            sandbox = Sandbox.open(name)
-            stack.enter_context(sandbox.change())
-            return sandbox, False
-        except Missing:
-            pass
-        try:
-            sandbox = _make(name, asked)
-            stack.enter_context(sandbox.change())
-            return sandbox, True
-        except Taken:
-            if tries == _TRIES - 1:
-                raise
-    raise AssertionError
+def _run_shared(request: Request, report: int | None, beginning: Beginning | None) -> int:
+    """In the sandbox, with whoever else is in it."""
+    from ptoverlay.shared.guest import run_as_guest
+
+    record = Keeper(request, None, report)
+    status, result = run_as_guest(request, beginning)
+    if report is not None:
+        assert request.name is not None
+        box = record.sandbox = Sandbox.open(request.name)
+        statistics = _remembered(box, record.run) or record.ended(result)
+        prepared = [(overlay, overlay.upper, overlay.work) for overlay in request.overlays]
+        prepared[0] = (prepared[0][0], box.upper, box.work)
+        record.write_down(prepared, statistics, remembered=True)
+    return exit_as(request, status, result)
 
 
-def _make(name: str, asked: OverlaySpec) -> Sandbox:
-    lowers = [os.path.realpath(lower) for lower in asked.layers()]
-    for lower in lowers:
-        if not os.path.isdir(lower):
-            raise Failure(lower, "lower: no such directory")
-    return Sandbox.create(name, lowers, os.path.realpath(asked.mount_point()), n_data=asked.n_data,
-                          flags=asked.flags | USERXATTR * (os.geteuid() != 0))
-
-
-def _check_asked(sandbox: Sandbox, asked: OverlaySpec) -> None:
-    """Failure when the options ask for other layers than the sandbox has."""
-    if asked.lowers:
-        sandbox.check_lowers([os.path.realpath(lower) for lower in asked.lowers], asked.n_data)
-    if (asked.lowers or asked.mount is not None) and os.path.realpath(asked.mount_point()) != sandbox.mount:
-        raise Failure(f"sandbox {sandbox.name}", f"it appears at {sandbox.mount}", "leave the mount point out")
-    if asked.flags & ~sandbox.flags:
-        raise Failure(f"sandbox {sandbox.name}", "it was made with other mount options", "leave the mount options out")
+def _remembered(box: Sandbox, run: Run) -> Statistics | None:
+    """What the sandbox's supervisor has written down of this run; None when that is of another one, who ended later."""
+    last = box.metadata.last_run
+    if last is None or box.directory is None or (last.argv, last.cwd) != (run.argv, run.cwd):
+        return None
+    run.started, run.ended, run.status = last.started, last.ended, last.status
+    try:
+        return Statistics.from_json(read(box.directory / "stats.json"))
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 class Keeper:
@@ -108,7 +94,7 @@ class Keeper:
         self.request = request
         self.sandbox = sandbox
         self.report = report
-        self.run = Run(list(request.argv), os.getcwd(), time.time())
+        self.run = Run(list(request.told or request.argv), os.getcwd(), time.time())
         self.keep = steps.KEEP if request.keep_steps is None else request.keep_steps
         self._clock = time.monotonic()
 
@@ -121,27 +107,41 @@ class Keeper:
                 run = self.run
                 steps.begin(self.sandbox, HistoryStep(0, argv=run.argv, cwd=run.cwd, started=run.started))
 
-    def __call__(self, prepared: _Prepared, result: Any) -> None:
-        self.run.ended = time.time()
-        self.run.status = os.waitstatus_to_exitcode(result.status)
-        statistics = Statistics.of(result, time.monotonic() - self._clock)
+    def failed(self, failure: Failure) -> None:
+        """CMD never ran, or was lost."""
         try:
             if self.sandbox is not None and self.sandbox.directory is not None:
-                self.sandbox.save()
-                write_whole(self.sandbox.directory / "stats.json", json.dumps(statistics.as_json()).encode() + b"\n",
-                            sync=False)
-                steps.finish(self.sandbox, self.run.status)
-                if len(self.sandbox.steps) > self.keep:
-                    from ptoverlay.history.fold import fold_oldest
+                steps.finish(self.sandbox, failure.status)
+        except (Failure, OSError):
+            pass  # the next run puts it in order; what went wrong first is what is told
 
-                    fold_oldest(self.sandbox, self.keep)
+    def ended(self, result: Any) -> Statistics:
+        """It has, just now."""
+        self.run.ended = time.time()
+        self.run.status = os.waitstatus_to_exitcode(result.status)
+        return Statistics.of(result, time.monotonic() - self._clock)
+
+    def __call__(self, prepared: _Prepared, result: Any) -> None:
+        self.write_down(prepared, self.ended(result))
+
+    def write_down(self, prepared: _Prepared, statistics: Statistics, *, remembered: bool = False) -> None:
+        """remembered: the sandbox has its part already."""
+        try:
+            if self.sandbox is not None and self.sandbox.directory is not None and not remembered:
+                self._remember(self.sandbox, self.sandbox.directory, statistics)
             if self.report is not None:
                 self._write_report(prepared, statistics)
         except OSError as error:
-            what = os.fsdecode(error.filename or self.request.report or "standard output")
-            told = f"{what}: {error.strerror}: not all of the run is written down"
-            remedy = errors.full_remedy(error)
-            errors.report(f"{told} ({remedy})" if remedy else told)
+            errors.report(errors.not_written(error, self.request.report or "standard output"))
+
+    def _remember(self, box: Sandbox, directory: Path, statistics: Statistics) -> None:
+        box.save()
+        write_whole(directory / "stats.json", json.dumps(statistics.as_json()).encode() + b"\n", sync=False)
+        steps.finish(box, self.run.status)
+        if len(box.steps) > self.keep:
+            from ptoverlay.history.fold import fold_oldest
+
+            fold_oldest(box, self.keep)
 
     def _write_report(self, prepared: _Prepared, statistics: Statistics) -> None:
         from ptoverlay.reports.report import page
@@ -161,6 +161,7 @@ def _of_overlay(overlay: OverlaySpec, upper: str, work: str | None) -> Sandbox:
 
 def _writable(path: str) -> int:
     """A descriptor of the report's file: that it cannot be written is told before CMD runs."""
+    extras.need("--report", "report")
     try:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     except OSError as error:

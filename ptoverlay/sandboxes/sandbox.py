@@ -5,6 +5,7 @@ A named sandbox is a directory below the user's state directory (XDG_STATE_HOME,
     ptoverlay/sandboxes/NAME/upper/         what it has changed, in the format of overlayfs
                              work/          the work directory that belongs to it
                              sandbox.json   `Metadata`
+                             serve/         the socket of `ptoverlay serve`, which no run in it sees
                              lock           held (flock(2)) by whoever changes it; the holder's process id is in it
 
 Tools take either a NAME or --name, --upper, --lower, --work, --mount, and see a `Sandbox` in both cases.
@@ -30,27 +31,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ptoverlay import errors, options
-from ptoverlay._core import lib
+from ptoverlay.core import lib
 from ptoverlay.errors import Failure, InUse, Missing, Taken
 from ptoverlay.history.record import History, layers_of
 from ptoverlay.layer.view import View, check
 from ptoverlay.layers import default_work
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandboxes import state
+from ptoverlay.sandboxes.locking import LOCK, holder, lock_file, says_supervisor
 
 if TYPE_CHECKING:
     import argparse
 
 _NAME = re.compile(r"\w[\w.+@-]{0,99}")
+#: What a run in the sandbox does not see.
+SERVE = "serve"
 _VERSION = 1
 _ROOM = 512  # bytes: the file is a multiple of them, and has spaces at its end
 _STATE_REMEDY = "XDG_STATE_HOME names another place for sandboxes"
 _DEEPEST = 1000  # forks of forks
-_LARGEST_PID = 1 << 22  # proc(5), /proc/sys/kernel/pid_max
-_GONE = ".removed."  # how the directory of a sandbox begins that is being removed
-_NEW = ".new."  # … and of one that is being made
+GONE = ".removed."  # how the directory of a sandbox begins that is being removed
+NEW = ".new."  # … and of one that is being made
 _OLD = 3600.0  # seconds after which nobody is making it any more
-_LOCK_TRIES, _LOCK_PAUSE = 5, 0.002  # who asks whether a sandbox is in use has its lock for a moment
+_ENDING_PATIENCE = 20.0  # seconds until it has ended
+_ENDING_PAUSE = 0.002
 
 
 @dataclass
@@ -68,7 +72,8 @@ class Run:
 @dataclass
 class Metadata:
     """What sandbox.json holds.  lowers: topmost first; parent: name of the sandbox whose upper is the topmost lower of
-    a fork, "" for none; flags: PTO_* of struct pto_overlay; created: seconds since 1970."""
+    a fork, "" for none; image: digest of the manifest whose layers the lowers are (ship/base.py); rootfs: as of
+    OverlaySpec; flags: PTO_* of struct pto_overlay; created: seconds since 1970."""
 
     name: str
     lowers: list[str]
@@ -79,6 +84,8 @@ class Metadata:
     created: float = 0.0
     runs: int = 0
     last_run: Run | None = None
+    image: str = ""
+    rootfs: bool = False
     id: str = field(default_factory=lambda: os.urandom(16).hex())
     version: int = _VERSION
 
@@ -253,22 +260,23 @@ class Sandbox:
 
     @classmethod
     def create(cls, name: str, lowers: list[str], mount: str, *, n_data: int = 0, flags: int = 0,
-               parent: str = "") -> Sandbox:
+               parent: str = "", image: str = "", rootfs: bool = False) -> Sandbox:
         """Makes a new named sandbox, without an upper yet; Taken if there is one of the name.
 
         It appears whole, and locked by us, so that nobody comes between: `lock` takes that over, `release` lets go.
         """
         directory = state_directory() / check_name(name)
-        new = directory.with_name(f"{_NEW}{os.urandom(16).hex()}")
-        made = cls(Metadata(name, lowers, mount, n_data, flags, parent, time.time()), str(directory / "upper"),
-                   str(directory / "work"), directory)
+        new = directory.with_name(f"{NEW}{os.urandom(16).hex()}")
+        made = cls(Metadata(name, lowers, mount, n_data, flags, parent, time.time(), image=image,
+                            rootfs=rootfs),
+                   str(directory / "upper"), str(directory / "work"), directory)
         try:
             # Programs that change their ids must get through to the upper, but need not see what else is there.
             _make_directories(directory.parent)
             _forget_unmade(directory.parent)
             new.mkdir(0o711)
             try:
-                made._locked = _lock(new / "lock")
+                made._locked = lock_file(new / "lock")
                 made.metadata.save(new / "sandbox.json")
                 check(lib.pto_put_new(os.fsencode(new), os.fsencode(directory)), directory)
             except BaseException:
@@ -281,6 +289,10 @@ class Sandbox:
                             "with ptoverlay remove") from error
             raise errors.from_os_error(f"{directory}: sandbox cannot be made", error, _STATE_REMEDY) from error
         return made
+
+    def take_over(self, lock: int) -> None:
+        """Holds the lock by this descriptor, until `lock` takes it over or `release` lets go."""
+        self._locked = lock
 
     def release(self) -> None:
         """Lets go of the lock that `create` took."""
@@ -296,10 +308,10 @@ class Sandbox:
     def remove(self) -> None:
         """Throws a named sandbox away.  Call it with the lock held."""
         assert self.directory is not None
-        gone = self.directory.with_name(f"{_GONE}{self.name}.{os.urandom(16).hex()}")
+        gone = self.directory.with_name(f"{GONE}{self.name}.{os.urandom(16).hex()}")
         self.directory.rename(gone)  # all of it or nothing, whenever we are killed
         remove_tree(str(gone))
-        for left in gone.parent.glob(f"{_GONE}*"):  # by one that was killed
+        for left in gone.parent.glob(f"{GONE}*"):  # by one that was killed
             try:
                 remove_tree(str(left))
             except OSError:
@@ -326,7 +338,8 @@ class Sandbox:
 
     @property
     def flags(self) -> int:
-        return self.metadata.flags | options.TRUST * self.trusted | options.NUMBERS * bool(self.name)
+        named = options.NUMBERS | options.BASES if self.name else 0
+        return self.metadata.flags | options.TRUST * self.trusted | named
 
     def maker(self) -> int:
         """User id of who can have put anything into the layer: ours or root's, unless another user can."""
@@ -389,11 +402,17 @@ class Sandbox:
         overlay.work = self.work
         overlay.mount = self.mount
         overlay.flags = self.flags
+        overlay.rootfs = self.metadata.rootfs
         return overlay
 
     def relative(self, path: str) -> str:
         """A path of the view, without the mount point: as diff and commit show it."""
         return path[len(self.mount.rstrip("/")) + 1:] if path != self.mount else "."
+
+    def hidden(self) -> list[str]:
+        """What is not there in a run: by the socket of a server it could commit itself."""
+        serve = self.directory and self.directory / SERVE
+        return [str(serve)] if serve and serve.is_dir() else []
 
     def chain(self) -> list[Sandbox]:
         """The sandboxes that it was forked from, the first one first, and itself."""
@@ -431,7 +450,7 @@ class Sandbox:
             return
         fd, self._locked = self._locked, -1
         if fd < 0:
-            fd = self._take_lock(self.directory / "lock")
+            fd = self._take_lock(self.directory / LOCK)
         try:
             self.reload()
             yield
@@ -439,22 +458,43 @@ class Sandbox:
             os.close(fd)
 
     def _take_lock(self, path: Path) -> int:
-        """The descriptor that holds it."""
+        """The descriptor that holds it.  Whose last command has ended lets go of it in a moment."""
+        until = time.monotonic() + _ENDING_PATIENCE
+        while True:
+            try:
+                return lock_file(path)
+            except FileNotFoundError as error:
+                raise Missing(str(self), "removed meanwhile") from error
+            except BlockingIOError as error:
+                if not self._is_ending() or time.monotonic() > until:
+                    raise self._in_use(int(error.filename)) from error
+            time.sleep(_ENDING_PAUSE)
+
+    def _in_use(self, holder: int) -> InUse:
+        if os.environ.get("PTOVERLAY_NAME") == self.name:
+            return InUse(str(self), "this is inside of it", "commands run in it as they are; for all else leave it")
+        why = f"in use by process {holder}" if holder > 0 else "in use"
+        return InUse(str(self), why, f"wait for its end, or work on a copy: ptoverlay fork {self.name} NEW")
+
+    def _is_ending(self) -> bool:
+        """Whether who holds it is a supervisor (shared/host.py) with no command left."""
+        from ptoverlay.shared.talk import Gone, Talk
+
+        assert self.directory is not None
         try:
-            return _lock(path)
-        except FileNotFoundError as error:
-            raise Missing(str(self), "removed meanwhile") from error
-        except BlockingIOError as error:
-            holder = int(error.filename)
-            why = f"in use by process {holder}" if holder > 0 else "in use"
-            raise InUse(str(self), why, "wait for its end, or work on a copy: "
-                        f"ptoverlay fork {self.name} NEW") from error
+            if not says_supervisor(self.directory / LOCK):
+                return False
+            with Talk.to(self.directory) as talk:
+                return not talk.ask({"verb": "who"})["guests"]
+        except (Gone, OSError):
+            return True
 
     @contextmanager
-    def change(self) -> Iterator[None]:
-        """`lock`, for what changes the upper: Failure when other sandboxes lie on it."""
+    def change(self, *, goes_on: bool = False) -> Iterator[None]:
+        """`lock`, for what changes the layers: Failure when other sandboxes lie on them.  goes_on: only what is written
+        last changes, and that in a layer of its own; others may lie on those below."""
         with self.lock():
-            forks = self.forks()
+            forks = [name for name in self.forks() if not goes_on or self.upper in Sandbox.open(name).lowers]
             if forks:
                 raise Failure(str(self), f"a lower of {', '.join(forks)}",
                               "it stays as it is as long as they are there: fork it again, or remove them")
@@ -462,7 +502,7 @@ class Sandbox:
 
     def running(self) -> int:
         """Process id of whoever holds it, 0 for nobody, -1 when it cannot be told who."""
-        path = self.upper if self.directory is None else self.directory / "lock"
+        path = self.upper if self.directory is None else self.directory / LOCK
         try:
             fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -471,49 +511,19 @@ class Sandbox:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return 0
         except BlockingIOError:
-            return -1 if self.directory is None else _holder(fd)
+            return -1 if self.directory is None else 0 if self._is_ending() else holder(fd)
         finally:
             os.close(fd)
 
 
-def _lock(path: Path) -> int:
-    """Opens and locks the file, which then names us.  BlockingIOError, with the holder's process id for a file
-    name, when somebody else has it; FileNotFoundError when the sandbox was removed while we asked."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        for tries in range(_LOCK_TRIES, -1, -1):
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if not tries:
-                    raise BlockingIOError(error.errno, error.strerror, str(_holder(fd))) from error
-                time.sleep(_LOCK_PAUSE)
-        _say_who(fd, path)
-        if not os.path.samestat(os.fstat(fd), os.stat(path)):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
 def _forget_unmade(parent: Path) -> None:
     """Takes away what somebody who was killed was making."""
-    for left in parent.glob(f"{_NEW}*"):
+    for left in parent.glob(f"{NEW}*"):
         try:
             if time.time() - left.stat().st_mtime > _OLD:
                 remove_tree(str(left))
         except OSError:
             pass  # somebody else is at it
-
-
-def _holder(fd: int) -> int:
-    try:
-        pid = int(os.pread(fd, 32, 0))
-    except (ValueError, OSError):
-        return -1
-    return pid if 0 < pid <= _LARGEST_PID else -1
 
 
 def _make_directories(path: Path) -> None:
@@ -541,16 +551,6 @@ def add_arguments(parser: argparse.ArgumentParser, rest: str = "", rest_help: st
     group.add_argument("-w", "--work", metavar="DIR", help="the work directory (default: .NAME.work beside the upper)")
     group.add_argument("-m", "--mount", metavar="DIR", help="where the view appears (default: the topmost lower)")
     group.add_argument("--userxattr", action="store_true", help="read user.overlay.* attributes, as root too")
-
-
-def _say_who(fd: int, path: Path) -> None:
-    """Whose lock it is."""
-    try:
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-    except OSError as error:
-        error.filename = str(path)
-        raise
 
 
 def the_only_word(given: argparse.Namespace) -> Sandbox:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import IO, Any
 
 from ptoverlay.commit import attributes
@@ -54,11 +55,13 @@ class Imported:
 
 @dataclass(frozen=True)
 class Source:
-    """An archive, compressed or not.  name: as messages have it; size: in bytes, as it is stored."""
+    """An archive, compressed or not.  name: as messages have it; size: in bytes, as it is stored; checked: its bytes
+    are compared with a digest."""
 
     name: str
     size: int
     open: Callable[[], AbstractContextManager[Any]]
+    checked: bool = False
 
 
 def sources_of(name: str, tag: str | None) -> list[Source]:
@@ -67,7 +70,12 @@ def sources_of(name: str, tag: str | None) -> list[Source]:
         return [Source("standard input", os.fstat(0).st_size, lambda: nullcontext(sys.stdin.buffer))]
     if not layout.is_layout(name):
         return [Source(name, os.stat(name).st_size, lambda: open(name, "rb"))]
-    return [Source(str(blob), blob.stat().st_size, partial(layout.opened, blob)) for blob in layout.layers(name, tag)]
+    return sources_of_blobs(layout.layers(name, tag))
+
+
+def sources_of_blobs(blobs: Sequence[Path]) -> list[Source]:
+    """Layers of images, whose bytes have to be what their names say."""
+    return [Source(str(blob), blob.stat().st_size, partial(layout.opened, blob), checked=True) for blob in blobs]
 
 
 def fill(sandbox: Sandbox, sources: Sequence[Source], progress: Progress = silent) -> Imported:
@@ -85,7 +93,7 @@ def fill(sandbox: Sandbox, sources: Sequence[Source], progress: Progress = silen
             reader = _Reader(tree, prefix)
             for source in sources:
                 with source.open() as file, decompressed(_Told(file, advance), source.name) as stream:
-                    reader.layer(stream, source.name)
+                    reader.layer(stream, source.name, source.checked)
             reader.finish()
             return reader.outcome
     except BaseException:
@@ -135,12 +143,12 @@ class _Reader:
         self._cleared: set[str] = set()
         self._parent: str | None = None  # the directory that is known to be there
 
-    def layer(self, source: IO[bytes], name: str) -> None:
+    def layer(self, source: IO[bytes], name: str, checked: bool) -> None:
         """Reads one (decompressed) archive; Failure when it is none."""
         self.name = name
         self._made, self._cleared = set(), set()
         try:
-            archive = tar.Reader(source)
+            archive = tar.Reader(source, whole=checked)
             for entry in archive:
                 self.entry(archive, entry)
         except tar.Broken as error:

@@ -31,11 +31,20 @@ def is_layout(name: str) -> bool:
 
 def layers(directory: str, tag: str | None) -> list[Path]:
     """The blobs of an image's layers, the lowest first.  tag: which image, None: the only one, or "latest"."""
+    _, manifest, _ = documents(directory, tag)
+    return [blob(Path(directory), str(layer["digest"])) for layer in manifest["layers"]]
+
+
+def documents(directory: str, tag: str | None) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The digest of an image's manifest, without "sha256:", the manifest and the configuration; tag as of `layers`."""
     top = Path(directory)
     try:
         found = state.read(top / "index.json")
-        manifest = _manifest(top, _tagged(directory, found["manifests"], tag), _DEPTH)
-        return [_blob(top, str(layer["digest"])) for layer in manifest["layers"]]
+        path = _manifest(top, _tagged(directory, found["manifests"], tag), _DEPTH)
+        manifest = state.read(path)
+        for layer in manifest["layers"]:
+            blob(top, str(layer["digest"]))
+        return path.name, manifest, state.read(blob(top, str(manifest["config"]["digest"])))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Failure(directory, f"not an image layout: {error}") from error
 
@@ -50,11 +59,12 @@ def _tagged(directory: str, entries: list[dict[str, Any]], tag: str | None) -> d
     return entries[names.index(wanted)]
 
 
-def _manifest(top: Path, entry: dict[str, Any], depth: int) -> dict[str, Any]:
+def _manifest(top: Path, entry: dict[str, Any], depth: int) -> Path:
     """That of this machine, where there are several."""
-    manifest = state.read(_blob(top, str(entry["digest"])))
+    path = blob(top, str(entry["digest"]))
+    manifest = state.read(path)
     if "manifests" not in manifest or not depth:
-        return manifest
+        return path
     machine = MACHINES.get(os.uname().machine, os.uname().machine)
     fitting = [each for each in manifest["manifests"]
                if (each.get("platform") or {}).get("architecture", machine) == machine]
@@ -63,7 +73,8 @@ def _manifest(top: Path, entry: dict[str, Any], depth: int) -> dict[str, Any]:
     return _manifest(top, fitting[0], depth - 1)
 
 
-def _blob(top: Path, digest: str) -> Path:
+def blob(top: Path, digest: str) -> Path:
+    """The file of a blob; ValueError: it is no digest."""
     if not _DIGEST.fullmatch(digest):
         raise ValueError(f"{digest!r} is no digest")
     return top / "blobs/sha256" / digest.partition(":")[2]
@@ -83,12 +94,12 @@ class _Checked:
 
 
 @contextmanager
-def opened(blob: Path) -> Iterator[Any]:
-    """A stream of its bytes; Failure at the end when they are not what its name says."""
-    with open(blob, "rb") as file:
+def opened(path: Path) -> Iterator[Any]:
+    """A stream of a blob's bytes; Failure at the end when they are not what its name says."""
+    with open(path, "rb") as file:
         checked = _Checked(file)
         yield checked
         while checked.read(1 << 20):
             pass
-    if checked.hash.hexdigest() != blob.name:
-        raise Failure(str(blob), "its bytes are not what its name says", "copy the image again")
+    if checked.hash.hexdigest() != path.name:
+        raise Failure(str(path), "its bytes are not what its name says", "copy the image again")

@@ -13,16 +13,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ptoverlay.errors import Failure
 from ptoverlay.sandboxes import state
 from ptoverlay.sandboxes.state import write_whole
-from ptoverlay.ship.output import Digesting, compressed, replaced
+from ptoverlay.ship.output import Digesting, compressed, replaced, zstd
 
 _MEDIA = "application/vnd.oci.image."
 _LAYER = {"none": f"{_MEDIA}layer.v1.tar", "gzip": f"{_MEDIA}layer.v1.tar+gzip", "zstd": f"{_MEDIA}layer.v1.tar+zstd"}
@@ -40,30 +42,70 @@ class Layer:
     made_by: str
 
 
-def write_layout(directory: str, tag: str, compression: str, layers: Sequence[Layer], epoch: int | None) -> str:
+class Below(Protocol):
+    """The image on which layers are put (base.py)."""
+
+    @property
+    def manifest(self) -> dict[str, Any]: ...
+
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+    @property
+    def blobs(self) -> list[Path]: ...
+
+    def opened(self, blob: Path) -> AbstractContextManager[Any]: ...
+
+
+def write_layout(directory: str, tag: str, compression: str, layers: Sequence[Layer], epoch: int | None,
+                 below: Below | None = None) -> str:
     """Adds an image of these layers, the lowest first, to the layout, which is made if it is missing; an image of the
-    same tag is replaced.  epoch: its time, None for now.  Returns the digest of its manifest."""
+    same tag is replaced.  epoch: its time, None for now; below: the image that it goes on from.  Returns the digest of
+    its manifest."""
     top = Path(directory)
     index = _open(top)
     blobs = top / "blobs/sha256"
     written = [_write_layer(blobs, compression, layer) for layer in layers]
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() if epoch is None else epoch))
     machine = os.uname().machine
+    under = _taken_over(blobs, below) if below is not None else {"config": {}, "diff_ids": [], "history": []}
     config = _blob(blobs, f"{_MEDIA}config.v1+json", {
-        "created": created, "architecture": MACHINES.get(machine, machine), "os": "linux", "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [diff_id for _, diff_id in written]},
-        "history": [{"created": created, "created_by": layer.made_by} for layer in layers]})
+        "architecture": MACHINES.get(machine, machine), "os": "linux", **under["config"], "created": created,
+        "config": under["config"].get("config") or {},
+        "rootfs": {"type": "layers", "diff_ids": [*under["diff_ids"], *(diff_id for _, diff_id in written)]},
+        "history": [*under["history"], *({"created": created, "created_by": layer.made_by} for layer in layers)]})
     manifest = _blob(blobs, f"{_MEDIA}manifest.v1+json", {
         "schemaVersion": 2, "mediaType": f"{_MEDIA}manifest.v1+json", "config": config,
-        "layers": [descriptor for descriptor, _ in written]})
+        "layers": [*(below.manifest["layers"] if below is not None else []), *(layer for layer, _ in written)]})
     kept = [entry for entry in index["manifests"] if (entry.get("annotations") or {}).get(NAME) != tag]
     index["manifests"] = [*kept, {**manifest, "annotations": {NAME: tag}}]
     write_whole(top / "index.json", _json(index))
     return str(manifest["digest"])
 
 
+def _taken_over(blobs: Path, below: Below) -> dict[str, Any]:
+    """Copies the layers of the image below to where they are missing; what its configuration brings."""
+    for blob in below.blobs:
+        if (blobs / blob.name).exists():
+            continue
+        try:
+            with replaced(blobs / blob.name) as file, below.opened(blob) as source:
+                shutil.copyfileobj(source, file)
+        except FileNotFoundError as error:
+            raise Failure(str(blob), "a layer of the image below is not there any more", "copy the image again") \
+                from error
+    config = below.config
+    try:
+        return {"config": config, "diff_ids": list(config["rootfs"]["diff_ids"]),
+                "history": list(config.get("history") or [])}
+    except (KeyError, TypeError) as error:
+        raise Failure("the image below", "its configuration is none") from error
+
+
 def _write_layer(blobs: Path, compression: str, layer: Layer) -> tuple[dict[str, Any], str]:
     """Stores the blob: its descriptor, and the digest of what it holds uncompressed."""
+    if compression == "zstd":
+        zstd()
     with replaced(blobs / "new-layer") as file:
         outer = Digesting(file)
         with compressed(outer, compression) as stream:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ptoverlay import extras
 from ptoverlay.errors import FULL, Failure
 
 _GZIP_LEVEL = 6
@@ -79,6 +80,7 @@ def zstd() -> Any:
     if sys.version_info >= (3, 14):
         from compression import zstd as module
     else:
+        extras.need("zstd", "zstd")
         from backports import zstd as module
     return module
 
@@ -89,6 +91,9 @@ def decompressed(source: Any, name: str) -> Iterator[Any]:
     start = source.read(4)
     whole: Any = _Prefixed(start, source)
     kind = next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "none")
+    broken: tuple[type[Exception], ...] = (EOFError, gzip.BadGzipFile, zlib.error)
+    if kind == "zstd":
+        broken += (zstd().ZstdError,)
     try:
         if kind == "gzip":
             with gzip.GzipFile(fileobj=whole, mode="rb") as stream:
@@ -98,7 +103,7 @@ def decompressed(source: Any, name: str) -> Iterator[Any]:
                 yield stream
         else:
             yield whole
-    except (EOFError, gzip.BadGzipFile, zlib.error, zstd().ZstdError) as error:
+    except broken as error:
         raise Failure(name, f"a broken archive: {error}") from error
 
 
@@ -132,6 +137,8 @@ class Archive:
 
 def write_archive(name: str, compression: str, write_tar: Callable[[Any], None]) -> Archive:
     """Writes to the file `name` (see `output`) what `write_tar` writes to the stream it is given."""
+    if compression == "zstd":
+        zstd()  # is told before anything is made
     with output(name) as file:
         outer = Digesting(file)
         with compressed(outer, compression) as stream:

@@ -73,10 +73,15 @@ class _Extra:
 
 
 class Reader:
-    """The entries of an uncompressed archive; `data` gives the contents of the one that was read last."""
+    """The entries of an uncompressed archive; `data` gives the contents of the one that was read last.
 
-    def __init__(self, source: Any) -> None:
+    whole: something else tells that no byte is missing; then the last entry need not be filled up to a block, as umoci
+    leaves it.
+    """
+
+    def __init__(self, source: Any, *, whole: bool = False) -> None:
         self._source = source
+        self._whole = whole
         self._global: dict[bytes, bytes] = {}
         self._begun = False  # whether there was a block
         self._left = 0  # bytes of the entry that were not read yet
@@ -115,9 +120,14 @@ class Reader:
 
     def _skip(self) -> None:
         """To the next header."""
-        size = self._left + self._padding
+        size, padding = self._left, self._padding
         while size:
             size -= len(self._exactly(min(size, _CHUNK)))
+        while padding:
+            filling = self._source.read(padding)
+            if not filling and not self._whole:
+                raise Broken("it ends in the middle")
+            padding = padding - len(filling) if filling else 0
         self._left = self._padding = 0
 
     def _finish(self) -> None:

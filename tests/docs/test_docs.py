@@ -88,6 +88,7 @@ def test_examples_of_the_tutorial(tool: Tool) -> None:
 
 def test_examples_of_the_python_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     result = doctest.testfile(str(TOP / "docs/python.rst"), module_relative=False)
     assert result.attempted > 5
     assert result.failed == 0
@@ -122,3 +123,16 @@ def test_every_page_is_in_a_table_of_contents() -> None:
     index = (TOP / "docs/index.rst").read_text()
     for path in (TOP / "docs").glob("*.rst"):
         assert path.stem == "index" or re.search(rf"^   {path.stem}$", index, re.MULTILINE), path.name
+
+
+def test_what_is_refused() -> None:
+    """docs/semantics.rst names each call that the table refuses whatever its arguments, with the errno."""
+    text = (TOP / "docs/semantics.rst").read_text().partition("What is refused\n")[2]
+    told: dict[str, str] = {}
+    for row in text.partition("Known differences\n")[0].split("   * - ")[1:]:
+        calls, errno = row.split("\n     - ")[:2]
+        told.update(dict.fromkeys(calls.split(", "), errno.split(",")[0]))
+    source = (TOP / "csrc/calls/table.c").read_text()
+    refused = dict(re.findall(r"^    (?:WITHOUT|REFUSED)\((\w+), (\w+)\)", source, re.MULTILINE))
+    assert len(refused) > 20
+    assert {call: told.get(call) for call in refused} == refused

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import json
 import os
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from support.box import ROOT_DIRECTORY
 from support.oracle import USER, as_user
 
 import ptoverlay
-from ptoverlay import Failure, Kind, Overlay
+from ptoverlay import Build, Failure, Kind, Overlay
 from ptoverlay.api import overlay, running, work
 from ptoverlay.layer import private
 
@@ -276,9 +277,9 @@ def test_an_upper_stays_and_is_gone_on_from(lower: Path, tmp_path: Path) -> None
 def test_a_named_sandbox_is_the_command_lines(lower: Path) -> None:
     command = [sys.executable, "-m", "ptoverlay"]
     with Overlay(lower, name="mine") as box:
-        box.run(["touch", "x"], cwd=lower, check=True)
-        with pytest.raises(Failure, match="in use"):
-            Overlay(name="mine").open()
+        with Overlay(name="mine") as other:
+            other.run(["touch", "x"], cwd=lower, check=True)
+        assert told(box) == [("added", "x")]
     listed = subprocess.run([*command, "list"], capture_output=True, text=True, check=True).stdout
     assert "mine" in listed
     assert "touch x" in listed
@@ -353,6 +354,38 @@ def test_commit_discard_and_what_is_refused(box: Overlay, lower: Path) -> None:
     box.run(["rm", "a"], cwd=lower, check=True)
     box.discard()
     assert box.run(["cat", "a"], cwd=lower, stdout=PIPE).stdout == b"a\n1\n"
+
+
+def test_where_a_fork_is_committed_to(lower: Path) -> None:
+    """To the host, with what is below it, or to its parent; what it replaces is kept but in a layer."""
+    command = [sys.executable, "-m", "ptoverlay"]
+    with Overlay(lower, name="mine") as box:
+        box.run("echo mine >>a; touch of", shell=True, cwd=lower, check=True)
+        for name in ("to-mine", "to-host"):
+            with box.fork(name=name) as fork:
+                fork.run(f"echo {name} >>a; rm dir/b", shell=True, cwd=lower, check=True)
+                with pytest.raises(Failure, match="it lies on mine"):
+                    fork.commit(to="nobody")
+        with pytest.raises(Failure, match="a lower of to-host, to-mine"):
+            box.commit()
+    with Overlay(name="to-host") as fork:
+        assert [change.path for change in fork.commit(dry_run=True).done] == [
+            str(lower / name) for name in ("a", "dir/b", "of")]
+        assert os.listdir(lower / "dir") == ["b"]
+        assert fork.commit().refused == {}
+        assert (fork.lowers, told(fork), sorted(os.listdir(lower))) == ((str(lower),), [], ["a", "dir", "of"])
+        assert (lower / "a").read_text() == "a\nmine\nto-host\n"
+        fork.run("echo more >>a", shell=True, cwd=lower, check=True)
+        assert fork.commit(keep=False).refused == {}
+    Overlay(name="to-host").open().close()
+    with Overlay(name="to-mine") as fork:
+        assert fork.commit(to="mine").refused == {}
+        assert os.listdir(lower / "dir") == []
+        assert fork.read(lower / "a") == b"a\nmine\nto-mine\n"
+    listed = subprocess.run([*command, "log", "--host"], capture_output=True, text=True, check=True).stdout
+    assert listed.count("commit ") == 1
+    subprocess.run([*command, "undo", "--host", "--force"], capture_output=True, check=True)
+    assert ((lower / "a").read_text(), os.listdir(lower / "dir")) == ("a\n", ["b"])
 
 
 def test_export(box: Overlay, lower: Path, tmp_path: Path) -> None:
@@ -465,3 +498,126 @@ def test_all_of_it_as_an_ordinary_user(base: Path) -> None:
                           env={**os.environ, "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp"})
     subprocess.run(["rm", "-rf", f"/tmp/ptoverlay-api-{os.getpid()}"], check=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
+
+
+def test_commands_in_a_named_sandbox_are_steps(lower: Path) -> None:
+    """Threads, asyncio, words for other programs; one that changes nothing, or never runs, is none."""
+    with Overlay(lower, name="mine") as box:
+        box.run("echo one >>a", shell=True, cwd=lower)
+        box.run(["cat", "a"], cwd=lower, stdout=PIPE)
+        with pytest.raises(FileNotFoundError):
+            box.run(["no-such-command"])
+        assert asyncio.run(box.run_async("rm dir/b; exit 3", shell=True, cwd=lower)).returncode == 3
+        asyncio.run(started(box, ["touch", "new"], lower))
+        assert [(step.argv[-1], step.status) for step in box.log()] == [
+            ("new", 0), ("rm dir/b; exit 3", 3), ("echo one >>a", 0)]
+        newest, middle, oldest = box.log()
+        assert oldest.started <= oldest.ended <= middle.started
+        assert [change.path for change in box.step_changes(middle.number)] == [f"{lower}/dir/b"]
+        assert [step.number for step in box.undo(2)] == [newest.number, middle.number]
+        assert told(box) == [("modified", "a")]
+        assert (box.redo()[0].number, told(box)) == (middle.number, [("modified", "a"), ("removed", "dir/b")])
+        subprocess.run(box.command("echo two >>a", cwd=lower, shell=True), check=True)
+        step = box.checkpoint("by hand")
+        assert step is not None
+        assert (step.message, [change.path for change in box.step_changes(step.number)]) == ("by hand", [f"{lower}/a"])
+        assert box.read(lower / "a") == b"a\none\ntwo\n"
+        box.undo()
+        assert box.read(lower / "a") == b"a\none\n"
+        with pytest.raises(Failure, match="only 2 steps to undo"):
+            box.undo(3)
+    with Overlay(name="mine") as box:
+        assert [step.number for step in box.log() if not step.undone] == [oldest.number, middle.number][::-1]
+        box.commit()
+        assert (box.log(), (lower / "a").read_text()) == ([], "a\none\n")
+
+
+async def started(box: Overlay, words: list[str], cwd: Path) -> None:
+    process = await box.start_async(words, cwd=cwd)
+    assert await process.wait() == 0
+
+
+def test_a_command_that_is_killed_is_a_step(lower: Path) -> None:
+    with Overlay(lower, name="mine") as box:
+        process = box.start("echo one >>a; echo; exec sleep 60", shell=True, cwd=lower, stdout=PIPE)
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"\n"
+        process.kill()
+        process.communicate()
+        assert [(step.status, step.argv[0]) for step in box.log()] == [(None, "/bin/sh")]
+    with Overlay(lower) as box, pytest.raises(Failure, match="only a sandbox with a name has steps"):
+        box.log()
+
+
+def test_the_api_and_commands_join_each_other(lower: Path) -> None:
+    """What one of them has changed the other sees; a change of the history waits for the end of both."""
+    line = [sys.executable, "-m", "ptoverlay", "run", "--name", "mine", "-l", str(lower), "-C", str(lower), "--"]
+    shell = subprocess.Popen([*line, "sh"], stdin=PIPE, stdout=PIPE, text=True)
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    shell.stdin.write("echo one >made; echo in\n")
+    shell.stdin.flush()
+    assert shell.stdout.readline() == "in\n"
+    with Overlay(name="mine") as box:
+        done = box.run("cat made; echo two >>made; rm a", shell=True, cwd=lower, stdout=PIPE, text=True)
+        assert done.stdout == "one\n"
+        shell.stdin.write("cat made; ls a || echo gone\n")
+        shell.stdin.flush()
+        assert [shell.stdout.readline() for _ in range(3)] == ["one\n", "two\n", "gone\n"]
+        step = box.checkpoint("both")
+        assert step is not None
+        assert "both" in [step.message for step in box.log()]
+        with box.fork(name="apart") as fork, box.fork() as bare:
+            shell.stdin.write("echo three >>made; echo $?\n")
+            shell.stdin.flush()
+            assert shell.stdout.readline() == "0\n"
+            for each in (fork, bare):
+                assert each.run(["cat", "made"], cwd=lower, stdout=PIPE, text=True).stdout == "one\ntwo\n"
+            with pytest.raises(Failure, match="goes to what it was forked from"):
+                bare.commit()
+        with pytest.raises(Failure, match="in use"):
+            box.undo()
+        sleeping = box.start(["cat"], stdin=PIPE, cwd=lower)
+        shell.communicate("exit 0\n")
+        joined = subprocess.run([*line, "cat", "made"], stdout=PIPE, text=True, check=True)
+        assert joined.stdout == "one\ntwo\nthree\n"
+        assert sleeping.stdin is not None
+        sleeping.stdin.close()
+        assert sleeping.wait() == 0
+    subprocess.run([sys.executable, "-m", "ptoverlay", "remove", "apart"], check=True)
+    assert sorted(os.listdir(lower)) == ["a", "dir"]
+
+
+# ---- builds and records ----
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_a_build_with_a_record(lower: Path, trap: Literal["ptrace", "notify"]) -> None:
+    """Time, place and random bytes are the build's; each command writes the record anew."""
+    record = lower.parent / "record.json"
+    script = "date >dir/date; pwd; od -An -tx1 -N4 /dev/urandom; cat a"
+    said = []
+    for seed in (1, 1, 2):
+        with Overlay(lower, trap=trap, mount="/build", build=Build(epoch=86400, seed=seed), record=record) as box:
+            said.append(box.run(script, shell=True, capture_output=True, text=True, check=True).stdout)
+            assert told(box) == [("added", "dir/date")]
+            assert box.read(f"{box.mount}/dir/date") == b"Fri Jan  2 00:00:00 UTC 1970\n"
+    assert said[0] == said[1] != said[2]
+    assert said[0].startswith("/build\n")
+    recorded = json.loads(record.read_text())
+    assert [made["path"] for made in recorded["outputs"]] == ["/build/dir/date"]
+    assert {"/build/a"} <= {used["path"] for used in recorded["inputs"]}
+    record.unlink()
+    with Overlay(lower, trap=trap, record=record) as box:
+        assert subprocess.call(box.command(["cat", f"{lower}/a"], cwd=lower), stdout=PIPE) == 0
+    assert record.exists()
+
+
+def test_builds_that_cannot_be(lower: Path) -> None:
+    with pytest.raises(Failure, match=r"build: a build is no step of a sandbox"):
+        Overlay(lower, name="box", build=Build())
+    with pytest.raises(Failure, match=r"--listings upside: one of sorted, reversed, shuffled is meant"):
+        Build(listings="upside")
+    with (Overlay(lower, record=lower / "no/record") as box,
+          pytest.raises(Failure, match=rf"--record {lower}/no/record: {lower}/no: no such directory")):
+        box.run(["true"])

@@ -19,7 +19,8 @@ from support.sandboxes import Tool
 NAMES = ["kernel", "Yama", "seccomp", "user notification", "user notification: ADDFD",
          "user notification: WAIT_KILLABLE_RECV", "user notification: SYNC_WAKE_UP", "process_vm_readv", "pidfd_getfd",
          "Landlock",
-         "ptrace trap", "notify trap", "debuggers"]
+         "ptrace trap", "notify trap", "answers inside of programs",
+         *(["32-bit programs"] if os.uname().machine == "x86_64" else []), "debuggers"]
 # Runs the rest of its words where calls are EPERM, as in some containers: `NAME[,NAME…] CMD…`.
 CONTAINER = """
 import ctypes, os, struct, sys

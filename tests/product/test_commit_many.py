@@ -5,19 +5,21 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.trees import in_memory
 
 from ptoverlay.commit import kernel
 from ptoverlay.commit.carry import commit
 from ptoverlay.commit.journal import Journal
+from ptoverlay.commit.removal import Removal
+from ptoverlay.commit.tree import Tree
 from ptoverlay.layer.view import View
-from ptoverlay.remove import remove_tree
 from ptoverlay.sandboxes.sandbox import Metadata, Sandbox
 
 DIRECTORIES, FILES = 120, 240
@@ -25,11 +27,10 @@ DIRECTORIES, FILES = 120, 240
 
 @pytest.fixture
 def area() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="ptoverlay-tests-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
-    for name in ("lower", "upper", "work"):
-        (path / name).mkdir()
-    yield path
-    remove_tree(str(path))
+    with in_memory() as path:
+        for name in ("lower", "upper", "work"):
+            (path / name).mkdir()
+        yield path
 
 
 def sandbox_of(area: Path) -> Sandbox:
@@ -352,3 +353,24 @@ def test_a_commit_that_fails_leaves_the_times(area: Path, monkeypatch: pytest.Mo
     assert sorted(path.name for path in lower.rglob("*")) == ["a", "d"]
     assert not Journal.path(box.work).exists()
     assert len(os.listdir(area / "upper")) == names + 1
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("each", [3, 100])
+def test_removal(area: Path, each: int) -> None:
+    """Few by one thread, many by several: all are gone but what cannot be removed, which is told, and times stay."""
+    paths = [f"{directory}/{number}" for directory in ("one", "two/inner", "two") for number in range(each)]
+    area /= "lower"
+    for path in paths:
+        (area / path).parent.mkdir(parents=True, exist_ok=True)
+        (area / path).touch()
+    (area / "two/held/inside").mkdir(parents=True)
+    for directory in ("one", "two"):
+        os.utime(area / directory, ns=(1, 2))
+    with Tree(str(area)) as tree, Removal() as removal:
+        failures = removal.unlink(tree, [*paths, "two/held", "one/missing"], keep_times=True)
+    assert sorted((path, error.errno) for path, error in failures) == [
+        ("one/missing", errno.ENOENT), ("two/held", errno.EISDIR)]
+    assert sorted(str(path.relative_to(area)) for path in area.rglob("*")) == [
+        "one", "two", "two/held", "two/held/inside", "two/inner"]
+    assert [(area / directory).stat().st_mtime_ns for directory in ("one", "two")] == [2, 2]

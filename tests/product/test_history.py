@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.oracle import ROOT, USER, Who
-from support.sandboxes import Tool
+from support.sandboxes import Tool, wait_for
 from support.trees import tree
 
 LOOK = "find . -printf '%P %y %m %l\\n' | sort; find . -type f -exec md5sum {} + | sort"
@@ -61,6 +61,12 @@ def test_a_run_is_a_step(tool: Tool) -> None:
     assert text.splitlines()[4:] == ["    1 removed"]
     assert "+more" in tool.ok("log", "-p", "one").splitlines()
     assert " 1 file changed, 1 insertion(+)" in tool.ok("log", "--stat", "one").splitlines()
+
+
+def test_a_command_that_is_not_there_is_no_step(tool: Tool) -> None:
+    tool.box("one", "echo more >>d/a")
+    assert tool("run", "--name", "one", "--", "no-such-command").status == 127
+    assert steps(tool) == [(1, False)]
 
 
 def test_undo_and_redo(tool: Tool) -> None:
@@ -205,12 +211,27 @@ def test_what_the_host_changed_is_a_conflict_in_any_step(tool: Tool) -> None:
     tool.box("one", "echo again >>d/a; echo again >>d/b")
     tool.sh("echo host >>d/b")
     done = tool("commit", "-n", "one")
-    assert (done.status, done.err.count("\n"), f"{tool.lower}/d/b: not committed" in done.err) == (1, 1, True)
+    assert (done.status, done.err.count("\n"), f"{tool.lower}/d/b: not committed" in done.err) == (1, 2, True)
+    one = f"one {tool.lower}/d/b"
+    assert done.err.splitlines()[1] == (
+        f"ptoverlay: where the host has changed since: ptoverlay diff -p {one} shows the sandbox's side, commit "
+        f"--merge makes one text of both, discard {one} gives the sandbox's up, commit --force puts it in the place of "
+        "the host's, which undo --host brings back")
     done = tool("commit", "one")
-    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert (done.status, done.err.count("\n")) == (1, 2)
     assert (tool.lower / "d/a").read_text() == "one\nmore\nagain\n"
     assert (tool.lower / "d/b").read_text() == "two\nhost\n"
     assert kinds(tool) == [("modified", "d/b")]
+
+
+def test_what_the_host_changed_in_a_directory_that_was_made_anew(tool: Tool) -> None:
+    tool.sh("mkdir -p anew; echo x >anew/x")
+    tool.box("one", "rm -r anew; mkdir anew; echo n >anew/n")
+    tool.box("one", "echo 2 >two")
+    tool.sh("echo host >anew/x")
+    done = tool("commit", "--json", "one")
+    assert f"{tool.lower}/anew/x" in {row["path"] for row in json.loads(done.out)["refused"]}
+    assert tool.sh("ls anew; cat anew/x two") == "x\nhost\n2\n"
 
 
 def test_other_subcommands_see_all_steps(tool: Tool) -> None:
@@ -246,13 +267,13 @@ def test_old_steps_are_folded(tool: Tool) -> None:
     for number in range(8):
         tool.ok("run", "--name", "one", "-l", tool.lower, "--keep-steps", "2", "-C", tool.lower, "--", "sh", "-c",
                 f"echo {number} >>d/a; echo {number} >f{number}; rm -f f{number - 3}; mv d/[bc]* d/c{number}")
+    top = tool.state / "ptoverlay/sandboxes/one"
+    wait_for(lambda: len(list((top / "steps").iterdir())) + (top / "upper").exists() <= 4)  # behind the last command
     log = tool.json("log", "one")
     assert (len(log), log[-1]["folded"] > 0) == (3 + (len(log) == 4), True)
     view = shown(tool)
     assert (tool.ok("run", "--name", "one", "-C", tool.lower, "--", "cat", "d/a")
             == "one\n" + "".join(f"{number}\n" for number in range(8)))
-    top = tool.state / "ptoverlay/sandboxes/one"
-    assert len(list((top / "steps").iterdir())) + (top / "upper").exists() <= 5
     able = sum(not step["folded"] for step in log)
     assert "there are only" in tool.fails("undo", "one", str(able + 1))
     assert shown(tool) == view
@@ -299,7 +320,7 @@ def test_while_it_runs(tool: Tool) -> None:
     running = tool.start("run", "--name", "one", "-C", tool.lower, "--", "sh", "-c", "echo x >new; echo in; read line")
     assert running.stdout is not None
     assert running.stdout.readline() == "in\n"
-    for words in (("undo", "one"), ("redo", "one"), ("checkpoint", "one"), ("restore", "one", str(tool.lower / "d"))):
+    for words in (("undo", "one"), ("redo", "one"), ("restore", "one", str(tool.lower / "d"))):
         assert "in use by process" in tool.fails(*words)
     assert kinds(tool) == [("modified", "d/a"), ("added", "new")]
     assert [step["ended"] is None for step in tool.json("log", "one")] == [True, False]

@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -108,6 +109,27 @@ def test_import_keeps_whose_things_are(make_world: MakeWorld) -> None:
     assert [(box[name].uid, box[name].mode) for name in ("d", "a", "c", "new")] == [
         ("0", "1777"), ("0", "0644"), ("0", "4755"), ("0", "4711")]
     assert Tool(world).run("commit", "d", "a", "link").status == 0
+
+
+def test_what_only_root_could_look_into_goes_out_again(make_world: MakeWorld) -> None:
+    """A directory of root's that nobody else may enter, imported by an ordinary user: the view keeps programs out, and
+    his tools look into his own layer."""
+    world = make_world(USER, "ptrace")
+    world.lay_out(NODES)
+    archive = world.home / "closed.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name, kind, mode in (("closed", tarfile.DIRTYPE, 0o700), ("closed/file", tarfile.REGTYPE, 0o600)):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.mtime, info.size = kind, mode, 5, 4 * (kind == tarfile.REGTYPE)
+            tar.addfile(info, io.BytesIO(b"text"))
+    assert Tool(world).run("import", str(archive)).status == 0
+    assert "Permission denied" in world.box().run(["ls", str(world.mount / "closed")], env=world.env).err
+    assert "closed/file  (owner 0:0)" in Tool(world).check("diff", status=1)
+    assert Tool(world).run("export", "-o", str(world.home / "again.tar")).status == 0
+    with tarfile.open(world.home / "again.tar") as tar:
+        found = {info.name: (info.mode, info.uid, info.size) for info in tar if info.name.startswith("closed")}
+    assert found == {"closed": (0o700, 0, 0), "closed/file": (0o600, 0, 4)}
+    assert "closed: not committed: only root can make what belongs to 0:0\n" in Tool(world).run("commit", "-n").err
 
 
 @pytest.mark.parametrize("format", ["tar", "layout"])

@@ -198,6 +198,7 @@ def test_remove_a_tree_deeper_than_a_path_can_be_long(tmp_path: Path) -> None:
 
 
 @pytest.mark.root_only
+@pytest.mark.debian("e2fsprogs")
 def test_remove_immutable_files(tmp_path: Path) -> None:
     top = tmp_path / "top"
     (top / "dir/below").mkdir(parents=True)

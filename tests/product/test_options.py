@@ -60,9 +60,9 @@ def test_empty_value_after_equals_sign_is_a_value() -> None:
 
 
 def test_switches() -> None:
-    request = parse("--kill-on-exit", "--strict", "--stats", "--inject", "--trace", "t", "-C", "/c", "--trap=ptrace",
+    request = parse("--kill-on-exit", "--strict", "--stats", "--no-inject", "--trace", "t", "-C", "/c", "--trap=ptrace",
                     "x")
-    assert (request.kill_on_exit, request.strict, request.stats, request.inject) == (True, True, True, True)
+    assert (request.kill_on_exit, request.strict, request.stats, request.inject) == (True, True, True, False)
     assert (request.trace, request.chdir, request.trap) == ("t", "/c", options.TRAPS["ptrace"])
 
 

@@ -32,7 +32,7 @@ def tool(area: Path, who: Who) -> Tool:
     return made
 
 
-@pytest.mark.quick
+@pytest.mark.debian("git")
 @pytest.mark.parametrize("name", ODD)
 def test_quoted_as_git_does(tmp_path: Path, name: bytes) -> None:
     """The words of git itself, with core.quotePath off: what can be shown is."""

@@ -96,8 +96,7 @@ def test_two_runs_of_one_sandbox(tool: Tool) -> None:
     assert process["argv"][:2] == ["sh", "-c"]
     assert 100_000 < process["memory"] < 100_000_000
     assert re.search(r"  running \(1 process, \d[\d.]*[KM]\)$", tool.ok("list"), re.MULTILINE)
-    for words in (["run", "--name", "one", "--", "true"], ["remove", "one"], ["discard", "one"], ["shell", "one"],
-                  ["fork", "one", "new"]):
+    for words in (["remove", "one"], ["discard", "one"], ["undo", "one"], ["commit", "one"]):
         assert f"sandbox one: in use by process {row['pid']}" in tool.fails(*words)
     # looking does no harm
     assert [change["path"] for change in tool.json("diff", "one", status=1)] == [f"{tool.lower}/first"]
@@ -313,6 +312,14 @@ def test_remove(tool: Tool) -> None:
     assert list((tool.state / "ptoverlay/sandboxes").iterdir()) == []
 
 
+def test_remove_tells(tool: Tool) -> None:
+    tool.box("one", "true")
+    done = tool("remove", "--json", "one", "two")
+    told = json.loads(done.out)
+    assert (done.status, told["removed"], list(told["refused"])) == (125, ["one"], ["two"])
+    assert done.err == f"ptoverlay: {told['refused']['two']}\n"
+
+
 # ---- discard ----
 
 
@@ -322,7 +329,7 @@ def test_discard_everything(tool: Tool) -> None:
     tool.box("one", script)
     assert tool("diff", "one").status == 1
     shown = tool.ok("discard", "-n", "one")
-    assert len(shown.splitlines()) == len(tool.json("diff", "one", status=1))
+    assert len(shown.splitlines()) == len(tool.json("diff", "one", status=1)) == len(tool.json("discard", "-n", "one"))
     assert tool.ok("discard", "one") == ""
     assert tool.ok("diff", "one") == ""
     assert tool.box("one", "ls -lR") == expected

@@ -16,7 +16,7 @@ from support.trees import Node
 from support.world import World
 
 MakeWorld = Callable[[Who, str], World]
-QUESTION = "[c,d,k,s,v,?] "
+QUESTION = "[c,p,d,k,s,v,?] "
 SCRIPT = "echo more >>a; rm b; echo new >new"
 
 
@@ -198,3 +198,108 @@ def test_over_the_whole_file_system(make_world: MakeWorld, who: Who) -> None:
     found = sorted(str(path.relative_to(place)) for path in place.rglob("*"))
     assert found == ["moved", "new", "o", "o/m", "o/m/2"]
     assert not [name for name in os.listdir("/") if name.startswith(".ptoverlay")]
+
+
+# ---- parts ----
+
+def numbers(**instead: str) -> str:
+    """What seq 40 writes, with some lines replaced."""
+    return "".join(instead.get(f"n{number}", f"{number}\n") for number in range(1, 41))
+
+
+@pytest.fixture
+def texts(make_world: MakeWorld) -> Iterator[Trying]:
+    """A lower with a text of 40 lines."""
+    world = make_world(USER, "ptrace")
+    world.lay_out([Node("text", content=numbers().encode()), Node("b", content=b"b\n")])
+    made = Trying(world)
+    made.env["NO_COLOR"] = "1"
+    yield made
+    world.freeze()
+
+
+EDIT = """sed -i -e 3s/.*/three/ -e '20s/.*/&\\ntwenty/' -e 38d text
+echo more >>b; mkdir new; echo 1 >new/f; ln -s f new/l"""
+
+
+def test_the_patch_is_shown_before_the_question(texts: Trying) -> None:
+    terminal = texts.terminal(script=EDIT)
+    shown = terminal.expect(QUESTION)
+    for line in ("-3", "+three", "+twenty", "-38", "+more"):
+        assert line in shown.splitlines(), shown
+    terminal.send("d\n")
+    assert terminal.end() == 0
+    terminal = texts.terminal(script="seq 300 >many")
+    assert "(v shows all differences)" in terminal.expect(QUESTION)
+    terminal.send("d\n")
+    terminal.end()
+
+
+def test_parts(texts: Trying) -> None:
+    """Hunk by hunk and file by file; what is not taken stays, and can be committed after it."""
+    terminal = texts.terminal(script=EDIT)
+    terminal.expect(QUESTION)
+    terminal.send("p\n")
+    answers = {"b": "n", "new": "y", "new/f": "y", "new/l": "n", "text": "y"}
+    for path in sorted(answers):
+        if path != "text":
+            terminal.expect("commit this change? [y,n,q,?] ")
+            terminal.send(f"{answers[path]}\n")
+    assert "-3" in terminal.expect("(1/3) commit this hunk? [y,n,a,d,q,?] ").splitlines()
+    terminal.send("?\n")
+    assert "leave it in the layer" in terminal.expect("(1/3) commit this hunk? [y,n,a,d,q,?] ")
+    terminal.send("y\n")
+    assert "+twenty" in terminal.expect("(2/3) commit this hunk? [y,n,a,d,q,?] ").splitlines()
+    terminal.send("n\n")
+    terminal.expect("(3/3) commit this hunk? [y,n,a,d,q,?] ")
+    terminal.send("y\n")
+    left = terminal.expect(QUESTION)
+    assert (texts.lower / "text").read_text() == numbers(n3="three\n", n38="")
+    assert (texts.lower / "b").read_text() == "b\n"
+    assert (os.listdir(texts.lower / "new"), (texts.lower / "new/f").read_text()) == (["f"], "1\n")
+    assert [name in left for name in ("/b", "/text", "/new/l", "/new/f")] == [True, True, True, False]
+    terminal.send("v\n")
+    shown = terminal.expect(QUESTION).splitlines()
+    assert [line in shown for line in ("+twenty", "+three", "-38", "+more")] == [True, False, False, True]
+    terminal.send("c\n")
+    assert terminal.end() == 0, terminal.text
+    assert (texts.lower / "text").read_text() == numbers(n3="three\n", n20="20\ntwenty\n", n38="")
+    assert (texts.lower / "b").read_text() == "b\nmore\n"
+    assert os.readlink(texts.lower / "new/l") == "f"
+    assert texts.sandboxes() == []
+
+
+def test_parts_of_what_the_host_has_changed(texts: Trying) -> None:
+    """Refused, and nothing is lost."""
+    terminal = texts.terminal(script=EDIT)
+    terminal.expect(QUESTION)
+    (texts.lower / "text").write_text(numbers(n30="thirty\n"))
+    terminal.send("p\n")
+    for question, answer in [("this change?", "n")] * 4 + [("(1/4) commit this hunk?", "y"), ("(2/4)", "d")]:
+        terminal.expect(question)
+        terminal.send(f"{answer}\n")
+    assert "on the host since" in terminal.expect(QUESTION)
+    terminal.send("k\n")
+    terminal.expect("name [")
+    terminal.send("mine\n")
+    assert terminal.end() == 0
+    assert (texts.lower / "text").read_text() == numbers(n30="thirty\n")
+    done = texts.run("run", "--name", "mine", "--", "cat", str(texts.lower / "text"))
+    assert done.out == numbers(n3="three\n", n20="20\ntwenty\n", n38="")
+
+
+@pytest.mark.parametrize("at", ["question", "part", "name", "patch"])
+def test_ctrl_c_keeps(texts: Trying, at: str) -> None:
+    """At any time: what was changed is a sandbox, and the host is as it was."""
+    terminal = texts.terminal(script=EDIT)
+    terminal.expect(QUESTION)
+    if at in ("part", "name"):
+        terminal.send({"part": "p\n", "name": "k\n"}[at])
+        terminal.expect({"part": "[y,n,q,?] ", "name": "name ["}[at])
+    terminal.send("\x03")
+    assert terminal.end() == 0
+    assert "kept: ptoverlay diff try-" in terminal.text
+    assert "Traceback" not in terminal.text
+    (name,) = texts.sandboxes()
+    assert texts.run("diff", name).out.count("\n") == 5
+    assert ((texts.lower / "text").read_text(), (texts.lower / "b").read_text()) == (numbers(), "b\n")

@@ -135,6 +135,6 @@ def test_try_asks_after_the_key(make_world: MakeWorld) -> None:
     terminal.expect("sleep 1000 (", LIMIT)
     terminal.expect("Ctrl-C ends it", LIMIT)
     terminal.send("\x03")
-    assert "added" in terminal.expect("[c,d,k,s,v,?] ", LIMIT)
+    assert "added" in terminal.expect("[c,p,d,k,s,v,?] ", LIMIT)
     terminal.send("d\n")
     assert terminal.end(LIMIT) == 0

@@ -62,9 +62,9 @@ def with_old_time(info: tarfile.TarInfo) -> tarfile.TarInfo:
 
 @pytest.mark.heavy
 def test_tar_and_rm(world: World) -> None:
-    """5,000 files unpacked and removed again; and 500 that the lower has."""
+    """2,500 files unpacked and removed again; and 500 that the lower has."""
     made = world.area / "made"
-    many_files(made, 5000)
+    many_files(made, 2500)
     with tarfile.open(world.area / "pack.tar", "w") as archive:
         archive.add(made, "tree", filter=with_old_time)
     few = world.area / "few"
@@ -126,7 +126,7 @@ def test_git(world: World) -> None:
     same_script(world, script, env=GIT, ignore=(r"\.git/index$", r"\.git/objects/info/commit-graph"))
 
 
-@pytest.mark.heavy
+@pytest.mark.heavy("user")
 @pytest.mark.debian("make", "gcc", "dpkg-dev", "libc6-dev")
 def test_configure_make_check(world: World, base: Path, request: pytest.FixtureRequest) -> None:
     """An autotools package of Debian, from source."""
@@ -149,7 +149,7 @@ def test_configure_make_check(world: World, base: Path, request: pytest.FixtureR
     same_script(world, script, ignore=(unstable,), timeout=400)
 
 
-@pytest.mark.heavy
+@pytest.mark.heavy("user")
 @pytest.mark.debian("python3-venv")
 def test_venv_and_pip(world: World) -> None:
     """A virtual environment, a wheel installed in it, and its console script, whose #! exists only in the upper."""

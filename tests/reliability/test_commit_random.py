@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from support.calls import TREE, Merged, Plain, call_of, do, of_directory, of_view, shown
 
 from ptoverlay.commit.carry import commit
+from ptoverlay.commit.kept import commits
+from ptoverlay.commit.takeback import alone, turn
 from ptoverlay.layer.changes import changes
 from ptoverlay.layer.view import View
 from ptoverlay.remove import remove_tree
@@ -46,9 +48,11 @@ def layers(below: Sequence[tuple[str, ...]]) -> Iterator[tuple[Sandbox, Path]]:
         for number, operation in enumerate(below):
             do(Plain(area / "lower"), operation, 1000 + number)
         shutil.copytree(area / "lower", area / "plain", symlinks=True)
+        os.environ["XDG_STATE_HOME"] = str(area / "state")
         lower = str(area / "lower")
         yield Sandbox(Metadata("", [lower], lower), str(area / "upper"), str(area / "work")), area
     finally:
+        os.environ.pop("XDG_STATE_HOME", None)
         remove_tree(str(area))
 
 
@@ -70,7 +74,7 @@ def make_plain(view: View, top: str, target: Path) -> None:
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(below=LOWER, operations=st.lists(OPERATIONS, min_size=1, max_size=14))
 def test_random_changes(below: list[tuple[str, str]], operations: list[tuple[str, ...]]) -> None:
-    """After the commit nothing is left in the layer either."""
+    """After the commit nothing is left in the layer either; it is taken back, and done again."""
     with layers(below) as (sandbox, area):
         plain = Plain(area / "plain")
         with sandbox.view(writable=True) as view:
@@ -78,12 +82,23 @@ def test_random_changes(below: list[tuple[str, str]], operations: list[tuple[str
             for number, operation in enumerate(operations):
                 results = do(plain, operation, number), do(merged, operation, number)
                 assert results[0] == results[1], f"{operation}: {results}"
-        outcome = commit(sandbox)
+        before = shown(area / "lower")
+        outcome = commit(sandbox, keep=True)
         assert not outcome.refused
         assert shown(area / "lower") == shown(area / "plain")
         assert os.listdir(sandbox.upper) == []
         with sandbox.view() as view, sandbox.base() as base:
             assert changes(view, base, sandbox.mount) == []
+        back_and_forth(area / "lower", before, shown(area / "plain"))
+
+
+def back_and_forth(lower: Path, before: object, after: object) -> None:
+    """A commit that changed the lower is taken back and done again, twice."""
+    for expected in (before, after) * 2 if before != after else ():
+        with alone() as interrupted:
+            (one,) = commits()
+            assert (interrupted, turn(one)) == ([], {})
+        assert shown(lower) == expected
 
 
 @pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a directory in memory")

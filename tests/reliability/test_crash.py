@@ -12,24 +12,18 @@ from support import faults
 from support.oracle import Who
 
 
-@pytest.fixture(scope="module")
-def program(base: Path) -> Path:
-    """The fault points."""
-    return faults.build(base / "crash-points")
-
-
-def test_killed_at_every_call(program: Path, who: Who) -> None:
+def test_killed_at_every_call(fault_points: Path, who: Who) -> None:
     """Each scenario of faults.c ends at each of its calls."""
-    faults.check(program, [], "crash", who=who)
+    faults.check(fault_points, [], "crash", who=who)
 
 
 @pytest.mark.root_only
-def test_killed_with_user_attributes(program: Path) -> None:
+def test_killed_with_user_attributes(fault_points: Path) -> None:
     """The same for root with user.overlay.* attributes."""
-    faults.check(program, ["-u"], "crash", "rename", "chmod", "unlink")
+    faults.check(fault_points, ["-u"], "crash", "rename", "chmod", "unlink")
 
 
 @pytest.mark.root_only
-def test_killed_with_metacopy(program: Path) -> None:
+def test_killed_with_metacopy(fault_points: Path) -> None:
     """Changes of attributes and names that leave the data in the lower."""
-    faults.check(program, ["-m"], "crash", "chmod", "rename")
+    faults.check(fault_points, ["-m"], "crash", "chmod", "rename")

@@ -19,21 +19,15 @@ VALGRIND = ["valgrind", "-q", "--error-exitcode=3", "--leak-check=full", "--erro
             "--track-fds=no", "--run-libc-freeres=no"]
 
 
-@pytest.fixture(scope="module")
-def program(base: Path) -> Path:
-    """The fault points."""
-    return faults.build(base / "fault-points")
-
-
-def test_every_call_is_wrapped(program: Path) -> None:
+def test_every_call_is_wrapped(fault_points: Path) -> None:
     """What the view asks of the kernel goes through a wrapper: a call that is new in the view needs one."""
     known = set(faults.wrapped()) | set(NOT_WRAPPED)
     used = set()
-    for path in program.parent.glob("*.o"):
+    for path in fault_points.parent.glob("*.o"):
         if path.stem != "faults":
             done = run(["nm", "--undefined-only", "--format=posix", path])
             used |= {line.split()[0] for line in done.out.splitlines()}
-    defined = run(["nm", "--defined-only", "--format=posix", *program.parent.glob("*.o")])
+    defined = run(["nm", "--defined-only", "--format=posix", *fault_points.parent.glob("*.o")])
     used -= {line.split()[0] for line in defined.out.splitlines() if len(line.split()) > 1}
     assert not used - known, f"add WRAP lines to {SOURCES / 'wrap.h'}: {sorted(used - known)}"
 
@@ -52,14 +46,19 @@ NOT_WRAPPED = re.findall(r"\w+", """
 
 @pytest.mark.parametrize(("options", "as_user"), [([], False), (["-e", "1", "-u"], False), (["-e", "1"], True)],
                          ids=["trusted", "user", "by-user"])
-def test_error_at_every_call(program: Path, options: list[str], as_user: bool) -> None:
+def test_error_at_every_call(fault_points: Path, options: list[str], as_user: bool) -> None:
     """EIO, ENOSPC, EDQUOT, EMFILE and ENOMEM at each call of each scenario of faults.c."""
-    faults.check(program, options, "fault", who=USER if as_user else ROOT)
+    faults.check(fault_points, options, "fault", who=USER if as_user else ROOT)
 
 
-def test_error_with_metacopy(program: Path) -> None:
+def test_error_with_metacopy(fault_points: Path) -> None:
     """The same for files whose data stays in the lower, or is fetched from there."""
-    faults.check(program, ["-m", "-e", "1"], "fault", "big", "chmod", "hard", "read")
+    faults.check(fault_points, ["-m", "-e", "1"], "fault", "big", "chmod", "hard", "read")
+
+
+def test_every_way_to_copy(fault_points: Path) -> None:
+    """Where the file system lacks a call the next best is used: data and holes come out the same."""
+    faults.check(fault_points, [], "fallback")
 
 
 def test_sanitized(base: Path) -> None:
@@ -70,6 +69,6 @@ def test_sanitized(base: Path) -> None:
 
 
 @pytest.mark.debian("valgrind")
-def test_valgrind(program: Path) -> None:
+def test_valgrind(fault_points: Path) -> None:
     """Some scenarios under valgrind: no use of what is not initialized, nothing lost."""
-    faults.check(program, ["-e", "1"], "fault", *SOME, before=VALGRIND)
+    faults.check(fault_points, ["-e", "1"], "fault", *SOME, before=VALGRIND)

@@ -155,3 +155,39 @@ def test_killed_at_random(number: int, area: Path, who: Who) -> None:
     assert tool("diff", "one", "--json").out == view
     assert any(change["path"].endswith("/last") for change in json.loads(view))
     assert tool.sh("cat d/a d/b; ls") == "one\ntwo\nd\n"
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_killed_with_others_in(number: int, area: Path, who: Who) -> None:
+    """kill -9 of a checkpoint, a join, a fork, an undo, at last of the supervisor or the command that began."""
+    if number % 2 and who.is_root:
+        pytest.skip("the other user's turn")
+    tool = Tool(area, who)
+    tool.sh("mkdir d; echo one >d/a; echo two >d/b")
+    chance = random.Random(number)
+    joins = ("run", "--name", "one", "--keep-steps", "2", "-C", tool.lower, "--", "sh", "-c", "echo x >>d/a; echo >n$$")
+    running = tool.start("run", "--name", "one", "-l", tool.lower, "-C", tool.lower, "--", "sh", "-c",
+                         "echo in; i=0; while :; do i=$((i+1)); echo $i >f$i; echo $i >>d/b; sleep 0.02; done")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "in\n"
+    for turn in range(4):
+        words = chance.choice((("checkpoint", "one"), joins, ("undo", "one"), ("fork", "one", f"fork{turn}")))
+        killed = tool.start(*words)
+        time.sleep(chance.random() * 0.5)
+        killed.kill()
+        killed.communicate()
+    holder = int((tool.state / "ptoverlay/sandboxes/one/lock").read_text().split()[0])
+    os.kill(chance.choice((holder, running.pid)), signal.SIGKILL)
+    running.communicate()
+    for name in [row["name"] for row in tool.json("list") if row["name"] != "one"]:
+        assert tool.ok("run", "--name", name, "-C", tool.lower, "--", "cat", "f1") == "1\n"
+        tool.ok("remove", name)
+    tool.box("one", "echo last >last")
+    log = tool.json("log", "one")
+    assert (log[0]["argv"][-1], all(step["changes"] for step in log)) == ("echo last >last", True)
+    view = tool("diff", "one", "--json").out
+    able = str(sum(not step["folded"] and not step["undone"] for step in log))
+    tool.ok("undo", "one", able)
+    tool.ok("redo", "one", able)
+    assert tool("diff", "one", "--json").out == view
+    assert tool.sh("cat d/a d/b; ls") == "one\ntwo\nd\n"

@@ -69,7 +69,7 @@ KINDS = (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def package(base: Path) -> Path:
     """The core that is killed."""
     return points.build(base / "points")

@@ -173,6 +173,22 @@ def test_links_in_the_work_directory_are_not_followed(place: Place, area: Path) 
     assert os.listdir(victim) == ["1-2.removed"]
 
 
+@pytest.mark.parametrize("link", [".upper.work", "upper"])
+def test_links_to_directories_of_others_are_not_followed(place: Place, area: Path, link: str) -> None:
+    """The user puts a link to what only root may change in the place of his directory."""
+    victim = area / "victim"
+    for name in (".", "upper", ".upper.work"):
+        (victim / name).mkdir(mode=0o700)
+    (victim / "upper/file").write_text("root's own\n")
+    before = tree(victim)
+    place.make(f"echo new >upper/dir-file; mv {link} away; ln -s {victim}/{link} {link}")
+    for words in (("commit",), ("commit", "--trust"), ("diff",), ("discard",)):
+        done = place.root(*words)
+        assert done.status == 125, (words, done)
+        assert "a symbolic link of user" in done.err
+    assert tree(victim) == before
+
+
 def set_kept(place: Place, name: str, uid: int, mode: int, rdev: int = 0) -> None:
     value = f"1:{uid}:{uid}:{mode:o}:{rdev:x}:0:0:0".encode()
     os.setxattr(place.upper / name, "user.overlay.ptoverlay.kept", value)

@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from support.world import World
 
 #: Stands in the program's header for the path of its interpreter, which is known only later.
 PLACEHOLDER = "/" + "X" * 200
-SYSTEM_INTERPRETER = Path("/lib64/ld-linux-x86-64.so.2")
+SYSTEM_INTERPRETER = Path({"x86_64": "/lib64/ld-linux-x86-64.so.2",
+                           "aarch64": "/lib/ld-linux-aarch64.so.1"}[os.uname().machine])
 
 
 def _dynamic(world: World) -> bytes:

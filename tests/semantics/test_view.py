@@ -259,6 +259,27 @@ def test_identity_stays(open_bench: Callable[..., Bench]) -> None:
     assert len({view.stat(p).dev for p in (b.mount, b.mount / "dir", b.mount / "moved", b.mount / "l")}) == 1
 
 
+def test_identity_of_many_stays(open_bench: Callable[..., Bench]) -> None:
+    """However often the table of what the upper shows has grown."""
+    b = open_bench([DIR, *(Node(f"dir/{i}") for i in range(600))])
+    before = [b.view.stat(b.mount / f"dir/{i}").ino for i in range(600)]
+    for i in range(600):
+        b.view.chmod(b.mount / f"dir/{i}", 0o600)
+    assert [b.view.stat(b.mount / f"dir/{i}").ino for i in range(600)] == before
+
+
+def test_each_entry_of_an_acl_is_checked(open_bench: Callable[..., Bench]) -> None:
+    """posix_acl_from_xattr() in fs/posix_acl.c."""
+    b = open_bench([Node("a")])
+    for at in range(4, len(ACL), 8):
+        for tag in (0, 3, 0x40):
+            wrong = ACL[:at] + tag.to_bytes(2, "little") + ACL[at + 2:]
+            fails(errno.EINVAL, b.view.setxattr, b.mount / "a", "system.posix_acl_access", wrong)
+    fails(errno.EINVAL, b.view.setxattr, b.mount / "a", "system.posix_acl_access", ACL[:-1])
+    assert not (b.upper / "a").exists()
+    b.view.setxattr(b.mount / "a", "system.posix_acl_access", ACL)
+
+
 def test_hard_links_change_together(open_bench: Callable[..., Bench]) -> None:
     """All names of a lower file are one file, before and after it is copied up, and in the next run."""
     b = open_bench([DIR, Node("a", content=b"one"), Node("b", "hard", target="a"), Node("dir/c", "hard", target="a")])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 from support.trees import Node
 from support.world import World
@@ -113,6 +114,10 @@ CHANGES = {
                                            os.rename("d/new", "d/lower"))),
     "sed -i": (["d"], lambda: (write("d/tmp", "x"), os.chmod("d/tmp", 0o644), os.rename("d/tmp", "d/lower"))),
     "in a directory below": (["d", "d/sub"], lambda: write("d/sub/x", "x")),
+    "change by another name": (["d", "d/one"], lambda: (os.chmod("d/two", 0o600), write("d/three", "x"))),
+    "remove names of one file": (["d", "d/one"], lambda: [os.unlink(f"d/{name}") for name in ("two", "one", "three")]),
+    "remove a watched symlink": (["d", "d/symlink"], lambda: os.unlink("d/symlink")),
+    "move a watched symlink": (["d/symlink"], lambda: os.rename("d/symlink", "e/new")),
     "copy tree": (["d"], lambda: shutil.copytree("e", "d/copy")),
 }
 
@@ -121,7 +126,7 @@ found = {}
 for what, (watches, change) in CHANGES.items():
     os.chdir(what)
     fd = libc.inotify_init1(os.O_NONBLOCK)
-    numbers = {libc.inotify_add_watch(fd, path.encode(), MASK): path for path in watches}
+    numbers = {libc.inotify_add_watch(fd, path.encode(), MASK | 0x2000000): path for path in watches}
     try:
         change()
     except OSError as error:
@@ -144,7 +149,11 @@ def _tree(top: str) -> list[Node]:
     ]
     if "large" in top:
         nodes.append(Node("d/large", "file", 0o644, b"large\n" * (1 << 19)))
-    return [Node(f"{top}/{node.path}".removesuffix("/."), node.kind, node.mode, node.content) for node in nodes]
+    if "name" in top:
+        nodes += [Node("d/one"), *(Node(f"d/{name}", "hard", target=f"{top}/d/one") for name in ("two", "three"))]
+    if "symlink" in top:
+        nodes.append(Node("d/symlink", "link", target="other"))
+    return [replace(node, path=f"{top}/{node.path}".removesuffix("/.")) for node in nodes]
 
 
 def test_what_is_heard(world: World) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.box import Box
+from support.box import Box, force_inside
 from support.compare import LISTED, assert_lines
 from support.snapshot import UNTOUCHED, assert_equal
 from support.world import World
@@ -37,8 +37,9 @@ def on_the_host(world: World) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("subject", ON_TREE)
-def test_subject(world: World, subject: str) -> None:
+def test_subject(world: World, subject: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tree lies on the host, in one lower with all the rest."""
+    force_inside(world.who, monkeypatch)
     world.lay_out_standard(subject)
     program = [world.subjects.path(subject), world.mount]
     plain = world.plain().check(program, env=world.env)

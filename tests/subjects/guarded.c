@@ -21,9 +21,15 @@ static void work(const char *who) {
 
 /* Only the calls that work() makes are allowed, any other kills the process. */
 static void filtered(void) {
-    static const int allowed[] = {__NR_newfstatat, __NR_openat, __NR_read,   __NR_write,      __NR_close,
-                                  __NR_mkdir,      __NR_rename, __NR_unlink, __NR_getdents64, __NR_lseek,
-                                  __NR_exit_group, __NR_brk,    __NR_mmap,   __NR_munmap};
+    static const int allowed[] = {
+        __NR_newfstatat, __NR_openat,     __NR_read,   __NR_write, __NR_close,  __NR_getdents64,
+        __NR_lseek,      __NR_exit_group, __NR_brk,    __NR_mmap,  __NR_munmap,
+#ifdef __NR_mkdir
+        __NR_mkdir,      __NR_rename,     __NR_unlink,
+#else
+        __NR_mkdirat,    __NR_renameat2,  __NR_unlinkat,
+#endif
+    };
     struct sock_filter filter[2 * (sizeof allowed / sizeof *allowed) + 2];
     size_t n = 0;
     filter[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));

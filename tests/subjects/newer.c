@@ -56,6 +56,34 @@ static void resolve(void) {
     (void)say("openat2 longer, not zero", SYS(openat2, base, "file", large, sizeof large));
 }
 
+/* In a removed directory nothing has a name but "." and "..". */
+static void resolve_removed(const char *name) {
+    static const char *const paths[] = {"x", "./x", ".", "..", "../x", "../file", "./../dir/./a", "../dirlink/a", "/"};
+    int fd = hold(name, O_RDONLY | O_DIRECTORY);
+    (void)say(text("rmdir %s", name), SYS(rmdir, name));
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
+        for (size_t p = 0; p < sizeof paths / sizeof *paths; p++) {
+            const char *what = text("removed %s %s \"%s\"", name, ways[w].name, paths[p]);
+            long got = open2(fd, paths[p], O_RDONLY, 0, ways[w].flag);
+            struct stat st, was;
+            bool same = got >= 0 && fstat((int)got, &st) == 0 && fstat(fd, &was) == 0 && st.st_ino == was.st_ino;
+            (void)ok(what, got);
+            printf("%s identity = %s\n", what, got < 0 ? "none" : same ? "itself" : "another");
+            (void)ok(text("write %s", what), open2(fd, paths[p], O_RDWR, 0, ways[w].flag));
+            (void)ok(text("create %s", what), open2(fd, paths[p], O_WRONLY | O_CREAT | O_EXCL, 0600, ways[w].flag));
+            (void)unlink("x");
+        }
+    static const char *const dots[] = {"mkdirat", "unlinkat", "symlinkat", "mknodat", "linkat", "renameat"};
+    long told[] = {SYS(mkdirat, fd, ".", 0755),
+                   SYS(unlinkat, fd, ".", 0),
+                   SYS(symlinkat, "x", fd, "."),
+                   SYS(mknodat, fd, ".", S_IFREG | 0600, 0),
+                   SYS(linkat, AT_FDCWD, "file", fd, ".", 0),
+                   SYS(renameat, AT_FDCWD, "file", fd, ".")};
+    for (size_t i = 0; i < sizeof dots / sizeof *dots; i++)
+        (void)say(text("%s . of removed %s", dots[i], name), told[i]);
+}
+
 /* A child sees the flags that clone was called with where it has left them, whatever was done to the call.  (On other machines
  * the result stands there.) */
 static void flags_seen(unsigned long flags) {
@@ -116,6 +144,9 @@ static void children(void) {
 int main(int argc, char **argv) {
     (void)subject_start(argc, argv);
     resolve();
+    (void)say("mkdir", SYS(mkdir, "new-directory", 0755));
+    resolve_removed("new-directory");
+    resolve_removed("emptydir");
     children();
     flags_seen(CLONE_UNTRACED | SIGCHLD);
     flags_seen(CLONE_UNTRACED | CLONE_FS | SIGCHLD);

@@ -34,16 +34,17 @@ static void part(void) {
     struct caller caller = {.task = {.tid = 7}, .call = {.nr = 3, .arg = {1, 2, 3, 4, 5, 6}}, .continued = true};
     uint64_t arg[6] = {1, 2, 3, 4, 5, 6};
     link_caller(&callers, &caller);
-    (void)say("the same", callers_continued(&callers, 7, 3, arg));
-    (void)say("another task", callers_continued(&callers, 8, 3, arg));
-    (void)say("another call", callers_continued(&callers, 7, 4, arg));
+    (void)say("the same", callers_continued(&callers, 7, 3, arg, false));
+    (void)say("another task", callers_continued(&callers, 8, 3, arg, false));
+    (void)say("another call", callers_continued(&callers, 7, 4, arg, false));
     for (unsigned i = 0; i < 6; i++) {
         arg[i]++;
-        (void)say(text("another argument %u", i), callers_continued(&callers, 7, 3, arg));
+        (void)say(text("another argument %u", i), callers_continued(&callers, 7, 3, arg, false));
         arg[i]--;
     }
+    (void)say("of 32 bits", callers_continued(&callers, 7, 3, arg, true));
     caller.continued = false;
-    (void)say("answered", callers_continued(&callers, 7, 3, arg));
+    (void)say("answered", callers_continued(&callers, 7, 3, arg, false));
 }
 #endif
 

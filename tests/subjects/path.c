@@ -121,7 +121,7 @@ static void dots(const char *base) {
 /* What the upper half of a register, or one that the call does not have, holds does not matter. */
 static void registers(void) {
     struct stat st;
-    const long cwd_32 = 0x00000000ffffff9cL, cwd_garbage = 0x12345678ffffff9cL;
+    const long cwd_32 = (long)0x00000000ffffff9c, cwd_garbage = (long)0x12345678ffffff9c;   /* of 32 bits: the same */
     (void)say("AT_FDCWD 32 bits", SYS(newfstatat, cwd_32, "file", &st, 0L));
     (void)say("AT_FDCWD garbage above", SYS(newfstatat, cwd_garbage, "file", &st, 0L));
     (void)ok("openat garbage above", SYS(openat, cwd_garbage, "file", (long)O_RDWR, 0L));

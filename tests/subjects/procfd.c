@@ -116,6 +116,18 @@ static void deleted(void) {
     }
 }
 
+/* A directory whose name is gone has nothing in it, nor anything below what it has not. */
+static void deleted_directory(const char *name) {
+    struct stat st;
+    long fd = ok(text("deleted %s", name), SYS(openat, AT_FDCWD, name, O_RDONLY | O_DIRECTORY));
+    (void)say(text("deleted %s rmdir", name), SYS(rmdir, name));
+    const char *below = keep(text("/proc/self/fd/%ld/below", fd));
+    (void)say(text("deleted %s stat below", name), SYS(newfstatat, AT_FDCWD, below, &st, 0));
+    (void)say(text("deleted %s make below", name), SYS(openat, AT_FDCWD, below, O_WRONLY | O_CREAT, 0644));
+    (void)say(text("deleted %s mkdir below", name), SYS(mkdir, below, 0755));
+    (void)say(text("deleted %s far below", name), SYS(unlink, text("%s/below", below)));
+}
+
 /* Another process's links. */
 static void child(const char *base) {
     int ready[2], done[2];
@@ -147,6 +159,16 @@ static void child(const char *base) {
     say_status("child", status);
 }
 
+/* What /proc itself has is cut as natively: as far as it may be written. */
+static void cut(void) {
+    static const char *const names[] = {"/proc/self/status", "/proc/self/comm", "/proc/version", "/proc/self/fd",
+                                        "/proc/self/nothing"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        (void)say(text("truncate %s", names[i]), SYS(truncate, names[i], 0));
+        (void)ok(text("open %s to cut", names[i]), SYS(openat, AT_FDCWD, names[i], O_WRONLY | O_TRUNC));
+    }
+}
+
 int main(int argc, char **argv) {
     const char *base = subject_start(argc, argv);
     reopen("file", O_RDONLY);
@@ -154,7 +176,11 @@ int main(int argc, char **argv) {
     reopen("dir/sub/deep", O_PATH | O_NOFOLLOW);
     directories(base);
     child(base);
+    cut();
     others();
     deleted();
+    (void)say("mkdir", SYS(mkdir, "new-directory", 0755));
+    deleted_directory("new-directory");
+    deleted_directory("emptydir");
     return 0;
 }

@@ -333,8 +333,10 @@ static bool by_stream(char **word, char *out) {
         seekdir(stream, positions[slot]);
     else if (IS("rewinddir"))
         rewinddir(stream);
-    else if (IS("closedir"))
-        streams[slot] = closedir(stream) == 0 ? NULL : stream;
+    else if (IS("closedir")) {
+        streams[slot] = NULL;   /* also after an error there is no stream any more */
+        answer(out, closedir(stream));
+    }
     return known;
 }
 

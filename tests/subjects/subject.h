@@ -32,12 +32,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "legacy.h"
+
 #ifndef __NR_fchmodat2
 #define __NR_fchmodat2 452
 #endif
 
 /* The result of a system call as the kernel gives it: -errno for a failure. */
+#ifdef __NR_open
 #define SYS(name, ...) raw(syscall(__NR_##name, ##__VA_ARGS__))
+#else
+#define SYS(name, ...) raw(legacy_call(__NR_##name, ##__VA_ARGS__, 0L, 0L, 0L, 0L, 0L, 0L))
+#endif
 
 static inline long raw(long result) {
     return result == -1 ? -errno : result;

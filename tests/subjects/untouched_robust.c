@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,12 +155,22 @@ static void threads(void) {
         HOLDS(pthread_join(all[i], NULL) == 0);
 }
 
+static int cleaned;
+
+static void clean(void *arg) {
+    (void)__atomic_add_fetch((int *)arg, 1, __ATOMIC_SEQ_CST);
+}
+
 static void *opener(void *arg) {
+    pthread_cleanup_push(clean, &cleaned);
     for (;;) {
         int fd = open(file, O_RDONLY | O_CLOEXEC);
-        if (fd >= 0)
-            close(fd);
+        errno = 0;
+        bad |= fd < 0 || open(missing, O_RDONLY) >= 0 || errno != ENOENT;
+        errno = 0;
+        bad |= openat(AT_FDCWD, missing, O_RDONLY) >= 0 || errno != ENOENT || close(fd) < 0;
     }
+    pthread_cleanup_pop(0);
     return arg;
 }
 
@@ -171,6 +182,7 @@ static void cancellation(void) {
         usleep((useconds_t)(200 + i));
         HOLDS(pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED);
     }
+    HOLDS(cleaned == 50);
 }
 
 /* In sub: what is there, and not what is in the directory of its parent. */
@@ -226,19 +238,98 @@ static void little_memory(void) {
     warm();
 }
 
+/* Handlers without SA_RESTART, while programs get what they get: calls on files are not interrupted. */
+static void not_restarted(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+    const struct itimerval often = {{0, 150}, {0, 150}};
+    for (int i = 0; i < 20; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            if (sigaction(SIGALRM, &action, NULL) < 0 || setitimer(ITIMER_REAL, &often, NULL) < 0)
+                _exit(1);
+            for (int j = 0; j < 20 && !bad; j++)
+                ask();
+            const struct itimerval never = {{0, 0}, {0, 0}};
+            _exit(setitimer(ITIMER_REAL, &never, NULL) < 0 || bad);
+        }
+        int status = -1;
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            continue;
+        HOLDS(status == 0);
+    }
+}
+
+static void profiled(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    HOLDS(sigaction(SIGPROF, &action, NULL) == 0 && setitimer(ITIMER_PROF, &often, NULL) == 0);
+    while (signals_seen < 10)
+        ask_for_long();
+    HOLDS(setitimer(ITIMER_PROF, &never, NULL) == 0);
+}
+
+static void *nothing(void *arg) {
+    return arg;
+}
+
+/* The first calls are made when other threads have just ended. */
+static void after_threads(void) {
+    pthread_t all[4];
+    for (int i = 0; i < 4; i++)
+        HOLDS(pthread_create(&all[i], NULL, nothing, NULL) == 0);
+    for (int i = 0; i < 4; i++)
+        HOLDS(pthread_join(all[i], NULL) == 0);
+    ask();
+}
+
+/* The filter is there before the program: whose stub would make calls that it forbids. */
+static void under_filter(void) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MADV_WIPEONFORK, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    char *argv[] = {"/proc/self/exe", "after_threads", "sub/..", NULL};
+    HOLDS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+    (void)execv(argv[0], argv);
+    HOLDS(0);
+}
+
+#define STUB_PLACE ((void *)0x7e9000000000ul)
+
+/* Who wants that place is told that it is taken, or has it; nothing of it breaks. */
+static void wanted_place(void) {
+    void *there = mmap(STUB_PLACE, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | 0x100000, -1, 0);
+    HOLDS(there == STUB_PLACE || (there == MAP_FAILED && errno == EEXIST));
+    warm();
+    there = mmap(STUB_PLACE, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    HOLDS(there != MAP_FAILED);
+    warm();
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
+    int cold; /* nothing has been asked before */
 } cases[] = {
-    {"bad_pointers", bad_pointers},
-    {"flags", flags},
-    {"signals", signals},
-    {"jumps", jumps},
-    {"threads", threads},
-    {"cancellation", cancellation},
-    {"directories", directories_of_children},
-    {"own_filter", own_filter},
-    {"little_memory", little_memory},
+    {"bad_pointers", bad_pointers, 0},
+    {"flags", flags, 0},
+    {"signals", signals, 0},
+    {"jumps", jumps, 0},
+    {"threads", threads, 0},
+    {"cancellation", cancellation, 0},
+    {"directories", directories_of_children, 0},
+    {"own_filter", own_filter, 0},
+    {"little_memory", little_memory, 0},
+    {"not_restarted", not_restarted, 1},
+    {"profiled", profiled, 0},
+    {"after_threads", after_threads, 1},
+    {"under_filter", under_filter, 1},
+    {"wanted_place", wanted_place, 0},
 };
 
 int main(int argc, char **argv) {
@@ -248,10 +339,13 @@ int main(int argc, char **argv) {
         errx(2, "usage: untouched_robust CASE DIR");
     snprintf(file, sizeof file, "%s/file", argv[2]);
     snprintf(missing, sizeof missing, "%s/missing", argv[2]);
-    warm();
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (strcmp(cases[i].name, argv[1]) == 0)
-            cases[i].run();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (strcmp(cases[i].name, argv[1]) != 0)
+            continue;
+        if (!cases[i].cold)
+            warm();
+        cases[i].run();
+    }
     puts(bad ? "wrong" : "ok");
     return bad;
 }

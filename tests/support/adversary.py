@@ -102,11 +102,12 @@ class Grounds:
         return Box(self.subjects, self.who, at, lowers, upper, work, trap=trap, options=options)
 
     def run(
-        self, view: str, trap: str, calls: int, seed: int, ways: Sequence[str] = (), *, timeout: float = 600
+        self, view: str, trap: str, calls: int, seed: int, ways: Sequence[str] = (), *, forbid: str = "",
+        timeout: float = 600
     ) -> Result:
         """So many calls by these ways (all), in a new upper; afterwards the trees are looked at.
 
-        The view "none" is the host itself."""
+        The view "none" is the host itself.  forbid: the run has a profile of subjects/forbid.c around it."""
         area = self._directory(self.area / "run")
         # In the view of / nothing but direct places is not covered.
         beside = self._directory(self.shm / "beside") if view == "whole" else self._directory(self.beside)
@@ -115,7 +116,10 @@ class Grounds:
         if view == "none":
             done = run([*as_user(self.who), *command], cwd=self.area, timeout=timeout)
         else:
-            done = self._box(area, view, trap).run(command, cwd=self.area, timeout=timeout)
+            words = self._box(area, view, trap).wrap(command, self.area)
+            start = len(as_user(self.who))
+            profile = [str(self.subjects.path("forbid")), forbid] if forbid else []
+            done = run([*words[:start], *profile, *words[start:]], cwd=self.area, timeout=timeout)
         said = "" if done.status == 0 and done.out.endswith("through\n") else f"status {done.status}: {done.out[-300:]}"
         result = Result(self._counted(done.out), self._changed(), said + done.err)
         for path in (area, *([self.beside] if self.beside.exists() else []), *self.shm.iterdir()):
@@ -165,6 +169,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--view", choices=VIEWS, action="append")
     parser.add_argument("--trap", choices=["ptrace", "notify"], action="append")
     parser.add_argument("--who", choices=["root", "user"], action="append")
+    parser.add_argument("--forbid", default="", help="calls that fail, as subjects/forbid.c takes them")
     parser.add_argument("-v", "--verbose", action="store_true", help="what changed, too")
     parser.add_argument("ways", nargs="*")
     return parser.parse_args()
@@ -188,7 +193,8 @@ def main() -> int:
             arguments.view or VIEWS,
             arguments.trap or box_module.traps(),
         ):
-            result = give(who).run(view, trap, arguments.calls or 30 * count, arguments.seed, arguments.ways)
+            result = give(who).run(view, trap, arguments.calls or 30 * count, arguments.seed, arguments.ways,
+                                   forbid=arguments.forbid)
             print(
                 f"== {who.name} {view} {trap}: {result.calls} calls, {result.done} did not fail, "
                 f"{len(result.changed)} of {count} ways changed the host",

@@ -10,9 +10,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .oracle import Done, Place, Who, Words, as_user, run
 from .subjects import Subjects
+
+if TYPE_CHECKING:
+    import pytest
 
 ROOT_DIRECTORY = Path(__file__).resolve().parent.parent.parent
 
@@ -28,6 +32,13 @@ def command() -> tuple[str, ...]:
 
 
 @functools.cache
+def front() -> tuple[str, ...]:
+    """The command that is installed beside this Python, which does plain runs without it; else as `command`."""
+    beside = Path(sys.executable).with_name("ptoverlay")
+    return (str(beside),) if os.access(beside, os.X_OK) else command()
+
+
+@functools.cache
 def traps() -> tuple[str, ...]:
     """The traps that this build and this machine have: ptrace always, notify once a run with it works."""
     if os.environ.get("PTOVERLAY_TEST_TRAPS"):
@@ -36,8 +47,23 @@ def traps() -> tuple[str, ...]:
     return ("ptrace", "notify") if done.status == 0 else ("ptrace",)
 
 
+def _forced() -> bool:
+    """Whether calls are to be answered inside of all programs."""
+    return os.environ.get("PTOVERLAY_INJECT") in ("always", "check")
+
+
+def force_inside(who: Who, environment: pytest.MonkeyPatch) -> None:
+    """By root calls are answered inside of all programs from now on, each answer is compared with the supervisor's, and
+    a difference fails the run; so that a test shows both, by its two users.  Not where the variable is given."""
+    if who.is_root and "PTOVERLAY_INJECT" not in os.environ:
+        environment.setenv("PTOVERLAY_INJECT", "check")
+
+
 class Box(Place):
-    """`ptoverlay run -l LOWERS -u UPPER -w WORK -m MOUNT --trap TRAP -- CMD`."""
+    """`ptoverlay run -l LOWERS -u UPPER -w WORK -m MOUNT --trap TRAP -- CMD`.
+
+    Calls are answered inside of programs over a lower at its own place alone: where that is forced, the one lower is
+    bound there."""
 
     def __init__(
         self,
@@ -54,7 +80,10 @@ class Box(Place):
         super().__init__(subjects, who, mount)
         self.trap = trap
         self.options = ["--trap", trap, "-m", str(mount)]
-        self.options += ["-l", ":".join(str(p).replace("\\", "\\\\").replace(":", "\\:") for p in lowers)]
+        elsewhere = len(lowers) == 1 and lowers[0] != mount
+        self.bound = lowers[0] if _forced() and elsewhere and os.geteuid() == 0 else None
+        shown = [mount] if self.bound else lowers
+        self.options += ["-l", ":".join(str(p).replace("\\", "\\\\").replace(":", "\\:") for p in shown)]
         if upper:
             self.options += ["-u", str(upper)]
         if work:
@@ -68,4 +97,7 @@ class Box(Place):
 
     def wrap(self, command_: Words, cwd: Path | None) -> list[str]:
         where = ["-C", str(cwd)] if cwd else []
-        return [*as_user(self.who), *command(), "run", *self.options, *where, "--", *(os.fspath(c) for c in command_)]
+        bind = [str(self.subjects.path("stage")), "--bind", str(self.bound), str(self.mount), "--"]
+        stage = bind if self.bound else []
+        return [*stage, *as_user(self.who), *front(), "run", *self.options, *where, "--",
+                *(os.fspath(c) for c in command_)]

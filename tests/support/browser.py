@@ -51,6 +51,10 @@ class Browser:
         self._session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         self._call("Page.navigate", url=page.as_uri())
 
+    def resize(self, width: int, height: int) -> None:
+        """As on a screen of this size; windows have a least width."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
     def run(self, script: str) -> Any:
         """The value of a script in the page; of a promise what it becomes."""
         told = self._call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)

@@ -44,10 +44,22 @@ def build(directory: Path, *flags: str) -> Path:
     return program
 
 
+def _takes_attributes(directory: str) -> bool:
+    """A tmpfs has user.* attributes since Linux 6.6."""
+    if not Path(directory).is_dir():
+        return False
+    with tempfile.NamedTemporaryFile(dir=directory) as file:
+        try:
+            os.setxattr(file.name, "user.name", b"value")
+        except OSError:
+            return False
+    return True
+
+
 @contextmanager
 def memory_directory() -> Iterator[Path]:
-    """An empty directory on a file system in memory, where there is one."""
-    place = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    """An empty directory on a file system in memory, where there is one that layers of all users can be on."""
+    place = "/dev/shm" if _takes_attributes("/dev/shm") else None
     path = Path(tempfile.mkdtemp(prefix="ptoverlay-faults-", dir=place))
     path.chmod(0o755)
     try:

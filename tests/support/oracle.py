@@ -47,6 +47,9 @@ class Who:
         return "trusted" if self.is_root else "user"
 
 
+#: A machine of software is slow: tools/vm sets how many times as slow a command may be before it counts as hanging.
+PATIENCE = int(os.environ.get("PTOVERLAY_TEST_PATIENCE", "1"))
+
 ROOT = Who("root", 0, 0)
 USER = Who("user", 1000, 1000) if os.geteuid() == 0 else Who("user", os.geteuid(), os.getegid())
 
@@ -75,7 +78,7 @@ class How(TypedDict, total=False):
 
 def run(command: Words, **how: Unpack[How]) -> Done:
     """Runs a command and takes what it prints; a hang is a failure."""
-    env, timeout = how.get("env"), how.get("timeout", 120)
+    env, timeout = how.get("env"), how.get("timeout", 120) * PATIENCE
     process = subprocess.Popen(
         [os.fspath(c) for c in command],
         cwd=how.get("cwd"),

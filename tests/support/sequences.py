@@ -8,6 +8,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shlex
 import tempfile
@@ -111,8 +112,14 @@ def _makes(below: bool, user: bool) -> st.SearchStrategy[Make]:
     return st.one_of(directories, directories, directories, files, files, *others, *(marks[:3] if user else marks))
 
 
+@functools.cache  # what a strategy can draw is worked out once for each object
 def _layers(below: bool, user: bool, size: int) -> st.SearchStrategy[Layer]:
     return st.lists(_makes(below, user), max_size=size).map(tuple)
+
+
+@functools.cache
+def _uppers(user: bool) -> st.SearchStrategy[Layer]:
+    return st.one_of(st.just(()), _layers(True, user, 6))
 
 
 def _step(op: str, *args: st.SearchStrategy[str] | st.SearchStrategy[int]) -> st.SearchStrategy[Step]:
@@ -145,14 +152,20 @@ BY_PATH: list[st.SearchStrategy[Step]] = [
 ]
 
 
+_USERS = st.sampled_from([False, False, False, True])
+_COUNTS = st.sampled_from([1, 1, 2, 3])
+
+
 @st.composite
-def sequences(draw: st.DrawFn, steps: st.SearchStrategy[Step], longest: int = 20) -> Trial:
-    """One to three lowers, sometimes an upper with something in it, and calls."""
-    user = draw(st.sampled_from([False, False, False, True]))
-    count = draw(st.sampled_from([1, 1, 2, 3]))
+def _trials(draw: st.DrawFn, calls: st.SearchStrategy[list[Step]]) -> Trial:
+    user, count = draw(_USERS), draw(_COUNTS)
     lowers = tuple(draw(_layers(i < count - 1, user, 10)) for i in range(count))
-    upper = draw(st.one_of(st.just(()), _layers(True, user, 6)))
-    return Trial(lowers, upper, tuple(draw(st.lists(steps, min_size=1, max_size=longest))), user)
+    return Trial(lowers, draw(_uppers(user)), tuple(draw(calls)), user)
+
+
+def sequences(steps: st.SearchStrategy[Step], longest: int = 20) -> st.SearchStrategy[Trial]:
+    """One to three lowers, sometimes an upper with something in it, and calls."""
+    return _trials(st.lists(steps, min_size=1, max_size=longest))
 
 
 @dataclass(frozen=True)
@@ -189,6 +202,12 @@ _OTHERS = st.one_of(_step("unlink", _FILES), _step("rmdir", PATHS),
                     _step("chmod", PATHS, MODES), _step("link", _FILES, PATHS))
 
 
+_ENDS = st.sampled_from("ffg")
+_OPS = st.sampled_from(["chmod", "rename", "link"])
+_NEW_NAMES = st.sampled_from(NAMES + "de")
+_KEPT = st.sampled_from(["kernel", "view"])
+
+
 class _Directories:
     """The directories that a stack shows, as far as the calls succeed: so that most of them do."""
 
@@ -203,8 +222,8 @@ class _Directories:
     def _file_step(self, draw: st.DrawFn) -> Step:
         """The file of a directory changes its mode, or gets another name."""
         paths = sorted(self.paths)
-        old, new = (f"{draw(st.sampled_from(paths))}/{draw(st.sampled_from('ffg'))}" for _ in range(2))
-        op = draw(st.sampled_from(["chmod", "rename", "link"]))
+        old, new = (f"{draw(st.sampled_from(paths))}/{draw(_ENDS)}" for _ in range(2))
+        op = draw(_OPS)
         return Step(op, (old, 0o600) if op == "chmod" else (old, new, 0) if op == "rename" else (old, new))
 
     def step(self, draw: st.DrawFn) -> Step:
@@ -213,7 +232,7 @@ class _Directories:
         if choice < 2:
             return draw(_OTHERS) if choice == 0 else self._file_step(draw)
         old = draw(st.sampled_from(sorted(self.paths)))
-        name = draw(st.sampled_from(NAMES + "de"))
+        name = draw(_NEW_NAMES)
         if draw(st.integers(0, 5)) == 0:
             self.paths.add(f"{old}/{name}")
             return Step("mkdir", (f"{old}/{name}", 0o755))
@@ -237,7 +256,7 @@ def stacks(draw: st.DrawFn, fewest: int = 2, most: int = 12) -> Stack:
     for _ in range(draw(st.integers(fewest, most)) - 1):
         made = draw(_layers(True, False, 4)) if draw(st.integers(0, 7)) == 0 else ()
         steps = tuple(directories.step(draw) for _ in range(draw(st.integers(0, 6))))
-        rounds.append(Round(made, steps, draw(st.sampled_from(["kernel", "view"]))))
+        rounds.append(Round(made, steps, draw(_KEPT)))
     return Stack((*_LOWEST, *draw(_layers(False, False, 4))), tuple(rounds))
 
 
@@ -440,14 +459,17 @@ def _in_child(step: Step) -> Step:
 
 
 @st.composite
-def processes(draw: st.DrawFn, longest: int = 30) -> Trial:
+def _trials_of_processes(draw: st.DrawFn, calls: st.SearchStrategy[list[Step]]) -> Trial:
+    lowers = tuple(draw(_layers(i == 0, False, 10)) for i in range(2))
+    return Trial(lowers, draw(_uppers(False)), tuple(draw(calls)))
+
+
+def processes(longest: int = 30) -> st.SearchStrategy[Trial]:
     """Two lowers, sometimes an upper, and calls of up to three processes."""
     steps = st.one_of(*BY_PATH, *OF_A_PROCESS, *OF_A_PROCESS)
     steps = st.one_of(steps, steps, steps, steps, steps.map(_in_child))
     steps = st.builds(lambda step, worker: replace(step, worker=worker), steps, st.sampled_from([0, 0, 1, 2]))
-    lowers = tuple(draw(_layers(i == 0, False, 10)) for i in range(2))
-    upper = draw(st.one_of(st.just(()), _layers(True, False, 6)))
-    return Trial(lowers, upper, tuple(draw(st.lists(steps, min_size=4, max_size=longest))))
+    return _trials_of_processes(st.lists(steps, min_size=4, max_size=longest))
 
 
 def moved(makes: Sequence[Make], top: str) -> list[Make]:

@@ -9,10 +9,14 @@ import hashlib
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
+
+from ptoverlay.remove import remove_tree
 
 #: Owner of what belongs neither to root nor to the ordinary user of the tests.
 FOREIGN = 1234
@@ -271,3 +275,13 @@ def tree(top: Path) -> dict[str, tuple[object, ...]]:
             xattrs = tuple(sorted(os.listxattr(path, follow_symlinks=False)))
             found[shown] = (oct(status.st_mode), content, group, xattrs)
     return found
+
+
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A directory where syncing takes no time, if there is one; removed at the end."""
+    path = Path(tempfile.mkdtemp(prefix="ptoverlay-tests-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    try:
+        yield path
+    finally:
+        remove_tree(str(path))

@@ -144,6 +144,7 @@ class World:
         return {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.home),
+            "XDG_STATE_HOME": str(self.home / "state"),
             "TMPDIR": str(self.home),
             "LC_ALL": "C.UTF-8",
             "USER": self.who.name,

@@ -22,7 +22,7 @@ OF_TRUNCATE = ["open to truncate", "truncate"]
 NAMES = ["create", "mkdir", "symlink", "mkfifo", "link", "rename", "rmdir", "unlink"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def domain(base: Path) -> Path:
     """tests/subjects/domain.c with the view and the guard."""
     program = base / "domain"

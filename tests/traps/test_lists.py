@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.headers import named
 from support.trees import Node
 from support.world import World
 
@@ -154,7 +155,7 @@ say("removed", lambda: ask(fd, 0x40087777, 8))
 
 def test_commands(tree: World) -> None:
     """fcntl, prctl, keyctl, bpf, unshare: what is not known is refused as by a kernel that does not know it either."""
-    text = """
+    text = named("fcntl", "prctl", "keyctl", "request_key", "bpf", "unshare") + """
 import ctypes, errno, fcntl, os
 libc = ctypes.CDLL(None, use_errno=True)
 def call(number, *arguments):
@@ -162,16 +163,17 @@ def call(number, *arguments):
     return errno.errorcode[ctypes.get_errno()] if result < 0 else result
 fd = os.open("file", os.O_RDONLY)
 hint = ctypes.c_uint64(5)
-print("hint", call(72, fd, 1036, ctypes.addressof(hint)))
-print("fcntl", [call(72, fd, n, 0) for n in (1099, 2000, 0x7fffffff)])
-print("flags", call(72, fd, fcntl.F_GETFL) & os.O_ACCMODE, call(72, fd, fcntl.F_DUPFD, 50), call(72, fd, 10, 0))
-print("prctl", [call(157, n, 0, 0, 0, 0) for n in (1000, 0x12345678, 49)])
+print("hint", call(SYS_fcntl, fd, 1036, ctypes.addressof(hint)))
+print("fcntl", [call(SYS_fcntl, fd, n, 0) for n in (1099, 2000, 0x7fffffff)])
+print("flags", call(SYS_fcntl, fd, fcntl.F_GETFL) & os.O_ACCMODE, call(SYS_fcntl, fd, fcntl.F_DUPFD, 50),
+      call(SYS_fcntl, fd, 10, 0))
+print("prctl", [call(SYS_prctl, n, 0, 0, 0, 0) for n in (1000, 0x12345678, 49)])
 name = ctypes.create_string_buffer(b"named")
-print("name", call(157, 15, ctypes.addressof(name), 0, 0, 0), open("/proc/self/comm").read().strip())
-print("keyctl", call(250, 99))
-print("request_key", call(249, *[ctypes.addressof(name)] * 3, 0))
-print("bpf", [call(321, n, 0, 0) for n in (6, 7, 99)])
-print("unshare", call(272, 1 << 40), call(272, 0x200))
+print("name", call(SYS_prctl, 15, ctypes.addressof(name), 0, 0, 0), open("/proc/self/comm").read().strip())
+print("keyctl", call(SYS_keyctl, 99))
+print("request_key", call(SYS_request_key, *[ctypes.addressof(name)] * 3, 0))
+print("bpf", [call(SYS_bpf, n, 0, 0) for n in (6, 7, 99)])
+print("unshare", call(SYS_unshare, 1 << 40), call(SYS_unshare, 0x200))
 """
     found = script(tree, text)
     assert found == [

@@ -6,11 +6,10 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import os
-import re
-import subprocess
 
 import pytest
 from ptrace.syscall.prototypes import SYSCALL_PROTOTYPES
+from support.headers import kernel_calls
 
 from ptoverlay._core import ffi, lib
 
@@ -68,17 +67,6 @@ def table() -> dict[str, int]:
         assert name not in rows, f"two rows for {name}"
         rows[name] = int(number[0])
     return rows
-
-
-def kernel_calls() -> dict[str, int]:
-    """Name → number, from the kernel headers of this machine."""
-    done = subprocess.run(
-        ["gcc", "-E", "-dM", "-include", "asm/unistd.h", "-x", "c", "/dev/null"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return {n: int(v) for n, v in re.findall(r"#define __NR_(\w+) (\d+)$", done.stdout, re.MULTILINE)}
 
 
 def test_numbers_are_the_kernels() -> None:

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <err.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,32 @@ static void do_stat(unsigned i) {
     struct stat st;
     (void)i;
     check(stat("small", &st), "stat small");
+}
+
+static char deep[256];
+
+static void go_down(unsigned depth) {
+    for (unsigned i = 0; i < depth; i++)
+        strcat(deep, "d/");
+    strcat(deep, "small");
+}
+
+static void go_down_2(void) {
+    go_down(2);
+}
+
+static void go_down_8(void) {
+    go_down(8);
+}
+
+static void go_down_32(void) {
+    go_down(32);
+}
+
+static void do_stat_deep(unsigned i) {
+    struct stat st;
+    (void)i;
+    check(stat(deep, &st), deep);
 }
 
 static void do_stat_missing(unsigned i) {
@@ -226,15 +253,58 @@ static void do_spawn(unsigned i) {
     run(argv, NULL);
 }
 
+/* $PATH: so many directories, of which the last alone has programs. */
+static void set_path(unsigned n) {
+    static char path[64 * (PATH_MAX + 16)];
+    char here[PATH_MAX], *end = path;
+    check(getcwd(here, sizeof here) ? 0 : -1, "getcwd");
+    for (unsigned i = 1; i < n; i++)
+        end += sprintf(end, "%s/path/%u:", here, i);
+    strcpy(end, "/bin");
+    check(setenv("PATH", path, 1), "PATH");
+}
+
+static void set_path_1(void) {
+    set_path(1);
+}
+
+static void set_path_8(void) {
+    set_path(8);
+}
+
+static void set_path_64(void) {
+    set_path(64);
+}
+
+static void do_spawn_by_path(unsigned i) {
+    static char name[] = "true";
+    static char *const argv[] = {name, NULL};
+    (void)i;
+    run(argv, NULL);
+}
+
 static const struct operation operations[] = {
-    {"stat", NULL, do_stat, 16, 0},        {"stat-missing", NULL, do_stat_missing, 16, 0},
-    {"open", NULL, do_open, 16, 0},        {"readlink", NULL, do_readlink, 16, 0},
-    {"readdir", NULL, do_readdir, 1, 0},   {"create", NULL, do_create, 16, 0},
-    {"mkdir", NULL, do_mkdir, 16, 0},      {"rename", make_file, do_rename, 16, 0},
-    {"copy", NULL, do_copy, 16, 512},      {"copy-up", NULL, do_copy_up, 16, 512},
-    {"read", open_data, do_read, 16, 0},   {"write", open_data, do_write, 16, 0},
-    {"pread", open_data, do_pread, 64, 0}, {"pwrite", open_data, do_pwrite, 64, 0},
+    {"stat", NULL, do_stat, 16, 0},
+    {"stat-missing", NULL, do_stat_missing, 16, 0},
+    {"open", NULL, do_open, 16, 0},
+    {"readlink", NULL, do_readlink, 16, 0},
+    {"readdir", NULL, do_readdir, 1, 0},
+    {"create", NULL, do_create, 16, 0},
+    {"mkdir", NULL, do_mkdir, 16, 0},
+    {"rename", make_file, do_rename, 16, 0},
+    {"copy", NULL, do_copy, 16, 512},
+    {"copy-up", NULL, do_copy_up, 16, 512},
+    {"read", open_data, do_read, 16, 0},
+    {"write", open_data, do_write, 16, 0},
+    {"pread", open_data, do_pread, 64, 0},
+    {"pwrite", open_data, do_pwrite, 64, 0},
     {"spawn", NULL, do_spawn, 1, 0},
+    {"depth-2", go_down_2, do_stat_deep, 16, 0},
+    {"depth-8", go_down_8, do_stat_deep, 16, 0},
+    {"depth-32", go_down_32, do_stat_deep, 16, 0},
+    {"path-1", set_path_1, do_spawn_by_path, 1, 0},
+    {"path-8", set_path_8, do_spawn_by_path, 1, 0},
+    {"path-64", set_path_64, do_spawn_by_path, 1, 0},
 };
 
 /* The first batch is not timed, unless there is only so much to do. */

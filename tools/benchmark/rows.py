@@ -16,7 +16,7 @@ from pathlib import Path
 from support import wheels
 
 from .peers import NATIVE, Peer, Place
-from .trees import CALL, LONG, PROGRAM, Sizes
+from .trees import CALL, DEPTHS, LONG, PATHS, PROGRAM, Sizes
 
 SECONDS, MIB = "s", "MiB"
 
@@ -117,6 +117,14 @@ def program(name: str, title: str, tree: str, text: str) -> Work:
     return Work((Row(name, title),), tree, script(text), dirty=True)
 
 
+#: A shell that starts a program again and again.
+STARTS = "i=0; while [ $i != 300 ]; do /bin/true; i=$((i + 1)); done"
+IMPORTS = "import json, email.message, http.client, unittest"
+#: In a tree that the view alone has.
+MADE = "mkdir tmp/made; cp -a .git directory-* tmp/made; cd tmp/made; git status -s"
+FIND = "find . -size +1k"
+
+
 PIP = f"{sys.executable} -m pip install -q --no-index --no-deps --target site ./{wheels.NAME}"
 #: Prints a line and waits for one, before the supervisor's memory is looked at.
 PAUSE = "echo ready; read _"
@@ -140,12 +148,20 @@ WORKS = (
     call("pread", "random read, 4 KiB", "data"),
     call("pwrite", "random write, 4 KiB", "data"),
     call("spawn", "fork, exec and exit"),
-    program("gcc", "gcc of 20 files, make -j1", "build", "TIME make -s"),
+    *(call(f"depth-{n}", f"stat, {n} directories down") for n in DEPTHS),
+    *(call(f"path-{n}", f"spawn, the last of {n} in $PATH") for n in PATHS),
+    program("true-300", "sh: 300 × /bin/true", "calls", f"TIME sh -c '{STARTS}'"),
+    program("python", "python3 with imports", "calls", f"TIME {sys.executable} -c '{IMPORTS}'"),
+    Work((Row("gcc", "gcc of 20 files, make -j1"), Row("make-nothing", "make with nothing to do")), "build",
+         script("TIME make -s; TIME make -s"), dirty=True),
     program("wide", "build by 16 processes, make -j16", "wide", "TIME make -s -j16"),
     Work((Row("configure", "hello: ./configure"), Row("make-j1", "hello: make -j1"), Row("make-j2", "hello: make -j2")),
          "source", script("TIME ./configure; TIME make -s; make -s clean >tmp/out; TIME make -s -j2"), dirty=True,
          kind=LONG),
-    program("git-status", "git status", "git", "git status -s; TIME git status -s"),
+    Work((Row("git-status", "git status"), Row("find", "find, of the same tree")), "git",
+         script(f"git status -s; TIME git status -s; TIME {FIND}"), dirty=True),
+    Work((Row("git-status-made", "git status of a tree made in the view"), Row("find-made", "find, of the same tree")),
+         "git", script(f"{MADE}; TIME git status -s; TIME {FIND}"), dirty=True),
     program("git-checkout", "git checkout of a branch", "git", "git status -s; TIME git checkout -q other"),
     program("tar", "tar x", "archive", "TIME tar xf pack.tar -C tmp"),
     program("pip", "pip install of a wheel", "wheel", f"TIME {PIP}"),

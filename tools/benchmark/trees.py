@@ -46,6 +46,9 @@ class Sizes:
     minutes: float
 
 
+#: How many directories down a file is looked for, and among how many a program is (loop.c).
+DEPTHS = (2, 8, 32)
+PATHS = (1, 8, 64)
 CALL, PROGRAM, LONG = "call", "program", "long"
 FULL = Sizes(0.2, 100_000, 10_000, 64, 1 << 30, {CALL: 5, PROGRAM: 3, LONG: 2}, 22)
 QUICK = Sizes(0.03, 10_000, 1_000, 16, 1 << 26, {CALL: 2, PROGRAM: 1, LONG: 0}, 1.5)
@@ -66,8 +69,14 @@ def sh(tree: Path, script: str) -> None:
 
 
 def calls(tree: Path, sizes: Sizes) -> None:
-    """small, a link to it, and a directory of many entries."""
+    """small, a link to it, small again at some depths, empty directories for $PATH, and one of many entries."""
     (tree / "small").write_text("small\n")
+    for depth in DEPTHS:
+        down = tree.joinpath(*["d"] * depth)
+        down.mkdir(parents=True, exist_ok=True)
+        (down / "small").write_text("small\n")
+    for number in range(1, max(PATHS)):
+        (tree / f"path/{number}").mkdir(parents=True)
     (tree / "link").symlink_to("small")
     (tree / "many").mkdir()
     for i in range(sizes.entries):

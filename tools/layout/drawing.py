@@ -74,7 +74,7 @@ def _uses(core: Core) -> dict[str, set[str]]:
     uses: dict[str, set[str]] = {}
     for name, others in core.includes().items():
         here = uses.setdefault(floors.room(name), set()) if name not in floors.DOORS else set()
-        here |= {floors.room(other) for other in others if not name.startswith(floors.INSIDE.get(other, "\0"))}
+        here |= {floors.room(other) for other in others if not floors.is_inside(name, other)}
         here.discard(floors.room(name))
     return uses
 

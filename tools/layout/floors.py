@@ -20,12 +20,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("view/walk",),
     ("view/ops",),
     ("view/super",),
-    ("calls+calls/handlers+calls/host+calls/programs+calls/shown+calls/tasks",),
+    ("calls+calls/faked+calls/fixed+calls/handlers+calls/host+calls/programs+calls/shown+calls/tasks",),
     ("untouched+untouched/stub",),
     ("command",),
     ("trap+trap/descriptors",),
     ("trap/notify", "trap/ptrace"),
     ("run",),
+    ("front",),
 )
 #: Headers of what several rooms do for others: included from outside they are the room's; those rooms themselves
 #: include them to keep what they promise, and who calls whom nm tells.
@@ -72,7 +73,12 @@ def floor(one: str) -> int:
     return next(number for number, floor in enumerate(FLOORS) if one in floor)
 
 
+def is_inside(path: str, door: str) -> bool:
+    """Whether a file is behind that door, of one of the rooms that it leads to."""
+    return path.startswith(INSIDE.get(door, "\0")) and floor(room(path)) <= floor(room(door))
+
+
 def may_use(path: str, other: str) -> bool:
     """Whether a file may use another one of csrc/."""
     here, there = room(path), room(other)
-    return here == there or floor(here) > floor(there) or path in DOORS or path.startswith(INSIDE.get(other, "\0"))
+    return here == there or floor(here) > floor(there) or path in DOORS or is_inside(path, other)

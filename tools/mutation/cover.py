@@ -156,13 +156,14 @@ def gather(coverage: Coverage, files: Sequence[str], room: Path) -> None:
             record.write_text("")
             env = {"PYTHONPATH": str(HERE.parent), "PTOVERLAY_COVER_PLACES": str(shared),
                    "PTOVERLAY_COVER_RECORD": str(record)}
-            scratch.pytest([file, "-p", "mutation.recording"], TIMEOUT, env)
+            ended = scratch.pytest([file, "-p", "mutation.recording"], TIMEOUT, env) is not None
             told = [json.loads(line) for line in record.read_text().splitlines()]
             if not told:
                 sys.exit(f"tools/mutants: {file}: {scratch.output()[-2000:]}")
             records = [Record(one["test"], one["seconds"], sites.lines(one["places"])) for one in told if one["passed"]]
             failed = [one["test"] for one in told if not one["passed"]]
-            print(f"{file}: {len(records)} tests" + (f"; not used, they fail: {' '.join(failed)}" if failed else ""),
-                  flush=True)
-            coverage.gathered[file] = (_digest(file), records)
+            more = "" if ended else "; it did not end in time, and is gathered again"
+            more += f"; not used, they fail: {' '.join(failed)}" if failed else ""
+            print(f"{file}: {len(records)} tests{more}", flush=True)
+            coverage.gathered[file] = (_digest(file) if ended else "", records)   # else it is gathered again
             coverage.save()

@@ -25,7 +25,7 @@ COPIED = ("csrc", "ptoverlay", "tests", "tools", "share", "docs", "setup.py", "s
           "README.rst", "CHANGES.rst", "LICENSE", "MANIFEST.in")
 #: Of each run of pytest: enough of what is random.
 ARGUMENTS = ("--sequences", "200")
-#: $1: what stays writable; then the command.
+#: $1: what stays writable; $2: this tree, which may lie below what is mounted over; then the command.
 CONFINE = r"""
 mount --make-rprivate / && mount --bind "$1" "$1" || exit 125
 while read -r _ _ _ _ at _; do
@@ -36,8 +36,10 @@ while read -r _ _ _ _ at _; do
 done </proc/self/mountinfo
 mount -t overlay -o "lowerdir=/dev,upperdir=$1/dev,workdir=$1/dev-work" overlay /dev || exit 125
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts /dev/pts || exit 125
+mount --bind "$2" "$1/this" || exit 125
 for at in /tmp /dev/shm /run; do mount -t tmpfs -o mode=1777 none $at || exit 125; done
-shift
+[ -d "$2/tests" ] || { mkdir -p "$2" && mount --bind "$1/this" "$2" && mount -o remount,bind,ro "$2"; } || exit 125
+shift 2
 "$@"   # not exec: the first process of the namespace is one that waits for orphans
 exit $?
 """
@@ -65,7 +67,7 @@ class Scratch:
                                 ignore=shutil.ignore_patterns("*.so", "__pycache__"))
             else:
                 shutil.copy(source, self.top / name)
-        for name in ("objects", "tmp", "dev", "dev-work"):
+        for name in ("objects", "tmp", "dev", "dev-work", "this"):
             (self.top / name).mkdir()
 
     def _make_environment(self) -> None:
@@ -120,7 +122,7 @@ class Scratch:
                    *ARGUMENTS, *arguments]
         if os.geteuid() == 0:   # all ends with us
             command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--mount-proc",
-                       "--kill-child", "/bin/sh", "-c", CONFINE, "sh", str(self.top), *command]
+                       "--kill-child", "/bin/sh", "-c", CONFINE, "sh", str(self.top), str(TOP), *command]
         environment = {**os.environ, **(env or {}), "TMPDIR": str(self.top / "tmp"), "HOME": str(self.top / "tmp"),
                        "PYTHONDONTWRITEBYTECODE": "1", "CI": ""}
         with (self.top / "output").open("wb") as out:

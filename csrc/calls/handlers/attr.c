@@ -8,12 +8,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <unistd.h>
 #include <utime.h>
@@ -25,13 +27,17 @@
 #include "../../view/view.h"
 #include "../args.h"
 #include "../call.h"
+#include "../compat_layout.h"
 #include "../flags.h"
 #include "../host/host.h"
 #include "../host/outside.h"
 #include "../known.h"
 #include "../scratch.h"
 #include "../settle.h"
+#include "../tasks/place.h"
+#include "../tasks/seen.h"
 #include "../tasks/task.h"
+#include "../tasks/userns.h"
 #include "../verdict.h"
 #include "handlers.h"
 
@@ -49,17 +55,31 @@ void do_chmod(struct call *call) {
     change(call, loc, &(struct attr_change){.valid = ATTR_MODE, .mode = (mode_t)call->arg[args_after(call)] & 07777});
 }
 
+#define TERMINALS 136u          /* UNIX98_PTY_SLAVE_MAJOR and the seven behind it: include/uapi/linux/major.h */
+
+/* A terminal of our user's, which a fake root may give to anybody: it shows as his as before. */
+static bool gives_terminal(struct call *call) {
+    struct stat st;
+    const struct seen *seen = seen_wanted(call->session) ? seen_of(call->task) : NULL;
+    return seen && seen_capable(seen, CAP_CHOWN) && host_held(call, 0) && host_stat(call, &st) == 0 &&
+           S_ISCHR(st.st_mode) && major(st.st_rdev) - TERMINALS < 8 && st.st_uid == geteuid();
+}
+
 void do_chown(struct call *call) {
     unsigned at = args_after(call);
     struct attr_change attr = {.valid = ATTR_OWNER, .uid = (uid_t)call->arg[at], .gid = (gid_t)call->arg[at + 1]};
     struct location *loc = settle_changing(call);
     if (!loc)
         return;
+    if (!userns_uid(call->task, &attr.uid) || !userns_gid(call->task, &attr.gid))
+        return verdict_answer(call, -EINVAL);
     if (attr.uid != (uid_t)-1)
         attr.valid |= ATTR_UID;
     if (attr.gid != (gid_t)-1)
         attr.valid |= ATTR_GID;
     change(call, loc, &attr);
+    if (call->verdict == VERDICT_RETURN && call->value == -EPERM && gives_terminal(call))
+        verdict_answer(call, 0);
 }
 
 void do_truncate(struct call *call) {
@@ -117,12 +137,26 @@ static void change_times(struct call *call, const struct timespec *times) {
 
 void do_utime(struct call *call) {
     struct utimbuf buffer;
+    int32_t narrow[2] = {0};
     if (!call->arg[1])
         return change_times(call, NULL);
-    int error = memory_read(&call->memory, call->arg[1], &buffer, sizeof buffer);
+    int error = call->compat ? memory_read(&call->memory, call->arg[1], narrow, sizeof narrow)
+                             : memory_read(&call->memory, call->arg[1], &buffer, sizeof buffer);
+    if (call->compat)
+        buffer = (struct utimbuf){.actime = narrow[0], .modtime = narrow[1]};
     if (error < 0)
         return verdict_answer(call, error);
     change_times(call, (struct timespec[2]){{.tv_sec = buffer.actime}, {.tv_sec = buffer.modtime}});
+}
+
+static int read_timevals(struct call *call, uint64_t address, struct timeval buffer[2]) {
+    struct timespec narrow[2];
+    if (!call->compat)
+        return memory_read(&call->memory, address, buffer, 2 * sizeof *buffer);
+    int error = compat_read_times(&call->memory, address, call->compat, narrow);
+    for (int i = 0; i < 2; i++)
+        buffer[i] = (struct timeval){.tv_sec = narrow[i].tv_sec, .tv_usec = narrow[i].tv_nsec};
+    return error;
 }
 
 /* utimes and futimesat */
@@ -132,7 +166,7 @@ void do_utimes(struct call *call) {
     uint64_t address = call->arg[args_after(call)];
     if (!address)
         return change_times(call, NULL);
-    int error = memory_read(&call->memory, address, buffer, sizeof buffer);
+    int error = read_timevals(call, address, buffer);
     if (error < 0)
         return verdict_answer(call, error);
     for (int i = 0; i < 2; i++) {
@@ -149,7 +183,8 @@ void do_utimensat(struct call *call) {
         return verdict_answer(call, -EINVAL);
     if (!call->arg[2])
         return change_times(call, NULL);
-    int error = memory_read(&call->memory, call->arg[2], times, sizeof times);
+    int error = call->compat ? compat_read_times(&call->memory, call->arg[2], call->compat, times)
+                             : memory_read(&call->memory, call->arg[2], times, sizeof times);
     if (error < 0)
         return verdict_answer(call, error);
     change_times(call, times);
@@ -184,13 +219,13 @@ static int read_flags(struct call *call, struct fsxattr *extended, unsigned *fla
     return memory_read(&call->memory, call->arg[2], flags, sizeof *flags);
 }
 
-/* The object's real file, or directory, opened for an ioctl; real[PATH_MAX] becomes its path. -errno. */
+/* The object's real file, or directory, opened for an ioctl; real[VIEW_PATH_MAX] becomes its path. -errno. */
 static int open_real_object(struct call *call, const struct location *loc, char *real) {
-    int error = loc->type == S_IFREG || loc->type == S_IFDIR ? view_real(call->view, loc, real) : -ENOTTY;
+    int error =
+        loc->type == S_IFREG || loc->type == S_IFDIR ? view_real(call->view, loc, real, VIEW_PATH_MAX) : -ENOTTY;
     if (error < 0)
         return error;
-    int fd = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    return fd < 0 ? -errno : fd;
+    return view_open_exact(real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 }
 
 static int flags_over_present(struct call *call, const struct location *loc, const struct fsxattr *extended,
@@ -238,7 +273,7 @@ static void unknown_request(struct call *call) {
         return verdict_answer(call, -EBADF);
     if (!known_is_of_files((uint32_t)call->arg[1])) {
         bool named = S_ISREG(object.st_mode) || S_ISDIR(object.st_mode);
-        int kind = named ? object_read(link, call->scratch->text) : OBJECT_ANONYMOUS;
+        int kind = named ? place_read(link, call->scratch->text) : OBJECT_ANONYMOUS;
         if (kind == OBJECT_ANONYMOUS || (kind >= 0 && is_of_host(call, call->scratch->text)))
             return;
     }
@@ -251,6 +286,10 @@ void do_ioctl(struct call *call) {
     uint32_t request = (uint32_t)call->arg[1];
     if (known_holds(&known_requests, request))
         return;
+    if (request == FS_IOC32_GETFLAGS && !call->compat)
+        return;     /* the kernel knows it from 32-bit programs alone */
+    if (request == FS_IOC32_GETFLAGS)
+        request = FS_IOC_GETFLAGS;
     if (request == FS_IOC_GETFLAGS || request == FS_IOC_FSGETXATTR)
         return get_flags(call, request);
     bool flags = request == FS_IOC_SETFLAGS || request == FS_IOC32_SETFLAGS || request == FS_IOC_FSSETXATTR;

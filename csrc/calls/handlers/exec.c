@@ -24,15 +24,24 @@
 #include "../../process/descriptor.h"
 #include "../../process/memory.h"
 #include "../../process/object.h"
+#include "../../process/proc.h"
 #include "../../view/view.h"
 #include "../args.h"
 #include "../call.h"
+#include "../compat_layout.h"
+#include "../faked/faked.h"
+#include "../fixed/clock.h"
+#include "../fixed/fixed.h"
 #include "../flags.h"
+#include "../inputs.h"
 #include "../programs/elf.h"
 #include "../programs/programs.h"
 #include "../programs/script.h"
+#include "../reach.h"
 #include "../scratch.h"
+#include "../session.h"
 #include "../table.h"
+#include "../tasks/seen.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
 #include "exec.h"
@@ -52,6 +61,7 @@ struct exec {
     char first[PATH_MAX];               /* real path of what was asked for */
     unsigned depth;                     /* scripts passed */
     struct script scripts[SCRIPTS_MAX];
+    bool narrow;                        /* the last program is one of 32 bits */
     char interpreter[PATH_MAX];         /* real path of the ELF interpreter, when it has moved */
     unsigned n_names;                   /* what replaces argv[0] */
     const char *names[NAMES_MAX];
@@ -89,8 +99,13 @@ static int may_execute(struct call *call, const struct location *loc) {
 /* Opens what loc is for looking at it; -1 with errno. */
 static int open_program(struct call *call, const struct location *loc) {
     char *real = call->scratch->real;
-    if (view_real(call->view, loc, real) < 0)
-        return -1;
+    int error = view_real(call->view, loc, real, VIEW_PATH_MAX);
+    if (error == 0 && reach_is_far(real))
+        error = view_open_exact(real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+    if (error != 0) {
+        errno = error < 0 ? -error : 0;
+        return error < 0 ? -1 : error;
+    }
     return open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 }
 
@@ -101,6 +116,8 @@ static int elf_place(struct call *call, struct exec *exec, const struct elf_file
     if (elf_interpreter(file, name) <= 0)
         return 0;
     int error = args_walk_path(call, name, WALK_FOLLOW, loc);
+    if (call->session->inputs)
+        inputs_note(call, PTO_INPUT_LOADER, loc);
     if (error == 0 && loc->pass && !loc->hidden)
         return 0;
     if (error == 0)
@@ -109,7 +126,7 @@ static int elf_place(struct call *call, struct exec *exec, const struct elf_file
         return error;
     exec->touched = true;
     exec->alone = false;
-    return view_real(call->view, loc, exec->interpreter);
+    return view_real(call->view, loc, exec->interpreter, PATH_MAX);
 }
 
 /* Neither set-id bits nor capabilities. */
@@ -121,9 +138,11 @@ static bool is_plain(int fd) {
 
 /* The last program, which is what the kernel runs. */
 static int found_program(struct call *call, struct exec *exec, const struct elf_file *file) {
-    if (elf_is_foreign(file)) {
+    exec->narrow = elf_is_compat(file);
+    if (elf_is_foreign(file) || (exec->narrow && !session_compat(call->session))) {
         exec->touched = true;
-        verdict_refuse(call, ENOEXEC, "32-bit programs are not supported");
+        verdict_refuse(call, ENOEXEC, "a 32-bit program is refused with ENOEXEC: run a 64-bit build of it");
+        call->foreign = true;
         return -ENOEXEC;
     }
     call->task->executes_plain = call->task->cred_stays && is_plain(file->fd);
@@ -160,6 +179,8 @@ static int next_program(struct call *call, struct exec *exec, struct location *l
         exec->touched = true;
         exec->alone = false;
     }
+    if (call->session->inputs)
+        inputs_note(call, PTO_INPUT_LOADER, loc);
     if (error == 0)
         error = may_execute(call, loc);
     return error < 0 ? error : 1;
@@ -177,23 +198,39 @@ static void collect_names(struct exec *exec) {
     exec->names[exec->n_names++] = exec->given;
 }
 
+/* Bytes of a pointer of the tracee's. */
+static size_t pointer_size(const struct call *call) {
+    return call->compat ? sizeof(uint32_t) : sizeof(uint64_t);
+}
+
+static int read_pointers(struct call *call, uint64_t at, uint64_t *pointers, size_t n) {
+    return call->compat ? compat_read_pointers(&call->memory, at, pointers, n)
+                        : memory_read(&call->memory, at, pointers, n * sizeof *pointers);
+}
+
 /* Number of pointers in the tracee's argv; -EFAULT, -E2BIG. */
 static ssize_t count_arguments(struct call *call, uint64_t argv) {
     uint64_t pointers[POINTERS_AT_ONCE];
-    size_t count = 0;
+    size_t count = 0, size = pointer_size(call), chunk = size * POINTERS_AT_ONCE;
     while (argv) {
-        uint64_t at = argv + count * sizeof *pointers;
-        size_t part = (size_t)(sizeof pointers - at % sizeof pointers) / sizeof *pointers; /* to the end of a page */
-        int error = memory_read(&call->memory, at, pointers, (part ? part : 1) * sizeof *pointers);
+        uint64_t at = argv + count * size;
+        size_t part = (chunk - at % chunk) / size; /* to the end of a page */
+        int error = read_pointers(call, at, pointers, part ? part : 1);
         if (error < 0)
             return error;
         for (size_t i = 0; i < (part ? part : 1); i++, count++)
             if (!pointers[i])
                 return (ssize_t)count;
-        if (count * sizeof *pointers > POINTERS_MAX)
+        if (count * size > POINTERS_MAX)
             return -E2BIG;
     }
     return 0;
+}
+
+static void put_pointer(const struct call *call, char *table, size_t i, uint64_t pointer) {
+    uint32_t narrow = (uint32_t)pointer;
+    size_t size = pointer_size(call);
+    memcpy(table + i * size, call->compat ? (void *)&narrow : &pointer, size);
 }
 
 static int make_argv(struct call *call, struct exec *exec, uint64_t argv, size_t *size) {
@@ -201,22 +238,21 @@ static int make_argv(struct call *call, struct exec *exec, uint64_t argv, size_t
     if (count < 0)
         return (int)count;
     size_t rest = count > 0 ? (size_t)count - 1 : 0;
-    size_t pointers = (exec->n_names + rest + 1) * sizeof(uint64_t), at = pointers;
+    size_t width = pointer_size(call), pointers = (exec->n_names + rest + 1) * width, at = pointers;
     *size = pointers;
     for (unsigned i = 0; i < exec->n_names; i++)
         *size += strlen(exec->names[i]) + 1;
     exec->argv = call->scratch->owned[1] = calloc(1, *size);
     if (!exec->argv)
         return -ENOMEM;
-    uint64_t *table = (uint64_t *)(void *)exec->argv;
     for (unsigned i = 0; i < exec->n_names; i++) {
         size_t length = strlen(exec->names[i]) + 1;
         memcpy(exec->argv + at, exec->names[i], length);
-        table[i] = at;
-        exec->relocations[i] = (uint32_t)(i * sizeof *table);
+        put_pointer(call, exec->argv, i, at);
+        exec->relocations[i] = (uint32_t)(i * width);
         at += length;
     }
-    return rest ? memory_read(&call->memory, argv + sizeof *table, table + exec->n_names, rest * sizeof *table) : 0;
+    return rest ? memory_read(&call->memory, argv + width, exec->argv + exec->n_names * width, rest * width) : 0;
 }
 
 /* ---- what the kernel is given ---- */
@@ -238,11 +274,18 @@ static int pad_path(char *path, size_t wanted) {
     return 0;
 }
 
-static int choose_path(struct call *call, struct exec *exec, const struct location *loc) {
-    char *real = call->scratch->real;
-    int error = view_real(call->view, loc, real);
+static int choose_path(struct call *call, struct exec *exec, struct location *loc) {
+    struct call_scratch *scratch = call->scratch;
+    char *real = scratch->real;
+    int error = view_real(call->view, loc, real, VIEW_PATH_MAX);
+    if (error == 0 && reach_is_far(real)) {
+        error = programs_reach(call->session, real, &scratch->reach, scratch->reached);
+        real = scratch->reached;
+    }
     if (error == 0 && exec->interpreter[0]) {
-        error = programs_copy(call->session, loc->path, real, exec->interpreter, exec->path);
+        error = view_name(call->view, loc);
+        if (error == 0)
+            error = programs_copy(call->session, loc->path, real, exec->interpreter, exec->path);
         memcpy(real, exec->path, PATH_MAX);
     }
     if (error < 0)
@@ -281,11 +324,15 @@ static void execute(struct call *call, struct exec *exec, struct target *target)
     int error = may_execute(call, loc);
     if (error == 0 && only_check(call))
         return exec->touched ? verdict_answer(call, 0) : (void)0;
-    exec->alone = error == 0 && view_real(call->view, loc, exec->first) == 0;
+    exec->alone = error == 0 && view_real(call->view, loc, exec->first, PATH_MAX) == 0;
     while (error == 0 && (error = next_program(call, exec, loc)) == 1)
         error = 0;
     if (error == 0)
         view_executed(call->view, loc);
+    int other = error == 0 && seen_wanted(call->session) ? faked_execute(call, loc) : 0;
+    if (other < 0)
+        return verdict_answer(call, other);
+    exec->touched |= other > 0;
     if (!exec->touched)
         return; /* whatever it is, the kernel says the same */
     if (error == 0)
@@ -300,7 +347,30 @@ static void execute(struct call *call, struct exec *exec, struct target *target)
     run_real(call, exec, argv_size);
 }
 
-void do_execve(struct call *call) {
+/* A program without a name, a memfd or a removed file: the kernel runs it with the interpreter that it finds by
+ * itself, which has to be the view's. */
+static void execute_unnamed(struct call *call) {
+    char link[PROC_LINK], name[PATH_MAX];
+    struct elf_file file;
+    struct script script;
+    struct location *loc = &call->scratch->loc[1];
+    descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
+    CLOSE_DESCRIPTOR fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 || !elf_read(&file, fd))
+        return;
+    bool is_script = script_parse(file.head, &script) == 1;
+    if (!is_script && elf_interpreter(&file, name) <= 0)
+        return;
+    int error = args_walk_path(call, is_script ? script.interpreter : name, WALK_FOLLOW, loc);
+    if (error == 0 && loc->pass && !loc->hidden)
+        return;
+    error = error < 0 ? error : may_execute(call, loc);
+    if (error < 0)
+        return verdict_answer(call, error);
+    verdict_refuse(call, EACCES, "a program without a name cannot be given the view's interpreter");
+}
+
+static void decide_execve(struct call *call) {
     struct target target;
     struct exec *exec = calloc(1, sizeof *exec);
     call->scratch->owned[0] = exec;
@@ -309,9 +379,18 @@ void do_execve(struct call *call) {
     if (error < 0)
         return exec && target.pass ? (void)0 : verdict_answer(call, error);
     if (target.by_fd && (target.kind != OBJECT_NAMED || target.loc->detached))
-        return; /* a memfd, a deleted file: it is itself */
+        return execute_unnamed(call);
     set_given(call, exec);
     execute(call, exec, &target);
+}
+
+/* A build's programs, and a fake root's, are stopped when they begin. */
+void do_execve(struct call *call) {
+    decide_execve(call);
+    if ((call->session->fixed || seen_wanted(call->session)) && call->verdict == VERDICT_PASS) {
+        call->watch_exit = true;
+        call->finish = verdict_keep;
+    }
 }
 
 const char *exec_alone(struct call *call, bool *script) {
@@ -322,26 +401,18 @@ const char *exec_alone(struct call *call, bool *script) {
 
 /* ---- afterwards ---- */
 
-static uint64_t find_auxiliary(pid_t tid, uint64_t type) {
-    Elf64_auxv_t vector[64];
-    char path[PROC_LINK];
-    snprintf(path, sizeof path, "/proc/%d/auxv", tid);
-    CLOSE_DESCRIPTOR fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = fd < 0 ? 0 : read(fd, vector, sizeof vector);
-    for (ssize_t i = 0; (i + 1) * (ssize_t)sizeof *vector <= length; i++)
-        if (vector[i].a_type == type)
-            return vector[i].a_un.a_val;
-    return 0;
-}
-
 /* The program is to see in AT_EXECFN what was asked for.  A failure leaves a path that works. */
 void exec_done(struct call *call) {
+    if (call->session->fixed)
+        fixed_clock_program(call);
     const struct exec *exec = call->scratch ? call->scratch->owned[0] : NULL;
+    if (seen_wanted(call->session))
+        faked_started(call, exec && exec->narrow);
     if (!exec || !call->scratch->exec_patch)
         return;
     pid_t tid = call->task->tid;
     char *found = call->scratch->text;
-    uint64_t address = find_auxiliary(tid, AT_EXECFN);
+    uint64_t address = proc_auxiliary(tid, AT_EXECFN, exec->narrow);
     if (address && memory_read_string(&MEMORY(tid), address, found, PATH_MAX) > 0 && strcmp(found, exec->path) == 0)
         (void)memory_write(&MEMORY(tid), address, exec->given, strlen(exec->given) + 1);
 }

@@ -26,6 +26,7 @@
 #include "../settle.h"
 #include "../shown/magic.h"
 #include "../table.h"
+#include "../tasks/place.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
 #include "handlers.h"
@@ -165,7 +166,7 @@ static void link_unnamed(struct call *call, const struct target targets[2], bool
     if (!to->overlay)
         return settle_change(call, 1, 0, &targets[1]) ? verdict_answer(call, host_link(call, by_descriptor)) : (void)0;
     host_object_path(call, 0, link);
-    if (object_read(link, real) != OBJECT_DELETED || view_locate(call->view, real, was) < 0 ||
+    if (place_read(link, real) != OBJECT_DELETED || view_locate(call->view, real, was) < 0 ||
         was->overlay != to->overlay)
         return verdict_answer(call, -EXDEV);
     verdict_answer(call, view_link_real(call->view, link, to, &call->task->cred));

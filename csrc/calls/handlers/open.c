@@ -21,16 +21,22 @@
 #include "../../view/view.h"
 #include "../args.h"
 #include "../call.h"
+#include "../fixed/random.h"
+#include "../fixed/texts.h"
 #include "../flags.h"
 #include "../host/acting.h"
 #include "../host/host.h"
+#include "../host/mapping.h"
 #include "../host/outside.h"
 #include "../scoped.h"
+#include "../reach.h"
 #include "../scratch.h"
 #include "../session.h"
 #include "../settle.h"
 #include "../shown/maps.h"
+#include "../shown/mounts.h"
 #include "../table.h"
+#include "../tasks/seen.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
 #include "handlers.h"
@@ -106,7 +112,12 @@ static void open_real(struct call *call, const char *path, int flags, mode_t mod
     call->open_mode = mode;
     call->new_nr = SYS_openat;
     verdict_substitute(call, 0, (uint64_t)AT_FDCWD);
-    verdict_substitute_string(call, 1, path);
+    if (call->session->opens && !(flags & O_PATH))   /* it hardly ever comes to that */
+        verdict_substitute_string(call, 1, path);
+    else
+        reach_substitute(call, 1, path);
+    if (call->verdict == VERDICT_RETURN)
+        return;
     verdict_substitute(call, 2, (uint64_t)(unsigned)flags);
     verdict_substitute(call, 3, mode);
 }
@@ -123,15 +134,43 @@ static void follow_none(struct call *call) {
     verdict_substitute(call, 3, sizeof *how);
 }
 
+/* Where a tracee that opens for itself could be led elsewhere, or has no path.  An open that may wait is its own, and
+ * so is all of one that may be killed for a call that it does not make. */
+static bool is_handed(const struct call *call) {
+    struct stat st;
+    const struct open_plan *plan = &call->scratch->plan;
+    if (call->session->opens || call->scratch->host[0].object >= 0 || task_filtered(call) ||
+        (has_openat2() && !reach_is_far(plan->path)))
+        return false;
+    CLOSE_DESCRIPTOR fd = view_open_exact(plan->path, O_PATH | O_NOFOLLOW, 0);
+    return fd == -ENOENT || (fd >= 0 && fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)));
+}
+
+static void hand_planned(struct call *call) {
+    const struct open_plan *plan = &call->scratch->plan;
+    call->verdict = VERDICT_OPEN;
+    call->handed = true;
+    call->open_path = plan->path;
+    call->open_flags = plan->flags;
+    call->open_mode = plan->mode;
+}
+
 /* The same for what was prepared: a symlink that another task has put into its path since is not followed where
  * something is changed.  Where nothing is, the flags stay in a register, which no other thread can change. */
 static void open_planned(struct call *call) {
     const struct open_plan *plan = &call->scratch->plan;
+    bool changes = open_may_change(plan->flags);
+    if (changes && is_handed(call))
+        return hand_planned(call);
+    if (changes && !call->session->opens && reach_is_far(plan->path))
+        return verdict_answer(call, -ENAMETOOLONG);
     open_real(call, plan->path, plan->flags, plan->mode);
-    if (open_may_change(plan->flags) && call->scratch->host[0].object < 0 && has_openat2() && !task_filtered(call))
+    if (call->verdict == VERDICT_RETURN)
+        return;
+    if (changes && call->scratch->host[0].object < 0 && has_openat2() && !task_filtered(call))
         follow_none(call);
     call->verdict = VERDICT_OPEN;
-    call->alone = open_may_change(plan->flags);
+    call->alone = changes;
 }
 
 int open_call_stat(const struct call *call, struct stat *st) {
@@ -165,6 +204,8 @@ static void open_overlay(struct call *call, const struct location *loc, const st
     int error = view_open(call->view, loc, opening->flags, opening->mode, &call->task->cred, plan);
     if (error < 0)
         return verdict_answer(call, error);
+    if (open_may_change(opening->flags) && (S_ISREG(loc->type) || !loc->type))
+        verdict_writes(call);   /* not a fifo, which may wait for ever */
     open_planned(call);
     call->made = plan->fd >= 0;
     if (plan->fix_mode)
@@ -250,8 +291,22 @@ static void hold_and_open(struct call *call, const struct location *loc, const s
     open_held(call, loc, opening);
 }
 
+/* What was opened as the task itself would have done it. */
+static void open_mapping(struct call *call, const struct location *loc, const struct opening *opening) {
+    int fd = mapping_open(call, loc->path, opening->flags);
+    if (fd < 0)
+        return verdict_answer(call, fd);
+    open_real(call, loc->path, opening->flags & ~O_CREAT, 0);
+    call->verdict = VERDICT_OPEN;
+    call->alone = true;
+    call->made = true;
+    call->scratch->plan.fd = fd;
+}
+
 static void open_host(struct call *call, struct location *loc, const struct opening *opening, bool as_asked) {
     bool changes = open_may_change(opening->flags);
+    if (changes && call->session->opens && mapping_is_of(call, loc))
+        return open_mapping(call, loc, opening);
     if (changes && (loc->magic ? open_outside(call, loc, opening) : kept_from_open(call, loc, opening->flags)))
         return;
     if (changes || !(as_asked || loc->magic || (opening->flags & O_PATH)))
@@ -277,7 +332,9 @@ static void open_location(struct call *call, struct location *loc, const struct 
 /* False: the file tells nothing that has to be told otherwise. */
 static bool open_maps(struct call *call, const struct opening *opening) {
     struct open_plan *plan = &call->scratch->plan;
-    if (!maps_plan(call, opening->flags))
+    if (random_plan(call, opening->flags))
+        return true;
+    if (!texts_plan(call, opening->flags) && !maps_plan(call, opening->flags) && !mounts_plan(call, opening->flags))
         return false;
     open_real(call, plan->path, plan->flags, 0);
     call->verdict = VERDICT_OPEN;
@@ -294,6 +351,28 @@ static void open_passed(struct call *call, int error, int flags) {
         call->repeat = NULL;   /* its open may wait */
 }
 
+/* Before the path is looked at: the file is neither made nor cut for who cannot be given a descriptor. */
+static bool has_room(struct call *call, int flags) {
+    if (!(flags & (O_CREAT | O_TRUNC)) || descriptor_is_left(call->task->tid))
+        return true;
+    verdict_answer(call, -EMFILE);
+    return false;
+}
+
+/* "." of a removed directory, which is left to the kernel, or opened by its link: for nothing but reading. */
+static void open_removed(struct call *call, const struct opening *opening, bool as_asked) {
+    if (opening->flags & O_ONLY_TMPFILE)
+        return verdict_answer(call, -ENOENT);
+    if (open_may_change(opening->flags)) {
+        bool makes = (opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+        return verdict_answer(call, makes ? -EEXIST : -EISDIR);
+    }
+    if (as_asked)
+        return;
+    args_own_directory(call, 0);
+    open_real(call, call->scratch->loc[0].path, opening->flags & ~O_NOFOLLOW, 0);
+}
+
 /* as_asked: no other thread can change the flags that the kernel would find. */
 static void open_path(struct call *call, struct opening *opening, bool as_asked) {
     struct target target;
@@ -303,18 +382,19 @@ static void open_path(struct call *call, struct opening *opening, bool as_asked)
         error = args_fetch(call, 0);
     if (error < 0)
         return verdict_answer(call, error);
-    if (opening->flags & (O_CREAT | O_ONLY_TMPFILE) && !task_cred_umask(call))
+    if (!has_room(call, opening->flags) || (opening->flags & (O_CREAT | O_ONLY_TMPFILE) && !task_cred_umask(call)))
         return;
     verdict_enter_view(call);
     error = args_walk(call, 0, open_walk_flags(opening->flags), &target);
     if (error == 0 && !target.by_fd && open_maps(call, opening))
         return;
-    if (target.pass && as_asked && !open_may_change(opening->flags))
+    bool faked = seen_wanted(call->session) && (error < 0 || loc->overlay);
+    if (target.pass && as_asked && !open_may_change(opening->flags) && !faked)
         return open_passed(call, error, opening->flags);
     if (error < 0)
         return verdict_answer(call, error);
-    if (target.by_fd)   /* "." of a removed directory */
-        return open_may_change(opening->flags) || !as_asked ? verdict_answer(call, -ENOENT) : (void)0;
+    if (target.by_fd)
+        return open_removed(call, opening, as_asked);
     open_location(call, loc, opening, as_asked);
 }
 
@@ -377,12 +457,14 @@ static void open_scoped(struct call *call, struct opening *opening, uint64_t res
         error = args_fetch_directory(call, 0);
     if (error < 0)
         return verdict_answer(call, error);
-    if (opening->flags & (O_CREAT | O_ONLY_TMPFILE) && !task_cred_umask(call))
+    if (!has_room(call, opening->flags) || (opening->flags & (O_CREAT | O_ONLY_TMPFILE) && !task_cred_umask(call)))
         return;
     verdict_enter_view(call);
     error = scoped_walk(call, resolve, open_walk_flags(opening->flags));
     if (error < 0)
         return verdict_answer(call, error);
+    if (error == SCOPED_REMOVED)
+        return open_removed(call, opening, false);
     if (open_maps(call, opening))
         return;
     open_location(call, loc, opening, false);

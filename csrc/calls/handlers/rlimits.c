@@ -12,12 +12,31 @@
 #include "../../process/memory.h"
 #include "../../process/rlimit.h"
 #include "../call.h"
+#include "../compat_layout.h"
 #include "../table.h"
 #include "../tasks/cwd.h"
 #include "../tasks/limits.h"
+#include "../tasks/seen.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
 #include "handlers.h"
+
+static bool is_narrow(const struct call *call) {
+    return call->compat == COMPAT_LIMIT || call->compat == COMPAT_LIMIT_OLD;
+}
+
+static int read_limit(struct call *call, uint64_t at, struct rlimit *limit) {
+    return is_narrow(call) ? compat_read_limit(&call->memory, at, limit)
+                           : memory_read(&call->memory, at, limit, sizeof *limit);
+}
+
+/* at 0: nobody wants to know. */
+static void answer_limit(struct call *call, uint64_t at, const struct rlimit *limit) {
+    char out[COMPAT_LAYOUT_MAX];
+    if (is_narrow(call))
+        return verdict_answer_bytes(call, at, out, at ? compat_limit(call->compat, limit, out) : 0, 0);
+    verdict_answer_bytes(call, at, limit, at ? sizeof *limit : 0, 0);
+}
 
 /* The limit as the process knows it. */
 static int shown_core(pid_t pid, struct rlimit *shown) {
@@ -33,8 +52,7 @@ static int shown_core(pid_t pid, struct rlimit *shown) {
 /* As root without CAP_SYS_RESOURCE (containers) we may only with the real ids that the process has, and this thread
  * alone gets them: it stays root by the others. */
 static int set_as(const struct task *task, pid_t pid, int resource, const struct rlimit *limit) {
-    enum __rlimit_resource which = (enum __rlimit_resource)resource;
-    if (prlimit(pid, which, limit, NULL) == 0)
+    if (prlimit(pid, resource, limit, NULL) == 0)
         return 0;
     uid_t uid = getuid();
     gid_t gid = getgid();
@@ -44,7 +62,7 @@ static int set_as(const struct task *task, pid_t pid, int resource, const struct
         return -EPERM;
     int error = -EPERM;
     if (syscall(SYS_setresuid, task->uid, -1, -1) == 0) {
-        error = prlimit(pid, which, limit, NULL) < 0 ? -errno : 0;
+        error = prlimit(pid, resource, limit, NULL) < 0 ? -errno : 0;
         if (syscall(SYS_setresuid, uid, -1, -1) < 0)
             abort();
     }
@@ -70,7 +88,7 @@ static int set_core(const struct task *task, pid_t pid, const struct rlimit *wan
 static int may_set_limit(const struct call *call, const struct rlimit *wanted, const struct rlimit *old) {
     if (wanted->rlim_cur > wanted->rlim_max)
         return -EINVAL;
-    return wanted->rlim_max > old->rlim_max && !(call->task->cred.caps & (1ull << CAP_SYS_RESOURCE)) ? -EPERM : 0;
+    return wanted->rlim_max > old->rlim_max && !cred_capable(&call->task->cred, CAP_SYS_RESOURCE) ? -EPERM : 0;
 }
 
 /* Is it one of the run, which the caller may ask about?  check_prlimit_permission() in kernel/sys.c. */
@@ -79,13 +97,13 @@ static int may_ask(struct call *call, pid_t pid) {
         return 0;
     if (!task_in_run(call->session, pid))
         return -ESRCH;
-    return task_same_ids(call->task, pid) || call->task->cred.caps & (1ull << CAP_SYS_RESOURCE) ? 0 : -EPERM;
+    return task_same_ids(call->task, pid) || cred_capable(&call->task->cred, CAP_SYS_RESOURCE) ? 0 : -EPERM;
 }
 
 /* Others than those of the run are the host's, and what they are given is. */
 static void core_of(struct call *call, pid_t pid, uint64_t new_at, uint64_t old_at) {
     struct rlimit old, wanted;
-    int error = new_at ? memory_read(&call->memory, new_at, &wanted, sizeof wanted) : 0;
+    int error = new_at ? read_limit(call, new_at, &wanted) : 0;
     if (error < 0)
         return verdict_answer(call, error);
     if (!task_cred(call))
@@ -101,22 +119,24 @@ static void core_of(struct call *call, pid_t pid, uint64_t new_at, uint64_t old_
         error = set_core(call->task, pid, &wanted);
     if (error < 0)
         return verdict_answer(call, error);
-    verdict_answer_bytes(call, old_at, &old, old_at ? sizeof old : 0, 0);
+    answer_limit(call, old_at, &old);
 }
 
 /* Setting RLIMIT_LOCKS has no effect in any case, and it shows as nobody changes it. */
 static void locks_of(struct call *call, uint64_t old_at) {
     static const struct rlimit unlimited = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
-    verdict_answer_bytes(call, old_at, &unlimited, old_at ? sizeof unlimited : 0, 0);
+    answer_limit(call, old_at, &unlimited);
 }
 
 /* Where it tells of a directory (cwd.c) it stays. */
 static void rss_of(struct call *call, pid_t pid, uint64_t old_at) {
     struct rlimit limit;
+    if (seen_wanted(call->session))   /* the hard one is a mark */
+        return locks_of(call, old_at);
     if (!cwd_kept(call->session, pid) || rlimit_get(pid, RLIMIT_RSS, &limit) < 0)
         return;
     limit.rlim_cur = limit.rlim_max;
-    verdict_answer_bytes(call, old_at, &limit, old_at ? sizeof limit : 0, 0);
+    answer_limit(call, old_at, &limit);
 }
 
 void do_rlimit(struct call *call) {

@@ -24,8 +24,11 @@
 #include "../args.h"
 #include "../call.h"
 #include "../host/host.h"
+#include "../inputs.h"
 #include "../programs/programs.h"
+#include "../reach.h"
 #include "../scratch.h"
+#include "../session.h"
 #include "../shown/sockets.h"
 #include "../table.h"
 #include "../tasks/task.h"
@@ -86,21 +89,54 @@ static int walk_address(struct call *call, unsigned flags) {
 
 /* ---- connecting ---- */
 
+static int shorten(struct call *call, const char *path, char name[SHORT_NAME]) {
+    struct call_scratch *scratch = call->scratch;
+    bool far = reach_is_far(path);
+    int number = far ? programs_reach(call->session, path, &scratch->reach, scratch->reached) : 0;
+    if (number == 0)
+        number = programs_shorten(call->session, far ? scratch->reached : path, name);
+    if (number < 0)
+        return number;
+    scratch->short_name = number;
+    return 0;
+}
+
 /* path, or a short name of it, as an address. */
 static int reachable_address(struct call *call, const char *path) {
     char name[SHORT_NAME];
     struct address *address = &call->scratch->address;
     if (set_address(address, path) == 0)
         return 0;
-    int number = programs_shorten(call->session, path, name);
-    if (number < 0)
-        return number;
-    call->scratch->short_name = number;
-    return set_address(address, name);
+    int error = shorten(call, path, name);
+    return error < 0 ? error : set_address(address, name);
+}
+
+/* A socket that CMD itself has made is no input. */
+static void note_peer(struct call *call, int error, const struct location *loc) {
+    if (!error && loc->type == S_IFSOCK && !loc->upper)
+        inputs_socket(call, loc->path);
+    else if (!error)
+        inputs_note(call, PTO_INPUT_LOOKED, loc);
+}
+
+static void note_elsewhere(struct call *call) {
+    if (!task_cred(call))
+        return;
+    verdict_enter_view(call);
+    inputs_socket(call, "");
+    verdict_leave_view(call);
+}
+
+/* Of another family than AF_UNIX, in a run that is recorded. */
+void do_socket(struct call *call) {
+    if (call->session->inputs)
+        note_elsewhere(call);
 }
 
 int socket_peer(struct call *call, uint64_t at, uint64_t length) {
     int error = read_address(call, at, length);
+    if (error == 0 && call->session->inputs && call->scratch->asked.un.sun_family == AF_UNIX)
+        note_elsewhere(call);
     if (error <= 0)
         return error;
     if (!task_cred(call))
@@ -108,6 +144,8 @@ int socket_peer(struct call *call, uint64_t at, uint64_t length) {
     verdict_enter_view(call);
     struct location *loc = &call->scratch->loc[0];
     error = walk_address(call, WALK_FOLLOW);
+    if (call->session->inputs)
+        note_peer(call, error, loc);
     if (loc->pass && !loc->hidden)
         return 0;
     if (error == 0 && (loc->hidden || loc->type == 0))
@@ -117,7 +155,7 @@ int socket_peer(struct call *call, uint64_t at, uint64_t length) {
     if (error == 0 && loc->type != S_IFSOCK)
         error = -ECONNREFUSED;
     if (error == 0)
-        error = view_real(call->view, loc, call->scratch->real);
+        error = view_real(call->view, loc, call->scratch->real, VIEW_PATH_MAX);
     if (error == 0)
         error = reachable_address(call, call->scratch->real);
     return error < 0 ? error : 1;
@@ -149,17 +187,16 @@ void do_sendto(struct call *call) {
 
 /* An address at which real can be made: of its directory's short name, if real is too long. */
 static int bindable_address(struct call *call, char *real) {
-    char name[SHORT_NAME], path[PATH_MAX];
+    char name[SHORT_NAME], path[SHORT_NAME + NAME_MAX + 2];
     struct address *address = &call->scratch->address;
     if (set_address(address, real) == 0)
         return 0;
     char *slash = strrchr(real, '/');
     *slash = '\0';
-    int number = programs_shorten(call->session, real, name);
+    int error = shorten(call, real, name);
     *slash = '/';
-    if (number < 0)
-        return number;
-    call->scratch->short_name = number;
+    if (error < 0)
+        return error;
     snprintf(path, sizeof path, "%s%s", name, slash);
     return set_address(address, path);
 }
@@ -191,7 +228,7 @@ static long tracee_bound(struct call *call, long result) {
     return error < 0 ? error : result;
 }
 
-/* pidfd_getfd(2) is refused here: the tracee binds it, to an address of ours. */
+/* pidfd_getfd(2) is refused here: the tracee binds it, to an address of ours, alone, or where the kernel guards it. */
 static void bind_itself(struct call *call, finish_fn *finish) {
     call->finish = finish;
     call->alone = true;
@@ -206,6 +243,7 @@ static void bind_overlay(struct call *call, int fd) {
         return verdict_answer(call, error == -EEXIST ? -EADDRINUSE : error);
     if (fd >= 0)
         return verdict_answer(call, bind_real(call, fd));
+    verdict_writes(call);
     bind_itself(call, tracee_bound);
 }
 
@@ -254,8 +292,49 @@ static bool is_unix(int fd) {
     return fd < 0 || (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX);
 }
 
-void do_bind(struct call *call) {
+/* fd: ours, -1: there is none. */
+static void bind_to(struct call *call, int fd, const struct sockaddr_storage *name, int size) {
+    memset(&call->scratch->asked, 0, sizeof call->scratch->asked);
+    if (may_have_path(size))
+        memcpy(&call->scratch->asked.un, name, (size_t)size);
+    if (may_have_path(size) && is_unix(fd) && has_path(call))
+        return bind_path(call, fd);
+    if (fd >= 0)
+        return verdict_answer(call, host_bind(call, fd, (const struct sockaddr *)name, (socklen_t)size));
+    memcpy(call->scratch->text, name, (size_t)size);
+    verdict_substitute_bytes(call, 1, call->scratch->text, (size_t)size);
+    call->alone = true;
+}
+
+/* The trap has brought it.  A change that had to let go of the view is made anew. */
+static long bind_brought(struct call *call, long result) {
     struct sockaddr_storage name;
+    memcpy(&name, call->scratch->text, sizeof name);
+    if (result == -EBADF)
+        return result;
+    if (result < 0)
+        verdict_refuse(call, EPERM, "the socket cannot be had from the task");
+    else
+        do
+            bind_to(call, call->brought, &name, call->scratch->size);
+        while (call->value == -VIEW_AGAIN);
+    return call->value;
+}
+
+/* Where pidfd_getfd(2) is refused, by the trap that can see to it.  One that has filters of its own might be killed for
+ * it, and is let bind by itself if the kernel guards what it makes. */
+static void want_socket(struct call *call, const struct sockaddr_storage *name, int size) {
+    if (task_filtered(call))
+        return verdict_refuse(call, EPERM, "a task with seccomp filters of its own cannot hand its socket over");
+    memcpy(call->scratch->text, name, sizeof *name);
+    call->scratch->size = size;
+    call->wants = (int)call->arg[0];
+    call->verdict = VERDICT_SUBSTITUTE;
+    call->finish = bind_brought;
+}
+
+void do_bind(struct call *call) {
+    struct sockaddr_storage name = {.ss_family = AF_UNSPEC};
     int size = (int)call->arg[2];
     CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
     if (fd == -EBADF)
@@ -265,16 +344,9 @@ void do_bind(struct call *call) {
     int error = memory_read(&call->memory, call->arg[1], &name, (size_t)size);
     if (error < 0)
         return verdict_answer(call, error);
-    memset(&call->scratch->asked, 0, sizeof call->scratch->asked);
-    if (may_have_path(size))
-        memcpy(&call->scratch->asked.un, &name, (size_t)size);
-    if (may_have_path(size) && is_unix(fd) && has_path(call))
-        return bind_path(call, fd);
-    if (fd >= 0)
-        return verdict_answer(call, host_bind(call, fd, (const struct sockaddr *)&name, (socklen_t)size));
-    memcpy(call->scratch->text, &name, (size_t)size);
-    verdict_substitute_bytes(call, 1, call->scratch->text, (size_t)size);
-    call->alone = true;
+    if (fd < 0 && call->session->opens && !(call->session->guarded && task_filtered(call)))
+        return want_socket(call, &name, size);
+    bind_to(call, fd, &name, size);
 }
 
 /* ---- names that are told ---- */

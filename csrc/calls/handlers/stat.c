@@ -20,12 +20,18 @@
 #include "../../view/view.h"
 #include "../args.h"
 #include "../call.h"
+#include "../compat_layout.h"
+#include "../faked/faked.h"
+#include "../fixed/fixed.h"
+#include "../fixed/objects.h"
 #include "../flags.h"
 #include "../scratch.h"
 #include "../session.h"
 #include "../settle.h"
 #include "../table.h"
+#include "../tasks/seen.h"
 #include "../tasks/task.h"
+#include "../tasks/userns.h"
 #include "../verdict.h"
 #include "handlers.h"
 
@@ -51,8 +57,18 @@ static void to_stat(const struct statx *from, struct stat *to) {
     to->st_ctim = (struct timespec){from->stx_ctime.tv_sec, from->stx_ctime.tv_nsec};
 }
 
+static void answer_compat(struct call *call, unsigned arg, const struct statx *stx) {
+    char out[COMPAT_LAYOUT_MAX];
+    int size = compat_stat(call->compat, stx, out);
+    if (size < 0)
+        return verdict_answer(call, size);
+    verdict_answer_bytes(call, call->arg[arg], out, (size_t)size, 0);
+}
+
 static void answer_stat(struct call *call, unsigned arg, const struct statx *stx) {
     struct stat st;
+    if (call->compat)
+        return answer_compat(call, arg, stx);
     to_stat(stx, &st);
     verdict_answer_bytes(call, call->arg[arg], &st, sizeof st, 0);
 }
@@ -82,7 +98,7 @@ static bool names_nothing(struct call *call) {
 }
 
 static bool tells_truth(struct call *call) {
-    return all_real(call) && names_nothing(call);
+    return !seen_wanted(call->session) && all_real(call) && names_nothing(call);
 }
 
 /* A lower object that was removed from the view has fewer names than the lower layer says. */
@@ -94,6 +110,8 @@ static bool removed_attributes(struct call *call, struct statx *stx) {
     int error = view_fix_attr(call->view, call->scratch->given[0].real, stx);
     if (error < 0)
         verdict_answer(call, error);
+    else
+        userns_show(call->task, stx);
     return error == 0;
 }
 
@@ -104,17 +122,63 @@ static bool attributes(struct call *call, struct statx *stx) {
     int error = args_resolve(call, &target);
     if (error == 0 && target.by_fd && target.kind == OBJECT_NAMED && target.loc->detached && !target.loc->upper)
         return removed_attributes(call, stx);
+    if (seen_wanted(call->session))
+        return faked_attributes(call, error, &target, stx);
     struct location *loc = settle_read(call, error, &target);
     if (!loc)
         return false;
     error = view_getattr(call->view, loc, stx);
     if (error < 0)
         verdict_answer(call, error);
+    else
+        userns_show(call->task, stx);
     return error == 0;
+}
+
+/* What no location of an overlay is: of the host, or without a name. */
+static bool host_attributes(const struct call *call, const struct target *target, struct statx *stx) {
+    char link[PROC_LINK];
+    const unsigned mask = STATX_BASIC_STATS | STATX_BTIME;
+    if (!target->by_fd)
+        return statx(AT_FDCWD, target->loc->path, AT_SYMLINK_NOFOLLOW, mask, stx) == 0;
+    descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
+    return statx(AT_FDCWD, link, 0, mask, stx) == 0;
+}
+
+/* As attributes(), of all that there is, for a build.  False: the verdict is there, or the kernel knows best. */
+static bool fixed_attributes(struct call *call, struct statx *stx) {
+    struct target target;
+    int error = args_resolve(call, &target);
+    const struct location *loc = target.loc;
+    bool named = !target.by_fd || target.kind == OBJECT_NAMED;
+    if (error < 0 || (named && !target.by_fd && (loc->hidden || !loc->type))) {
+        verdict_answer(call, error < 0 ? error : -ENOENT);
+        return false;
+    }
+    if (named && loc->detached && loc->overlay && !loc->upper) {
+        if (!removed_attributes(call, stx))
+            return false;
+    } else if (named && loc->overlay && !loc->detached) {
+        error = view_getattr(call->view, loc, stx);
+        if (error < 0) {
+            verdict_answer(call, error);
+            return false;
+        }
+    } else if (loc->magic || !host_attributes(call, &target, stx)) {
+        return false;
+    }
+    if (S_ISREG(stx->stx_mode) || S_ISDIR(stx->stx_mode) || S_ISLNK(stx->stx_mode))
+        objects_show(call->session->fixed, stx, loc->overlay);
+    return true;
 }
 
 void do_stat(struct call *call) {
     struct statx stx;
+    if (fixed_has(call->session, PTO_BUILD_FILES)) {
+        if (fixed_attributes(call, &stx))
+            answer_stat(call, args_after(call), &stx);
+        return;
+    }
     if (!tells_truth(call) && attributes(call, &stx))
         answer_stat(call, args_after(call), &stx);
 }
@@ -124,7 +188,8 @@ void do_statx(struct call *call) {
     unsigned flags = (unsigned)call->arg[2], mask = (unsigned)call->arg[3];
     if ((flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || (mask & STATX__RESERVED))
         return verdict_answer(call, -EINVAL);
-    if (!tells_truth(call) && attributes(call, &stx))
+    if (fixed_has(call->session, PTO_BUILD_FILES) ? fixed_attributes(call, &stx)
+                                                  : !tells_truth(call) && attributes(call, &stx))
         answer_statx(call, 4, &stx);
 }
 
@@ -147,6 +212,8 @@ void do_access(struct call *call) {
     bool effective = call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EACCESS);
     call->scratch->cred = effective ? &call->task->cred : task_real_cred(call, &cred);
     int error = args_resolve(call, &target);
+    if (seen_wanted(call->session))
+        target.pass = false;
     if (error == 0 && (mode & W_OK) && kept_from_writing(&target))
         return verdict_answer(call, -EROFS);
     if (error == 0 && (mode & W_OK) && target.loc->overlay)

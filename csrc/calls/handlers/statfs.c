@@ -11,6 +11,7 @@
 #include "../../view/view.h"
 #include "../args.h"
 #include "../call.h"
+#include "../compat_layout.h"
 #include "../settle.h"
 #include "../verdict.h"
 #include "handlers.h"
@@ -25,8 +26,21 @@ static struct location *find_filesystem(struct call *call) {
     return settle_read(call, error, &target);
 }
 
+#define STATFS64_SIZE 84u       /* of i386's structure, which the call is told */
+
+static void answer_compat(struct call *call, const struct statfs *buffer) {
+    char out[COMPAT_LAYOUT_MAX];
+    unsigned arg = args_after(call) + (call->compat == COMPAT_STATFS64 ? 1 : 0);
+    int size = compat_statfs(call->compat, buffer, out);
+    if (size < 0)
+        return verdict_answer(call, size);
+    verdict_answer_bytes(call, call->arg[arg], out, (size_t)size, 0);
+}
+
 void do_statfs(struct call *call) {
     struct statfs buffer;
+    if (call->compat == COMPAT_STATFS64 && call->arg[1] != STATFS64_SIZE)
+        return verdict_answer(call, -EINVAL);
     struct location *loc = find_filesystem(call);
     if (!loc)
         return;
@@ -34,5 +48,7 @@ void do_statfs(struct call *call) {
     int error = view_statfs(call->view, loc, &buffer);
     if (error < 0)
         return verdict_answer(call, error);
+    if (call->compat)
+        return answer_compat(call, &buffer);
     verdict_answer_bytes(call, call->arg[args_after(call)], &buffer, sizeof buffer, 0);
 }

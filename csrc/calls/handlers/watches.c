@@ -27,6 +27,7 @@
 #include "../../view/view.h"
 #include "../args.h"
 #include "../call.h"
+#include "../reach.h"
 #include "../scratch.h"
 #include "../session.h"
 #include "../settle.h"
@@ -174,10 +175,10 @@ static bool find_watched(struct call *call, bool follow, uint32_t mask) {
 
 /* The same call on the real path. */
 static void watch_real(struct call *call) {
-    int error = view_real(call->view, &call->scratch->loc[0], call->scratch->real);
+    int error = view_real(call->view, &call->scratch->loc[0], call->scratch->real, VIEW_PATH_MAX);
     if (error < 0)
         return verdict_answer(call, error);
-    verdict_substitute_string(call, (unsigned)call->row->operand[0].path, call->scratch->real);
+    reach_substitute(call, (unsigned)call->row->operand[0].path, call->scratch->real);
 }
 
 void do_inotify_add_watch(struct call *call) {

@@ -13,6 +13,7 @@
 #include <linux/prctl.h>
 
 #include "../call.h"
+#include "../faked/faked.h"
 #include "../session.h"
 #include "../tasks/identity.h"
 #include "../tasks/nest.h"
@@ -42,6 +43,8 @@ static void do_capabilities(struct call *call, bool securebits) {
 
 void do_prctl(struct call *call) {
     uint32_t option = (uint32_t)call->arg[0];
+    if (faked_prctl(call))
+        return;
     if (option == NEST_PRCTL)
         nest_ask(call);
     else if (option == PR_SET_SECCOMP)
@@ -61,5 +64,7 @@ void do_umask(struct call *call) {
 
 /* The set*id calls and capset: the thread's next call asks anew. */
 void do_set_credentials(struct call *call) {
+    if (faked_set(call))
+        return;
     call->task->cred_known = false;
 }

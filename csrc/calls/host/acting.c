@@ -87,7 +87,7 @@ static int take_on(const struct cred *cred, const struct cred *own) {
         return error;   /* nothing is changed */
     error = set_ids(cred);
     if (error == 0)
-        error = set_capabilities(cred->caps);
+        error = set_capabilities(cred->ids ? 0 : cred->caps);
     if (error < 0)
         become_ourselves(own);
     return error;
@@ -96,7 +96,7 @@ static int take_on(const struct cred *cred, const struct cred *own) {
 int acting_begin(struct acting *acting, const struct call *call, bool makes) {
     const struct cred *cred = &call->task->cred;
     *acting = (struct acting){.session = NULL};
-    if (!cred->own) {
+    if (!cred->own && !identity_acts_as(call->session, cred)) {
         struct cred own;
         if (!identity_cred(call->session, &own))
             return -EPERM;

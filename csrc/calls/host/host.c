@@ -32,6 +32,7 @@
 #include "../flags.h"
 #include "../scratch.h"
 #include "../table.h"
+#include "../tasks/place.h"
 #include "../verdict.h"
 #include "acting.h"
 #include "host.h"
@@ -60,7 +61,7 @@ const char *host_ending(const struct location *loc) {
 int host_hold_name(struct call *call, unsigned i, const struct location *loc) {
     ENTERED(call);
     struct host *host = &call->scratch->host[i];
-    char parent[PATH_MAX];
+    char parent[VIEW_PATH_MAX];
     memcpy(parent, loc->path, loc->length + 1);
     char *slash = strrchr(parent, '/');
     const char *name = slash + 1;
@@ -94,8 +95,8 @@ int host_hold_object(struct call *call, unsigned i, const struct location *loc) 
 static bool is_of_upper(struct call *call, const struct location *loc, const char *real) {
     if (!loc->upper)
         return false;
-    return loc->detached ||
-           (view_real(call->view, loc, call->scratch->real) == 0 && strcmp(call->scratch->real, real) == 0);
+    return loc->detached || (view_real(call->view, loc, call->scratch->real, VIEW_PATH_MAX) == 0 &&
+                             strcmp(call->scratch->real, real) == 0);
 }
 
 /* mnt_want_write() comes before the last name is looked up where it is to go away, and after that where it is to be
@@ -117,6 +118,9 @@ bool host_keeps(struct call *call, const struct location *loc, bool makes) {
     if (makes && !loc->read_only && strncmp(loc->path, "/proc/", 6) == 0)
         return false;
     int error = before_read_only(call, loc, makes);
+    /* Contents are not among what stays: a cut is as good as what an open for writing does there. */
+    if (!error && !loc->read_only && call->row->contents == CONTENTS_CUT)
+        return false;
     if (error)
         verdict_answer(call, error);
     else if (loc->read_only)
@@ -138,7 +142,7 @@ static int check_held(struct call *call, int fd) {
     struct stat st;
     char link[PROC_LINK];
     descriptor_own_link(fd, link);
-    int kind = object_read(link, scratch->text);
+    int kind = place_read(link, scratch->text);
     if (kind < 0)
         return kind;
     if (kind == OBJECT_ANONYMOUS)

@@ -24,6 +24,7 @@
 #include "../../view/view.h"
 #include "../call.h"
 #include "../scratch.h"
+#include "../tasks/place.h"
 #include "../verdict.h"
 #include "acting.h"
 #include "outside.h"
@@ -57,13 +58,13 @@ static bool read_fdinfo(const char *link, struct open_file *file) {
 static bool is_lower(struct call *call, const char *ours) {
     struct call_scratch *scratch = call->scratch;
     struct location *loc = &scratch->spare;
-    int kind = object_read(ours, scratch->text);
+    int kind = place_read(ours, scratch->text);
     if (kind != OBJECT_NAMED || view_locate(call->view, scratch->text, loc) < 0 || !loc->overlay)
         return false;
     if (!loc->upper)
         return true;
     return !loc->detached &&
-           (view_real(call->view, loc, scratch->real) < 0 || strcmp(scratch->real, scratch->text) != 0);
+           (view_real(call->view, loc, scratch->real, VIEW_PATH_MAX) < 0 || strcmp(scratch->real, scratch->text) != 0);
 }
 
 /* A descriptor of ours (O_PATH) of such a file; -1: link leads to something else. */

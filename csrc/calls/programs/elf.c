@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../arch/arch.h"
 #include "elf.h"
 
 #define HEADERS_MAX (65536u / sizeof(Elf64_Phdr))
@@ -90,16 +91,25 @@ static bool find_interpreter(const struct elf *elf, struct segment *segment) {
     return false;
 }
 
-bool elf_is_foreign(const struct elf_file *file) {
-    static const uint16_t machines[] = {EM_386, EM_X86_64, EM_ARM};
+/* The machine of a 32-bit file, 0: it is none. */
+static unsigned narrow_machine(const struct elf_file *file) {
     Elf32_Ehdr header;
-    if (!read_at(file, &header, sizeof header, 0) || memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
-        header.e_ident[EI_CLASS] != ELFCLASS32)
-        return false;
-    for (size_t i = 0; i < sizeof machines / sizeof *machines; i++)
-        if (header.e_machine == machines[i])
-            return true;
-    return false;
+    bool narrow = read_at(file, &header, sizeof header, 0) && memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
+                  header.e_ident[EI_CLASS] == ELFCLASS32;
+    return narrow ? header.e_machine : EM_NONE;
+}
+
+static bool is_compat_machine(unsigned machine) {
+    return ARCH_COMPAT == AUDIT_ARCH_I386 && machine == EM_386;
+}
+
+bool elf_is_compat(const struct elf_file *file) {
+    return is_compat_machine(narrow_machine(file));
+}
+
+bool elf_is_foreign(const struct elf_file *file) {
+    unsigned machine = narrow_machine(file);
+    return !is_compat_machine(machine) && (machine == EM_386 || machine == EM_X86_64 || machine == EM_ARM);
 }
 
 int elf_interpreter(const struct elf_file *file, char *out) {

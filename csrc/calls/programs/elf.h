@@ -19,7 +19,9 @@ struct elf_file {
 bool elf_read(struct elf_file *file, int fd);
 /* PT_INTERP of an ELF file into out[PATH_MAX]: its length, 0 without one or when it is no ELF file. */
 int elf_interpreter(const struct elf_file *file, char *out);
-/* A program of the 32-bit architecture that this one can run too, all of whose calls would be refused. */
+/* A program of the 32-bit architecture whose calls are carried out (compat.h). */
+bool elf_is_compat(const struct elf_file *file);
+/* One of another that this machine can run too, all of whose calls would be refused. */
 bool elf_is_foreign(const struct elf_file *file);
 /* Makes the copy in fd ask for another interpreter. -errno. */
 int elf_set_interpreter(int fd, const char *interpreter);

@@ -311,6 +311,32 @@ int programs_shorten(struct session *session, const char *path, char out[SHORT_N
     return symlink(path, out) < 0 ? -errno : number;
 }
 
+/* Of "before" and the start of rest, up to a slash, what fits into out[PATH_MAX]; how much of rest that is, 0: none. */
+static size_t piece_of(const char *before, const char *rest, char *out) {
+    size_t length = strlen(before), room = strnlen(rest, PATH_MAX - 1 - length);
+    memcpy(out, before, length);
+    memcpy(out + length, rest, room);
+    out[length + room] = '\0';
+    char *slash = strrchr(out + length + 1, '/');
+    if (!slash)
+        return 0;
+    *slash = '\0';
+    return (size_t)(slash - out) - length;
+}
+
+int programs_reach(struct session *session, const char *path, struct reach *reach, char *out) {
+    char name[SHORT_NAME] = "";
+    while (strlen(name) + strlen(path) >= PATH_MAX) {
+        size_t taken = reach->count < REACH_LINKS ? piece_of(name, path, out) : 0;
+        int number = taken ? programs_shorten(session, out, name) : -ENAMETOOLONG;
+        if (number < 0)
+            return number;
+        reach->numbers[reach->count++] = number;
+        path += taken;
+    }
+    return snprintf(out, PATH_MAX, "%s%s", name, path) < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
 int programs_text(struct session *session, const struct cred *cred, const char *text, size_t length,
                   char out[SHORT_NAME]) {
     int number = short_name(session, out);

@@ -25,6 +25,14 @@ const char *programs_original(struct session *session, const char *real);
 #define SHORT_NAME 92
 int programs_shorten(struct session *session, const char *path, char out[SHORT_NAME]);
 void programs_unshorten(struct session *session, int number);
+/* What leads to a path that is longer than a call takes: names of links, each of which begins with the one before. */
+#define REACH_LINKS 5
+struct reach {
+    unsigned count;
+    int numbers[REACH_LINKS];   /* to give to programs_unshorten */
+};
+/* Such a path into out[PATH_MAX]. -errno. */
+int programs_reach(struct session *session, const char *path, struct reach *reach, char *out);
 /* A file that only the owner of cred may read, under such a name. */
 int programs_text(struct session *session, const struct cred *cred, const char *text, size_t length,
                   char out[SHORT_NAME]);

@@ -23,10 +23,12 @@
 #include "../scratch.h"
 #include "../table.h"
 #include "../tasks/cwd.h"
+#include "../tasks/nest.h"
+#include "../tasks/place.h"
 #include "../tasks/task.h"
 #include "magic.h"
 
-#define CAP_SYS_PTRACE_BIT (1ull << 19)
+#define CAP_SYS_PTRACE 19 /* linux/capability.h */
 
 static const char *after(const char *text, const char *prefix) {
     size_t length = strlen(prefix);
@@ -72,7 +74,7 @@ static int may_look(const struct call *call, pid_t pid) {
     char path[PROC_LINK];
     struct stat process;
     const struct task *task = call->task;
-    if (task->cred.own || pid == task->tgid || pid == task->tid || task->cred.caps & CAP_SYS_PTRACE_BIT)
+    if (task->cred.own || pid == task->tgid || pid == task->tid || cred_capable(&task->cred, CAP_SYS_PTRACE))
         return 0;
     snprintf(path, sizeof path, "/proc/%d", pid);
     if (stat(path, &process) < 0)
@@ -80,12 +82,13 @@ static int may_look(const struct call *call, pid_t pid) {
     return process.st_uid == task->cred.fsuid && process.st_gid == task->cred.fsgid ? 0 : -EACCES;
 }
 
-/* The view's path that a removed object had: below the innermost directory that is still there. */
+/* The view's path that a removed object had: below the innermost directory that is still there, if that is known. */
 static void removed_path(struct call *call, char *path) {
-    char rest[PATH_MAX];
+    char rest[VIEW_PATH_MAX];
     struct location *loc = &call->scratch->spare;
+    bool known = !loc->aside;
     memcpy(rest, path, strlen(path) + 1);
-    for (char *slash = strrchr(path, '/'); slash; slash = strrchr(path, '/')) {
+    for (char *slash = strrchr(path, '/'); known && slash; slash = strrchr(path, '/')) {
         bool root = slash == path;
         slash[root] = '\0';
         bool found = view_locate(call->view, path, loc) == 0 && !loc->detached;
@@ -94,7 +97,7 @@ static void removed_path(struct call *call, char *path) {
         if (!found)
             continue;
         size_t tail = strlen(rest + (slash - path)), length = loc->length == 1 ? 0 : loc->length;
-        if (length + tail >= PATH_MAX)
+        if (length + tail >= VIEW_PATH_MAX)
             break;
         memmove(path + length, rest + (slash - path), tail + 1);
         memcpy(path, loc->path, length);
@@ -121,9 +124,10 @@ int magic_shown(struct call *call, char *path, int *kind, bool *same) {
         *kind = OBJECT_DELETED;
         removed_path(call, path);
     } else {
+        error = view_name(call->view, loc);
         memcpy(path, loc->path, loc->length + 1);
     }
-    return 0;
+    return error;
 }
 
 /* Where the link leads: the view's path into target and *kind, or "" when it has none. */
@@ -135,9 +139,11 @@ static int find_end(struct call *call, const char *link, char *target, int *kind
         cwd_link(call->session, pid, kept);
         link = kept;
     }
-    *kind = object_read(link, target);
+    *kind = place_read(link, target);
     if (*kind < 0)
         return *kind;
+    if (strcmp(strrchr(link, '/'), "/root") == 0 && nest_root_of(call->session, pid, target))
+        return LEADS_ELSEWHERE;
     if (*kind == OBJECT_ANONYMOUS)
         return LEADS_TO_OBJECT;
     int error = magic_shown(call, target, kind, &same);
@@ -171,6 +177,18 @@ int magic_link(void *arg, const char *link, char *target) {
                                                                              : find_end(call, link, target, &kind);
 }
 
+bool magic_from_root(const struct call *call, char *path) {
+    size_t length = call->root ? strlen(call->root) : 1;
+    if (length == 1)
+        return true;
+    if (strncmp(path, call->root, length) != 0 || (path[length] && path[length] != '/'))
+        return false;
+    memmove(path, path + length, strlen(path + length) + 1);
+    if (!*path)
+        strcpy(path, "/");
+    return true;
+}
+
 int magic_text(struct call *call, const char *link, char *out) {
     static const char deleted[] = " (deleted)";
     int kind;
@@ -182,8 +200,12 @@ int magic_text(struct call *call, const char *link, char *out) {
         error = find_end(call, link, out, &kind);
     if (error < 0)
         return error;
-    size_t length = strlen(out);
-    if (kind == OBJECT_DELETED && length + sizeof deleted <= PATH_MAX)
-        memcpy(out + length, deleted, sizeof deleted);
+    if (*out == '/')
+        (void)magic_from_root(call, out);
+    size_t length = strlen(out), tail = kind == OBJECT_DELETED ? sizeof deleted - 1 : 0;
+    if (length + tail >= PATH_MAX)
+        return -ENAMETOOLONG;
+    memcpy(out + length, deleted, tail);
+    out[length + tail] = '\0';
     return 1;
 }

@@ -11,12 +11,16 @@
 struct call;
 
 int magic_link(void *arg, const char *link, char *target);
-/* Text that readlink of a magic link shows in the view, into out[PATH_MAX]; 0: it is no such link. -errno. */
+/* Text that readlink of a magic link shows in the view, into out[VIEW_PATH_MAX]; 0: it is no such link. -errno. */
 int magic_text(struct call *call, const char *link, char *out);
 /* What follows "/proc/PID/" or "/proc/PID/task/TID/"; NULL: path is not of that form. */
 const char *magic_process(const char *path, pid_t *pid);
-/* From a real path, without " (deleted)", to what the view has there, both in path[PATH_MAX]; *kind: OBJECT_NAMED or
- * OBJECT_DELETED; *same: the kernel comes to the same object by that path.  -errno. */
+/* From a real path, without " (deleted)", to what the view has there, both in path[VIEW_PATH_MAX]; *kind:
+ * OBJECT_NAMED or OBJECT_DELETED; *same: the kernel comes to the same object by that path.  -errno. */
 int magic_shown(struct call *call, char *path, int *kind, bool *same);
+
+/* A path of the view becomes the one that the task of the call knows: from its own root.  False: it is not below
+ * that, and stays. */
+bool magic_from_root(const struct call *call, char *path);
 
 #endif

@@ -30,6 +30,7 @@
 #include "../programs/programs.h"
 #include "../scratch.h"
 #include "../session.h"
+#include "../tasks/seen.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
 #include "magic.h"
@@ -181,6 +182,8 @@ static bool add_shown(struct mending *mending, const char *bytes, size_t length)
     int kind = take_kind(path), was = kind;
     strcpy(scratch->text, path);
     int error = magic_shown(mending->call, path, &kind, &same);
+    if (error == 0)
+        (void)magic_from_root(mending->call, path);
     if (error < 0 || (kind == was && strcmp(path, scratch->text) == 0))
         return text_add(mending->out, bytes, length);
     mending->changed = true;
@@ -237,7 +240,7 @@ static bool is_of_stub(struct mending *mending, const char *line) {
     char *behind;
     uint64_t address = strtoull(line, &behind, 16);
     if (behind > line + 1 && (*behind == '-' || *behind == ' '))
-        mending->ours = address / ARCH_STUB_SIZE == ARCH_STUB_BEGIN / ARCH_STUB_SIZE && ARCH_STUB_BEGIN;
+        mending->ours = address / ARCH_STUB_SIZE == ARCH_STUB_BEGIN / ARCH_STUB_SIZE && ARCH_STUB_BEGIN != 0;
     mending->changed |= mending->ours;
     return mending->ours;
 }
@@ -265,6 +268,12 @@ static const char *escaped_in(const char *path, pid_t *pid) {
     if (strcmp(name, "maps") == 0 || strcmp(name, "smaps") == 0)
         return ESCAPED_IN_LINE;
     return strcmp(name, "numa_maps") == 0 ? ESCAPED_IN_WORD : NULL;
+}
+
+/* The status of a task of a fake root tells what that sees. */
+static bool is_status(const struct call *call, const char *path, pid_t *pid) {
+    const char *name = seen_wanted(call->session) ? magic_process(path, pid) : NULL;
+    return name && strcmp(name, "status") == 0;
 }
 
 static int open_as_task(const struct call *call, const char *path, bool own) {
@@ -319,14 +328,25 @@ bool maps_plan(struct call *call, int flags) {
     const struct location *loc = &call->scratch->loc[0];
     TEXT in = {0}, out = {0};
     pid_t pid;
-    const char *escaped = flags & ~O_FOR_TEXT || loc->overlay || loc->hidden || loc->slash || loc->type != S_IFREG
-                              ? NULL
-                              : escaped_in(loc->path, &pid);
-    if (!escaped)
+    if (flags & ~O_FOR_TEXT || loc->overlay || loc->hidden || loc->slash || loc->type != S_IFREG)
+        return false;
+    const char *escaped = escaped_in(loc->path, &pid);
+    bool status = !escaped && is_status(call, loc->path, &pid);
+    if (!escaped && !status)
         return false;
     verdict_leave_view(call);
-    bool known = read_as_task(call, loc->path, pid, &in);
+    bool known = read_as_task(call, loc->path, pid, &in) && (!status || text_add(&in, "", 1));
     verdict_enter_view(call);
+    if (status) {
+        out.bytes = known ? seen_status(call->task, pid, in.bytes, &out.length) : NULL;
+        return out.bytes && plan_text(call, &out, flags) == 0;
+    }
     struct mending mending = {.call = call, .escaped = escaped, .out = &out};
     return known && mend(&mending, &in) && plan_text(call, &out, flags) == 0;
+}
+
+bool maps_plan_text(struct call *call, const char *bytes, size_t length, int flags) {
+    TEXT text = {0};
+    return !(flags & ~O_FOR_TEXT) && task_cred(call) && text_add(&text, bytes, length) &&
+           plan_text(call, &text, flags) == 0;
 }

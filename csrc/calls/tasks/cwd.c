@@ -75,6 +75,8 @@ static struct cwds *make_cwds(struct session *session) {
 static long find_or_add(struct cwds *cwds, const char *real) {
     struct stat wanted, st;
     int fd = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENAMETOOLONG)
+        fd = view_open_exact(real, O_PATH | O_DIRECTORY, 0);
     if (fd < 0 || fstat(fd, &wanted) < 0)
         return -errno;
     for (unsigned i = 0; i < cwds->count; i++) {

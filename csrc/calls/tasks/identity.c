@@ -52,11 +52,20 @@ bool identity_traces_all(const struct session *session) {
     return identity && identity->known && identity->status.effective & (1ull << CAP_SYS_PTRACE);
 }
 
-bool identity_is(const struct session *session, const struct status *status) {
+/* Are these the supervisor's own? */
+static bool are_own(const struct session *session, uid_t fsuid, gid_t fsgid, uint64_t effective, const gid_t *groups,
+                    size_t ngroups) {
     if (!session->identity || !session->identity->known)
         return false;
     const struct status *own = &session->identity->status;
-    return status->uid[3] == own->uid[3] && status->gid[3] == own->gid[3] && status->effective == own->effective &&
-           status->ngroups == own->ngroups &&
-           (own->ngroups == 0 || memcmp(status->groups, own->groups, own->ngroups * sizeof *own->groups) == 0);
+    return fsuid == own->uid[3] && fsgid == own->gid[3] && effective == own->effective && ngroups == own->ngroups &&
+           (ngroups == 0 || memcmp(groups, own->groups, ngroups * sizeof *groups) == 0);
+}
+
+bool identity_acts_as(const struct session *session, const struct cred *cred) {
+    return are_own(session, cred->fsuid, cred->fsgid, cred->ids ? 0 : cred->caps, cred->groups, cred->ngroups);
+}
+
+bool identity_is(const struct session *session, const struct status *status) {
+    return are_own(session, status->uid[3], status->gid[3], status->effective, status->groups, status->ngroups);
 }

@@ -3,9 +3,12 @@
  * One supervisor serves them all: two could not trap the same calls.  Which view a call is answered by is said by a
  * mark of the process (members.h), which is only looked at while there is such a view.
  *
+ * A root of a process's own (chroot(2)) is told by such a mark too: it is a nest without an owner and with the view of
+ * the nest, or of the run, that it is in, and lives as long as that.  The same directory is the same root again.
+ *
  * Rules: a nest lives as long as its owner, the inner ptoverlay; when that dies its members are killed, as those of a
  * supervisor are.  Its view is freed when nobody is in it: the owner, calls under way, nests in it.  Who uses one after
- * the lock is let go holds it (take_nest(), put_nest()), since its owner may die or end it meanwhile.  Only who asks
+ * the lock is let go holds it (nests_take(), nests_put()), since its owner may die or end it meanwhile.  Only who asks
  * with the supervisor's own credentials may have layers laid, since an upper says what its objects are.  Nothing here
  * waits, since the thread that would have to bring the end about may be ours; a thread for each nest watches its owner.
  *
@@ -13,59 +16,36 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/kcmp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../../process/descriptor.h"
 #include "../../process/family.h"
-#include "../../process/memory.h"
 #include "../../ptoverlay.h"
 #include "../../view/view.h"
 #include "../call.h"
 #include "../session.h"
 #include "../verdict.h"
+#include "clones.h"
 #include "members.h"
 #include "nest.h"
-#include "nest_request.h"
+#include "nests.h"
 #include "task.h"
 
 #define IDS 0xffffffu /* a mark is that of the session, at random, less the id: other runs have others */
 #define MESSAGE 1024 /* bytes */
 #define PATIENCE_MS 100
 
-struct nest {
-    struct nest *next;
-    struct session *session;
-    struct nest *parent; /* NULL: in the run's own view */
-    pto_view *view; /* NULL: it is over */
-    unsigned id, flags;
-    uint64_t mark;
-    unsigned users; /* its owner, calls under way, in it or about it, nests in it */
-    pid_t owner; /* a process */
-    int pidfd; /* of it */
-    int wake; /* the watcher is to end */
-    bool watched;
-    pthread_t watcher;
-};
-
-struct nest_call {
-    struct nest_request request;
-    struct nest *nest;
-    char message[MESSAGE];
-};
-
 /* ---- who is where ---- */
 
-static struct nest *find_nest(struct session *session, unsigned id) {
+struct nest *nests_find(struct session *session, unsigned id) {
     HELD(&session->lock);
     struct nest *nest = session->nests;
     while (nest && (nest->id != id || !nest->view))
@@ -82,7 +62,7 @@ static struct nest *find_marked(struct session *session, uint64_t mark) {
 }
 
 /* NULL is nothing. */
-static struct nest *take_nest(struct nest *nest) {
+struct nest *nests_take(struct nest *nest) {
     if (!nest)
         return NULL;
     HELD(&nest->session->lock);
@@ -90,7 +70,7 @@ static struct nest *take_nest(struct nest *nest) {
     return nest;
 }
 
-static void put_nest(struct nest *nest) {
+void nests_put(struct nest *nest) {
     while (nest) {
         struct session *session = nest->session;
         struct nest *parent = nest->parent;
@@ -101,7 +81,10 @@ static void put_nest(struct nest *nest) {
         lock_leave(&session->lock);
         if (!view)
             return;
-        pto_view_free(view);
+        if (nest->root)
+            __atomic_sub_fetch(&session->n_roots, 1, __ATOMIC_SEQ_CST);
+        else
+            pto_view_free(view);
         __atomic_sub_fetch(&session->n_nests, 1, __ATOMIC_SEQ_CST);
         nest = parent;
     }
@@ -111,17 +94,20 @@ bool nest_enter(struct call *call) {
     struct session *session = call->session;
     call->view = session->view;
     call->flags = session->flags;
+    call->root = NULL;
     if (__atomic_load_n(&session->n_nests, __ATOMIC_SEQ_CST) == 0)
         return true;
+    clones_wait(call);
     uint64_t mark = members_mark(call->task->tid);
     if (mark != MARK_UNKNOWN && (mark | IDS) != session->mark)
         return true;
     lock_take(&session->lock);
-    struct nest *nest = take_nest(find_marked(session, mark));
+    struct nest *nest = nests_take(find_marked(session, mark));
     lock_leave(&session->lock);
     if (nest) {
         call->nest = nest;
         call->view = nest->view;
+        call->root = nest->root;
         call->flags |= nest->flags;
     }
     if (!nest)
@@ -132,26 +118,20 @@ bool nest_enter(struct call *call) {
 void nest_leave(struct call *call) {
     struct nest *nest = call->nest;
     call->nest = NULL;
-    put_nest(nest);
+    call->root = NULL;
+    nests_put(nest);
 }
 
 void nest_hide(struct session *session, const char *path) {
     char message[MESSAGE];
     lock_take(&session->lock);
     for (struct nest *nest = session->nests; nest; nest = nest->next)
-        if (nest->view)
+        if (nest->view && !nest->root)
             (void)view_add_place(nest->view, PTO_HIDDEN, path, message, sizeof message);
     lock_leave(&session->lock);
 }
 
 /* ---- members ---- */
-
-struct member_search {
-    struct nest *nest;
-    int signal; /* 0: the first one is enough */
-    int count;
-    pid_t found;
-};
 
 static bool is_inside(const struct nest *nest, uint64_t mark) {
     lock_take(&nest->session->lock);
@@ -173,7 +153,7 @@ static bool meet(void *arg, pid_t pid, uint64_t mark) {
     return search->signal;
 }
 
-static struct member_search search_members(struct nest *nest, int signal) {
+struct member_search nests_members(struct nest *nest, int signal) {
     struct member_search search = {.nest = nest, .signal = signal};
     members_each(meet, &search);
     if (!search.count)
@@ -188,6 +168,21 @@ static void wait_for_death(pid_t pid) {
         (void)poll(&pollfd, 1, PATIENCE_MS);
 }
 
+/* The roots in a nest that is over, whose members have ended. */
+void nests_put_roots(struct nest *nest) {
+    struct session *session = nest->session;
+    for (;;) {
+        lock_take(&session->lock);
+        struct nest *root = session->nests;
+        while (root && !(root->root && root->view && root->parent == nest))
+            root = root->next;
+        lock_leave(&session->lock);
+        if (!root)
+            return;
+        nests_put(root);
+    }
+}
+
 /* ---- the owner ---- */
 
 static void *watch_owner(void *arg) {
@@ -198,18 +193,19 @@ static void *watch_owner(void *arg) {
     if (pollfds[1].revents)
         return NULL;
     for (;;) {
-        struct member_search search = search_members(nest, SIGKILL);
+        struct member_search search = nests_members(nest, SIGKILL);
         if (!search.count)
             break;
         wait_for_death(search.found);
     }
     view_within_end(nest->view);
-    put_nest(nest);
+    nests_put_roots(nest);
+    nests_put(nest);
     return nest;
 }
 
 /* Ends the watcher: true if it has not given up the owner's part, which is then the caller's to give up. */
-static bool stop_watching(struct nest *nest) {
+bool nests_stop_watching(struct nest *nest) {
     const uint64_t one = 1;
     void *result = NULL;
     if (!__atomic_exchange_n(&nest->watched, false, __ATOMIC_SEQ_CST))
@@ -222,12 +218,49 @@ static bool stop_watching(struct nest *nest) {
 static void destroy(struct nest *nest) {
     descriptor_close(&nest->pidfd);
     descriptor_close(&nest->wake);
+    free(nest->root);
     free(nest);
 }
 
+/* A mount namespace, which nobody owns. */
+static bool is_mounts(const struct nest *nest) {
+    return !nest->owner && !nest->root;
+}
+
+static void end_if_empty(struct nest *nest) {
+    if (__atomic_load_n(&nest->begins, __ATOMIC_SEQ_CST) || nests_members(nest, 0).count ||
+        __atomic_exchange_n(&nest->empty, true, __ATOMIC_SEQ_CST))
+        return;
+    nests_put_roots(nest);
+    nests_put(nest);
+}
+
+/* Mount namespaces that nobody is in any more. */
+static void end_empty_nests(struct session *session) {
+    lock_take(&session->lock);
+    struct nest *nest = session->nests;
+    while (nest) {
+        bool asked = nest->view && is_mounts(nest) && !__atomic_load_n(&nest->empty, __ATOMIC_SEQ_CST);
+        struct nest *held = asked ? nests_take(nest) : NULL;
+        if (held) {
+            lock_leave(&session->lock);
+            end_if_empty(held);
+            lock_take(&session->lock);
+        }
+        nest = nest->next;
+        if (held) {
+            lock_leave(&session->lock);
+            nests_put(held);
+            lock_take(&session->lock);
+        }
+    }
+    lock_leave(&session->lock);
+}
+
 /* Takes those that are over out of the list. */
-static void sweep_nests(struct session *session) {
+void nests_sweep(struct session *session) {
     struct nest *over = NULL;
+    end_empty_nests(session);
     lock_take(&session->lock);
     for (struct nest **link = &session->nests; *link;) {
         struct nest *nest = *link;
@@ -243,19 +276,20 @@ static void sweep_nests(struct session *session) {
     while (over) {
         struct nest *nest = over;
         over = nest->next;
-        (void)stop_watching(nest);
+        (void)nests_stop_watching(nest);
         destroy(nest);
     }
 }
 
 void nest_clear(struct session *session) {
     for (struct nest *nest = session->nests; nest; nest = nest->next)
-        if (stop_watching(nest))
-            put_nest(nest);
-    sweep_nests(session);
+        if (nests_stop_watching(nest) || (nest->root && nest->view) ||
+            (is_mounts(nest) && !__atomic_exchange_n(&nest->empty, true, __ATOMIC_SEQ_CST)))
+            nests_put(nest);
+    nests_sweep(session);
 }
 
-static int start_watching(struct nest *nest) {
+int nests_start_watching(struct nest *nest) {
     nest->pidfd = (int)syscall(SYS_pidfd_open, nest->owner, 0);
     if (nest->pidfd < 0)
         return -errno;
@@ -267,16 +301,10 @@ static int start_watching(struct nest *nest) {
     return -error;
 }
 
-/* ---- what is asked ---- */
-
-static long probe(struct call *call, struct nest_call *asked) {
-    (void)call;
-    (void)asked;
-    return 0;
-}
+/* ---- new ones ---- */
 
 /* Half of what fits, so that the lower ones do too, and no limit that somebody would set. */
-static int choose_mark(struct session *session) {
+int nests_choose_mark(struct session *session) {
     uint64_t mark = 0;
     if (session->mark)
         return session->last_nest < IDS ? 0 : -ENOSPC;
@@ -287,14 +315,14 @@ static int choose_mark(struct session *session) {
 }
 
 /* From here on it is the session's; the caller holds it. */
-static unsigned enlist_nest(struct nest *nest) {
+unsigned nests_enlist(struct nest *nest) {
     struct session *session = nest->session;
     lock_take(&session->lock);
     unsigned id = nest->id = ++session->last_nest;
     nest->mark = session->mark - id;
     nest->users = 1;
-    take_nest(nest);
-    take_nest(nest->parent);
+    nests_take(nest);
+    nests_take(nest->parent);
     nest->next = session->nests;
     session->nests = nest;
     lock_leave(&session->lock);
@@ -302,179 +330,72 @@ static unsigned enlist_nest(struct nest *nest) {
     return id;
 }
 
-static long new_nest(struct call *call, struct nest_call *asked) {
-    struct session *session = call->session;
-    if (!call->task->cred.own) {
-        strcpy(asked->message, "run inside a run: it belongs to another user");
-        return -EPERM;
-    }
-    sweep_nests(session);
-    int random = choose_mark(session);
-    if (random)
-        return random;
+/* One that a process with this mark can be given. */
+static struct nest *find_root(struct session *session, const struct nest *parent, const char *path, uint64_t below) {
+    HELD(&session->lock);
+    struct nest *nest = session->nests;
+    while (nest &&
+           !(nest->root && nest->view && nest->parent == parent && nest->mark < below && strcmp(nest->root, path) == 0))
+        nest = nest->next;
+    return nest;
+}
+
+struct nest *nests_new_root(struct call *call, struct nest *parent, const char *path) {
     struct nest *nest = calloc(1, sizeof *nest);
     if (!nest)
-        return -ENOMEM;
-    *nest = (struct nest){.session = session, .parent = call->nest, .owner = call->task->tgid, .pidfd = -1, .wake = -1};
-    nest->view = view_within(call->view);
-    if (!nest->view) {
-        free(nest);
-        return -ENOMEM;
-    }
-    unsigned id = enlist_nest(nest);
-    int error = start_watching(nest);
-    if (error)
-        put_nest(nest);
-    put_nest(nest);
-    return error ? error : (long)id;
-}
-
-/* The next string of data; NULL: there is none. */
-static const char *next_string(const char **at, const char *end) {
-    const char *string = *at, *nul = memchr(string, '\0', (size_t)(end - string));
-    if (!nul)
         return NULL;
-    *at = nul + 1;
-    return string;
-}
-
-static int parse_overlay(const char *data, size_t size, struct pto_overlay *spec, const char **lowers, size_t most) {
-    struct nest_overlay header;
-    const char *at = data + sizeof header, *end = data + size;
-    if (size < sizeof header)
-        return -EINVAL;
-    memcpy(&header, data, sizeof header);
-    if (header.n_lowers > most)
-        return -EINVAL;
-    for (uint32_t i = 0; i < header.n_lowers; i++)
-        lowers[i] = next_string(&at, end);
-    *spec = (struct pto_overlay){
-        .lowers = lowers, .n_lowers = header.n_lowers, .n_data = header.n_data, .flags = header.flags};
-    spec->mount = next_string(&at, end);
-    spec->upper = header.has_upper ? next_string(&at, end) : NULL;
-    spec->work = header.has_work ? next_string(&at, end) : NULL;
-    bool whole = spec->mount && (!header.has_upper || spec->upper) && (!header.has_work || spec->work);
-    return whole && header.n_data < header.n_lowers ? 0 : -EINVAL;
-}
-
-static void free_data(char **data) {
-    free(*data);
-}
-#define DATA __attribute__((cleanup(free_data))) char
-
-/* What the request points to, with a NUL behind it. */
-static int read_data(struct call *call, const struct nest_request *request, char **data) {
-    if (request->size > NEST_DATA_MAX)
-        return -E2BIG;
-    *data = malloc(request->size + 1);
-    if (!*data)
-        return -ENOMEM;
-    (*data)[request->size] = '\0';
-    return memory_read(&call->memory, request->data, *data, request->size);
-}
-
-/* Is there a nest that is about to end, since its owner is dead? */
-static bool is_ending(struct session *session) {
-    bool ending = false;
-    lock_take(&session->lock);
-    for (const struct nest *nest = session->nests; nest && !ending; nest = nest->next) {
-        struct pollfd pollfd = {.fd = nest->pidfd, .events = POLLIN};
-        bool watched = __atomic_load_n(&nest->watched, __ATOMIC_SEQ_CST);
-        ending = nest->view && watched && poll(&pollfd, 1, 0) > 0;
+    *nest = (struct nest){.session = call->session, .parent = parent, .view = call->view, .pidfd = -1, .wake = -1};
+    nest->flags = parent ? parent->flags : 0;
+    nest->root = strdup(path);
+    if (!nest->root) {
+        free(nest);
+        return NULL;
     }
-    lock_leave(&session->lock);
-    return ending;
+    __atomic_add_fetch(&call->session->n_roots, 1, __ATOMIC_SEQ_CST);
+    (void)nests_enlist(nest);
+    return nest;
 }
 
-#define LOWERS 512
-static long add_overlay(struct call *call, struct nest_call *asked) {
-    DATA *data = NULL;
-    const char *lowers[LOWERS];
-    struct pto_overlay spec;
-    int error = read_data(call, &asked->request, &data);
-    if (!error)
-        error = parse_overlay(data, asked->request.size, &spec, lowers, LOWERS);
-    if (!error)
-        error = view_within_add(asked->nest->view, &spec, asked->message, MESSAGE);
-    return error == -EBUSY && is_ending(call->session) ? -EAGAIN : error;
-}
-
-static long add_place(struct call *call, struct nest_call *asked) {
-    DATA *data = NULL;
-    pto_view *view = asked->nest->view;
-    int error = read_data(call, &asked->request, &data);
-    if (error)
-        return error;
-    view_lock(view);
-    error = view_add_place(view, (int)asked->request.kind, data, asked->message, MESSAGE);
-    view_unlock(view);
+/* A child that its parent shares its root with changes it for both (CLONE_FS of clone(2)), and so on upwards: that is
+ * how sandboxes give theirs up. */
+static int mark_sharers(pid_t pid, uint64_t mark) {
+    int error = members_set_mark(pid, mark);
+    for (pid_t parent = family_parent(pid); error == 0 && parent > 1; parent = family_parent(parent)) {
+        if (syscall(SYS_kcmp, pid, parent, KCMP_FS, 0, 0) != 0)
+            break;
+        error = members_set_mark(parent, mark);
+    }
     return error;
 }
 
-static long enter_nest(struct call *call, struct nest_call *asked) {
-    struct nest *nest = asked->nest;
-    if (call->nest != nest->parent || family_parent(call->task->tgid) != nest->owner)
+int nest_set_root(struct call *call, const char *path) {
+    struct session *session = call->session;
+    struct nest *parent = call->nest && call->nest->root ? call->nest->parent : call->nest;
+    int error = nests_choose_mark(session);
+    if (error)
+        return error;
+    uint64_t mark = members_mark(call->task->tgid);
+    if (mark == MARK_UNKNOWN)
         return -EPERM;
-    nest->flags = asked->request.kind & PTO_STRICT;
-    call->task->cwd_generation = 0;
-    return members_set_mark(call->task->tgid, nest->mark);
+    lock_take(&session->lock);
+    struct nest *nest = nests_take(find_root(session, parent, path, mark));
+    lock_leave(&session->lock);
+    if (!nest)
+        nest = nests_new_root(call, parent, path);
+    error = nest ? mark_sharers(call->task->tgid, nest->mark) : -ENOMEM;
+    nests_put(nest);
+    return error;
 }
 
-static long find_member(struct call *call, struct nest_call *asked) {
-    (void)call;
-    return search_members(asked->nest, 0).found;
-}
-
-static long kill_members(struct call *call, struct nest_call *asked) {
-    (void)call;
-    return search_members(asked->nest, SIGKILL).count;
-}
-
-static long end_nest(struct call *call, struct nest_call *asked) {
-    (void)call;
-    if (search_members(asked->nest, 0).found)
-        return -EBUSY;
-    view_within_end(asked->nest->view);   /* a call of a dead member may not have been ended yet */
-    if (stop_watching(asked->nest))
-        put_nest(asked->nest);
-    return 0;
-}
-
-static const struct {
-    long (*carry_out)(struct call *call, struct nest_call *asked);
-    bool of_owner; /* only he may ask */
-    bool of_any; /* no nest is named */
-} ops[NEST_OPS] = {
-    [NEST_PROBE] = {probe, .of_any = true},           [NEST_NEW] = {new_nest, .of_any = true},
-    [NEST_OVERLAY] = {add_overlay, .of_owner = true}, [NEST_PLACE] = {add_place, .of_owner = true},
-    [NEST_ENTER] = {enter_nest, .of_owner = false},   [NEST_MEMBER] = {find_member, .of_owner = true},
-    [NEST_KILL] = {kill_members, .of_owner = true},   [NEST_END] = {end_nest, .of_owner = true},
-};
-
-static long carry_out_op(struct call *call, uint64_t op, struct nest_call *asked) {
-    if (op >= NEST_OPS)
-        return -EINVAL;
-    if (op != NEST_PROBE && memory_read(&call->memory, call->arg[2], &asked->request, sizeof asked->request) < 0)
-        return -EFAULT;
-    lock_take(&call->session->lock);
-    asked->nest = take_nest(find_nest(call->session, asked->request.id));
-    lock_leave(&call->session->lock);
-    if (!ops[op].of_any && !asked->nest)
-        return -ESRCH;
-    if (ops[op].of_owner && asked->nest->owner != call->task->tgid)
-        return -EPERM;
-    return ops[op].carry_out(call, asked);
-}
-
-void nest_ask(struct call *call) {
-    struct nest_call asked = {.message = ""};
-    if (!task_cred(call))
-        return;
-    long result = carry_out_op(call, call->arg[1], &asked);
-    put_nest(asked.nest);
-    size_t length = strlen(asked.message) + 1;
-    if (result < 0 && asked.request.message && asked.request.room >= length &&
-        memory_write(&call->memory, asked.request.message, asked.message, length) < 0)
-        result = -EFAULT;
-    verdict_answer(call, result);
+bool nest_root_of(struct session *session, pid_t pid, char *out) {
+    if (__atomic_load_n(&session->n_roots, __ATOMIC_SEQ_CST) == 0)
+        return false;
+    uint64_t mark = members_mark(pid);
+    lock_take(&session->lock);
+    const struct nest *nest = find_marked(session, mark);
+    bool found = nest && nest->root;
+    if (found)
+        strcpy(out, nest->root);
+    lock_leave(&session->lock);
+    return found;
 }

@@ -24,7 +24,10 @@
 #include "../session.h"
 #include "../verdict.h"
 #include "identity.h"
+#include "members.h"
+#include "seen.h"
 #include "task.h"
+#include "userns.h"
 
 #define ANCESTORS 64
 
@@ -35,10 +38,30 @@ bool task_same_ids(const struct task *task, pid_t pid) {
     if (status_read(path, &status) < 0)
         return false;
     free(status.groups);
+    struct cred own = {.fsuid = task->uid, .fsgid = task->gid};
+    if (seen_wanted(task->session))   /* all of them are the user's own */
+        (void)identity_cred(task->session, &own);
     bool same = true;
     for (int i = 0; i < 3; i++)   /* that of the file system does not count */
-        same = same && status.uid[i] == task->uid && status.gid[i] == task->gid;
+        same = same && status.uid[i] == own.fsuid && status.gid[i] == own.fsgid;
     return same;
+}
+
+/* Of a fake root what it sees counts; what is asked of the kernel (own) is asked as ourselves. */
+static int load_seen(struct task *task) {
+    const struct seen *seen = seen_of(task);
+    if (!seen)
+        return -ENOMEM;
+    task->uid = seen->uid[SEEN_REAL];
+    task->gid = seen->gid[SEEN_REAL];
+    task->permitted = seen->permitted;
+    task->cred.fsuid = seen->uid[SEEN_FS];
+    task->cred.fsgid = seen->gid[SEEN_FS];
+    task->cred.caps = seen->effective;
+    task->cred.ngroups = seen->ngroups;
+    task->cred.groups = seen->groups;
+    task->cred_stays = false;
+    return 0;
 }
 
 static int load_cred(struct call *call) {
@@ -54,24 +77,28 @@ static int load_cred(struct call *call) {
         return error;
     free(task->groups);
     task->groups = status.groups;
+    error = userns_maps(session, task->tid, &task->ids);
+    if (error < 0)
+        return error;
     __atomic_store_n(&task->tgid, status.tgid, __ATOMIC_RELAXED);
     task->uid = status.uid[0];
     task->gid = status.gid[0];
     task->permitted = status.permitted;
     task->cred = (struct cred){
-        .own = identity_is(session, &status),
+        .own = !task->ids && identity_is(session, &status),
         .fsuid = status.uid[3],
         .fsgid = status.gid[3],
         .caps = status.effective,
         .umask = status.umask,
         .ngroups = status.ngroups,
         .groups = status.groups,
+        .ids = task->ids,
     };
-    task->cred_known = true;
-    task->cred_stays =
-        status_stays(&status) && (status.uid[0] != 0 || !__atomic_load_n(&call->session->securebits, __ATOMIC_SEQ_CST));
+    task->cred_known = !task->ids || (task->ids->uids.n && task->ids->gids.n);   /* written once, after a while */
+    task->cred_stays = !task->ids && status_stays(&status) &&
+                       (status.uid[0] != 0 || !__atomic_load_n(&call->session->securebits, __ATOMIC_SEQ_CST));
     task->umask_generation = pending ? 0 : generation;
-    return 0;
+    return seen_wanted(session) ? load_seen(task) : 0;
 }
 
 const struct cred *task_cred(struct call *call) {
@@ -93,11 +120,13 @@ const struct cred *task_cred_umask(struct call *call) {
  * fs/open.c, access_override_creds() */
 const struct cred *task_real_cred(struct call *call, struct cred *out) {
     const struct task *task = call->task;
+    uid_t root = 0;
     *out = task->cred;
-    uint64_t caps = task->uid == 0 ? task->permitted : 0;
+    bool has_root = !task->ids || view_id_outside(&task->ids->uids, 0, &root);
+    uint64_t caps = has_root && task->uid == root ? task->permitted : 0;
     if (task->uid == task->cred.fsuid && task->gid == task->cred.fsgid && caps == task->cred.caps)
         return out;
-    out->own = false;
+    out->own = seen_wanted(task->session) && task->cred.own;
     out->fsuid = task->uid;
     out->fsgid = task->gid;
     out->caps = caps;
@@ -224,10 +253,15 @@ void task_init(struct task *task, struct session *session, pid_t tid) {
 
 /* Its copy of the umask is right as long as the parent's would be. */
 void task_inherit(struct task *child, const struct task *parent, bool thread) {
+    if (parent->child_mark && !thread)
+        (void)members_set_mark(child->tid, parent->child_mark);   /* it is dead otherwise */
     child->dumpable = parent->dumpable;
+    child->seen = parent->seen;
     child->cwd_generation = 0;
+    child->program = parent->program;
     gid_t *groups = NULL;
-    child->cred_known = parent->cred_known && (!parent->cred.ngroups || (groups = copy_groups(&parent->cred)));
+    child->cred_known =
+        parent->cred_known && !parent->ids && (!parent->cred.ngroups || (groups = copy_groups(&parent->cred)));
     if (!child->cred_known)
         return;
     free(child->groups);
@@ -243,7 +277,12 @@ void task_inherit(struct task *child, const struct task *parent, bool thread) {
 }
 
 void task_exec(struct task *task) {
+    if (task->seen_next)
+        (void)seen_set(task, task->seen_next);
+    free(task->seen_next);
+    task->seen_next = NULL;
     forget_dumpable(task);
+    task->program = 0;
     bool known = task->cred_known && task->cred_stays && task->executes_plain;
     task->executes_plain = false;
     task->cred_known = known;
@@ -256,11 +295,14 @@ void task_exec(struct task *task) {
 
 void task_clear(struct task *task) {
     strike(task);
+    free(task->seen_next);
     free(task->groups);
+    free(task->ids);
     free(task->cwd);
     if (task->pidfd >= 0)
         close(task->pidfd);
     task->groups = NULL;
+    task->ids = NULL;
     task->cwd = NULL;
     task->pidfd = -1;
 }

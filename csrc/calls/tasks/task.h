@@ -12,6 +12,7 @@
 #include "../../view/view.h"
 
 struct call;
+struct seen;
 struct session;
 
 /* One thread of the command.  The trap makes and frees it; task.c fills what it caches. */
@@ -20,6 +21,7 @@ struct task {
     pid_t tgid;                 /* its process; 0: not asked yet */
     struct cred cred;           /* valid while cred_known */
     gid_t *groups;              /* owned; cred.groups points here */
+    struct id_maps *ids;        /* owned; cred.ids points here */
     bool cred_known;            /* cleared by exec and by the set*id calls */
     bool cred_stays;            /* by executing a plain program it would not change */
     bool executes_plain;        /* … which is what it has asked for last */
@@ -31,9 +33,13 @@ struct task {
     uint64_t cwd_generation;    /* cwd was read in this generation of the session, 0: never */
     uint64_t cwd_view;          /* … and in this one of the view */
     bool cwd_pass;              /* its real path is the same */
+    const struct seen *seen;    /* seen.c: of a fake root; NULL: not asked yet */
+    struct seen *seen_next;     /* … and what it sees if the execve under way succeeds, NULL: the same; owned */
     int pidfd;                  /* -1: not open yet */
     int dumpable;               /* what its process has set by PR_SET_DUMPABLE, + 1, or 0; session->lock's */
+    uint64_t child_mark;        /* of its next child, which gets it before it begins (members.h); 0: none */
     bool executed;              /* another program, since it is known */
+    uint32_t program;           /* inputs.c: the number of what it runs, 0: not asked yet */
     void *trap;                 /* the trap's own */
     struct session *session;
     struct task *next, **link;  /* in the session's list: the task after it, and what points here */

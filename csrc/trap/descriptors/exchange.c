@@ -34,6 +34,33 @@ void exchange_fill(struct parcel *parcel, uint64_t address, const int *fds, size
     memcpy(CMSG_DATA(header), fds, n * sizeof(int));
 }
 
+#define COMPAT_HEADER (offsetof(struct compat_parcel, control.fds) - offsetof(struct compat_parcel, control))
+
+void exchange_fill_compat(struct compat_parcel *parcel, uint64_t address, const int *fds, size_t n) {
+    size_t control = n ? COMPAT_HEADER + n * sizeof(int) : sizeof parcel->control;
+    *parcel = (struct compat_parcel){
+        .message = {.iov = (uint32_t)(address + offsetof(struct compat_parcel, part)),
+                    .iov_length = 1,
+                    .control = (uint32_t)(address + offsetof(struct compat_parcel, control)),
+                    .control_length = (uint32_t)control},
+        .part = {.base = (uint32_t)(address + offsetof(struct compat_parcel, byte)), .length = 1},
+        .control = {.length = (uint32_t)control, .level = SOL_SOCKET, .type = SCM_RIGHTS},
+    };
+    if (n)
+        memcpy(parcel->control.fds, fds, n * sizeof(int));
+}
+
+size_t exchange_open_compat(const struct compat_parcel *parcel, int fds[STALE_MOST]) {
+    size_t length = parcel->control.length;
+    if (parcel->message.control_length < COMPAT_HEADER || length < COMPAT_HEADER ||
+        parcel->control.level != SOL_SOCKET || parcel->control.type != SCM_RIGHTS)
+        return 0;
+    size_t n = (length - COMPAT_HEADER) / sizeof(int);
+    n = n < STALE_MOST ? n : STALE_MOST;
+    memcpy(fds, parcel->control.fds, n * sizeof(int));
+    return n;
+}
+
 size_t exchange_open(struct parcel *parcel, int fds[STALE_MOST]) {
     parcel->message.msg_control = parcel->control.bytes;
     if (parcel->message.msg_controllen > sizeof parcel->control)

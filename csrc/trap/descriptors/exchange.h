@@ -11,6 +11,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "../../calls/compat_layout.h"
 #include "stale.h"
 
 /* A message of one byte with descriptors, as it lies in memory. */
@@ -25,6 +26,19 @@ struct parcel {
 };
 /* For memory at that address; n 0: with room for STALE_MOST. */
 void exchange_fill(struct parcel *parcel, uint64_t address, const int *fds, size_t n);
+/* The same as a 32-bit program has it. */
+struct compat_parcel {
+    struct compat_msghdr message;
+    struct compat_iovec part;
+    char byte;
+    struct {
+        uint32_t length;
+        int32_t level, type;
+        int fds[STALE_MOST];
+    } control;
+};
+void exchange_fill_compat(struct compat_parcel *parcel, uint64_t address, const int *fds, size_t n);
+size_t exchange_open_compat(const struct compat_parcel *parcel, int fds[STALE_MOST]);
 /* How many came, after recvmsg(2) into the memory that this is a copy of. */
 size_t exchange_open(struct parcel *parcel, int fds[STALE_MOST]);
 

@@ -23,7 +23,6 @@
 #include <linux/rseq.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ptrace.h>
@@ -34,6 +33,7 @@
 
 #include "../../process/family.h"
 #include "../../process/memory.h"
+#include "../../process/proc.h"
 #include "../inject.h"
 #include "../restart.h"
 #include "../stops.h"
@@ -70,23 +70,10 @@ static void find_syscall(void) {
 
 /* Its address in the task, 0: it has none. */
 static uint64_t syscall_address(pid_t tid) {
-    char path[32];
-    uint64_t entries[64] = {0};
     unsigned char found[8];
     pthread_once(&syscall_once, find_syscall);
-    snprintf(path, sizeof path, "/proc/%d/auxv", (int)tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || !syscall_offset) {
-        if (fd >= 0)
-            close(fd);
-        return 0;
-    }
-    ssize_t size = read(fd, entries, sizeof entries - 16);
-    close(fd);
-    size_t i = 0;
-    while (size > 0 && entries[i] != AT_NULL && entries[i] != AT_SYSINFO_EHDR)
-        i += 2;
-    uint64_t address = entries[i] == AT_SYSINFO_EHDR ? entries[i + 1] + syscall_offset : 0;
+    uint64_t vdso = syscall_offset ? proc_auxiliary(tid, AT_SYSINFO_EHDR, false) : 0;
+    uint64_t address = vdso ? vdso + syscall_offset : 0;
     bool there = address && memory_read(&MEMORY(tid), address, found, arch_syscall_size) == 0 &&
                  memcmp(found, arch_syscall_code, arch_syscall_size) == 0;
     return there ? address : 0;
@@ -104,8 +91,7 @@ static bool prepare_map(struct renewer *renewer, pid_t tid, struct injected *cal
     if (renewer->at > 0)
         return false;
     struct registers regs = renewer->own;
-    inject_mmap(&regs, sizeof(struct area), false);
-    call->nr = __NR_mmap;
+    call->nr = inject_mmap(&regs, sizeof(struct area), false);
     for (unsigned i = 0; i < 6; i++)
         call->arg[i] = registers_arg(&regs, i);
     return true;

@@ -26,6 +26,7 @@
 #include "../../command/record.h"
 #include "../../process/clock.h"
 #include "../../process/memory.h"
+#include "../inside.h"
 #include "answer.h"
 #include "attach.h"
 #include "hand_over.h"
@@ -122,8 +123,9 @@ static void pass(struct worker *worker, struct caller *caller) {
         reply_continue(&worker->reply);
         return;
     }
-    repeat_keep(worker, caller);
-    if (inside_passed(worker, caller))
+    if (!call->compat)
+        repeat_keep(worker, caller);
+    if (!call->compat && inside_passed(worker, caller))
         return;
     __atomic_store_n(&caller->continued, true, __ATOMIC_RELAXED);
     caller->executes = call->nr == __NR_execve || call->nr == __NR_execveat;
@@ -144,7 +146,7 @@ static void carry_out(struct worker *worker, struct caller *caller) {
         kill_caller(worker, caller);
         return;
     }
-    inside_decided(worker, caller);
+    inside_before(worker->trap->run, &caller->call, &caller->inside);
     switch (call->verdict) {
     case VERDICT_PASS:
         pass(worker, caller);
@@ -163,10 +165,11 @@ static void carry_out(struct worker *worker, struct caller *caller) {
 
 static void begin_call(struct worker *worker, struct caller *caller) {
     const struct seccomp_data *data = &worker->reply.request->data;
+    uint64_t arg[6];
     caller->call_start = clock_now();
-    __atomic_store_n(&caller->call.nr, data->nr, __ATOMIC_RELAXED);   /* replacing.c looks at those of others */
     for (unsigned i = 0; i < 6; i++)
-        caller->call.arg[i] = data->args[i];
+        arg[i] = data->args[i];
+    compat_arrive(&caller->call, data->arch, data->nr, arg);
     caller->call.memory =
         (struct memory){.check = check_awaited, .arg = &worker->reply, .checks_reads = !call_reads(&caller->call)};
     call_begin(&caller->call);
@@ -186,7 +189,8 @@ void answer_request(struct worker *worker) {
             (void)kill((pid_t)request->pid, SIGKILL);
         return;
     }
-    if (request->data.arch != ARCH_AUDIT) {
+    bool compat = request->data.arch != ARCH_AUDIT;
+    if (compat && !(request->data.arch == ARCH_COMPAT && session_compat(&trap->run->session))) {
         record_foreign(trap->run, (pid_t)request->pid);
         reply_value(&worker->reply, -ENOSYS);
         return;
@@ -199,7 +203,7 @@ void answer_request(struct worker *worker) {
         reply_continue(&worker->reply);
         return;
     }
-    if (repeat_pass(worker))
+    if (!compat && repeat_pass(worker))
         return;
     bool attached;
     struct caller *caller = callers_enter(&trap->callers, (pid_t)request->pid, &attached);

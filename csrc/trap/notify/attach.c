@@ -42,14 +42,37 @@ void attach_interrupt(struct worker *worker, pid_t tid) {
     }
 }
 
-void attach_run(struct worker *worker, struct caller *caller) {
-    struct attachment at = {
+static struct attachment attachment_of(struct worker *worker, struct caller *caller) {
+    return (struct attachment){
         .worker = worker,
         .caller = caller,
         .tid = caller->task.tid,
         .ip = worker->reply.request->data.instruction_pointer,
         .error = -ESRCH,
     };
+}
+
+/* By the worker, which has seized the task. */
+static void follow(struct attachment *at) {
+    struct notify_trap *trap = at->worker->trap;
+    attachment_begin(at);
+    bool alive = seize_follow(at);
+    attachment_end(at);
+    if (alive)
+        seize_end(trap, at->tid, at->signal);
+}
+
+bool attach_visit(struct worker *worker, struct caller *caller, const struct attachment_visit *visit) {
+    struct attachment at = attachment_of(worker, caller);
+    at.visit = visit;
+    if (!seize(worker->trap, at.tid))
+        return tender_call(&at);
+    follow(&at);
+    return true;
+}
+
+void attach_run(struct worker *worker, struct caller *caller) {
+    struct attachment at = attachment_of(worker, caller);
     int error = reply_awaited(&worker->reply);
     if (error == 0 && !seize(worker->trap, at.tid)) {
         if (tender_call(&at) || debugged_run(worker, caller))
@@ -61,9 +84,5 @@ void attach_run(struct worker *worker, struct caller *caller) {
         return;
     }
     crew_relieve(&worker->trap->crew);
-    attachment_begin(&at);
-    bool alive = seize_follow(&at);
-    attachment_end(&at);
-    if (alive)
-        seize_end(worker->trap, at.tid);
+    follow(&at);
 }

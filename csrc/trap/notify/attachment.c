@@ -3,6 +3,7 @@
  *
  *     seize, interrupt, answer -ERESTARTSYS ─▶ PTRACE_EVENT_STOP
  *                                                 │  [mmap: entry stop, exit stop]
+ *                                                 │  [those that pass a descriptor: the same; then it is over]
  *                                      arguments, back to the instruction
  *                                                 ▼
  *         entry stop ─▶ notified again: continue (answer.c) ─▶ exit stop or PTRACE_EVENT_EXEC ─▶ detach
@@ -25,6 +26,7 @@
 #include "../../calls/handlers/exec.h"
 #include "../../process/clock.h"
 #include "../../process/memory.h"
+#include "../descriptors/passing.h"
 #include "../inject.h"
 #include "../restart.h"
 #include "../stops.h"
@@ -57,7 +59,8 @@ static uint64_t find_area(struct attachment *at, size_t need) {
     pthread_once(&cookie_once, make_cookie);
     size_t n = callers_areas(callers, at->caller, areas);
     for (size_t i = 0; i < n; i++)
-        if (is_area(at->tid, areas[i], need) && callers_claim(callers, at->caller, areas[i]))
+        if (inject_reaches(at->caller->call.compat, areas[i], need) && is_area(at->tid, areas[i], need) &&
+            callers_claim(callers, at->caller, areas[i]))
             return areas[i];
     return 0;
 }
@@ -72,7 +75,7 @@ static int mark_area(pid_t tid, uint64_t address, uint64_t size) {
 }
 
 static size_t area_need(const struct call *call) {
-    size_t size = inject_size(call);
+    size_t size = call->wants >= 0 ? passing_size() : inject_size(call);
     return size ? size + AREA_HEADER : 0;
 }
 
@@ -104,9 +107,41 @@ static void fail_call(struct attachment *at, long error) {
     abandon(at, error);
 }
 
+/* The next call that passes the descriptor; or all were made, and what is to be done is done by it. */
+static void run_passing(struct attachment *at) {
+    struct call *call = &at->caller->call;
+    struct registers regs = at->regs;
+    int nr = passing_next(at->passing, at->tid, at->area + AREA_HEADER, &regs);
+    if (nr >= 0) {
+        send_to_call(at, &regs, nr, PHASE_PASS_ENTRY);
+        return;
+    }
+    long result = passing_result(at->passing);
+    call->brought = result < 0 ? -1 : (int)result;
+    call->value = call_finish(call, result < 0 ? result : 0);
+    call->finish = NULL;
+    fail_call(at, call->value);
+}
+
+static void at_pass_exit(struct attachment *at) {
+    struct registers regs;
+    if (registers_read(at->tid, &regs))
+        return;
+    passing_returned(at->passing, at->tid, at->area + AREA_HEADER, registers_result(&regs));
+    run_passing(at);
+}
+
 static void send_call(struct attachment *at) {
     const struct call *call = &at->caller->call;
     struct registers regs = at->regs;
+    if (call->wants >= 0) {
+        at->passing = passing_take(call->wants);
+        if (at->passing)
+            run_passing(at);
+        else
+            fail_call(at, -ENOMEM);
+        return;
+    }
     int error = inject_arguments(call, at->tid, at->area + AREA_HEADER, false, &regs);
     if (error)
         fail_call(at, error);
@@ -114,14 +149,25 @@ static void send_call(struct attachment *at) {
         send_to_call(at, &regs, inject_number(call), PHASE_ENTRY);
 }
 
+/* Where the visitor steps it out of a stop of its whole process, the signal of that brings it back there. */
+static void at_visit(struct attachment *at, int status) {
+    int signal = 0;
+    long error = at->visit->stop(at, &signal);
+    if (error == -ESRCH)
+        return;
+    at->signal = signal ? signal : stops_in_group(status) ? WSTOPSIG(status) : 0;
+    abandon(at, error);
+}
+
 static void at_first_stop(struct attachment *at) {
     const struct call *call = &at->caller->call;
     size_t need = area_need(call);
-    if (registers_read(at->tid, &at->regs) || !registers_at_interrupted(&at->regs, call->nr, at->ip)) {
+    if (registers_read(at->tid, &at->regs) || !registers_at_interrupted(&at->regs, compat_made(call), at->ip)) {
         abandon(at, -EINTR);
         return;
     }
-    for (unsigned i = 0; i < 6; i++)
+    at->regs.compat = call->compat;
+    for (unsigned i = 0; !call->compat && i < 6; i++)
         registers_set_arg(&at->regs, i, call->arg[i]);
     if (inject_block(at->tid, &at->signal_mask))
         return;
@@ -131,8 +177,8 @@ static void at_first_stop(struct attachment *at) {
         return;
     }
     struct registers regs = at->regs;
-    inject_mmap(&regs, need, false);
-    send_to_call(at, &regs, __NR_mmap, PHASE_MAP_ENTRY);
+    int nr = inject_mmap(&regs, need, false);
+    send_to_call(at, &regs, nr, PHASE_MAP_ENTRY);
 }
 
 static void at_map_exit(struct attachment *at) {
@@ -160,10 +206,11 @@ static void at_exit(struct attachment *at) {
     long result = registers_result(&regs);
     bool restarts = restart_comes(result);
     long handed = call->finish ? call_finish(call, restarts ? -EINTR : result) : result;
+    regs.compat = call->compat;
     for (unsigned i = 0; i < 6; i++)
-        registers_set_arg(&regs, i, call->arg[i]);
+        registers_set_arg(&regs, i, call->compat ? registers_arg(&at->regs, i) : call->arg[i]);
     registers_set_result(&regs, restarts ? result : handed);
-    (void)registers_write(at->tid, &regs, call->nr);
+    (void)registers_write(at->tid, &regs, compat_made(call));
     call->value = restarts ? -EINTR : handed;
     at->error = 0;
     at->phase = PHASE_OVER;
@@ -177,6 +224,12 @@ static void at_syscall_stop(struct attachment *at) {
         break;
     case PHASE_MAP_EXIT:
         at_map_exit(at);
+        break;
+    case PHASE_PASS_ENTRY:
+        at->phase = PHASE_PASS_EXIT;
+        break;
+    case PHASE_PASS_EXIT:
+        at_pass_exit(at);
         break;
     case PHASE_ENTRY:
         inject_unblock(at->tid, at->signal_mask);
@@ -207,6 +260,8 @@ void attachment_stop(struct attachment *at, pid_t tid, int status) {
     bool group_stop = stops_in_group(status);
     if (event == PTRACE_EVENT_EXEC)
         at_exec(at, tid);
+    else if (event == PTRACE_EVENT_STOP && at->phase == PHASE_INTERRUPT && at->visit)
+        at_visit(at, status);
     else if (event == PTRACE_EVENT_STOP && at->phase == PHASE_INTERRUPT)
         at_first_stop(at);
     else if (stops_at_syscall(status))
@@ -224,11 +279,19 @@ void attachment_stop(struct attachment *at, pid_t tid, int status) {
 void attachment_begin(struct attachment *at) {
     __atomic_store_n(&at->caller->continued, true, __ATOMIC_RELAXED);
     __atomic_store_n(&at->caller->attached, true, __ATOMIC_SEQ_CST);
+    if (at->visit)
+        at->visit->begin(at);
     reply_value(&at->worker->reply, -ERESTARTSYS);
 }
 
 void attachment_end(struct attachment *at) {
     struct call *call = &at->caller->call;
+    passing_free(at->passing);
+    if (at->visit) {    /* it is made again, and counted then */
+        call_end(call);
+        callers_leave(&at->worker->trap->callers, at->caller);
+        return;
+    }
     if (call->finish)
         (void)call_finish(call, at->error);
     if (at->error)

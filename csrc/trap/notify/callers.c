@@ -72,7 +72,7 @@ static struct caller **bucket_of(struct callers *callers, pid_t tid) {
 static struct caller *find_caller(struct callers *callers, pid_t tid) {
     HELD(&callers->lock);
     struct caller *caller = *bucket_of(callers, tid);
-    while (caller && caller->task.tid != tid)
+    while (caller && (caller->task.tid != tid || caller->disowned))
         caller = caller->next;
     return caller;
 }
@@ -204,9 +204,20 @@ static void program_changed(struct callers *callers, pid_t tgid) {
         leader->executes = true;
 }
 
+/* The entry of tid.  A call that was received ends before its answer only by the death of its thread: so if one calls
+ * whose entry is still busy it is another, which an execve has put in the place of its leader, say. */
+static struct caller *find_living(struct callers *callers, pid_t tid) {
+    HELD(&callers->lock);
+    struct caller *caller = find_caller(callers, tid);
+    if (!caller || !is_busy(caller) || is_attached(caller))
+        return caller;
+    caller->disowned = true;
+    return NULL;
+}
+
 struct caller *callers_enter(struct callers *callers, pid_t tid, bool *attached) {
     lock_take(&callers->lock);
-    struct caller *caller = find_caller(callers, tid);
+    struct caller *caller = find_living(callers, tid);
     if (!caller)
         caller = add(callers, tid);
     *attached = caller && is_attached(caller);
@@ -253,7 +264,9 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
     forget_program(callers, caller);
     caller->area = 0;
     struct caller *leader = tid == caller->task.tid ? NULL : find_caller(callers, tid);
-    if (leader && !is_busy(leader))
+    if (leader && is_busy(leader))
+        leader->disowned = true;
+    else if (leader)
         remove_caller(callers, leader);
     if (tid != caller->task.tid) {
         unlink_caller(callers, caller);
@@ -269,7 +282,7 @@ void callers_executed(struct callers *callers, struct caller *caller, pid_t tid)
 struct caller *callers_peek(struct callers *callers, pid_t tid) {
     lock_take(&callers->lock);
     struct caller *caller = find_caller(callers, tid);
-    bool may = caller && caller->memory >= 0 && !is_attached(caller) && !caller->held && !caller->executes &&
+    bool may = caller && caller->memory >= 0 && !is_busy(caller) && !caller->held && !caller->executes &&
                caller->task.cred_known && caller->task.cred.own;
     if (may && caller->credit < 0) {
         caller->credit++;
@@ -312,11 +325,12 @@ bool callers_note_tended(struct callers *callers, pid_t tid) {
     return first;
 }
 
-bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]) {
+/* Of a 32-bit call the number says enough. */
+bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6], bool compat) {
     lock_take(&callers->lock);
     const struct caller *caller = find_caller(callers, tid);
-    bool same = caller && __atomic_load_n(&caller->continued, __ATOMIC_RELAXED) && caller->call.nr == nr;
-    for (unsigned i = 0; same && i < 6; i++)
+    bool same = caller && __atomic_load_n(&caller->continued, __ATOMIC_RELAXED) && compat_made(&caller->call) == nr;
+    for (unsigned i = 0; same && !compat && i < 6; i++)
         same = caller->call.arg[i] == arg[i];
     lock_leave(&callers->lock);
     return same;
@@ -334,7 +348,7 @@ void callers_each(struct callers *callers, void (*each)(void *arg, const struct 
 
 /* Is the thread still in the call that is held? */
 static bool still_in_call(const struct caller *caller) {
-    return family_call(caller->task.tid) == caller->call.nr;
+    return family_call(caller->task.tid) == compat_made(&caller->call);
 }
 
 static bool is_dead(const struct caller *caller) {
@@ -347,7 +361,9 @@ static bool is_dead(const struct caller *caller) {
 static void sweep_one(struct callers *callers, struct caller *caller, uint64_t now) {
     if (is_busy(caller))
         return;
-    if (is_dead(caller)) {
+    if (caller->disowned) {
+        remove_caller(callers, caller);
+    } else if (is_dead(caller)) {
         if (caller->task.tid != callers->cmd)
             (void)waitpid(caller->task.tid, NULL, __WALL | WNOHANG);   /* an orphan, if we are its reaper */
         remove_caller(callers, caller);

@@ -27,6 +27,7 @@ struct caller {
     int pidfd;                /* of the thread: tells that it is dead; -1: none, the entry does not outlive a call */
     int slot;                 /* in the roster, -1: none */
     bool busy;                /* atomic: a worker has it */
+    bool disowned;            /* its thread is dead, and its id another one's: goes when its worker is done with it */
     bool attached;            /* atomic: that worker traces it: what it calls now is passed */
     bool continued;           /* atomic: its last call went on in the kernel, where it may have waited */
     bool executes;            /* an execve was passed: its next call is perhaps another program's */
@@ -86,7 +87,7 @@ void callers_note_pass(struct callers *callers, struct caller *caller);
 /* To be tended for a signal that it gets.  False: it is already, or it has not called, and may not be of this run. */
 bool callers_note_tended(struct callers *callers, pid_t tid);
 /* Is this call, which a signal has interrupted, perhaps one that was answered and went on in the kernel? */
-bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6]);
+bool callers_continued(struct callers *callers, pid_t tid, int nr, const uint64_t arg[6], bool compat);
 
 /* Ends what is due: entries of dead threads, calls that were held long enough. */
 void callers_sweep(struct callers *callers);

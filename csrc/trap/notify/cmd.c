@@ -32,6 +32,8 @@ static void mirror_traced(struct notify_trap *trap, int signal) {
 
 void cmd_mirror_stop(struct notify_trap *trap) {
     siginfo_t info = {.si_pid = 0};
+    if (trap->run->channel >= 0)
+        return;   /* it is no child of ours, and who waits for it stops with it */
     int traced = __atomic_load_n(&trap->tender.cmd_stop, __ATOMIC_RELAXED);
     if (traced && trap->cmd_pidfd >= 0) {
         mirror_traced(trap, traced);

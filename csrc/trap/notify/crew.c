@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "../../process/clock.h"
+#include "../../process/thread.h"
 #include "crew.h"
 #include "repeats.h"
 #include "trap.h"
@@ -26,7 +27,6 @@
 #include "worker.h"
 
 #define WORKERS_MAX 1024u
-#define STACK_SIZE (1u << 20)
 #define PATIENCE_NS 20000000    /* for a worker to notice the end */
 
 /* ---- roles ---- */
@@ -138,16 +138,10 @@ static struct worker *new_worker(struct notify_trap *trap) {
 
 static int add_worker(struct crew *crew, struct notify_trap *trap) {
     HELD(&crew->lock);
-    pthread_attr_t attributes;
     struct worker *worker = crew->n_workers < WORKERS_MAX ? new_worker(trap) : NULL;
     if (!worker)
         return -ENOMEM;
-    int error = pthread_attr_init(&attributes);
-    if (!error) {
-        pthread_attr_setstacksize(&attributes, STACK_SIZE);
-        error = pthread_create(&worker->thread, &attributes, crew->work, worker);
-        pthread_attr_destroy(&attributes);
-    }
+    int error = thread_begin(&worker->thread, crew->work, worker);
     if (error) {
         free_worker(worker);
         return -error;

@@ -118,7 +118,7 @@ static int lend(struct worker *worker, const char *path, int flags, bool keep) {
     int fd = open(path, flags | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int number = hand_over(&worker->reply, fd, keep ? 0 : O_CLOEXEC);
+    int number = reply_hand_over(&worker->reply, fd, keep ? 0 : O_CLOEXEC);
     close(fd);
     return number;
 }
@@ -245,17 +245,10 @@ static void wait_for_open(struct borrowing *b) {
 
 /* The new program's copy of what it was called by, if it is there already. */
 static uint64_t shown_name(const struct borrowing *b) {
-    Elf64_auxv_t vector[64];
     char found[PATH_MAX];
-    int fd = proc_open(b->tid, "auxv");
-    ssize_t size = fd < 0 ? 0 : read(fd, vector, sizeof vector);
-    if (fd >= 0)
-        close(fd);
-    for (ssize_t i = 0; (i + 1) * (ssize_t)sizeof *vector <= size; i++)
-        if (vector[i].a_type == AT_EXECFN &&
-            memory_read_string(&MEMORY(b->tid), vector[i].a_un.a_val, found, sizeof found) > 0)
-            return strcmp(found, b->alias) == 0 ? vector[i].a_un.a_val : 0;
-    return 0;
+    uint64_t address = proc_auxiliary(b->tid, AT_EXECFN, false);
+    bool there = address && memory_read_string(&MEMORY(b->tid), address, found, sizeof found) > 0;
+    return there && strcmp(found, b->alias) == 0 ? address : 0;
 }
 
 static void show_path(const struct borrowing *b, uint64_t address) {
@@ -268,9 +261,7 @@ static void show_path(const struct borrowing *b, uint64_t address) {
 /* proc(5), /proc/PID/stat: arg_start and arg_end are the fields 48 and 49. */
 static bool find_arguments(pid_t tid, uint64_t *start, uint64_t *end) {
     char text[2048];
-    const char *at = proc_read(tid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
-    for (int field = 2; at && field < 48; field++)
-        at = strchr(at + 1, ' ');
+    const char *at = proc_stat_field(tid, 48, text, sizeof text);
     if (!at)
         return false;
     char *next;
@@ -377,7 +368,8 @@ bool debugged_run(struct worker *worker, struct caller *caller) {
     const struct call *call = &caller->call;
     if (call->nr == __NR_chdir)
         return run_chdir(worker, caller);
-    struct borrowing *b = call->nr == __NR_execve ? calloc(1, sizeof *b) : NULL;
+    bool executes = call->nr == __NR_execve && !call->compat;   /* of which argv is another one */
+    struct borrowing *b = executes ? calloc(1, sizeof *b) : NULL;
     if (!b)
         return false;
     b->worker = worker;

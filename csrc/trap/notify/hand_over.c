@@ -13,23 +13,13 @@
 #include <sys/ioctl.h>
 #include <sys/types.h>
 
-#include "reply.h"
+#include "../reply.h"
 #include "same_cpu.h"
-
-int hand_over(const struct reply *reply, int fd, int flags) {
-    struct seccomp_notif_addfd addfd = {
-        .id = reply->request->id,
-        .srcfd = (uint32_t)fd,
-        .newfd_flags = flags & O_CLOEXEC ? O_CLOEXEC : 0,
-    };
-    int number = ioctl(reply->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
-    return number < 0 ? -errno : number;
-}
 
 int hand_over_here(const struct reply *reply, int fd, int flags, const cpu_set_t *all) {
     struct same_cpu same_cpu;
     same_cpu_begin(&same_cpu, (pid_t)reply->request->pid);
-    int number = hand_over(reply, fd, flags);
+    int number = reply_hand_over(reply, fd, flags);
     same_cpu_end(&same_cpu, all);
     return number;
 }

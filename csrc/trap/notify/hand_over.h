@@ -9,9 +9,7 @@
 
 struct reply;
 
-/* The number that our descriptor has in the caller now, or -errno.  flags: O_CLOEXEC, or not. */
-int hand_over(const struct reply *reply, int fd, int flags);
-/* The same for one that is answered next, on this CPU.  all: the CPUs that there are for us. */
+/* reply_hand_over() for a call that is answered next, on this CPU.  all: the CPUs that there are for us. */
 int hand_over_here(const struct reply *reply, int fd, int flags, const cpu_set_t *all);
 /* Is it ever done here?  0, or -errno. */
 int hand_over_can(int listener);

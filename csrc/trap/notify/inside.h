@@ -13,12 +13,6 @@ struct worker;
 
 /* A call is about to be passed: what is learnt of it.  True: it has been answered, and its program has got a stub. */
 bool inside_passed(struct worker *worker, struct caller *caller);
-/* Changes when what was learnt counts no more; 0: there is nothing to learn for. */
-uint64_t inside_generation(const struct worker *worker);
-/* Is the call that could be passed unasked to be decided all the same, since its program is to get a stub? */
-bool inside_due(const struct worker *worker, struct caller *caller);
-/* A call that changes what the stub knows of its process has been decided, and not been answered yet. */
-void inside_decided(const struct worker *worker, const struct caller *caller);
 /* A debugger inside is about to trace the task, which then shows all its calls. */
 void inside_traced(const struct worker *worker, pid_t tid);
 

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 
 #include "../../arch/arch.h"
+#include "../../calls/compat_layout.h"
 #include "../../process/memory.h"
 #include "inside.h"
 #include "interruptible.h"
@@ -22,11 +23,13 @@
 #include "worker.h"
 
 /* Does this rt_sigaction make calls interruptible?  The kernel's struct begins with the handler and the flags. */
-static bool interrupts_calls(struct worker *worker) {
+static bool interrupts_calls(struct worker *worker, bool compat) {
     const struct seccomp_data *data = &worker->reply.request->data;
+    const struct memory memory = MEMORY((pid_t)worker->reply.request->pid);
     uint64_t action[2];
-    return memory_read(&MEMORY((pid_t)worker->reply.request->pid), data->args[1], action, sizeof action) == 0 &&
-           action[0] != (uint64_t)(uintptr_t)SIG_DFL && action[0] != (uint64_t)(uintptr_t)SIG_IGN &&
+    int error = compat ? compat_read_pointers(&memory, (uint32_t)data->args[1], action, 2)
+                       : memory_read(&memory, data->args[1], action, sizeof action);
+    return error == 0 && action[0] != (uint64_t)(uintptr_t)SIG_DFL && action[0] != (uint64_t)(uintptr_t)SIG_IGN &&
            !(action[1] & SA_RESTART) && reply_awaited(&worker->reply) == 0;
 }
 
@@ -48,12 +51,13 @@ static void release_traced(struct worker *worker) {
 bool interruptible_notified(struct worker *worker) {
     const struct seccomp_data *data = &worker->reply.request->data;
     pid_t caller = (pid_t)worker->reply.request->pid;
-    switch (data->nr) {
+    bool compat = data->arch != ARCH_AUDIT;
+    switch (compat ? compat_call(data->nr).native : data->nr) {
     case __NR_ptrace:
         release_traced(worker);
         return true;
     case __NR_rt_sigaction:
-        if (ARCH_CAN_RESTART && interrupts_calls(worker))
+        if (interrupts_calls(worker, compat))
             tender_process(worker, caller);
         break;
     case __NR_fcntl:
@@ -62,16 +66,14 @@ bool interruptible_notified(struct worker *worker) {
         /* fall through */
     case __NR_timer_create:
     case __NR_mq_notify:
-        if (ARCH_CAN_RESTART)
-            tender_process(worker, caller);
+        tender_process(worker, caller);
         break;
     case __NR_kill:
     case __NR_tkill:
     case __NR_tgkill:
     case __NR_rt_sigqueueinfo:
     case __NR_rt_tgsigqueueinfo:
-        if (ARCH_CAN_RESTART)
-            tend_receiver(worker, (pid_t)data->args[0]);
+        tend_receiver(worker, (pid_t)data->args[0]);
         break;
     default:
         return false;

@@ -27,11 +27,12 @@
 #include "../../command/record.h"
 #include "../../command/slot.h"
 #include "../../process/memory.h"
+#include "../reply.h"
 #include "answer.h"
 #include "cmd.h"
 #include "hand_over.h"
 #include "notify.h"
-#include "reply.h"
+#include "replacing.h"
 #include "signals.h"
 #include "trap.h"
 #include "wake.h"
@@ -65,8 +66,8 @@ static int listen_to_cmd(struct notify_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
         return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
-    int error = filter_make(filter, SECCOMP_RET_USER_NOTIF, untouched_passing_ip(&trap->run->untouched), signals_extras,
-                            SIGNALS_EXTRAS);
+    int error = filter_make(filter, SECCOMP_RET_USER_NOTIF, untouched_passing_ip(&trap->run->untouched),
+                            trap->run->command->features, signals_extras, SIGNALS_EXTRAS);
     if (error)
         error = record_failure(trap->run, PTO_STAGE_SETUP, -error, "seccomp filter", NULL);
     else
@@ -112,6 +113,7 @@ static int set_up(struct notify_trap *trap) {
     trap->cmd_pidfd = (int)syscall(SYS_pidfd_open, trap->start.pid, 0);
     if (trap->cmd_pidfd < 0)
         return record_failure(trap->run, PTO_STAGE_SETUP, errno, "pidfd_open", NULL);
+    run_be_visited(trap->run, replacing_for_another, trap);   /* before CMD has opened anything */
     error = slot_announce(trap->run->slot, &trap->start);
     if (!error)
         error = crew_start(&trap->crew, trap, serve_calls);
@@ -130,8 +132,9 @@ static void kill_all(struct notify_trap *trap) {
 
 static void reap_cmd(struct notify_trap *trap) {
     int status = 0;
-    pid_t pid;
-    while ((pid = waitpid(trap->start.pid, &status, __WALL)) < 0 && errno == EINTR)
+    pid_t pid = trap->start.pid;
+    bool ours = trap->run->channel < 0;   /* else it is waited for at the channel's other end */
+    while (ours && (pid = waitpid(trap->start.pid, &status, __WALL)) < 0 && errno == EINTR)
         continue;
     if (pid > 0)
         cmd_reaped(trap, pid, status);
@@ -182,6 +185,7 @@ static void kill_cmd(struct notify_trap *trap) {
 }
 
 static void clear(struct notify_trap *trap) {
+    run_be_visited(trap->run, NULL, NULL);
     slot_forget_left(trap->run->slot);
     if (trap->has_crew)
         crew_stop(&trap->crew);

@@ -18,7 +18,7 @@
 #include "../../command/record.h"
 #include "../../process/clock.h"
 #include "../../process/memory.h"
-#include "inside.h"
+#include "../inside.h"
 #include "repeats.h"
 #include "trap.h"
 #include "worker.h"
@@ -75,7 +75,7 @@ void repeat_keep(struct worker *worker, struct caller *caller) {
         return;
     struct kept_call *kept = entry_of(worker->repeats, call->nr, key, call->repeat, length);
     *kept = (struct kept_call){.changes = call->repeat_at->changes,
-                               .inside = inside_generation(worker),
+                               .inside = inside_generation(worker->trap->run),
                                .key = key,
                                .missing = call->repeat_at->missing,
                                .nr = (uint16_t)call->nr,
@@ -92,7 +92,7 @@ static size_t read_path(int memory, uint64_t address, char path[PATH_ROOM + 1]) 
 
 static bool is_kept(struct worker *worker, int nr, uint64_t key, const char *path, size_t length, bool inside) {
     const struct kept_call *kept = entry_of(worker->repeats, nr, key, path, length);
-    if (inside && kept->inside != inside_generation(worker))
+    if (inside && kept->inside != inside_generation(worker->trap->run))
         return false;
     return kept->length == length && kept->nr == nr && kept->key == key && memcmp(kept->path, path, length) == 0 &&
            kept->changes == view_changes(worker->trap->run->view, kept->missing);
@@ -112,7 +112,7 @@ bool repeat_pass(struct worker *worker) {
     struct caller *caller = callers_peek(&worker->trap->callers, (pid_t)worker->reply.request->pid);
     if (!caller)
         return false;
-    if (inside_due(worker, caller)) {
+    if (inside_due(worker->trap->run, &caller->inside)) {
         callers_peeked(caller, true);
         return false;
     }

@@ -200,9 +200,9 @@ static void add_caller(void *arg, const struct caller *caller) {
         add_id(&crowd->threads, caller->task.tid);
 }
 
-static void look_around(struct worker *worker, struct crowd *crowd) {
+static void look_around(struct notify_trap *trap, struct crowd *crowd) {
     crowd->processes.n = crowd->threads.n = crowd->opening.n = 0;
-    callers_each(&worker->trap->callers, add_caller, crowd);
+    callers_each(&trap->callers, add_caller, crowd);
     for (size_t i = 0; i < crowd->threads.n; i++)
         add_id(&crowd->processes, family_process(crowd->threads.ids[i]));
     for (size_t i = 0; i < crowd->processes.n; i++)
@@ -222,8 +222,7 @@ static bool is_new(struct tender *tender, const struct copies *copies, pid_t pid
 }
 
 /* pid 0: the thread alone. */
-static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t tid, bool alone) {
-    struct tender *tender = &worker->trap->tender;
+static void ask(struct tender *tender, struct copies *copies, pid_t pid, pid_t tid, bool alone) {
     struct replacer *task = calloc(1, sizeof *task);
     if (!task)
         return;
@@ -243,7 +242,7 @@ static void ask(struct worker *worker, struct copies *copies, pid_t pid, pid_t t
 }
 
 /* Asks one thread of the process that could stop at once; where none can, all: whichever runs first replaces them. */
-static void ask_process(struct worker *worker, struct copies *copies, pid_t pid) {
+static void ask_process(struct tender *tender, struct copies *copies, pid_t pid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *dir = opendir(path);
@@ -254,12 +253,12 @@ static void ask_process(struct worker *worker, struct copies *copies, pid_t pid)
             chosen = tid;
     }
     if (chosen)
-        ask(worker, copies, pid, chosen, true);
+        ask(tender, copies, pid, chosen, true);
     else if (dir)
         rewinddir(dir);
     for (const struct dirent *entry; dir && !chosen && (entry = readdir(dir));)
         if (entry->d_name[0] != '.')
-            ask(worker, copies, pid, (pid_t)strtol(entry->d_name, NULL, 10), false);
+            ask(tender, copies, pid, (pid_t)strtol(entry->d_name, NULL, 10), false);
     if (dir)
         closedir(dir);
 }
@@ -267,7 +266,8 @@ static void ask_process(struct worker *worker, struct copies *copies, pid_t pid)
 /* ---- rounds ---- */
 
 struct replacing {
-    struct worker *worker;
+    struct notify_trap *trap;
+    pid_t caller; /* 0: another run's */
     struct copies *copies;
     struct crowd crowd; /* of this round */
     bool looked_around;
@@ -281,15 +281,14 @@ static void free_replacing(const struct replacing *replacing) {
 
 static void ask_opening(void *arg) {
     struct replacing *replacing = arg;
-    struct worker *worker = replacing->worker;
-    look_around(worker, &replacing->crowd);
+    struct tender *tender = &replacing->trap->tender;
+    look_around(replacing->trap, &replacing->crowd);
     replacing->looked_around = true;
     for (size_t i = 0; i < replacing->crowd.opening.n; i++) {
         pid_t tid = replacing->crowd.opening.ids[i];
         int nr = family_call(tid);
-        if (tid != (pid_t)worker->reply.request->pid && (nr < 0 || call_is_open(nr)) &&
-            is_new(&worker->trap->tender, replacing->copies, 0, tid))
-            ask(worker, replacing->copies, 0, tid, false);
+        if (tid != replacing->caller && (nr < 0 || call_is_open(nr)) && is_new(tender, replacing->copies, 0, tid))
+            ask(tender, replacing->copies, 0, tid, false);
     }
 }
 
@@ -298,12 +297,12 @@ static unsigned look(void *arg) {
     struct copies *copies = replacing->copies;
     unsigned found = 0;
     if (!replacing->looked_around)
-        look_around(replacing->worker, &replacing->crowd);
+        look_around(replacing->trap, &replacing->crowd);
     replacing->looked_around = false;
     replacing->stale.n = 0;
     for (size_t i = 0; i < replacing->crowd.processes.n; i++) {
         pid_t pid = replacing->crowd.processes.ids[i];
-        unsigned n = is_new(&replacing->worker->trap->tender, copies, pid, 0) ? stale_count(&copies->stale, pid) : 0;
+        unsigned n = is_new(&replacing->trap->tender, copies, pid, 0) ? stale_count(&copies->stale, pid) : 0;
         found += n;
         if (n)
             add_id(&replacing->stale, pid);
@@ -314,7 +313,7 @@ static unsigned look(void *arg) {
 static void ask_stale(void *arg) {
     struct replacing *replacing = arg;
     for (size_t i = 0; i < replacing->stale.n; i++)
-        ask_process(replacing->worker, replacing->copies, replacing->stale.ids[i]);
+        ask_process(&replacing->trap->tender, replacing->copies, replacing->stale.ids[i]);
 }
 
 static const struct rounds_way way = {ask_opening, look, ask_stale};
@@ -339,24 +338,43 @@ static void wait_for(struct tender *tender, struct copies *copies) {
     lock_leave(&tender->requests.lock);
 }
 
-void replacing_run(struct worker *worker, struct caller *caller) {
-    struct call *call = &caller->call;
-    struct tender *tender = &worker->trap->tender;
-    struct copies *copies = call->copied ? calloc(1, sizeof *copies) : NULL;
-    if (!copies)
-        return;
+/* In this trap's tasks.  Takes the copied; how many descriptors are left. */
+static unsigned replace(struct notify_trap *trap, pid_t caller, struct copied_up *copied) {
+    struct tender *tender = &trap->tender;
+    struct copies *copies = calloc(1, sizeof *copies);
+    if (!copies) {
+        unsigned left = view_count_copies(copied);
+        view_free_copies(copied);
+        return left;
+    }
     copies->users = 1;
-    stale_add(&copies->stale, call->copied);
-    call->copied = NULL;
-    crew_relieve(&worker->trap->crew);
-    struct replacing replacing __attribute__((cleanup(free_replacing))) = {.worker = worker, .copies = copies};
+    stale_add(&copies->stale, copied);
+    struct replacing replacing
+        __attribute__((cleanup(free_replacing))) = {.trap = trap, .caller = caller, .copies = copies};
     struct rounds rounds = {.n = 0};
     while (rounds_next(&rounds, &way, &replacing))
         wait_for(tender, copies);
     wait_for(tender, copies);
-    if (rounds_report(worker->trap->run, rounds.left))
-        rounds_refuse(call);
     lock_take(&tender->requests.lock);
     give_up_copies(tender, copies);
     lock_leave(&tender->requests.lock);
+    return rounds.left;
+}
+
+unsigned replacing_for_another(void *trap, struct copied_up *copied) {
+    return replace(trap, 0, copied);
+}
+
+void replacing_run(struct worker *worker, struct caller *caller) {
+    struct call *call = &caller->call;
+    struct notify_trap *trap = worker->trap;
+    struct copied_up *copied = call->copied;
+    if (!copied)
+        return;
+    call->copied = NULL;
+    crew_relieve(&trap->crew);
+    unsigned left = trap->run->replace_elsewhere(trap->run, copied);
+    left += replace(trap, (pid_t)worker->reply.request->pid, copied);
+    if (rounds_report(trap->run, left))
+        rounds_refuse(call);
 }

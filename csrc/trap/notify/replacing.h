@@ -9,12 +9,15 @@
 #include <sys/types.h>
 
 struct caller;
+struct copied_up;
 struct replacer;
 struct tender;
 struct worker;
 
 /* By the worker, call_begin done, before the verdict is carried out. */
 void replacing_run(struct worker *worker, struct caller *caller);
+/* struct run's replace; arg: the trap. */
+unsigned replacing_for_another(void *trap, struct copied_up *copied);
 /* Is a notification of this task of a call that it is made to run?  It goes on, then. */
 bool replacing_runs(struct tender *tender, pid_t tid);
 

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "../../process/clock.h"
+#include "../../process/thread.h"
 #include "wake.h"
 
 #define RETRY_NS 1000000            /* of waking the tender, which may be about to wait */
@@ -61,7 +62,7 @@ struct request *requests_take(struct requests *requests) {
 static bool start_tender(struct requests *requests) {
     HELD(&requests->lock);
     if (!requests->has_thread && wake_signal())
-        requests->has_thread = pthread_create(&requests->thread, NULL, requests->work, requests->tender) == 0;
+        requests->has_thread = thread_begin(&requests->thread, requests->work, requests->tender) == 0;
     return requests->has_thread;
 }
 

@@ -50,8 +50,8 @@ bool seize_follow(struct attachment *at) {
     return true;
 }
 
-void seize_end(struct notify_trap *trap, pid_t tid) {
-    if (ptrace(PTRACE_DETACH, tid, NULL, NULL) < 0)
+void seize_end(struct notify_trap *trap, pid_t tid, int signal) {
+    if (ptrace(PTRACE_DETACH, tid, NULL, (long)signal) < 0)
         bury(trap);
 }
 
@@ -63,5 +63,5 @@ void seize_end_at_stop(struct notify_trap *trap, pid_t tid) {
     if (stopped > 0 && !WIFSTOPPED(status))
         cmd_reaped(trap, stopped, status);
     else if (stopped > 0)
-        seize_end(trap, tid);
+        seize_end(trap, tid, 0);
 }

@@ -18,8 +18,8 @@ struct notify_trap;
 bool seize(struct notify_trap *trap, pid_t tid);
 /* Serves its stops until the call is over or the tracee dead: true if it lives, in a stop. */
 bool seize_follow(struct attachment *at);
-/* In a stop: it is not traced any more. */
-void seize_end(struct notify_trap *trap, pid_t tid);
+/* In a stop: it is not traced any more, and gets the signal (0: none). */
+void seize_end(struct notify_trap *trap, pid_t tid, int signal);
 /* The same at the stop that it was asked for, which is its first: whatever signal there is is delivered behind it. */
 void seize_end_at_stop(struct notify_trap *trap, pid_t tid);
 

@@ -3,7 +3,8 @@
  * Until a worker has received a call, any signal ends it (seccomp_unotify(2), BUGS) with -ERESTARTSYS, which is EINTR
  * where the handler was installed without SA_RESTART: from stat(2), too.  So a process that may have such a handler
  * (signals.c) is traced, by a thread of its own here, with its children until they execute.  At the stop before a
- * signal is delivered -ERESTARTSYS becomes -ERESTARTNOINTR, and the call is made again after the handler (signal(7)).
+ * signal is delivered -ERESTARTSYS becomes -ERESTARTNOINTR, and the call is made again after the handler (signal(7));
+ * where registers do not tell, the handler's frame says so (arch_restart_in_frame).
  *
  * Rules: no system call is stopped at, so what costs is signals, forks and execs of such processes only.  A call that
  * went on in the kernel and waited there (connect, open of a fifo) keeps its EINTR.  A thread that a worker traces just
@@ -102,7 +103,7 @@ static bool is_to_be_released(const struct tender *tender, pid_t tid) {
 static void resume(struct tender *tender, pid_t tid, int signal, bool stays) {
     bool released = is_to_be_released(tender, tid);
     long how = released ? PTRACE_DETACH : stays ? PTRACE_LISTEN : PTRACE_CONT;
-    (void)ptrace((enum __ptrace_request)how, tid, NULL, how == PTRACE_LISTEN ? 0L : (long)signal);
+    (void)ptrace(how, tid, NULL, how == PTRACE_LISTEN ? 0L : (long)signal);
     if (released)
         (void)was_released(tender, tid);
 }
@@ -118,6 +119,7 @@ static bool let_go(struct tender *tender, pid_t tid) {
 
 static void at_death(struct tender *tender, pid_t tid) {
     replacing_at_death(tender, tid);
+    interrupted_forget(&tender->steps, tid);
     struct attachment **link = find_attachment(tender, tid);
     if (*link)
         end_attachment(tender, link);
@@ -141,7 +143,21 @@ static void at_exec(struct tender *tender, pid_t tid, int status) {
     at_death(tender, tid);
 }
 
+/* A stop that no signal is behind; it has taken away what was asked with PTRACE_INTERRUPT (ptrace_stop() in
+ * kernel/signal.c). */
+static void at_handler(struct tender *tender, pid_t tid, int status) {
+    if (replacing_at_stop(tender, tid, status) == REPLACING_MINE)
+        return;
+    if (*find_attachment(tender, tid) || is_to_be_released(tender, tid))
+        (void)ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+    (void)ptrace(PTRACE_CONT, tid, NULL, 0L);
+}
+
 static void at_stop(struct tender *tender, pid_t tid, int status) {
+    if (interrupted_stepped(&tender->steps, tid, status)) {
+        at_handler(tender, tid, status);
+        return;
+    }
     enum replacing_stop whose = replacing_at_stop(tender, tid, status);
     if (whose == REPLACING_MINE || (whose == REPLACING_LET_GO && let_go(tender, tid)))
         return;
@@ -153,13 +169,21 @@ static void at_stop(struct tender *tender, pid_t tid, int status) {
         return;
     }
     bool delivers = stops_at_signal(status);
-    if (delivers)
-        interrupted_mend(&tender->trap->callers, tid);
+    if (delivers && interrupted_mend(*link ? NULL : &tender->steps, &tender->trap->callers, tid)) {
+        (void)ptrace(PTRACE_SINGLESTEP, tid, NULL, (long)WSTOPSIG(status));
+        return;
+    }
     if (*link) {
         attachment_stop(*link, tid, status);
         if ((*link)->phase != PHASE_OVER)
             return;
+        bool visited = (*link)->visit;
+        int signal = (*link)->signal;
         end_attachment(tender, link);
+        if (visited) {
+            resume(tender, tid, signal, false); /* it is in another stop than that one */
+            return;
+        }
     }
     resume(tender, tid, delivers ? WSTOPSIG(status) : 0, stops_in_group(status));
 }

@@ -11,6 +11,7 @@
 #include "requests.h"
 
 struct attachment;
+struct interrupted;
 struct notify_trap;
 struct replacer;
 struct worker;
@@ -20,6 +21,7 @@ struct tender {
     struct requests requests;
     struct request *releases;           /* the tender's own: whose task is to be let go at its next stop */
     struct attachment *attachments;     /* the tender's own: calls that are under way */
+    struct interrupted *steps;          /* the tender's own: tasks on the way to a handler */
     struct replacer *replacers;            /* tasks that replace descriptors (replacing.h); the lock of requests */
     int cmd_stop; /* atomic: CMD, traced, has been stopped by this signal of the terminal's; 0 */
 };

@@ -28,7 +28,7 @@
 #define PTMX_MINOR 2
 #define MINORS_OF_A_PTY_MAJOR 256u
 #define STAT_SIZE 1024u     /* of /proc/PID/stat */
-#define FIELDS_TO_TTY 4     /* from the state, behind the name, on: proc_pid_stat(5) */
+#define TTY_FIELD 7         /* tty_nr: proc_pid_stat(5) */
 
 bool terminal_is_own(const struct stat *st) {
     return S_ISCHR(st->st_mode) && st->st_rdev == makedev(TTYAUX_MAJOR, OWN_MINOR);
@@ -48,9 +48,7 @@ static bool is_terminal(const struct stat *st) {
 /* The device number of the task's controlling terminal, 0: none.  fs/proc/array.c. */
 static dev_t own_terminal(pid_t tid) {
     char text[STAT_SIZE];
-    char *at = proc_read(tid, "stat", text, sizeof text) ? strrchr(text, ')') : NULL;
-    for (int i = 0; at && i <= FIELDS_TO_TTY; i++)
-        at = strchr(at + 1, ' ');
+    const char *at = proc_stat_field(tid, TTY_FIELD, text, sizeof text);
     uint32_t dev = at ? (uint32_t)strtol(at, NULL, 10) : 0;
     return proc_device(dev);
 }

@@ -7,7 +7,7 @@
 
 #include <pthread.h>
 
-#include "reply.h"
+#include "../reply.h"
 #include "spread.h"
 
 struct notify_trap;

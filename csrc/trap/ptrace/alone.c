@@ -13,7 +13,9 @@
  */
 #define _GNU_SOURCE
 #include <sched.h>
+#include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 
 #include "../../process/family.h"
 #include "../inject.h"
@@ -55,8 +57,15 @@ bool alone_begin(struct ptrace_trap *trap, struct tracee *tracee) {
     return true;
 }
 
+/* Walking a path that cannot be walked without symlinks may wait for a disk, while nobody is to put one in. */
 void alone_end(const struct tracee *tracee) {
     wait_until_not_running(tracee->task.tid);
+    while (alone_walks(&tracee->call) && strchr("RD", family_state(tracee->task.tid) ?: 'X'))
+        sched_yield();
+}
+
+bool alone_walks(const struct call *call) {
+    return call->verdict == VERDICT_OPEN && inject_number(call) != __NR_openat2;
 }
 
 void alone_stopped(struct tracee *tracee) {

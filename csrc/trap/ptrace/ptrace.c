@@ -80,12 +80,13 @@ static void lose(struct ptrace_trap *trap, pid_t tid) {
     (void)kill(tid, SIGKILL);
 }
 
-/* The child's copy of clone's flags is put back as the parent had given them. */
+/* The child's copy of clone's flags is put back as the parent had given them (where it has one). */
 static void restore_flags(const struct tracee *child) {
     struct registers regs;
     if (registers_read(child->task.tid, &regs))
         return;
-    registers_set_arg(&regs, 0, registers_arg(&child->regs, 0));
+    regs.compat = child->regs.compat;
+    registers_restore_arg(&regs, 0, registers_arg(&child->regs, 0));
     (void)registers_write(child->task.tid, &regs, -1);
 }
 
@@ -152,6 +153,9 @@ static void at_death(struct ptrace_trap *trap, struct tracee *tracee, pid_t tid,
     tracees_each(&trap->tracees, release_held, trap);
 }
 
+#define COMPAT_CLONE                                                                                                   \
+    120 /* of i386; what has this number here makes no child, and what has clone's number there neither */
+
 /* What the fork, vfork or clone that the parent is in shares with its child. */
 static uint64_t clone_flags(const struct tracee *parent, int event) {
     if (parent->state == TRACEE_CALL && parent->call.nr == __NR_clone)
@@ -159,7 +163,9 @@ static uint64_t clone_flags(const struct tracee *parent, int event) {
     struct registers regs;
     if (registers_read(parent->task.tid, &regs))
         return 0;
-    if (arch_call_number(parent->task.tid, &regs) == __NR_clone)
+    int nr = arch_call_number(parent->task.tid, &regs);
+    regs.compat = nr == COMPAT_CLONE;
+    if (nr == __NR_clone || regs.compat)
         return registers_arg(&regs, 0);
     return event == PTRACE_EVENT_VFORK ? CLONE_VM | CLONE_VFORK : 0;
 }
@@ -296,8 +302,9 @@ static void serve(struct ptrace_trap *trap, const struct event *event) {
 
 /* ---- the loop ---- */
 
-/* Waits for one event.  1; 0: none waits now (WNOHANG); -ECHILD: no child and no tracee is left. */
-static int wait_event(struct event *event, int flags) {
+/* Waits for one event.  1; 0: none waits now (WNOHANG), or another run has brought something; -ECHILD: no child and no
+ * tracee is left. */
+static int wait_event(const struct ptrace_trap *trap, struct event *event, int flags) {
     for (;;) {
         event->tid = wait4(-1, &event->status, __WALL | __WNOTHREAD | flags, NULL);
         if (event->tid > 0)
@@ -306,14 +313,17 @@ static int wait_event(struct event *event, int flags) {
             return 0;
         if (errno != EINTR)
             return -errno;
+        if (__atomic_load_n(&trap->replacing.brought, __ATOMIC_SEQ_CST))
+            return 0;
     }
 }
 
 /* The same while calls wait for stops that may not come: 0 when none waits any more. */
 static int wait_held(struct ptrace_trap *trap, struct event *event) {
     const struct timespec pause = {.tv_nsec = TICK_NS};
+    replacing_adopt(trap);
     for (unsigned i = 0; trap->replacing.waiting; i++) {
-        int got = wait_event(event, WNOHANG);
+        int got = wait_event(trap, event, WNOHANG);
         if (got)
             return got;
         if (i < TICK_YIELDS) {
@@ -327,20 +337,20 @@ static int wait_held(struct ptrace_trap *trap, struct event *event) {
     return 0;
 }
 
-/* Waits until there is an event.  1, or -errno.  If a Ctrl-Z came from the terminal, and has stopped us too, it is
- * over, SIGCONT included, when we get here, and CMD has another event. */
+/* Waits until there is an event.  1; 0: another run has brought something; -errno.  If a Ctrl-Z came from the
+ * terminal, and has stopped us too, it is over, SIGCONT included, when we get here, and CMD has another event. */
 static int wait_first(struct ptrace_trap *trap, struct event *event) {
     int got = wait_held(trap, event);
     if (got)
         return got;
-    if (!trap->cmd_stop)
-        return wait_event(event, 0);
-    got = wait_event(event, WNOHANG);
+    if (!trap->cmd_stop || trap->run->channel >= 0)
+        return wait_event(trap, event, 0);
+    got = wait_event(trap, event, WNOHANG);
     if (got)
         return got;
     stop_with_cmd(trap->cmd, trap->cmd_stop, WEXITED | WSTOPPED); /* from PTRACE_LISTEN SIGCONT leads to a new stop */
     trap->cmd_stop = 0;
-    return wait_event(event, 0);
+    return wait_event(trap, event, 0);
 }
 
 static int serve_until_the_end(struct ptrace_trap *trap) {
@@ -349,8 +359,10 @@ static int serve_until_the_end(struct ptrace_trap *trap) {
         int got = wait_first(trap, &events[0]);
         if (got < 0)
             return got == -ECHILD ? 0 : got;
+        if (got == 0)
+            continue;
         size_t n = 1;
-        while (trap->tracees.count > 1 && n < EVENTS && wait_event(&events[n], WNOHANG) > 0)
+        while (trap->tracees.count > 1 && n < EVENTS && wait_event(trap, &events[n], WNOHANG) > 0)
             n++;
         for (size_t i = 0; i < n; i++)
             serve(trap, &events[i]);
@@ -391,31 +403,51 @@ static int seize(struct ptrace_trap *trap) {
     return error ? record_failure(trap->run, PTO_STAGE_SETUP, -error, "start", NULL) : 0;
 }
 
-static int make_filter(struct run *run, struct filter *filter) {
-    static const struct filter_extra extras[] = {
+static int make_filter(const struct ptrace_trap *trap, struct filter *filter) {
+    const struct filter_extra extras[] = {
         {.nr = __NR_clone, .arg = 0, .mask = CLONE_UNTRACED},
-        {.nr = __NR_seccomp, .arg = 0, .mask = SECCOMP_SET_MODE_FILTER},
+        {.nr = __NR_seccomp, .arg = 0, .mask = SECCOMP_SET_MODE_FILTER, .cookie = trap->way_in.cookie},
         {.nr = __NR_sched_getaffinity, .arg = 1, .mask = UINT64_MAX}, /* a size: never 0 in earnest */
         {.nr = __NR_sched_setaffinity, .arg = 1, .mask = UINT64_MAX},
     };
-    int error = filter_make(filter, SECCOMP_RET_TRACE, 0, extras, sizeof extras / sizeof extras[0]);
-    return error ? record_failure(run, PTO_STAGE_SETUP, -error, "seccomp filter", NULL) : 0;
+    int error = filter_make(filter, SECCOMP_RET_TRACE, untouched_passing_ip(&trap->run->untouched),
+                            trap->run->command->features, extras, sizeof extras / sizeof extras[0]);
+    return error ? record_failure(trap->run, PTO_STAGE_SETUP, -error, "seccomp filter", NULL) : 0;
 }
 
 static int start(struct ptrace_trap *trap) {
     struct filter *filter = malloc(sizeof *filter);
     if (!filter)
         return record_failure(trap->run, PTO_STAGE_SETUP, ENOMEM, "seccomp filter", NULL);
-    int error = make_filter(trap->run, filter);
-    const struct start_filter entered = {.filter = filter, .flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW, .report = -1};
+    int error = make_filter(trap, filter);
+    const struct start_filter entered = {.filter = filter,
+                                         .flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW | way_in_flags(&trap->way_in),
+                                         .report = -1,
+                                         .socket = trap->way_in.theirs};
     if (!error)
         error = start_fork(trap->run, start_enter_filter, &entered, &trap->start);
     free(filter);
+    way_in_started(&trap->way_in);
     if (error)
         return error;
     trap->cmd = trap->start.pid;
     trap->run->result->stats.processes = 1;
     return seize(trap);
+}
+
+static void do_nothing(int number) {
+    (void)number;
+}
+
+/* A run in a view of several: their calls may need this thread. */
+static void be_visited(struct ptrace_trap *trap) {
+    const struct sigaction action = {.sa_handler = do_nothing};
+    sigset_t wake;
+    if (trap->run->channel < 0 || sigaction(REPLACING_WAKE, &action, NULL) < 0 || sigemptyset(&wake) < 0 ||
+        sigaddset(&wake, REPLACING_WAKE) < 0 || pthread_sigmask(SIG_UNBLOCK, &wake, NULL) != 0)
+        return;
+    trap->thread = pthread_self();
+    run_be_visited(trap->run, replacing_bring, trap);
 }
 
 static void forget_tracee(void *arg, struct tracee *tracee) {
@@ -432,18 +464,23 @@ int ptrace_run(struct run *run) {
     trap->run = run;
     trap->start = (struct start){.go = -1, .report = -1, .report_in = -1};
     same_cpu_init(&trap->same_cpu);
+    way_in_init(&trap->way_in, &run->untouched);
     int error = start(trap);
     if (error && trap->cmd)
         (void)kill(trap->cmd, SIGKILL);
+    be_visited(trap);
     int served = serve_until_the_end(trap);
+    replacing_finish(&trap->replacing);
+    run_be_visited(run, NULL, NULL);
     if (!error && served)
-        error = record_failure(run, PTO_STAGE_SETUP, -served, "wait", NULL);
+        error = record_failure(run, PTO_STAGE_LOST, -served, "wait", NULL);
     if (!error)
         error = start_outcome(run, &trap->start);
     same_cpu_clear(&trap->same_cpu);
     tracees_each(&trap->tracees, forget_tracee, trap);
     replacing_clear(&trap->replacing);
     start_close(&trap->start);
+    way_in_clear(&trap->way_in);
     free(trap);
     return error;
 }

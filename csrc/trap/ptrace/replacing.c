@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "../../process/family.h"
 #include "../inject.h"
@@ -173,9 +174,65 @@ static void refuse_waiting(void *arg, struct tracee *tracee) {
 
 /* Nobody can be asked any more. */
 static void report_left(struct ptrace_trap *trap) {
-    if (rounds_report(trap->run, trap->replacing.rounds.left))
+    struct replacing *replacing = &trap->replacing;
+    unsigned elsewhere = replacing->left_elsewhere;
+    replacing->left_elsewhere = 0;
+    if (rounds_report(trap->run, replacing->rounds.left + elsewhere))
         tracees_each(&trap->tracees, refuse_waiting, NULL);
 }
+
+/* ---- for other runs of the view ---- */
+
+#define WAKE_NS 2000000 /* a wake-up may come just before the thread waits */
+#define WAKES 50u       /* then it does not come: it may wait for us in turn */
+
+static void adopted_is_over(struct replacing *replacing) {
+    replacing->adopted = false;
+    replacing->waiting--;
+    replacing->brought_left = replacing->rounds.left;
+    __atomic_store_n(&replacing->over, true, __ATOMIC_SEQ_CST);
+}
+
+void replacing_adopt(struct ptrace_trap *trap) {
+    struct replacing *replacing = &trap->replacing;
+    if (!__atomic_load_n(&replacing->brought, __ATOMIC_RELAXED))
+        return;
+    struct copied_up *brought = __atomic_exchange_n(&replacing->brought, NULL, __ATOMIC_SEQ_CST);
+    if (!brought)
+        return;
+    stale_add(&replacing->stale, brought);
+    replacing->waiting++;
+    replacing->adopted = true;
+    replacing->rounds = (struct rounds){.n = 0};
+    if (!ask_all(trap))
+        adopted_is_over(replacing);
+    clear_unused(replacing);
+}
+
+void replacing_finish(struct replacing *replacing) {
+    if (replacing->adopted)
+        adopted_is_over(replacing);
+}
+
+unsigned replacing_bring(void *arg, struct copied_up *copied) {
+    struct ptrace_trap *trap = arg;
+    struct replacing *replacing = &trap->replacing;
+    const struct timespec pause = {.tv_nsec = WAKE_NS};
+    __atomic_store_n(&replacing->over, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&replacing->brought, copied, __ATOMIC_SEQ_CST);
+    for (unsigned n = 0; !__atomic_load_n(&replacing->over, __ATOMIC_SEQ_CST); n++) {
+        struct copied_up *back = n < WAKES ? NULL : __atomic_exchange_n(&replacing->brought, NULL, __ATOMIC_SEQ_CST);
+        if (back) {
+            view_free_copies(back);
+            return 1;
+        }
+        (void)pthread_kill(trap->thread, REPLACING_WAKE);
+        nanosleep(&pause, NULL);
+    }
+    return replacing->brought_left;
+}
+
+/* ---- */
 
 bool replacing_is_over(struct ptrace_trap *trap) {
     struct replacing *replacing = &trap->replacing;
@@ -184,6 +241,8 @@ bool replacing_is_over(struct ptrace_trap *trap) {
         return false;
     }
     report_left(trap);
+    if (replacing->adopted)
+        adopted_is_over(replacing);
     return true;
 }
 
@@ -200,6 +259,7 @@ bool replacing_call(struct ptrace_trap *trap, struct tracee *tracee) {
     struct replacing *replacing = &trap->replacing;
     if (!tracee->call.copied)
         return false;
+    replacing->left_elsewhere += trap->run->replace_elsewhere(trap->run, tracee->call.copied);
     stale_add(&replacing->stale, tracee->call.copied);
     tracee->call.copied = NULL;
     tracee->state = TRACEE_WAITING;

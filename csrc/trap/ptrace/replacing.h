@@ -12,6 +12,8 @@
 
 struct ptrace_trap;
 
+#define REPLACING_WAKE SIGURG /* interrupts the thread's wait */
+
 /* Zeroed: nothing is held. */
 struct replacing {
     struct stale stale;
@@ -19,9 +21,20 @@ struct replacing {
     unsigned renewing;  /* tracees with a renewer … */
     unsigned asked;     /* … that those wait for */
     struct rounds rounds;   /* since nobody waited */
+    unsigned left_elsewhere; /* descriptors, in other runs of the view */
+    struct copied_up *brought; /* atomic: by a call of another run, which waits, and wakes our thread, until … */
+    bool adopted; /* … they are ours, and it counts as one of those that wait here */
+    bool over; /* atomic */
+    unsigned brought_left;
     unsigned look;      /* number of the last look at all tables */
 };
 
+/* struct run's replace; arg: the trap.  By another thread. */
+unsigned replacing_bring(void *arg, struct copied_up *copied);
+/* By our own thread: what another run has brought is begun. */
+void replacing_adopt(struct ptrace_trap *trap);
+/* The thread will adopt nothing any more. */
+void replacing_finish(struct replacing *replacing);
 /* At its seccomp stop, call_begin done.  True: it waits now; replacing_is_over will tell when it may go on. */
 bool replacing_call(struct ptrace_trap *trap, struct tracee *tracee);
 /* At a stop of a tracee with a renewer.  False: the stop is to be served. */

@@ -24,7 +24,9 @@ static int by_registers(pid_t tid, struct __ptrace_syscall_info *info) {
     if (!is_there(tid) || ptrace(PTRACE_GETEVENTMSG, tid, NULL, &message) < 0 || registers_read(tid, &regs))
         return -ESRCH;
     *info = (struct __ptrace_syscall_info){.op = PTRACE_SYSCALL_INFO_SECCOMP};
-    info->arch = message == FILTER_FOREIGN ? 0 : ARCH_AUDIT;
+    regs.compat = message == FILTER_FOREIGN;
+    info->arch = regs.compat ? ARCH_COMPAT : ARCH_AUDIT;
+    info->instruction_pointer = registers_ip(&regs);
     info->seccomp.nr = (uint64_t)arch_call_number(tid, &regs);
     for (unsigned i = 0; i < 6; i++)
         info->seccomp.args[i] = registers_arg(&regs, i);

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <stdlib.h>
 
+#include "../inject.h"
 #include "space.h"
 
 struct space *space_new(void) {
@@ -58,9 +59,10 @@ void space_drop(struct space *space) {
     free(space);
 }
 
-struct area *space_take(struct space *space, size_t size, bool read_only) {
+struct area *space_take(struct space *space, size_t size, bool read_only, bool compat) {
     for (struct area *area = space->areas; area; area = area->next) {
-        if (area->taken || area->read_only != read_only || area->size < size)
+        if (area->taken || area->read_only != read_only || area->size < size ||
+            !inject_reaches(compat, area->address, area->size))
             continue;
         area->taken = true;
         return area;

@@ -34,7 +34,7 @@ struct space *space_copy(const struct space *space);    /* fork: the same areas,
 void space_drop(struct space *space);                   /* one user less; NULL is fine */
 
 /* A free area of at least size bytes, now taken; NULL: one must be mapped. */
-struct area *space_take(struct space *space, size_t size, bool read_only);
+struct area *space_take(struct space *space, size_t size, bool read_only, bool compat);
 /* Adds a mapped area, taken; NULL: no memory. */
 struct area *space_add(struct space *space, uint64_t address, size_t size, bool read_only);
 void space_release(struct area *area);                   /* NULL is fine */

@@ -74,7 +74,7 @@ void tracees_each(struct tracees *tracees, void (*each)(void *arg, struct tracee
 }
 
 void tracee_resume(const struct tracee *tracee, int signal) {
-    bool to_exit = tracee->state == TRACEE_CALL || tracee->state == TRACEE_MAPPING;
+    bool to_exit = tracee->state == TRACEE_CALL || tracee->state == TRACEE_MAPPING || tracee->state == TRACEE_GIVEN;
     (void)ptrace(to_exit ? PTRACE_SYSCALL : PTRACE_CONT, tracee->task.tid, NULL, (long)signal);
 }
 

@@ -13,9 +13,11 @@
 #include "../../arch/arch.h"
 #include "../../calls/call.h"
 #include "../../calls/tasks/task.h"
+#include "../../untouched/untouched.h"
 #include "files.h"
 #include "space.h"
 
+struct passing;
 struct renewer;
 
 enum tracee_state {
@@ -24,6 +26,7 @@ enum tracee_state {
     TRACEE_HELD,        /* kept at its first stop until the parent's event tells what it inherits */
     TRACEE_GONE,        /* died before the parent's event */
     TRACEE_MAPPING,     /* a call is begun; the tracee runs mmap for us first */
+    TRACEE_GIVEN,       /* a call is begun; the tracee runs one of those of passing.h for us */
     TRACEE_REWOUND,     /* a call is begun and mapped for; it comes to its seccomp stop again */
     TRACEE_CALL,        /* a call runs, to be finished at its exit stop */
     TRACEE_WAITING,     /* a call is begun and waits, see replacing.h */
@@ -38,6 +41,8 @@ struct tracee {
     bool substituted;             /* CALL: registers were changed and are to be put back from regs */
     bool untraced;                /* CALL: CLONE_UNTRACED was taken out of clone's flags */
     bool has_regs;                /* HELD, ANNOUNCED: argument 0 is to be put back from regs */
+    bool visited;                 /* the call was one at which the tracee was to get a stub (way_in.h) */
+    int stop;                     /* a signal that came during such a visit, 0: none */
     bool opens;                   /* was let open a file, and has not stopped since */
     bool alone;                   /* CALL: see alone.h, until it is resumed */
     bool interrupted;             /* was asked to stop for another's call, see alone.h */
@@ -50,7 +55,10 @@ struct tracee {
     uint64_t signal_mask;         /* REWOUND: the tracee's own */
     struct space *space;
     struct area *area;            /* taken by the call, or NULL */
+    struct passing *passing;      /* what it is to get by its call, or NULL */
     struct files *files;          /* NULL: no memory */
+    struct inside inside;
+    uint64_t ip;                  /* behind the instruction of the call under way */
     struct renewer *renewer;      /* replacing.h: it is to replace descriptors; or NULL */
 };
 

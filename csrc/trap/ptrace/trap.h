@@ -10,6 +10,7 @@
 #include "replacing.h"
 #include "same_cpu.h"
 #include "tracees.h"
+#include "way_in.h"
 
 struct ptrace_trap {
     struct run *run;
@@ -17,6 +18,8 @@ struct ptrace_trap {
     struct start start;
     struct same_cpu same_cpu;
     struct replacing replacing;
+    struct way_in way_in;
+    pthread_t thread;         /* that serves */
     pid_t cmd;                /* process id of CMD */
     bool cmd_ended;           /* reaped; its status is in the result */
     bool ending;              /* all tracees are being killed */

@@ -143,6 +143,27 @@ uint32_t index_add(struct index *index, uint32_t parent, const char *name, size_
     return d;
 }
 
+void index_free_names(struct index *index, struct known_names *names) {
+    const uint32_t *blocks = arena_at(&index->arena, names->blocks);
+    for (uint32_t i = 0; names->blocks && i < names->count; i++)
+        arena_free(&index->arena, blocks[i], INDEX_BLOCK);
+    arena_free(&index->arena, names->blocks, names->count * sizeof blocks[0]);
+    *names = (struct known_names){0};
+}
+
+int index_set_names(struct index *index, struct known_names *names, uint32_t count) {
+    index_free_names(index, names);
+    names->blocks = arena_alloc(&index->arena, count * sizeof(uint32_t));
+    names->count = names->blocks ? count : 0;
+    uint32_t *blocks = arena_at(&index->arena, names->blocks);
+    for (uint32_t i = 0; i < names->count; i++)
+        if (!(blocks[i] = arena_alloc(&index->arena, INDEX_BLOCK))) {
+            index_free_names(index, names);
+            return -ENOMEM;
+        }
+    return names->blocks ? 0 : -ENOMEM;
+}
+
 void index_free_stack(struct index *index, struct dentry *dentry) {
     if (!dentry->stack)
         return;
@@ -153,6 +174,7 @@ void index_free_stack(struct index *index, struct dentry *dentry) {
         struct lower_stack *stack = arena_at(&index->arena, dentry->stack);
         for (uint32_t i = 0; i < stack->count; i++)
             index_free_text(index, stack->dirs[i].path);
+        index_free_names(index, &stack->names);
         arena_free(&index->arena, dentry->stack, sizeof *stack + stack->count * sizeof stack->dirs[0]);
     }
     dentry->stack = 0;

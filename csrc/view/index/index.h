@@ -26,6 +26,7 @@
 #define D_LOADED 1u           /* the upper directory's names are all in the index */
 #define D_CHECKED 2u          /* the upper object's private attributes have been read */
 #define D_OPAQUE 4u           /* nothing of the lower shows through */
+#define D_ALONE 8u            /* somebody who answers for the view was told of the directory */
 #define D_PASSED 16u          /* a walk ended here, and nothing was there */
 #define D_REDIRECT 32u        /* the upper directory has a redirect */
 #define D_LINKED 64u          /* lower file with more than one link */
@@ -61,8 +62,16 @@ struct lower_dir {
     uint16_t unused;
     uint32_t path; /* struct text: path in the layer, 0: parent's path there and the name */
 };
+/* names.c: bits that say which names the directories have, all but the last one. */
+#define INDEX_BLOCK 512u /* bytes: what the arena takes back */
+struct known_names {
+    uint32_t asked; /* look-ups, until there are bits */
+    uint32_t blocks; /* uint32_t[count], each the offset of a block of bits; 0: not read */
+    uint32_t count;
+};
 struct lower_stack {
     uint32_t count;
+    struct known_names names;
     struct lower_dir dirs[];
 };
 struct text {
@@ -114,6 +123,9 @@ static inline const struct text *index_text_at(const struct index *index, uint32
 /* Replaces the stack of a directory: count lower_dirs (whose paths it then owns). 0 or -ENOMEM. */
 int index_set_stack(struct index *index, uint32_t d, const struct lower_dir *dirs, uint32_t count);
 void index_free_stack(struct index *index, struct dentry *dentry);
+/* Room for bits, all unset, in the place of those that are there. 0 or -ENOMEM: there is none. */
+int index_set_names(struct index *index, struct known_names *names, uint32_t count);
+void index_free_names(struct index *index, struct known_names *names);
 
 /* shown.c - what an object of the upper shows and does not have. */
 /* Attributes that the upper's file shows but does not have (identity, owner), by its inode number. */

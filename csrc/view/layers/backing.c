@@ -76,19 +76,21 @@ int view_readlink(pto_view *view, const struct location *loc, char *out, size_t 
         return -EINVAL;
     if (loc->overlay)
         return (int)backing_readlink(loc->overlay, loc->dentry, out, size);
-    ssize_t length = readlink(loc->path, out, size);
+    ssize_t length = fd_readlink(AT_FDCWD, loc->path, out, size);
     return length < 0 ? -errno : (int)length;
 }
 
-int view_real(pto_view *view, const struct location *loc, char *out) {
+int view_real(pto_view *view, const struct location *loc, char *out, size_t size) {
     HELD(&view->base->lock);
     if (!loc->overlay) {
+        if (loc->length >= size)
+            return -ENAMETOOLONG;
         memcpy(out, loc->path, loc->length + 1);
         return 0;
     }
     if (loc->type == 0)
         return -ENOENT;
-    int length = backing_path(loc->overlay, loc->dentry, out, PATH_MAX);
+    int length = backing_path(loc->overlay, loc->dentry, out, size);
     return length < 0 ? length : 0;
 }
 

@@ -14,7 +14,7 @@
 #include "layers.h"
 
 bool cred_capable(const struct cred *cred, int cap) {
-    return cred->caps & (1ull << cap);
+    return !cred->ids && cred->caps & (1ull << cap);
 }
 
 bool cred_in_group(const struct cred *cred, gid_t gid) {

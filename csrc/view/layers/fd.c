@@ -95,11 +95,25 @@ static int spot_advance(struct spot *spot) {
     return 0;
 }
 
+static bool fits(const char *path, size_t reserved) {
+    return strnlen(path, PATH_MAX - reserved) < PATH_MAX - reserved;
+}
+
+/* From an absolute path, which takes no steps as it stands, to one from the root. */
+static int spot_at_root(struct spot *spot) {
+    int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    spot->dirfd = spot->opened = fd;
+    spot->path++;
+    return 0;
+}
+
 /* reserved: bytes that the caller puts before the path.  0 or -errno, which is in errno too. */
 static int spot_find(int dirfd, const char *path, size_t reserved, struct spot *spot) {
     *spot = (struct spot){.dirfd = dirfd, .path = path, .opened = -1};
-    int error = 0;
-    while (!error && strnlen(spot->path, PATH_MAX - reserved) == PATH_MAX - reserved)
+    int error = *path == '/' && !fits(path, reserved) ? spot_at_root(spot) : 0;
+    while (!error && !fits(spot->path, reserved))
         error = spot_advance(spot);
     if (error)
         errno = -error;
@@ -115,8 +129,7 @@ int fd_beneath(int dirfd, const char *path, int flags) {
 int view_open_exact(const char *path, int flags, mode_t mode) {
     struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = RESOLVE_NO_SYMLINKS};
     SPOT spot;
-    CLOSE_FD top = strnlen(path, PATH_MAX) == PATH_MAX ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-    int error = top < 0 ? spot_find(AT_FDCWD, path, 0, &spot) : spot_find(top, path + 1, 0, &spot);
+    int error = spot_find(AT_FDCWD, path, 0, &spot);
     if (error)
         return error;
     if ((flags & O_TMPFILE) == O_TMPFILE)
@@ -124,7 +137,7 @@ int view_open_exact(const char *path, int flags, mode_t mode) {
     int fd = (int)syscall(SYS_openat2, spot.dirfd, spot.path, &how, sizeof how);
     if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
         return fd >= 0 ? fd : -errno;
-    if (top >= 0)
+    if (spot.opened >= 0)
         return open_by_steps(spot.dirfd, spot.path, flags, mode);
     CLOSE_FD root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return root < 0 ? -errno : open_by_steps(root, path + 1, flags, mode);

@@ -49,10 +49,40 @@ bool ids_all_mapped(void) {
     return unmapped_uid == ALL_MAPPED && unmapped_gid == ALL_MAPPED;
 }
 
+/* From the one side of the map to the other. */
+static bool translate(const struct id_map *map, bool inwards, uint32_t id, uint32_t *out) {
+    for (unsigned i = 0; i < map->n; i++) {
+        const struct id_range *range = &map->ranges[i];
+        uint32_t from = inwards ? range->outside : range->inside, to = inwards ? range->inside : range->outside;
+        if (id < from || id - from >= range->count)
+            continue;
+        *out = to + (id - from);
+        return true;
+    }
+    return false;
+}
+
+bool view_id_inside(const struct id_map *map, uint32_t outside, uint32_t *inside) {
+    return translate(map, true, outside, inside);
+}
+
+bool view_id_outside(const struct id_map *map, uint32_t inside, uint32_t *outside) {
+    return translate(map, false, inside, outside);
+}
+
+/* Has it the capability in its own user namespace, and does that one have the owner? */
+static bool capable_over_uid(const struct statx *stx, const struct cred *cred, int cap) {
+    uint32_t id;
+    return cred->caps & (1ull << cap) && stx->stx_uid != unmapped_uid &&
+           (!cred->ids || view_id_inside(&cred->ids->uids, stx->stx_uid, &id));
+}
+
 bool ids_capable_over(const struct statx *stx, const struct cred *cred, int cap) {
-    return cred_capable(cred, cap) && stx->stx_uid != unmapped_uid && stx->stx_gid != unmapped_gid;
+    uint32_t id;
+    return capable_over_uid(stx, cred, cap) && stx->stx_gid != unmapped_gid &&
+           (!cred->ids || view_id_inside(&cred->ids->gids, stx->stx_gid, &id));
 }
 
 bool ids_owner_or_capable(const struct statx *stx, const struct cred *cred) {
-    return stx->stx_uid == cred->fsuid || (cred_capable(cred, CAP_FOWNER) && stx->stx_uid != unmapped_uid);
+    return stx->stx_uid == cred->fsuid || capable_over_uid(stx, cred, CAP_FOWNER);
 }

@@ -75,6 +75,7 @@ static bool show_lower(const struct overlay *ovl, uint32_t d, struct statx *stx)
     char path[VIEW_PATH_MAX];
     struct shown shown;
     struct stat st = {.st_mode = stx->stx_mode, .st_uid = stx->stx_uid, .st_ino = stx->stx_ino};
+    faked_ids(ovl->view, stx);
     unsigned layer = at(ovl, d)->layer;
     if (path_in_lower(ovl, d, layer, path) < 0 || !private_shown_below(ovl, layer, path, &st, &shown))
         return false;
@@ -90,6 +91,7 @@ static bool show_lower(const struct overlay *ovl, uint32_t d, struct statx *stx)
 /* Puts in what the upper's file shows but does not have. */
 void inode_show(const struct overlay *ovl, uint32_t d, struct statx *stx) {
     const struct shown *shown = shown_find(&ovl->shown, stx->stx_ino);
+    faked_ids(ovl->view, stx);
     stx->stx_nlink = linked_count(ovl, stx, true);
     if (shown && shows_owner(ovl, d, shown))
         put_owner(shown, stx);
@@ -160,12 +162,9 @@ int view_getattr(pto_view *view, const struct location *loc, struct statx *stx) 
     return inode_getattr(loc->overlay, loc->dentry, stx);
 }
 
+/* With an upper the root itself is the upper's, under the lower's identity. */
 static bool attr_is_real(const struct overlay *ovl) {
-    if (ovl->n_layers != ovl->own || ovl->n_submounts)
-        return false;
-    if (!has_upper(ovl))
-        return true;
-    return ovl->shown.count == 0 && !ovl->dirs_changed && ovl->layers[0].dev == ovl->dev;
+    return ovl->n_layers == ovl->own && !ovl->n_submounts && !has_upper(ovl);
 }
 
 bool view_attr_is_real(pto_view *view) {

@@ -36,7 +36,6 @@ ssize_t fd_getxattr_at(int dirfd, const char *path, const char *name, void *valu
 ssize_t fd_listxattr_at(int dirfd, const char *path, char *list, size_t size);
 
 /* cred.c */
-bool cred_capable(const struct cred *cred, int cap);
 bool cred_in_group(const struct cred *cred, gid_t gid);
 bool cred_may_give_group(const struct cred *cred, gid_t gid);
 /* Our own, and what the machine asks of us. 0 or -ENOMEM. */
@@ -47,6 +46,22 @@ void ids_learn(void);
 bool ids_all_mapped(void);
 bool ids_capable_over(const struct statx *stx, const struct cred *cred, int cap);
 bool ids_owner_or_capable(const struct statx *stx, const struct cred *cred);
+
+/* faked.c: views of a fake root; the others are left as they are. */
+/* What our user owns is root's. */
+void faked_ids(const pto_view *view, struct statx *stx);
+/* Is it enough that this object is our user's: with that mode he may do with it what root may, and it shows as root's
+ * with nothing kept? */
+bool faked_own(const pto_view *view, const struct stat *st, mode_t mode);
+/* Only root may look into something of a lower, which an error of the kernel says: it is counted. */
+bool faked_closed(const struct overlay *ovl, int error);
+/* The private attribute in which one is kept that our user may not set; false: he may, or must not. */
+#define FAKED_NAME "ptoverlay.root."
+bool faked_name(const struct overlay *ovl, const char *name, char out[XATTR_NAME_MAX + 1]);
+/* A device that is kept as an empty file. */
+bool faked_is_device(const struct shown *shown, mode_t real);
+/* The mark of an upper that was changed by a fake root. */
+#define FAKED_MARK "ptoverlay.faked"
 
 /* paths.c - all return the length, or -ENAMETOOLONG. */
 int path_in_view(const struct overlay *ovl, uint32_t d, char out[VIEW_PATH_MAX]);  /* absolute, "/" for the root */
@@ -64,11 +79,27 @@ bool path_below(const char *path, size_t path_length, const char *top, size_t to
 size_t path_length(const char *path);
 
 /* places.c */
+/* Length of the path as a place holds it: "" for "/". */
+static inline size_t place_size(const struct location *loc) {
+    return loc->length == 1 ? 0 : loc->length;
+}
 int place_insert(pto_view *view, int kind, const char *path, struct overlay *overlay);
+bool place_shows(const struct place *place);
+/* In a mount namespace: is the object whose path is `real` where the place has it shown, and not below another one? */
+bool place_reaches(const pto_view *view, const struct place *place, const char *real, size_t length);
+/* The text whose first `from` bytes are exchanged for others, into out[VIEW_PATH_MAX]; -ENAMETOOLONG. */
+int path_exchange_front(const char *text, size_t length, size_t from, const char *front, size_t front_length,
+                        char *out);
+/* Frees what it owns. */
+void place_clear(struct place *place);
 /* What is mounted at path covers the places inherited from the view around there. */
 void places_cover(pto_view *view, const char *path, size_t length);
 /* What is mounted below a lower that shows at its own place. */
 int places_find_mounts(struct overlay *ovl);
+/* The place whose source the host's path is, or lies in; the longest one.  NULL: none. */
+const struct place *place_from(const pto_view *view, const char *real, size_t length);
+/* The host's path of one that lies in a place with a source, into out[VIEW_PATH_MAX]; -ENAMETOOLONG. */
+int place_source(const struct place *place, const char *path, size_t length, char *out);
 /* The innermost place that covers the canonical path, NULL: none (as on the host). PTO_PLACE_* ones are skipped: they
  * only say what may not be changed. */
 struct place *place_of(const pto_view *view, const char *path, size_t length);
@@ -186,6 +217,8 @@ struct search {
 };
 int search_begin(struct search *search, struct overlay *ovl, uint32_t parent, const char *name, size_t length,
                  bool own_name);
+/* names.c: the first layer that can have it, as far as it is known: 1, or the last one. */
+unsigned search_first(struct search *search);
 /* The length of the path that it has in this layer, 0: this layer lacks the way there; -EIO: a redirect to what is
  * outside of the layer.  *stop is set when something on the way hides what the layers below have. */
 int search_path(struct search *search, unsigned layer, char path[VIEW_PATH_MAX], bool *stop);
@@ -218,6 +251,8 @@ struct quiet {
     bool reading; /* nor of what reads */
 };
 void quiet_begin(struct overlay *ovl, int fd, struct quiet *quiet);
+/* The same for a file. */
+void quiet_begin_at(struct overlay *ovl, int dirfd, const char *name, struct quiet *quiet);
 void quiet_end(struct quiet *quiet);
 #define QUIET __attribute__((cleanup(quiet_end))) struct quiet
 /* fd_beneath() of a directory for reading, unheard. */

@@ -58,11 +58,22 @@ static bool same_group(const struct overlay *ovl, const struct probe *probe, con
            ovl->layers[probe->dirs[probe->count - 1].layer].group_end == layer->group_end;
 }
 
+/* What an earlier upper has may be a device that was kept as an empty file. */
+static mode_t kept_type(const struct overlay *ovl, unsigned number, const char *path, const struct stat *st) {
+    struct shown shown;
+    bool asked = number != ovl->own && S_ISREG(st->st_mode) && st->st_size == 0;
+    return asked && private_shown_below(ovl, number, path, st, &shown) && faked_is_device(&shown, st->st_mode)
+               ? shown.mode
+               : st->st_mode;
+}
+
 static int probe_layer(struct search *search, struct probe *probe, unsigned number, const char *path, bool *stop) {
     struct overlay *ovl = search->ovl;
     const struct layer *layer = &ovl->layers[number];
     struct stat st;
     bool last = number == ovl->n_lowers, absent = fd_lstat(layer->fd, path, &st) < 0;
+    if (absent && faked_closed(ovl, -errno))
+        return PROBE_ON;
     if (absent && errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
         return -errno;
     if (absent && !marks_has_dot(layer, path))
@@ -79,7 +90,7 @@ static int probe_layer(struct search *search, struct probe *probe, unsigned numb
     if (!S_ISDIR(st.st_mode)) {
         if (probe->kind != KIND_NONE)   /* a directory above hides it */
             return same_group(ovl, probe, layer) ? hides_below(ovl, number) : PROBE_END;
-        probe->kind = (uint8_t)IFTODT(st.st_mode);
+        probe->kind = (uint8_t)IFTODT(kept_type(ovl, number, path, &st));
         probe->linked = st.st_nlink > 1;
         probe->layer = (uint16_t)number;
         return PROBE_END;
@@ -112,7 +123,7 @@ static int probe_lowers(struct overlay *ovl, uint32_t parent, const char *name, 
     struct search search;
     *probe = (struct probe){.derived = true};
     int error = search_begin(&search, ovl, parent, name, length, own_name), more = error ? error : PROBE_ON;
-    for (unsigned layer = 1; layer <= ovl->n_lowers && more > 0; layer++) {
+    for (unsigned layer = error ? 1 : search_first(&search); layer <= ovl->n_lowers && more > 0; layer++) {
         more = search_layer(&search, probe, layer);
         if (more == PROBE_GROUP_END)
             layer = search_hidden(ovl, layer);
@@ -274,8 +285,6 @@ static int check_upper_dir(struct overlay *ovl, uint32_t d, const char *path, co
     if (!is_dir_kind(at(ovl, d)->lower)) {   /* a file below is hidden by the directory */
         index_free_stack(&ovl->view->index, at(ovl, d));
         at(ovl, d)->lower = KIND_NONE;
-    } else {
-        ovl->dirs_changed = true;
     }
     return 0;
 }
@@ -305,6 +314,9 @@ int lookup_check_upper(struct overlay *ovl, uint32_t d) {
     int error = 0;
     if (plain || !(ovl->flags & PTO_USERXATTR))
         error = private_load_shown(ovl, fd, &st);
+    const struct shown *shown = error ? NULL : shown_find(&ovl->shown, st.st_ino);
+    if (shown && faked_is_device(shown, st.st_mode))
+        at(ovl, d)->upper = (uint8_t)IFTODT(shown->mode);
     if (!error && dentry->upper == DT_REG)
         error = metadata_check(ovl, d, (unsigned)layer, path, &st);
     if (!error && is_dir_kind(dentry->upper))
@@ -347,7 +359,7 @@ static int load_entry(struct overlay *ovl, uint32_t d, int fd, const struct dire
     if (kind >= 0)
         at(ovl, child)->upper = (uint8_t)kind;
     if (kind > 0)
-        touch(ovl, child);
+        touch_found(ovl, child);
     return kind < 0 ? kind : 0;
 }
 

@@ -52,6 +52,7 @@ struct last_dir {
 };
 
 struct overlay {
+    struct overlay *next_retired; /* relay.c */
     pto_view *view;         /* the base */
     char *mount;            /* canonical view path without a slash at the end: "" for "/" */
     size_t mount_length;
@@ -71,8 +72,8 @@ struct overlay {
     struct stacked *stacked; /* stacked.c: of an overlay whose layers are in another view, else NULL */
     uint64_t sequence; /* names in the work directory */
     uint32_t root; /* index entry of the mount point */
+    struct known_names root_names; /* of the lowers */
     struct shown_table shown;
-    bool dirs_changed; /* some directory of the upper shows other attributes than its own */
     bool inherited; /* layers hold what an earlier run left on others, and not all of it was looked up */
     bool metacopies; /* some file has its data elsewhere */
     bool redirected; /* some directory merges lowers of another name */
@@ -98,6 +99,16 @@ struct place {
     size_t length;
     struct overlay *overlay;
     bool inherited;         /* of the view around */
+    /* PTO_DIRECT of another path of the host, which this is; of an overlay: what the place shows, by its path below the
+     * overlay's own mount point; NULL: of its own */
+    char *source;
+    size_t source_length;
+    bool mounted; /* by a mount(2): what is said of places around it does not hold in it … */
+    bool read_only, fixed; /* … but this */
+    unsigned order; /* … and the higher one is the newer one */
+    const char *type; /* … of file system, static text; NULL: of what it shows */
+    struct place *under; /* … and these lie below it and do not show any more; owned */
+    size_t n_under;
 };
 
 struct dir_list;
@@ -106,22 +117,30 @@ struct copy_ahead;
 /* A file that was opened and has just been copied up (opened.c). */
 struct copying {
     const struct overlay *ovl;
-    uint32_t d;             /* 0: none */
-    dev_t dev;              /* of the lower file */
+    uint32_t d; /* 0: none */
+    dev_t dev; /* of the lower file */
     ino_t ino;
 };
 
 /* A view within another one (stacked.c) has overlays and places of its own; the lock, the index and all that is behind
  * `places` are the base's. */
 struct pto_view {
-    pto_view *base;         /* itself, unless it is within another one */
-    pto_view *outer;        /* the view around, or NULL */
+    pto_view *base; /* itself, unless it is within another one */
+    pto_view *outer; /* the view around, or NULL */
+    bool mounts; /* it is a mount namespace of a program's: super/mounts.c … */
+    pto_view *made_of; /* … made of this one, whose overlays may show in it; NULL: of the view around */
+    unsigned last_mount; /* … order of the last place that was mounted */
+    bool old_root; /* … the root that was put over the root by pivot_root(2) is still to be unmounted */
+    char *mounts_dir; /* … where its file systems in memory lie, NULL: there are none */
     struct lock lock;
     struct index index;
     struct overlay **overlays;
     size_t n_overlays;
     struct place *places;
     size_t n_places;
+    struct overlay *retired; /* got another in their place, and are still to be freed: relay.c */
+    char *room; /* where all uppers and work directories lie that the first overlay may get, NULL: what it has */
+    int writing; /* atomic: calls that are about to write what the view has told them */
     struct pto_stats stats;
     uint64_t generation;
     uint64_t changes; /* atomic: view_changed() */
@@ -137,11 +156,12 @@ struct pto_view {
     struct copied_up *copies; /* … and what is to be reported */
     struct cred own; /* our own credentials */
     mode_t umask; /* of our process */
+    bool faked; /* faked.c */
     view_busy_fn *busy; /* NULL: nothing is executed */
     void *busy_arg;
     const struct view_answers *answers; /* touch.c; NULL: nobody answers */
     struct watch *watches; /* watches.c */
-    int protected_hardlinks, protected_symlinks, protected_regular, protected_fifos;   /* fs.*, proc(5) */
+    int protected_hardlinks, protected_symlinks, protected_regular, protected_fifos; /* fs.*, proc(5) */
 };
 
 #define WORK_NAME 32 /* bytes of a name in the work directory */
@@ -166,7 +186,17 @@ static inline void view_changed(const struct overlay *ovl) {
 /* touch.c: the entry's name is about to show otherwise than in the lower; that, of no name; who may search the
  * directory. */
 void touch(struct overlay *ovl, uint32_t d);
+/* … of what the upper is found to have. */
+void touch_found(struct overlay *ovl, uint32_t d);
+void touch_going(struct overlay *ovl, uint32_t d); /* … as it goes away */
 void touch_all(pto_view *view, unsigned what);
+void touch_name(const pto_view *view, uint32_t directory, const char *name, size_t length, unsigned what);
+/* odd.c: does what the upper has there show otherwise than it lies there?  Its private attributes have been read. */
+bool odd_is(const struct overlay *ovl, uint32_t d);
+/* touch() of it, in a directory that only the upper has. */
+void odd_tell(const struct overlay *ovl, uint32_t d);
+/* touch() as what the upper has at another entry comes there, or is linked there. */
+void odd_put(struct overlay *ovl, uint32_t d, uint32_t source);
 void touch_search(struct overlay *ovl, uint32_t d);
 /* The names in the directory, whose path in the view this is, that lead to places. */
 void touch_places(pto_view *view, uint32_t d, const char *path);

@@ -63,7 +63,8 @@ static bool parse_shown(const struct overlay *ovl, const struct layer *layer, co
                         struct shown *out) {
     int owner, identity;
     unsigned long long rdev, dev, ino;
-    *out = (struct shown){.upper_ino = st->st_ino, .foreign = !is_believed(ovl, layer, st)};
+    bool believed = (ovl->flags & PTO_TRUST) || is_believed(ovl, layer, st);
+    *out = (struct shown){.upper_ino = st->st_ino, .foreign = !believed};
     if (sscanf(text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", &owner, &out->uid, &out->gid, &out->mode, &rdev, &identity, &dev,
                &ino) != 8)
         return false;

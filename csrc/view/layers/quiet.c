@@ -72,7 +72,7 @@ static void change_quiet(pto_view *view, int fd, int by, bool reading) {
 
 static void begin(struct overlay *ovl, int fd, struct quiet *quiet, bool reading) {
     struct stat st;
-    HELD(&ovl->view->lock);
+    HELD(&ovl->view->base->lock);
     *quiet = (struct quiet){.view = ovl->view->base, .fd = -1, .above = -1};
     if (!quiet->view->watches || fd < 0 || fstat(fd, &st) < 0)
         return;
@@ -86,6 +86,15 @@ static void begin(struct overlay *ovl, int fd, struct quiet *quiet, bool reading
 
 void quiet_begin(struct overlay *ovl, int fd, struct quiet *quiet) {
     begin(ovl, fd, quiet, false);
+}
+
+void quiet_begin_at(struct overlay *ovl, int dirfd, const char *name, struct quiet *quiet) {
+    HELD(&ovl->view->base->lock);
+    *quiet = (struct quiet){.view = ovl->view->base, .fd = -1, .above = -1};
+    if (!quiet->view->watches)
+        return;
+    quiet->fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    change_quiet(quiet->view, quiet->fd, 1, false);
 }
 
 int quiet_open(struct overlay *ovl, int layer, const char *path, struct quiet *quiet) {

@@ -11,7 +11,7 @@
 
 #include "layers.h"
 
-static void tell_of(const pto_view *view, uint32_t directory, const char *name, size_t length, unsigned what) {
+void touch_name(const pto_view *view, uint32_t directory, const char *name, size_t length, unsigned what) {
     const struct view_answers *answers = view->base->answers;
     if (answers)
         answers->touch(answers->arg, directory, name, length, what);
@@ -19,23 +19,38 @@ static void tell_of(const pto_view *view, uint32_t directory, const char *name, 
 
 /* Directories and symlinks are ways to something else. */
 static unsigned what_of(const struct dentry *dentry) {
+    bool way = dentry->upper == DT_LNK || (is_dir_kind(dentry->upper) && dentry->flags & D_ALONE);
+    unsigned what = (dentry->upper == KIND_WHITEOUT ? TOUCH_GONE : 0) | (way ? TOUCH_WAY : 0);
     if (!lower_exists(dentry))
-        return 0;
-    return TOUCH_INODE | (is_dir_kind(dentry->lower) || dentry->lower == DT_LNK ? TOUCH_WAY : 0);
+        return what;
+    return what | TOUCH_INODE | (is_dir_kind(dentry->lower) || dentry->lower == DT_LNK ? TOUCH_WAY : 0);
 }
 
 void touch(struct overlay *ovl, uint32_t d) {
     const struct dentry *dentry = at(ovl, d);
-    tell_of(ovl->view, dentry->parent, dentry->name, dentry->name_length, what_of(dentry));
+    touch_name(ovl->view, dentry->parent, dentry->name, dentry->name_length, what_of(dentry));
+}
+
+/* Nothing has led through it yet. */
+void touch_found(struct overlay *ovl, uint32_t d) {
+    const struct dentry *dentry = at(ovl, d);
+    touch_name(ovl->view, dentry->parent, dentry->name, dentry->name_length,
+               dentry->upper == KIND_WHITEOUT ? TOUCH_GONE : 0);
+}
+
+void touch_going(struct overlay *ovl, uint32_t d) {
+    touch(ovl, d);
+    if (at(ovl, d)->lower != KIND_NONE)
+        touch_all(ovl->view, TOUCH_GONE);
 }
 
 void touch_all(pto_view *view, unsigned what) {
-    tell_of(view, 0, NULL, 0, what);
+    touch_name(view, 0, NULL, 0, what);
 }
 
 void touch_search(struct overlay *ovl, uint32_t d) {
     if (is_merged(at(ovl, d)))
-        touch_all(ovl->view, TOUCH_WAY);
+        touch_all(ovl->view, TOUCH_WAY | TOUCH_GONE);
 }
 
 void touch_places(pto_view *view, uint32_t d, const char *path) {
@@ -46,6 +61,6 @@ void touch_places(pto_view *view, uint32_t d, const char *path) {
         if (!shows || place->length <= length || !path_below(place->path, place->length, path, length))
             continue;
         const char *name = place->path + length + 1;
-        tell_of(view, d, name, strcspn(name, "/"), 0);
+        touch_name(view, d, name, strcspn(name, "/"), 0);
     }
 }

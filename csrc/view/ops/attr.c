@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "../layers/layers.h"
@@ -111,6 +112,7 @@ static int change_shown(struct overlay *ovl, int fd, const char *path, const str
     mode_t own = acl_on_fd(fd) ? changed->mode & 0777 : private_own_mode(fd, &st, changed);
     if (!S_ISLNK(st.st_mode) && (st.st_mode & 07777) != own && chmod(path, own) < 0)
         return -errno;
+    touch_all(ovl->view, TOUCH_KEPT);
     return private_store_shown(ovl, fd, changed);
 }
 
@@ -174,6 +176,25 @@ static int change_owner(struct overlay *ovl, int fd, const char *path, const str
     return fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
+/* Of a fake root all that he sets is kept but for what our user may do to his own: what nothing was kept of shows what
+ * it showed. */
+static int keep_all(struct overlay *ovl, const struct stat *st, const struct statx *stx,
+                    const struct attr_change *change) {
+    const struct shown *shown = shown_find(&ovl->shown, st->st_ino);
+    if (!ovl->view->faked || (shown && shown->owner))
+        return 0;
+    mode_t mode = (stx->stx_mode & (mode_t)~07777) | (change->mode & 07777);
+    if (!(change->valid & ATTR_OWNER) && faked_own(ovl->view, st, mode))
+        return 0;
+    struct shown kept = shown ? *shown : (struct shown){.upper_ino = st->st_ino};
+    kept.owner = true;
+    kept.uid = stx->stx_uid;
+    kept.gid = stx->stx_gid;
+    kept.mode = stx->stx_mode;
+    kept.rdev = makedev(stx->stx_rdev_major, stx->stx_rdev_minor);
+    return shown_set(&ovl->shown, &kept);
+}
+
 static int change_flags(const char *path, unsigned fsflags) {
     CLOSE_FD fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     int flags = (int)fsflags;
@@ -189,10 +210,10 @@ static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *chan
         return fd;
     if (fstat(fd, &st) < 0)
         return -errno;
+    int error = change->valid & (ATTR_OWNER | ATTR_MODE) ? keep_all(ovl, &st, stx, change) : 0;
     const struct shown *shown = shown_find(&ovl->shown, st.st_ino);
     fd_path(fd, path);
-    int error = 0;
-    if ((change->valid & ATTR_SIZE) && truncate(path, change->size) < 0)
+    if (!error && (change->valid & ATTR_SIZE) && truncate(path, change->size) < 0)
         error = -errno;
     if (!error && (change->valid & ATTR_OWNER))
         error = change_owner(ovl, fd, path, change, shown, shown ? without_set_id(shown->mode, stx, cred) : 0);

@@ -24,6 +24,14 @@ void view_executed(pto_view *view, const struct location *loc) {
     HELD(&view->base->lock);
 }
 
+void view_executed_before(pto_view *view, const char *real) {
+    struct location loc;
+    view_lock(view);
+    if (view_locate(view, real, &loc) == 0 && !loc.detached)
+        view_executed(view, &loc);
+    view_unlock(view);
+}
+
 /* Another name may be the one that was executed. */
 static bool perhaps_executed(const struct dentry *dentry) {
     return (dentry->flags & D_EXECUTED) || (!upper_exists(dentry) && (dentry->flags & D_LINKED));

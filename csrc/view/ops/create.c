@@ -82,20 +82,30 @@ static int make(int dirfd, const char *name, const struct creation *creation, mo
     }
 }
 
+/* A device that only root can make is kept as an empty file. */
+static int make_device(int dirfd, const char *name) {
+    return mknodat(dirfd, name, S_IFREG | 0600, 0) < 0 ? -errno : 0;
+}
+
+static bool is_device(mode_t mode) {
+    return S_ISCHR(mode) || S_ISBLK(mode);
+}
+
 int create_give_owner(struct overlay *ovl, int dirfd, const char *name, const struct shown *owner) {
     struct stat st;
     if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    if (st.st_uid == owner->uid && st.st_gid == owner->gid)
+    if (!ovl->view->faked && st.st_uid == owner->uid && st.st_gid == owner->gid)
         return 0;
-    if (fchownat(dirfd, name, owner->uid, owner->gid, AT_SYMLINK_NOFOLLOW) == 0)
+    if (!ovl->view->faked && fchownat(dirfd, name, owner->uid, owner->gid, AT_SYMLINK_NOFOLLOW) == 0)
         return 0;
-    if (errno != EPERM)
+    if (!ovl->view->faked && errno != EPERM)
         return -errno;
     struct shown shown = *owner;
     shown.upper_ino = st.st_ino;
     shown.owner = true;
     CLOSE_FD fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    touch_all(ovl->view, TOUCH_KEPT);
     return fd < 0 ? -errno : private_store_shown(ovl, fd, &shown);
 }
 
@@ -151,7 +161,8 @@ static int make_in_work(const struct location *loc, struct work_object *object, 
     struct overlay *ovl = loc->overlay;
     int error = given->inherits ? lend_default_acl(ovl, loc->parent) : 0;
     if (!error)
-        error = make(ovl->work, object->name, creation, given->mode);
+        error = ovl->view->faked && is_device(creation->mode) ? make_device(ovl->work, object->name)
+                                                              : make(ovl->work, object->name, creation, given->mode);
     if (given->inherits)
         take_default_acl(ovl);
     if (error) {
@@ -192,7 +203,8 @@ static bool is_one_call(const struct creating *creating, const struct cred *cred
     const struct overlay *ovl = creating->loc->overlay;
     const struct given *given = &creating->given;
     const struct cred *own = &ovl->view->own;
-    return !creating->whiteout && !given->setgid && given->uid == own->fsuid && cred->fsgid == own->fsgid &&
+    return !ovl->view->faked && !creating->whiteout && !given->setgid && given->uid == own->fsuid &&
+           cred->fsgid == own->fsgid &&
            (given->inherits || !(given->mode & ovl->view->umask) || S_ISLNK(creating->creation->mode)) &&
            !(given->mode & 07000);
 }

@@ -102,6 +102,7 @@ int view_link(pto_view *view, const struct location *from, const struct location
         error = upper_dir_open(ovl, at(ovl, from->dentry)->parent, &source);
     if (error)
         return error;
+    odd_put(ovl, d, from->dentry);
     char old[NAME_MAX + 1];
     index_name(&ovl->view->index, from->dentry, old);
     error = link_over(ovl, source.fd, old, 0, &dir, d);
@@ -122,6 +123,8 @@ int view_link_real(pto_view *view, const char *real, const struct location *to, 
     if (!to->overlay || !has_upper(to->overlay) || st.st_dev != to->overlay->layers[0].dev)
         return -EXDEV;
     int error = begin_name(to, cred, &d, &dir);
+    if (!error && shown_find(&to->overlay->shown, st.st_ino))
+        odd_tell(to->overlay, d);
     if (!error)
         error = link_over(to->overlay, AT_FDCWD, real, AT_SYMLINK_FOLLOW, &dir, d);
     if (!error)

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,9 +24,8 @@ static bool writes(int flags) {
 
 static int plan_real(const struct location *loc, uint32_t d, int flags, struct open_plan *plan) {
     bool elsewhere = (at(loc->overlay, d)->flags & D_METACOPY) && !(flags & O_PATH);
-    size_t size = plan->opens ? sizeof plan->path : PATH_MAX;
-    int length =
-        elsewhere ? metadata_path(loc->overlay, d, plan->path, size) : backing_path(loc->overlay, d, plan->path, size);
+    int length = elsewhere ? metadata_path(loc->overlay, d, plan->path, sizeof plan->path)
+                           : backing_path(loc->overlay, d, plan->path, sizeof plan->path);
     if (length < 0)
         return length;
     plan->flags = (flags & ~(O_CREAT | O_EXCL)) | O_NOFOLLOW;
@@ -120,6 +120,30 @@ static int mask_of(int flags) {
     return masks[flags & O_ACCMODE] | (flags & O_TRUNC ? W_OK : 0);
 }
 
+/* A device that is kept as an empty file: what every user may open is there, and no other. */
+static bool kept_device(struct overlay *ovl, const struct location *loc, struct open_plan *plan, int flags) {
+    static const struct {
+        unsigned major, minor;
+        const char *path;
+    } open_to_all[] = {{1, 3, "/dev/null"},   {1, 5, "/dev/zero"},    {1, 7, "/dev/full"},
+                       {1, 8, "/dev/random"}, {1, 9, "/dev/urandom"}, {5, 0, "/dev/tty"}};
+    struct statx real, stx;
+    char path[VIEW_PATH_MAX];
+    if (!S_ISCHR(loc->type) && !S_ISBLK(loc->type))
+        return false;
+    int layer = backing_at_top(ovl, loc->dentry, path);
+    if (layer < 0 || fd_statx(ovl->layers[layer].fd, path, 0, &real) < 0 || !S_ISREG(real.stx_mode))
+        return false;
+    plan->path[0] = '\0';
+    plan->flags = flags & ~(O_CREAT | O_EXCL | O_TRUNC);
+    if (inode_owner(ovl, loc->dentry, &stx) < 0 || !S_ISCHR(loc->type))
+        return true;
+    for (size_t i = 0; i < sizeof open_to_all / sizeof *open_to_all; i++)
+        if (open_to_all[i].major == stx.stx_rdev_major && open_to_all[i].minor == stx.stx_rdev_minor)
+            strcpy(plan->path, open_to_all[i].path);
+    return true;
+}
+
 static int open_existing(const struct location *loc, int flags, const struct cred *cred, struct open_plan *plan) {
     struct overlay *ovl = loc->overlay;
     int error = (flags & O_CREAT) && !S_ISDIR(loc->type) ? may_create_in_sticky(loc, cred) : 0;
@@ -149,7 +173,15 @@ static int open_existing(const struct location *loc, int flags, const struct cre
             error = attr_drop_set_id(ovl, loc->dentry, cred, flags & O_TRUNC);
         if (error)
             return error;
-    } else if (S_ISREG(loc->type) && (!loc->upper || (at(ovl, loc->dentry)->flags & D_METACOPY))) {
+    } else {
+        error = closed_open(ovl, loc->dentry);
+        if (error)
+            return error;
+    }
+    if (kept_device(ovl, loc, plan, flags))
+        return plan->path[0] ? 0 : -EACCES;
+    const struct dentry *dentry = at(ovl, loc->dentry);
+    if (!(mask & W_OK) && S_ISREG(loc->type) && (!upper_exists(dentry) || (dentry->flags & D_METACOPY))) {
         opened(ovl, loc->dentry);
     }
     return plan_real(loc, loc->dentry, flags, plan);
@@ -169,6 +201,18 @@ int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode
     if (loc->type)
         return make && (flags & O_EXCL) ? -EEXIST : open_existing(loc, flags & (make ? -1 : ~O_EXCL), cred, plan);
     return make ? open_new(loc, flags, mode, cred, plan) : -ENOENT;
+}
+
+int view_open_closed(pto_view *view, struct location *loc) {
+    HELD(&view->base->lock);
+    if (!loc->overlay || loc->type == 0)
+        return 0;
+    int error = loc->type == S_IFDIR && !loc->read_only ? closed_open(loc->overlay, loc->dentry) : 0;
+    if (error)
+        return error;
+    bool above = !loc->upper && upper_exists(at(loc->overlay, loc->dentry));
+    loc->upper |= above;
+    return above;
 }
 
 int view_open_done(pto_view *view, const struct open_plan *plan) {

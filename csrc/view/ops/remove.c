@@ -75,7 +75,7 @@ static int remove_object(const struct location *loc) {
         return error;
     char name[NAME_MAX + 1];
     index_name(&ovl->view->index, d, name);
-    touch(ovl, d);
+    touch_going(ovl, d);
     bool directory = is_dir_kind(shown_kind(at(ovl, d))), told = false;
     if (lower_only) {
         error = whiteout_make(ovl, dir.fd, name);

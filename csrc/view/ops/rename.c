@@ -385,8 +385,10 @@ static int prepare(struct move *move) {
     move->whiteout = whiteout > 0;
     index_name(&ovl->view->index, move->source, move->from_name);
     index_name(&ovl->view->index, move->target, move->to_name);
-    touch(ovl, move->source);
-    touch(ovl, move->target);
+    touch_going(ovl, move->source);
+    odd_put(ovl, move->target, move->source);
+    if (exchange && !error)
+        odd_put(ovl, move->source, move->target);
     return error;
 }
 
@@ -397,6 +399,8 @@ static int carry_out(struct move *move) {
         return error;
     struct last_look look;
     error = remove_look(ovl, move->target, &look);
+    if (!error && !(move->flags & RENAME_EXCHANGE))
+        base_keep(ovl, move->target);
     if (!error)
         error = rename_upper(move);
     if (error)

@@ -19,7 +19,7 @@ static int copy_watched(struct overlay *ovl, const struct location *loc) {
         return 0;
     if (S_ISDIR(loc->type))
         return copy_up_dir(ovl, loc->dentry);
-    if (!S_ISREG(loc->type))
+    if (!S_ISREG(loc->type) && !S_ISLNK(loc->type))
         return 0;
     struct statx stx;
     int error = inode_getattr(ovl, loc->dentry, &stx);
@@ -37,9 +37,9 @@ int view_watch_ready(pto_view *view, const struct location *loc, uint32_t mask) 
 }
 
 int view_watch(pto_view *view, const struct location *loc, int instance, uint32_t mask) {
-    char real[PATH_MAX], path[FD_PATH];
+    char real[VIEW_PATH_MAX], path[FD_PATH];
     struct stat st;
-    int error = view_real(view, loc, real);
+    int error = view_real(view, loc, real, sizeof real);
     if (error)
         return error;
     CLOSE_FD fd = view_open_exact(real, O_PATH | O_NOFOLLOW, 0);

@@ -30,6 +30,8 @@ static int escape(const struct overlay *ovl, const char *name, char out[XATTR_NA
     size_t length = strlen(name);
     if (length > XATTR_NAME_MAX)
         return -ERANGE;
+    if (faked_name(ovl, name, out))
+        return 0;
     if (!private_is_name(ovl, name)) {
         memcpy(out, name, length + 1);
         return 0;
@@ -48,7 +50,11 @@ ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *na
         return length < 0 ? -errno : length;
     }
     int error = escape(loc->overlay, name, escaped);
-    return error ? error : backing_getxattr(loc->overlay, loc->dentry, escaped, value, size);
+    if (error)
+        return error;
+    ssize_t length = backing_getxattr(loc->overlay, loc->dentry, escaped, value, size);
+    bool other = length == -ENODATA && faked_name(loc->overlay, name, escaped);   /* what a lower has itself */
+    return other ? backing_getxattr(loc->overlay, loc->dentry, name, value, size) : length;
 }
 
 /* Takes private names out of a list and the escapes off the others. */
@@ -60,6 +66,10 @@ static size_t show_names(const struct overlay *ovl, char *list, size_t size) {
         if (!private_is_name(ovl, name)) {
             memmove(list + end, name, length);
             end += length;
+        } else if (ovl->view->faked && begins(name, ovl->prefix) && begins(name + strlen(ovl->prefix), FAKED_NAME)) {
+            size_t hidden = strlen(ovl->prefix) + strlen(FAKED_NAME);
+            memmove(list + end, name + hidden, length - hidden);
+            end += length - hidden;
         } else if (begins(name, ovl->prefix) && begins(name + escape_length + prefix - strlen(ESCAPE), ESCAPE)) {
             memmove(list + end, name, prefix);
             memmove(list + end + prefix, name + prefix + escape_length, length - prefix - escape_length);

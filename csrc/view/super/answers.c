@@ -20,6 +20,14 @@ static void tell_known(struct overlay *ovl) {
             touch(ovl, d);
     if (ovl->n_shared || ovl->kernel_links >= 0)
         touch_all(ovl->view, TOUCH_LINKED);
+    if (ovl->inherited)
+        touch_all(ovl->view, TOUCH_GONE);
+}
+
+static void tell_hidden(pto_view *view) {
+    for (size_t i = 0; i < view->n_places; i++)
+        if (view->places[i].kind == PTO_HIDDEN)
+            touch_all(view, TOUCH_GONE);
 }
 
 void view_set_answers(pto_view *view, const struct view_answers *answers) {
@@ -27,6 +35,8 @@ void view_set_answers(pto_view *view, const struct view_answers *answers) {
     view->base->answers = answers;
     for (size_t i = 0; i < view->n_overlays && answers; i++)
         tell_known(view->overlays[i]);
+    if (answers)
+        tell_hidden(view);
     view_unlock(view);
 }
 

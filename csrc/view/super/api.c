@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,6 +16,18 @@
 
 #include "../layers/layers.h"
 #include "../upper/upper.h"
+
+/* In a view of a fake root its tools see what he has seen. */
+static const struct cred *asks(const pto_view *view) {
+    static const struct cred root = {.own = true, .caps = UINT64_MAX, .umask = S_IWGRP | S_IWOTH};
+    return view->base->faked ? &root : &view->own;
+}
+
+void pto_view_read_all(pto_view *view) {
+    view_lock(view);
+    view->own.caps |= 1ull << CAP_DAC_READ_SEARCH;
+    view_unlock(view);
+}
 
 /* Locks the view for one call, until the end of the scope. */
 struct api {
@@ -28,7 +41,7 @@ static void api_end(struct api *api) {
 #define API __attribute__((cleanup(api_end))) struct api
 
 static int api_walk(pto_view *view, const char *path, unsigned flags, struct location *loc) {
-    struct walker walker = {.cred = &view->own, .any_length = true};
+    struct walker walker = {.cred = asks(view), .any_length = true};
     if (path[0] != '/')
         return -EINVAL;
     return view_walk(view, &walker, "/", path, flags, loc);
@@ -88,7 +101,7 @@ int pto_real(pto_view *view, const char *path, int follow, char *out, size_t siz
     if (!error && api.loc.type == 0)
         error = -ENOENT;
     if (!error)
-        error = view_real(view, &api.loc, real);
+        error = view_real(view, &api.loc, real, sizeof real);
     if (error)
         return error;
     if (strlen(real) >= size)
@@ -111,7 +124,7 @@ int pto_open(pto_view *view, const char *path, int flags, unsigned mode) {
     if (!error && (flags & O_CREAT) && api.loc.slash)
         error = -EISDIR;
     if (!error)
-        error = view_open(view, &api.loc, flags, mode, &view->own, &plan);
+        error = view_open(view, &api.loc, flags, mode, asks(view), &plan);
     if (error) {
         view_open_drop(&plan);
         return error;
@@ -128,7 +141,7 @@ int pto_mkdir(pto_view *view, const char *path, unsigned mode) {
     int error = api_begin(&api, view, path, WALK_PARENT);
     if (!error)
         error = covered(&api);
-    return error ? error : view_mkdir(view, &api.loc, mode, &view->own);
+    return error ? error : view_mkdir(view, &api.loc, mode, asks(view));
 }
 
 int pto_mknod(pto_view *view, const char *path, unsigned mode, uint64_t dev) {
@@ -136,7 +149,7 @@ int pto_mknod(pto_view *view, const char *path, unsigned mode, uint64_t dev) {
     int error = api_begin(&api, view, path, WALK_PARENT);
     if (!error)
         error = covered(&api);
-    return error ? error : view_mknod(view, &api.loc, mode, dev, &view->own);
+    return error ? error : view_mknod(view, &api.loc, mode, dev, asks(view));
 }
 
 int pto_symlink(pto_view *view, const char *target, const char *path) {
@@ -144,7 +157,7 @@ int pto_symlink(pto_view *view, const char *target, const char *path) {
     int error = api_begin(&api, view, path, WALK_PARENT);
     if (!error)
         error = covered(&api);
-    return error ? error : view_symlink(view, target, &api.loc, &view->own);
+    return error ? error : view_symlink(view, target, &api.loc, asks(view));
 }
 
 int pto_link(pto_view *view, const char *from, const char *to) {
@@ -155,7 +168,7 @@ int pto_link(pto_view *view, const char *from, const char *to) {
         error = -ENOENT;
     if (!error)
         error = api_walk(view, to, WALK_PARENT, &target);
-    return error ? error : view_link(view, &api.loc, &target, &view->own);
+    return error ? error : view_link(view, &api.loc, &target, asks(view));
 }
 
 int pto_unlink(pto_view *view, const char *path) {
@@ -163,7 +176,7 @@ int pto_unlink(pto_view *view, const char *path) {
     int error = api_begin(&api, view, path, WALK_PARENT);
     if (!error)
         error = covered(&api);
-    return error ? error : view_unlink(view, &api.loc, &view->own);
+    return error ? error : view_unlink(view, &api.loc, asks(view));
 }
 
 int pto_rmdir(pto_view *view, const char *path) {
@@ -171,7 +184,7 @@ int pto_rmdir(pto_view *view, const char *path) {
     int error = api_begin(&api, view, path, WALK_PARENT);
     if (!error)
         error = covered(&api);
-    return error ? error : view_rmdir(view, &api.loc, &view->own);
+    return error ? error : view_rmdir(view, &api.loc, asks(view));
 }
 
 int pto_rename(pto_view *view, const char *from, const char *to, unsigned flags) {
@@ -180,7 +193,7 @@ int pto_rename(pto_view *view, const char *from, const char *to, unsigned flags)
     int error = api_begin(&api, view, from, WALK_PARENT);
     if (!error)
         error = api_walk(view, to, WALK_PARENT, &target);
-    return error ? error : view_rename(view, &api.loc, &target, flags, &view->own);
+    return error ? error : view_rename(view, &api.loc, &target, flags, asks(view));
 }
 
 static int api_setattr(pto_view *view, const char *path, int follow, const struct attr_change *change) {
@@ -188,7 +201,7 @@ static int api_setattr(pto_view *view, const char *path, int follow, const struc
     int error = api_begin(&api, view, path, follow_flag(follow));
     if (!error)
         error = covered(&api);
-    return error ? error : view_setattr(view, &api.loc, change, &view->own);
+    return error ? error : view_setattr(view, &api.loc, change, asks(view));
 }
 
 int pto_chmod(pto_view *view, const char *path, unsigned mode) {
@@ -229,7 +242,7 @@ int pto_setxattr(pto_view *view, const char *path, const char *name, const void 
     int error = api_begin(&api, view, path, 0);
     if (!error)
         error = covered(&api);
-    return error ? error : view_setxattr(view, &api.loc, name, value, size, flags, &view->own);
+    return error ? error : view_setxattr(view, &api.loc, name, value, size, flags, asks(view));
 }
 
 int64_t pto_listxattr(pto_view *view, const char *path, char *list, size_t size) {
@@ -243,7 +256,7 @@ int pto_removexattr(pto_view *view, const char *path, const char *name) {
     int error = api_begin(&api, view, path, 0);
     if (!error)
         error = covered(&api);
-    return error ? error : view_removexattr(view, &api.loc, name, &view->own);
+    return error ? error : view_removexattr(view, &api.loc, name, asks(view));
 }
 
 /* The bytes that the records of one buffer add to the list of names; they are put there when there is room. */

@@ -23,6 +23,7 @@
 #include "../layers/layers.h"
 #include "../upper/upper.h"
 #include "super.h"
+#include "symlinks.h"
 
 #define LOCK_TRIES 5u
 
@@ -196,9 +197,22 @@ static void choose_prefix(struct overlay *ovl) {
         ovl->layers[i].prefix = ovl->prefix;
 }
 
+static int check_way(const char *path, char *message, size_t size) {
+    struct followed followed;
+    int error = symlinks_check(path, &followed);
+    if (error && *followed.refused)
+        return lay_fail(message, size, error, "%s: a symbolic link of user %u: give the directory itself",
+                        followed.refused, (unsigned)followed.user);
+    return error ? lay_fail(message, size, error, "%s: %s", path, strerror(-error)) : 0;
+}
+
 /* An upper that is only looked at may be in use: nothing of it or of its work directory is locked or made. */
 static int open_upper_to_look(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
-    int error = layer_open(&ovl->layers[0], spec->upper, message, size);
+    int error = check_way(spec->upper, message, size);
+    if (!error)
+        error = layer_open(&ovl->layers[0], spec->upper, message, size);
+    if (!error && spec->work)
+        error = check_way(spec->work, message, size);
     if (error || !spec->work)
         return error;
     ovl->work_root = realpath(spec->work, NULL);
@@ -210,7 +224,11 @@ static int open_upper_to_look(struct overlay *ovl, const struct pto_overlay *spe
 static int open_upper(struct overlay *ovl, const struct pto_overlay *spec, char *message, size_t size) {
     if (spec->flags & PTO_READ_ONLY)
         return open_upper_to_look(ovl, spec, message, size);
-    int error = lock_dir(spec->upper, &ovl->locks[0], message, size);
+    int error = check_way(spec->upper, message, size);
+    if (!error)
+        error = check_way(spec->work, message, size);
+    if (!error)
+        error = lock_dir(spec->upper, &ovl->locks[0], message, size);
     if (!error)
         error = layer_open(&ovl->layers[0], spec->upper, message, size);
     if (error)
@@ -280,6 +298,18 @@ static int load_root(struct overlay *ovl) {
     return error ? error : lookup_load_upper(ovl, ovl->root);
 }
 
+/* The mount point: a directory of the host, or one that an overlay which was laid before has made. */
+static char *find_mount(pto_view *view, const char *path) {
+    struct walker walker = {.cred = &view->own};
+    struct location loc;
+    char *real = realpath(path, NULL);
+    if (real || errno != ENOENT || path[0] != '/')
+        return real;
+    bool made = view_walk(view, &walker, "/", path, WALK_FOLLOW, &loc) == 0 && loc.overlay && loc.type == S_IFDIR;
+    errno = ENOENT;
+    return made ? strdup(loc.path) : NULL;
+}
+
 static int overlay_open(pto_view *view, struct overlay *ovl, const struct pto_overlay *spec, char *message,
                         size_t size) {
     if (spec->n_lowers <= spec->n_data || spec->n_lowers > LOWERS_MAX)
@@ -291,7 +321,7 @@ static int overlay_open(pto_view *view, struct overlay *ovl, const struct pto_ov
     for (size_t i = 0; i <= WORK_LAYER(ovl); i++)
         ovl->layers[i].fd = -1;
     ovl->n_lowers = (unsigned)(spec->n_lowers - spec->n_data);
-    ovl->mount = ovl->stacked ? strdup(spec->mount) : realpath(spec->mount, NULL);
+    ovl->mount = ovl->stacked ? strdup(spec->mount) : find_mount(view, spec->mount);
     if (!ovl->mount)
         return lay_fail(message, size, -errno, "%s: %s", spec->mount, strerror(errno));
     ovl->mount_length = path_length(ovl->mount);
@@ -320,7 +350,6 @@ static int overlay_open(pto_view *view, struct overlay *ovl, const struct pto_ov
     root->layer = 1;
     root->flags = D_CHECKED;
     ovl->inherited = ovl->n_lowers > 1;
-    ovl->dirs_changed = has_upper(ovl);   /* the root itself is the upper's, under the lower's identity */
     if (has_upper(ovl)) {
         error = load_root(ovl);
         if (error)
@@ -381,8 +410,75 @@ int view_add_place(pto_view *view, int kind, const char *path, char *message, si
     if (!error && !view->outer && (kind == PTO_DIRECT || kind == PTO_PLACE_FIXED) && access(loc.path, F_OK) < 0)
         error = -errno;
     if (!error)
+        error = view_name(view, &loc);
+    if (!error)
         error = place_insert(view, kind, loc.path, NULL);
     return error ? lay_fail(message, size, error, "%s: %s", path, strerror(-error)) : missing;
+}
+
+/* Does a layer hold this path of the host, or lie in it, and what is changed there is not the host's own business? */
+static bool is_of_layers(const pto_view *view, const char *real) {
+    size_t length = path_length(real);
+    const struct place *place = place_of(view, real, length);
+    if (place && place->kind == PTO_DIRECT && !place->source)
+        return false;
+    for (size_t i = 0; i < view->n_overlays; i++) {
+        const struct overlay *ovl = view->overlays[i];
+        for (unsigned n = 0; n <= WORK_LAYER(ovl); n++) {
+            const struct layer *layer = &ovl->layers[n];
+            if (layer->root && (path_below(real, length, layer->root, layer->length) ||
+                                path_below(layer->root, layer->length, real, length)))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* real: canonical. */
+static int insert_bind(pto_view *view, const char *real, const char *path, char *message, size_t size) {
+    struct walker walker = {.cred = &view->own};
+    struct location loc;
+    struct stat st;
+    if (view->outer)
+        return lay_fail(message, size, -EOPNOTSUPP, "%s: within a run nothing is shown at another path", path);
+    int error = view_walk(view, &walker, "/", path, WALK_FOLLOW, &loc);
+    if (error == -ENOENT)   /* a symlink to what is not there: it is covered itself */
+        error = view_walk(view, &walker, "/", path, 0, &loc);
+    if (!error && lstat(real, &st) < 0)
+        error = -errno;
+    if (!error && loc.type && S_ISDIR(loc.type) != S_ISDIR(st.st_mode))
+        error = S_ISDIR(loc.type) ? -EISDIR : -ENOTDIR;
+    if (!error)
+        error = view_name(view, &loc);
+    bool same = !error && strcmp(loc.path, real) == 0;
+    if (!error && !same && is_of_layers(view, real))
+        return lay_fail(message, size, -EINVAL, "%s: a layer shows it, holds it or lies in it", real);
+    if (!error)
+        error = place_insert(view, PTO_DIRECT, loc.path, NULL);
+    if (error)
+        return lay_fail(message, size, error, "%s: %s", path, strerror(-error));
+    if (same)
+        return 0;
+    struct place *place = place_at(view, loc.path, path_length(loc.path));
+    place->source_length = path_length(real);
+    place->source = strndup(real, place->source_length);
+    return place->source ? 0 : -ENOMEM;
+}
+
+int view_add_bind(pto_view *view, const char *source, const char *path, char *message, size_t size) {
+    char *real = realpath(source, NULL);
+    if (!real)
+        return lay_fail(message, size, -errno, "%s: %s", source, strerror(errno));
+    int error = insert_bind(view, real, path, message, size);
+    free(real);
+    return error;
+}
+
+int pto_view_add_bind(pto_view *view, const char *source, const char *path, char *message, size_t size) {
+    view_lock(view);
+    int error = view_add_bind(view, source, path, message, size);
+    view_unlock(view);
+    return error;
 }
 
 int pto_view_add_place(pto_view *view, int kind, const char *path, char *message, size_t size) {

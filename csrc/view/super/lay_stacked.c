@@ -46,7 +46,9 @@ pto_view *view_within(pto_view *outer) {
     int error = 0;
     for (size_t i = 0; !error && i < outer->n_places; i++) {   /* in their order, which each new one keeps */
         const struct place *place = &outer->places[outer->n_places - 1 - i];
-        error = place_insert(view, place->kind, place->length ? place->path : "/", place->overlay);
+        bool as_there = place->source || place->mounted;
+        error = place_insert(view, as_there ? PTO_DIRECT : place->kind, place->length ? place->path : "/",
+                             as_there ? NULL : place->overlay);
     }
     for (size_t i = 0; i < view->n_places; i++)
         view->places[i].inherited = true;
@@ -131,7 +133,7 @@ static int add_stack(struct laying *laying, const struct overlay *ovl, uint32_t 
 static int check_places(struct laying *laying) {
     const pto_view *outer = laying->view->outer;
     const struct location *loc = &laying->loc;
-    size_t length = loc->length == 1 ? 0 : loc->length;
+    size_t length = place_size(loc);
     for (size_t i = 0; i < outer->n_places; i++) {
         const struct place *place = &outer->places[i];
         if (place->overlay && place->overlay != loc->overlay && place->length > length &&
@@ -178,7 +180,7 @@ static int find_upper_dir(struct laying *laying, const char *path, const char *w
     if (!*covered)
         return -ENOMEM;
     error = take_prefix(laying->stacked, loc->overlay);
-    return error ? error : view_real(laying->view->outer, loc, real);
+    return error ? error : view_real(laying->view->outer, loc, real, PATH_MAX);
 }
 
 /* What is hidden in a lower is hidden where it shows. */

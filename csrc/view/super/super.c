@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -32,8 +33,7 @@ pto_view *pto_view_new(void) {
     return view;
 }
 
-/* Lets others have the upper: another run, the view around. */
-static void overlay_release(struct overlay *ovl) {
+void super_release_overlay(struct overlay *ovl) {
     if (ovl->locks[1] >= 0 && (ovl->flags & PTO_VOLATILE) && ovl->work >= 0)
         unlinkat(ovl->work, VOLATILE_MARK, AT_REMOVEDIR);   /* a clean end: the upper may be used again */
     whiteout_close(ovl);
@@ -47,18 +47,20 @@ static void overlay_release(struct overlay *ovl) {
 void view_within_end(pto_view *view) {
     view_lock(view);
     for (size_t i = 0; i < view->n_overlays; i++)
-        overlay_release(view->overlays[i]);
+        super_release_overlay(view->overlays[i]);
     view_unlock(view);
 }
 
 void super_free_overlay(struct overlay *ovl) {
     if (!ovl)
         return;
-    overlay_release(ovl);
+    super_release_overlay(ovl);
     readdir_forget(ovl);
     copy_ahead_forget(ovl);
-    if (ovl->root)
+    if (ovl->root) {
+        index_free_names(&ovl->view->index, &ovl->root_names);
         index_drop_root(&ovl->view->index, ovl->root);
+    }
     for (unsigned i = 0; ovl->layers && i <= WORK_LAYER(ovl); i++) {
         fd_close(&ovl->layers[i].fd);
         free(ovl->layers[i].root);
@@ -90,6 +92,33 @@ static void base_clear(pto_view *view) {
     lock_destroy(&view->lock);
 }
 
+void view_free_retired(pto_view *view) {
+    HELD(&view->base->lock);
+    struct overlay **link = &view->retired;
+    while (*link) {
+        struct overlay *ovl = *link;
+        bool filling = copy_ahead_fills(ovl);
+        if (filling) {
+            link = &ovl->next_retired;
+            continue;
+        }
+        *link = ovl->next_retired;
+        super_free_overlay(ovl);
+    }
+}
+
+/* What was mounted in memory. */
+static void remove_mounts(pto_view *view) {
+    if (!view->mounts_dir)
+        return;
+    CLOSE_FD fd = open(view->mounts_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)work_remove_children(fd);
+    (void)!rmdir(view->mounts_dir);
+    free(view->mounts_dir);
+    view->mounts_dir = NULL;
+}
+
 void pto_view_free(pto_view *view) {
     if (!view)
         return;
@@ -97,10 +126,13 @@ void pto_view_free(pto_view *view) {
     for (size_t i = 0; i < view->n_overlays; i++)
         super_free_overlay(view->overlays[i]);
     view->n_overlays = 0;
+    view_free_retired(view);
     view_unlock(view);
+    remove_mounts(view);
     for (size_t i = 0; i < view->n_places; i++)
-        free(view->places[i].path);
+        place_clear(&view->places[i]);
     free(view->overlays);
+    free(view->room);
     free(view->places);
     if (!view->outer)
         base_clear(view);
@@ -122,6 +154,8 @@ const char *view_writable(const pto_view *view, size_t i, bool *names) {
         const struct overlay *ovl = view->overlays[n];
         if (!has_upper(ovl))
             continue;
+        if (i < 2 && view->room)
+            return view->room;
         if (i < 2)
             return i == 0 ? layer_root(&ovl->layers[0]) : ovl->work_root;
         i -= 2;
@@ -131,9 +165,20 @@ const char *view_writable(const pto_view *view, size_t i, bool *names) {
             const struct place *place = &view->places[n];
             *names =
                 !place_read_only(view, place->path, place->length) && !place_fixed(view, place->path, place->length);
-            return place->path;
+            return place->source ? (place->source_length ? place->source : "/") : place->path;
         }
     return NULL;
+}
+
+int pto_view_set_room(pto_view *view, const char *path) {
+    char *real = realpath(path, NULL);
+    if (!real)
+        return -errno;
+    view_lock(view);
+    free(view->room);
+    view->room = real;
+    view_unlock(view);
+    return 0;
 }
 
 struct pto_stats *view_stats(pto_view *view) {

@@ -34,7 +34,11 @@ void stacked_changed(const struct overlay *ovl);
 
 /* super.c */
 #define VOLATILE_MARK "incompat/volatile" /* below <work>/work, as the kernel names it */
+/* Lets others have the upper: another run, the view around. */
+void super_release_overlay(struct overlay *ovl);
 void super_free_overlay(struct overlay *ovl);
+/* Frees overlays that have been replaced (relay.c) and that nobody uses any more. */
+void view_free_retired(pto_view *view);
 
 /* lay.c */
 /* Lays an overlay in the view; stacked: what it then owns, or NULL. */

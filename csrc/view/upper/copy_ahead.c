@@ -55,6 +55,13 @@ void copy_ahead_forget(const struct overlay *ovl) {
             at = &(*at)->next;
 }
 
+bool copy_ahead_fills(const struct overlay *ovl) {
+    const struct copy_ahead *ahead = ovl->view->ahead;
+    while (ahead && (ahead->ovl != ovl || ahead->fd >= 0))
+        ahead = ahead->next;
+    return ahead;
+}
+
 /* The list has the newest first. */
 static void drop_old(pto_view *view) {
     unsigned ready = 0;

@@ -18,9 +18,21 @@
 
 /* ---- attributes ---- */
 
-/* Gives the copy its owner. 1: it could not be had, so that it must be kept. */
-static int set_owner(int fd, const struct statx *stx) {
+/* A fake root's copy of what is our user's stays his, unless an earlier layer says otherwise. */
+static int keep_faked(const struct overlay *ovl, int from, const struct statx *stx) {
+    char text[160];     /* of private_store_shown(): it begins with whether there is an owner */
     struct stat st;
+    if (fstat(from, &st) < 0)
+        return -errno;
+    bool own = faked_own(ovl->view, &st, stx->stx_mode) && stx->stx_uid == 0 && stx->stx_gid == 0;
+    return !own || (private_get(&ovl->layers[0], from, PRIVATE_SHOWN, text, sizeof text) > 0 && text[0] != '0');
+}
+
+/* Gives the copy its owner. 1: it could not be had, so that it must be kept. */
+static int set_owner(const struct overlay *ovl, int from, int fd, const struct statx *stx) {
+    struct stat st;
+    if (ovl->view->faked)
+        return keep_faked(ovl, from, stx);
     if (fstat(fd, &st) < 0)
         return -errno;
     if (st.st_uid == stx->stx_uid && st.st_gid == stx->stx_gid)
@@ -77,7 +89,7 @@ struct target {
 static int copy_attributes(struct overlay *ovl, int from, int to, const struct statx *stx,
                            const struct target *target) {
     struct stat st;
-    int unowned = set_owner(to, stx);
+    int unowned = set_owner(ovl, from, to, stx);
     if (unowned < 0 || fstat(to, &st) < 0)
         return unowned < 0 ? unowned : -errno;
     int error = private_copy(ovl, from, to);
@@ -163,9 +175,15 @@ static int copy_attributes_only(struct overlay *ovl, uint32_t d, const struct ta
     return error;
 }
 
+/* What a fake root may not read he can replace all the same; nothing is missing of what is empty. */
+static int open_source(struct overlay *ovl, uint32_t d, bool empty) {
+    int fd = lower_open(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    return fd == -EACCES && empty && ovl->view->faked ? lower_open(ovl, d, O_PATH | O_NOFOLLOW) : fd;
+}
+
 static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
     bool lacks = at(ovl, d)->flags & D_METACOPY;
-    CLOSE_FD in = lower_open(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    CLOSE_FD in = open_source(ovl, d, keep == 0 || stx->stx_size == 0);
     if (in < 0)
         return in;
     CLOSE_FD data = lacks ? metadata_open(ovl, d) : -1;
@@ -176,7 +194,7 @@ static int copy_file(struct overlay *ovl, uint32_t d, off_t keep, struct target 
     off_t size = (off_t)stx->stx_size;
     bool whole = keep < 0 || keep >= size;
     target->cut = !whole;
-    CLOSE_FD out = fill_copy(ovl, &object, lacks ? data : in, whole ? size : keep, whole);
+    CLOSE_FD out = fill_copy(ovl, &object, lacks ? data : in, whole ? size : keep, whole && size > 0);
     if (out < 0)
         return out;
     int error = copy_attributes(ovl, in, out, stx, target);
@@ -196,6 +214,8 @@ static int make_node(struct overlay *ovl, uint32_t d, const char *work, const st
     mode_t type = stx->stx_mode & S_IFMT;
     if (type == S_IFDIR)
         return mkdirat(ovl->work, work, 0700) < 0 ? -errno : 0;
+    if ((type == S_IFCHR || type == S_IFBLK) && ovl->view->faked)
+        type = S_IFREG;
     if (type != S_IFLNK)
         return mknodat(ovl->work, work, type | 0600, makedev(stx->stx_rdev_major, stx->stx_rdev_minor)) < 0 ? -errno
                                                                                                             : 0;
@@ -230,19 +250,24 @@ static void now_in_upper(struct overlay *ovl, uint32_t d) {
     dentry->upper = dentry->lower;
     dentry->flags |= D_CHECKED;
     dentry->flags &= (uint16_t)~(D_SEARCH_KNOWN | D_SEARCH_ALL | D_SAME_SEARCH | D_NO_DEFAULT_ACL);
-    if (is_dir_kind(dentry->upper)) {
+    if (is_dir_kind(dentry->upper))
         dentry->flags |= D_LOADED;
-        ovl->dirs_changed = true;
-    }
     ovl->view->stats.copy_ups++;
     opened_put(ovl, d);
 }
 
+/* The data cannot be read by the fake root that changes the file's attributes. */
+static bool is_closed(const struct overlay *ovl, uint32_t d) {
+    CLOSE_FD fd = ovl->view->faked ? lower_open(ovl, d, O_RDONLY | O_NOFOLLOW | O_NONBLOCK) : -1;
+    return fd == -EACCES;
+}
+
 /* A copy at its target: whole, or for the beginning without its data. */
 static int copy_object(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
-    bool meta = keep == KEEP_NONE_YET && (ovl->flags & PTO_METACOPY) && !ovl->layers[0].dot_form && stx->stx_size > 0;
     if (!S_ISREG(stx->stx_mode))
         return copy_node(ovl, d, target, stx);
+    bool meta = keep == KEEP_NONE_YET && !ovl->layers[0].dot_form && stx->stx_size > 0 &&
+                ((ovl->flags & PTO_METACOPY) || is_closed(ovl, d));
     return meta ? copy_attributes_only(ovl, d, target, stx) : copy_file(ovl, d, keep, target, stx);
 }
 
@@ -273,8 +298,11 @@ static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
     UPPER_DIR dir;
     int error = upper_dir_open(ovl, at(ovl, d)->parent, &dir);
     touch(ovl, d);
+    odd_tell(ovl, d);
     if (!error)
         error = inode_getattr(ovl, d, &stx);
+    if (!error)
+        base_keep(ovl, d);
     int placed = error || !(at(ovl, d)->flags & D_LINKED) ? error : copy_linked(ovl, d, keep, &stx);
     if (placed < 0)
         return placed;

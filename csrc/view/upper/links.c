@@ -240,6 +240,8 @@ static int link_copy(struct overlay *ovl, uint32_t d, struct shared *shared) {
     int copies = linked_copy_at(ovl, shared, room, &link);
     if (fstatat(copies, link, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
+    QUIET quiet;
+    quiet_begin_at(ovl, copies, link, &quiet);
     error = update_left(ovl, shared, (unsigned)st.st_nlink - 1 + shared->left, true);
     if (error)
         return error;
@@ -302,12 +304,14 @@ int links_copy_of(struct overlay *ovl, uint32_t d, struct shared **copy) {
 
 int links_stand_for(struct overlay *ovl, uint32_t d) {
     touch(ovl, d);
+    odd_tell(ovl, d);
     at(ovl, d)->flags |= D_COPY;
     return in_upper(ovl, d);
 }
 
 int links_join(struct overlay *ovl, uint32_t d, struct shared *copy) {
     touch(ovl, d);
+    odd_tell(ovl, d);
     int error = link_copy(ovl, d, copy);
     return error ? error : in_upper(ovl, d);
 }

@@ -92,6 +92,31 @@ struct copied_up *view_take_copies(pto_view *view) {
     return copies;
 }
 
+struct copied_up *view_clone_copies(const struct copied_up *copies) {
+    struct copied_up *clones = NULL;
+    for (; copies; copies = copies->next) {
+        struct copied_up *clone = malloc(sizeof *clone);
+        int fd = clone ? fcntl(copies->fd, F_DUPFD_CLOEXEC, 0) : -1;
+        if (fd < 0) {
+            free(clone);
+            continue;
+        }
+        *clone = *copies;
+        clone->next = clones;
+        clone->fd = fd;
+        clone->given = true; /* its description is that of the first one */
+        clones = clone;
+    }
+    return clones;
+}
+
+unsigned view_count_copies(const struct copied_up *copies) {
+    unsigned n = 0;
+    for (; copies; copies = copies->next)
+        n++;
+    return n;
+}
+
 void view_free_copies(struct copied_up *copies) {
     while (copies) {
         struct copied_up *copy = copies;

@@ -64,7 +64,9 @@ mode_t private_own_mode(int fd, const struct stat *st, const struct shown *shown
     return (mode & 0700) | ours | group << 3 | other;
 }
 
+/* Descriptors of the file show it, too. */
 int private_store_shown(struct overlay *ovl, int fd, const struct shown *shown) {
+    touch_all(ovl->view, TOUCH_INODE);
     char text[160];
     int length = snprintf(text, sizeof text, "%d:%u:%u:%o:%llx:%d:%llx:%llu", shown->owner, shown->uid, shown->gid,
                           shown->mode, (unsigned long long)shown->rdev, shown->identity, (unsigned long long)shown->dev,
@@ -80,13 +82,16 @@ static bool may_stay_behind(int error) {
     return error == EPERM || error == EOPNOTSUPP || error == ENODATA;
 }
 
-static int copy_one(const char *from, const char *to, const char *name) {
+static int copy_one(const struct overlay *ovl, const char *from, const char *to, const char *name) {
+    char kept[XATTR_NAME_MAX + 1];
     FREE char *value = malloc(XATTR_SIZE_MAX);
     if (!value)
         return -ENOMEM;
     ssize_t size = getxattr(from, name, value, XATTR_SIZE_MAX);
     if (size < 0)
-        return may_stay_behind(errno) ? 0 : -errno;
+        return may_stay_behind(errno) || (errno == EACCES && ovl->view->faked) ? 0 : -errno;
+    if (faked_name(ovl, name, kept))
+        name = kept;
     if (setxattr(to, name, value, (size_t)size, 0) < 0 && !may_stay_behind(errno))
         return -errno;
     return 0;
@@ -108,7 +113,7 @@ int private_copy(const struct overlay *ovl, int from, int to) {
     if (size < 0)
         return errno == EOPNOTSUPP || errno == EPERM ? 0 : -errno;
     for (const char *name = list; name < list + size; name += strlen(name) + 1) {
-        int error = private_is_name(ovl, name) ? 0 : copy_one(source, target, name);
+        int error = private_is_name(ovl, name) ? 0 : copy_one(ovl, source, target, name);
         if (error)
             return error;
     }

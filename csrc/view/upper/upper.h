@@ -53,6 +53,9 @@ int private_copy(const struct overlay *ovl, int from, int to);
 mode_t private_own_mode(int fd, const struct stat *st, const struct shown *shown);
 int private_store_shown(struct overlay *ovl, int fd, const struct shown *shown);
 
+/* base.c: the name is about to be the upper's; a text that the last lower shows there is kept, if it is to be. */
+void base_keep(struct overlay *ovl, uint32_t d);
+
 /* upper.c */
 /* An upper directory that is being changed: quietly. */
 struct upper_dir {
@@ -126,6 +129,8 @@ int data_copy(struct overlay *ovl, int in, int out, off_t size, bool whole);
 int copy_ahead_take(struct overlay *ovl, int in);
 void copy_ahead_free(pto_view *view);
 void copy_ahead_forget(const struct overlay *ovl);
+/* Is somebody copying for it, without the lock? */
+bool copy_ahead_fills(const struct overlay *ovl);
 
 /* opened.c: descriptors of lower files */
 /* Somebody is about to open it where the lower has it. */
@@ -164,6 +169,11 @@ int links_join(struct overlay *ovl, uint32_t d, struct shared *copy);
 int links_removing(struct overlay *ovl, uint32_t d, const struct statx *lower);
 /* A name went away; stx: from before. */
 void links_removed(struct overlay *ovl, const struct statx *stx, bool upper);
+
+/* closed.c */
+/* Before a fake root reads what nothing is above of: what only root may look into gets an empty copy where nothing is
+ * lost by that (a directory, of which nothing is known, and an empty file); else -EACCES. */
+int closed_open(struct overlay *ovl, uint32_t d);
 
 /* copy_up.c */
 #define KEEP_ALL (-1)

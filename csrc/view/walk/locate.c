@@ -30,15 +30,20 @@ static void consider(struct home *home, struct overlay *ovl, unsigned layer, con
         *home = (struct home){ovl, layer, work, root_length};
 }
 
-static struct home find_home(const pto_view *view, const char *real, size_t length) {
-    struct home home = {0};
+static void find_in(struct home *home, const pto_view *view, const char *real, size_t length) {
     for (size_t i = 0; i < view->n_overlays; i++) {
         struct overlay *ovl = view->overlays[i];
         for (unsigned layer = has_upper(ovl) ? 0 : 1; layer <= ovl->n_layers; layer++)
-            consider(&home, ovl, layer, ovl->layers[layer].root, ovl->layers[layer].length, false, real, length);
+            consider(home, ovl, layer, ovl->layers[layer].root, ovl->layers[layer].length, false, real, length);
         if (ovl->work_root)
-            consider(&home, ovl, 0, ovl->work_root, strlen(ovl->work_root), true, real, length);
+            consider(home, ovl, 0, ovl->work_root, strlen(ovl->work_root), true, real, length);
     }
+}
+
+static struct home find_home(const pto_view *view, const char *real, size_t length) {
+    struct home home = {0};
+    for (const pto_view *of = view; of; of = of->made_of)
+        find_in(&home, of, real, length);
     return home;
 }
 
@@ -132,20 +137,6 @@ static uint32_t redirected_top(const struct overlay *ovl, unsigned layer, const 
     return best;
 }
 
-/* Walks down from an entry along a relative path. -ENOENT when there is nothing. */
-static int descend(struct overlay *ovl, uint32_t *d, const char *relative) {
-    while (*relative) {
-        size_t length = strcspn(relative, "/");
-        if (length && !is_dir_kind(shown_kind(at(ovl, *d))))
-            return -ENOENT;
-        int error = length ? entry_lookup(ovl, *d, relative, length, d) : 0;
-        if (error)
-            return error;
-        relative += length + (relative[length] == '/');
-    }
-    return shown_kind(at(ovl, *d)) == KIND_NONE ? -ENOENT : 0;
-}
-
 /* Looks up the directories that a layer has in one of its own, as what it says of them holds in the layers below. */
 static void learn_names(struct overlay *ovl, uint32_t d, int dir) {
     STREAM *stream;
@@ -189,7 +180,7 @@ static bool find_lower(struct overlay *ovl, unsigned layer, const char *relative
     *d = ovl->root;
     if (strcmp(relative, ".") == 0)
         return true;
-    if (descend(ovl, d, relative) == 0 && backed_by(ovl, *d, layer, relative))
+    if (walk_descend(ovl, d, relative) == 0 && backed_by(ovl, *d, layer, relative))
         return true;
     size_t top_length;
     if (ovl->inherited)
@@ -200,7 +191,7 @@ static bool find_lower(struct overlay *ovl, unsigned layer, const char *relative
     *d = ovl->redirected ? redirected_top(ovl, layer, relative, &top_length) : 0;
     if (!*d)
         return false;
-    return descend(ovl, d, relative + top_length) == 0 && backed_by(ovl, *d, layer, relative);
+    return walk_descend(ovl, d, relative + top_length) == 0 && backed_by(ovl, *d, layer, relative);
 }
 
 /* ---- */
@@ -210,7 +201,7 @@ static void on_host(pto_view *view, const char *real, size_t length, struct loca
     memcpy(loc->path, real, length + 1);
     loc->length = length;
     loc->pass = loc->way = true;
-    loc->type = lstat(real, &st) == 0 ? st.st_mode & S_IFMT : 0;
+    loc->type = fd_lstat(AT_FDCWD, real, &st) == 0 ? st.st_mode & S_IFMT : 0;
     loc->read_only = place_read_only(view, real, length == 1 ? 0 : length);
     loc->fixed = place_fixed(view, real, length == 1 ? 0 : length);
 }
@@ -223,28 +214,108 @@ static void detached(const char *real, size_t length, const struct home *home, s
     loc->detached = true;
 }
 
+/* In what a place shows that lies elsewhere: no layer has it but one that holds the place's source. */
+static int on_bound(pto_view *view, const struct place *bind, const char *real, size_t length, struct location *loc) {
+    char shown[VIEW_PATH_MAX];
+    int error =
+        path_exchange_front(real, length == 1 ? 0 : length, bind->source_length, bind->path, bind->length, shown);
+    if (error)
+        return error;
+    size_t size = path_length(shown);
+    on_host(view, real, length, loc);
+    loc->read_only = place_read_only(view, shown, size);
+    loc->fixed = place_fixed(view, shown, size);
+    loc->pass = loc->way = false;
+    loc->bound = true;
+    return 0;
+}
+
 /* Within another view: is the path a direct place, or covered by another overlay? */
 static bool shows_otherwise(const pto_view *view, const struct location *loc, const struct overlay *ovl) {
-    const struct place *place = place_of(view, loc->path, loc->length == 1 ? 0 : loc->length);
+    const struct place *place = place_of(view, loc->path, place_size(loc));
     return place && (place->kind == PTO_DIRECT || (place->overlay && place->overlay != ovl));
 }
 
+static int locate(pto_view *view, const char *real, struct location *loc);
+
+/* The newest place of a mount namespace that shows an object of the overlay (NULL: of the host) with this path; one
+ * that shows it by its own path comes first. */
+static const struct place *shown_by(const pto_view *view, const struct overlay *ovl, const char *path, size_t length) {
+    const struct place *found = NULL;
+    for (size_t i = 0; i < view->n_places; i++) {
+        const struct place *place = &view->places[i];
+        const char *source = place->source ? place->source : place->path;
+        size_t source_length = place->source ? place->source_length : place->length;
+        bool kind = place_shows(place) && place->kind != PTO_HIDDEN && place->overlay == ovl;
+        if (!kind || !path_below(path, length, source, source_length) || !place_reaches(view, place, path, length))
+            continue;
+        if (!found || (found->source && (!place->source || place->order > found->order)))
+            found = place;
+    }
+    return found;
+}
+
+/* Where a mount namespace has what the view around has elsewhere; nowhere: it is as if it had no name. */
+static int locate_mounted(const pto_view *view, struct location *loc) {
+    char path[VIEW_PATH_MAX];
+    int length = loc->overlay ? path_in_view(loc->overlay, loc->dentry, path) : (int)loc->length;
+    if (length < 0)
+        return length;
+    if (!loc->overlay)
+        memcpy(path, loc->path, loc->length + 1);
+    size_t size = length == 1 ? 0 : (size_t)length;
+    const struct place *place = shown_by(view, loc->overlay, path, size);
+    bool open = !place && !loc->overlay && !place_of(view, path, size);   /* where nothing lies over the host */
+    loc->bound = false;
+    loc->detached = !place && !open;
+    if (!place)
+        return 0;
+    char shown[VIEW_PATH_MAX];
+    int error = path_exchange_front(path, size, place->source ? place->source_length : place->length, place->path,
+                                    place->length, shown);
+    if (error)
+        return error;
+    size_t shown_size = path_length(shown);
+    bool same = strcmp(path, shown) == 0, ro = place_read_only(view, shown, shown_size);
+    loc->way = loc->way && same;
+    loc->pass = loc->pass && same;
+    loc->read_only = ro || (loc->overlay && (!has_upper(loc->overlay) || loc->overlay->flags & PTO_READ_ONLY));
+    loc->fixed = !loc->overlay && place_fixed(view, shown, shown_size);
+    loc->bound = !loc->overlay && !same;
+    loc->bind = loc->bound ? place : NULL;
+    if (loc->overlay) {
+        loc->length = strlen(shown);
+        memcpy(loc->path, shown, loc->length + 1);
+    }
+    return 0;
+}
+
 int view_locate(pto_view *view, const char *real, struct location *loc) {
+    int error = locate(view, real, loc);
+    return error || !view->mounts || loc->detached ? error : locate_mounted(view, loc);
+}
+
+static int locate(pto_view *view, const char *real, struct location *loc) {
     HELD(&view->base->lock);
     size_t length = strlen(real);
     if (real[0] != '/')
         return -EINVAL;
-    if (length >= PATH_MAX)
+    if (length >= VIEW_PATH_MAX)
         return -ENAMETOOLONG;
     memset(loc, 0, offsetof(struct location, path));
     loc->last = LAST_NORM;
-    struct home home = find_home(view, real, length == 1 ? 0 : length);
-    const struct place *place = place_of(view, real, length == 1 ? 0 : length);
+    size_t size = length == 1 ? 0 : length;
+    struct home home = find_home(view, real, size);
+    const struct place *place = place_of(view, real, size);
+    const struct place *bind = view->mounts ? NULL : place_from(view, real, size);
+    if (bind && (!home.ovl || bind->source_length >= home.length) &&
+        !(place && place->kind == PTO_DIRECT && !place->source))
+        return on_bound(view, bind, real, length, loc);
     bool shown_there = home.ovl && home.layer && home.layer == home.ovl->own;
-    bool outer = view->outer && (!home.ovl || (shown_there && place && place->kind == PTO_DIRECT));
+    bool outer = view->outer && (!home.ovl || (!view->mounts && shown_there && place && place->kind == PTO_DIRECT));
     if (outer) {
         int error = view_locate(view->outer, real, loc);
-        loc->read_only |= !error && place_read_only(view, loc->path, loc->length == 1 ? 0 : loc->length);
+        loc->read_only |= !error && place_read_only(view, loc->path, place_size(loc));
         return error;
     }
     if (!home.ovl || (shown_there && place && place->kind == PTO_DIRECT)) {
@@ -253,6 +324,7 @@ int view_locate(pto_view *view, const char *real, struct location *loc) {
     }
     if (home.work) {
         detached(real, length, &home, loc);
+        loc->aside = true;
         return 0;
     }
     struct overlay *ovl = home.ovl;
@@ -264,16 +336,16 @@ int view_locate(pto_view *view, const char *real, struct location *loc) {
     uint32_t d = ovl->root;
     bool found = home.layer
                      ? find_lower(ovl, home.layer, relative, &d)
-                     : (strcmp(relative, ".") == 0 || descend(ovl, &d, relative) == 0) && upper_exists(at(ovl, d));
+                     : (strcmp(relative, ".") == 0 || walk_descend(ovl, &d, relative) == 0) && upper_exists(at(ovl, d));
     if (!found) {
         detached(real, length, &home, loc);
         return 0;
     }
     int path_length = path_in_view(ovl, d, loc->path);
-    if (path_length < 0 || path_length >= PATH_MAX)
-        return path_length < 0 ? path_length : -ENAMETOOLONG;
+    if (path_length < 0)
+        return path_length;
     loc->length = (size_t)path_length;
-    if (view->outer && shows_otherwise(view, loc, ovl))
+    if (view->outer && !view->mounts && shows_otherwise(view, loc, ovl))
         return view_locate(view->outer, real, loc);
     namei_fill(view, ovl, d == ovl->root ? d : at(ovl, d)->parent, d, loc);
     loc->way = home.layer && home.layer == ovl->own && strcmp(loc->path, real) == 0;

@@ -24,6 +24,7 @@ struct walk {
     const struct walker *walker;
     struct location *loc;    /* path and length are where the walk is */
     struct overlay *ovl;     /* NULL: on the host, or hidden */
+    const struct place *bind; /* … at another path of the host, NULL: at loc->path */
     uint32_t d;              /* ovl not NULL: the directory */
     mode_t type;             /* of where we are */
     bool pass;
@@ -56,11 +57,6 @@ static void path_parent(struct location *loc) {
     loc->path[loc->length] = '\0';
 }
 
-/* The path as a place holds it: "" for "/". */
-static size_t place_size(const struct location *loc) {
-    return loc->length == 1 ? 0 : loc->length;
-}
-
 /* True when the kernel, walking the lowers' own place, finds this directory too. */
 static bool at_own_place(const struct overlay *ovl, uint32_t d) {
     const struct dentry *dentry = at(ovl, d);
@@ -91,10 +87,22 @@ static bool object_pass(const struct overlay *ovl, uint32_t d) {
     return !is_dir_kind(dentry->lower) || at_own_place(ovl, d);
 }
 
+/* The host's path of where we are, which is its own or in text[VIEW_PATH_MAX]; NULL: it is too long. */
+static const char *host_path(const struct walk *walk, char *text) {
+    const struct location *loc = walk->loc;
+    if (!walk->bind)
+        return loc->path;
+    return place_source(walk->bind, loc->path, loc->length, text) < 0 ? NULL : text;
+}
+
 static int host_type(struct walk *walk) {
     struct stat st;
+    char text[VIEW_PATH_MAX];
     walk->left = true;
-    if (lstat(walk->loc->path, &st) < 0) {
+    const char *path = host_path(walk, text);
+    if (!path)
+        return -ENAMETOOLONG;
+    if (fd_lstat(AT_FDCWD, path, &st) < 0) {
         walk->type = 0;
         return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
     }
@@ -108,6 +116,7 @@ static void walk_init(struct walk *walk, pto_view *view, struct location *loc) {
     walk->walker = NULL;
     walk->loc = loc;
     walk->ovl = NULL;
+    walk->bind = NULL;
     walk->d = 0;
     walk->type = S_IFDIR;
     walk->pass = walk->hidden = walk->left = false;
@@ -135,17 +144,36 @@ static int enter_outer(struct walk *walk) {
     return error;
 }
 
+/* What an overlay's place shows that is not the top of it. */
+static int enter_source(struct walk *walk, const struct place *place) {
+    struct overlay *ovl = place->overlay;
+    walk->d = ovl->root;
+    int error = walk_descend(ovl, &walk->d, place->source + ovl->mount_length);
+    const struct dentry *dentry = at(ovl, walk->d);
+    bool directory = is_dir_kind(shown_kind(dentry)), same = strcmp(place->path, place->source) == 0;
+    walk->type = error ? 0 : kind_type(shown_kind(dentry));
+    walk->loc->parent = walk->d == ovl->root ? walk->d : dentry->parent;
+    if (!same || !(directory ? at_own_place(ovl, walk->d) && !(dentry->flags & D_OPAQUE) : object_pass(ovl, walk->d)))
+        walk->pass = false;
+    return error;
+}
+
 /* Takes the place that loc->path is; walks on from it need no look at what is above. */
 static int enter_place(struct walk *walk, const struct place *place) {
     walk->hidden = place->kind == PTO_HIDDEN;
     walk->ovl = place->overlay;
+    walk->bind = place->source && !place->overlay ? place : NULL;
+    if (walk->bind)
+        walk->pass = false;
     if (walk->hidden) {
         walk->pass = false;
         walk->type = 0;
         return 0;
     }
     if (!place->overlay)
-        return walk->view->outer ? enter_outer(walk) : host_type(walk);
+        return walk->view->outer && !walk->bind ? enter_outer(walk) : host_type(walk);
+    if (place->source)
+        return enter_source(walk, place);
     walk->d = place->overlay->root;
     walk->type = S_IFDIR;
     if (!at_own_place(walk->ovl, walk->d))
@@ -242,8 +270,10 @@ static int step_overlay(struct walk *walk, const char *name, size_t length, bool
         return enter_place(walk, place);
     uint32_t child;
     error = entry_lookup(ovl, walk->d, name, length, &child);
-    if (error)
+    if (error) {
+        walk->pass = false;   /* what the layers say of a name the kernel would not find */
         return error;
+    }
     const struct dentry *dentry = at(ovl, child);
     walk->type = kind_type(shown_kind(dentry));
     bool directory = walk->type == S_IFDIR;
@@ -266,6 +296,7 @@ static int enter(struct walk *walk, const char *path) {
     loc->length = 1;
     strcpy(loc->path, "/");
     walk->ovl = NULL;
+    walk->bind = NULL;
     walk->hidden = false;
     walk->type = S_IFDIR;
     const struct place *root = place_at(walk->view, "", 0);
@@ -281,12 +312,20 @@ static int enter(struct walk *walk, const char *path) {
     return error;
 }
 
+static const char *root_of(const struct walker *walker) {
+    return walker->root ? walker->root : "/";
+}
+
+static bool at_root(const struct walk *walk) {
+    return walk->walker->root && strcmp(walk->loc->path, walk->walker->root) == 0;
+}
+
 static int step_up(struct walk *walk) {
     struct location *loc = walk->loc;
     if (walk->type != S_IFDIR)
         return walk->type ? -ENOTDIR : -ENOENT;
     int error = may_search(walk);
-    if (error || loc->length == 1)
+    if (error || loc->length == 1 || at_root(walk))
         return error;
     bool at_place = walk->view->outer && place_at(walk->view, loc->path, place_size(loc));
     path_parent(loc);
@@ -316,8 +355,12 @@ static int push(struct walk *walk, const char *target, size_t length) {
 }
 
 static int link_target(struct walk *walk, char *target, size_t *length) {
+    char text[VIEW_PATH_MAX];
+    const char *path = walk->ovl ? NULL : host_path(walk, text);
+    if (!walk->ovl && !path)
+        return -ENAMETOOLONG;
     ssize_t got = walk->ovl ? backing_readlink(walk->ovl, walk->d, target, PATH_MAX)
-                            : readlink(walk->loc->path, target, PATH_MAX);
+                            : fd_readlink(AT_FDCWD, path, target, PATH_MAX);
     if (got < 0)
         return walk->ovl ? (int)got : -errno;
     if (got >= PATH_MAX)
@@ -329,65 +372,70 @@ static int link_target(struct walk *walk, char *target, size_t *length) {
     return 0;
 }
 
-static int host_owner(const char *path, size_t length, struct statx *stx) {
+static int may_follow_last(struct walk *walk) {
     char text[VIEW_PATH_MAX];
-    memcpy(text, path, length);
-    text[length] = '\0';
-    return statx(AT_FDCWD, text, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, stx) < 0 ? -errno : 0;
+    const char *path = host_path(walk, text);
+    return path ? walk_may_follow(walk->view, walk->ovl, walk->d, path, walk->walker->cred) : -ENAMETOOLONG;
 }
 
-/* fs.protected_symlinks: who follows the link at the end of a path in a sticky directory that all may write is its
- * owner, or the owner of both is the same. */
-static int may_follow(pto_view *view, struct overlay *ovl, uint32_t d, const struct location *loc,
-                      const struct cred *cred) {
-    struct statx link, directory;
-    if (!view->protected_symlinks)
-        return 0;
-    int error = ovl ? inode_owner(ovl, d, &link) : host_owner(loc->path, loc->length, &link);
-    if (error || link.stx_uid == cred->fsuid)
-        return error;
-    size_t parent = loc->length;
-    while (parent > 1 && loc->path[parent - 1] != '/')
-        parent--;
-    error = ovl ? inode_owner(ovl, at(ovl, d)->parent, &directory) : host_owner(loc->path, parent, &directory);
-    bool guarded = (directory.stx_mode & (S_ISVTX | S_IWOTH)) == (S_ISVTX | S_IWOTH);
-    return !error && guarded && link.stx_uid != directory.stx_uid ? -EACCES : error;
+/* /proc/self and /proc/thread-self lead to their neighbours, wherever the place is. */
+static int follow_self(struct walk *walk, const char *link, const char *target) {
+    char text[VIEW_PATH_MAX];
+    const struct place *bind = walk->bind;
+    size_t from = bind->source_length;
+    if (strncmp(target, bind->source, from) != 0 || strcmp(link, target) == 0 ||
+        path_exchange_front(target, strlen(target), from, bind->path, bind->length, text) < 0)
+        return -ENOENT;
+    return enter(walk, text);
 }
 
-int view_may_follow(pto_view *view, const struct location *loc, const struct cred *cred) {
-    return may_follow(view, loc->overlay, loc->dentry, loc, cred);
+static bool is_self(const char *link) {
+    return strcmp(link, "/proc/self") == 0 || strcmp(link, "/proc/thread-self") == 0;
 }
 
-static bool below_proc(const struct location *loc) {
-    return loc->length > 6 && memcmp(loc->path, "/proc/", 6) == 0;
+/* The host's path of a link below /proc, as host_path(); NULL: it is none. */
+static const char *link_of_proc(const struct walk *walk, char *text) {
+    const char *path = walk->ovl || !walk->walker->magic ? NULL : host_path(walk, text);
+    return path && strncmp(path, "/proc/", 6) == 0 ? path : NULL;
+}
+
+static void tell_followed(const struct walk *walk) {
+    struct location *loc = walk->loc;
+    loc->overlay = walk->ovl;
+    loc->type = S_IFLNK;
+    loc->upper = walk->ovl && upper_exists(at(walk->ovl, walk->d));
+    walk->walker->followed(walk->walker->arg, loc);
 }
 
 /* Follows the symlink where the walk is. 1: a magic link to an object without a path, the walk ends. */
 static int follow(struct walk *walk) {
-    char target[PATH_MAX];
+    char target[VIEW_PATH_MAX], text[VIEW_PATH_MAX];
     size_t length = 0;
     if (++walk->links > LINKS_MAX)
         return -ELOOP;
-    if (!walk->ovl && walk->walker->magic && below_proc(walk->loc)) {
-        int magic = walk->walker->magic(walk->walker->arg, walk->loc->path, target);
+    const char *link = link_of_proc(walk, text);
+    if (link) {
+        int magic = walk->walker->magic(walk->walker->arg, link, target);
         if (magic < 0)
             return magic;
         if (magic == LEADS_TO_OBJECT)
             return 1;
         if (magic == LEADS_TO_PATH || magic == LEADS_ELSEWHERE) {
-            int entered = enter(walk, target);
+            int entered = walk->bind && is_self(link) ? follow_self(walk, link, target) : enter(walk, target);
             if (magic == LEADS_ELSEWHERE)
                 walk->pass = false;
             return entered;
         }
     }
+    if (walk->walker->followed)
+        tell_followed(walk);
     int error = link_target(walk, target, &length);
     if (!error)
         error = push(walk, target, length);
     if (error)
         return error;
     if (target[0] == '/')
-        return enter(walk, "/");
+        return enter(walk, root_of(walk->walker));
     path_parent(walk->loc);
     if (walk->ovl)
         walk->d = at(walk->ovl, walk->d)->parent;
@@ -401,6 +449,12 @@ static enum last last_kind(const char *name, size_t length) {
     if (length == 1 && name[0] == '.')
         return LAST_DOT;
     return length == 2 && name[0] == '.' && name[1] == '.' ? LAST_DOTDOT : LAST_NORM;
+}
+
+/* The walk is to go on below a magic link to an object without a path: a removed directory has nothing in it. */
+static int below_object(const char *link) {
+    struct stat st;
+    return stat(link, &st) == 0 && S_ISDIR(st.st_mode) ? -ENOENT : -ENOTDIR;
 }
 
 static int walk_rest(struct walk *walk, unsigned flags) {
@@ -428,12 +482,12 @@ static int walk_rest(struct walk *walk, unsigned flags) {
         bool wanted = !last || (loc->slash ? !(flags & WALK_PARENT) : flags & WALK_FOLLOW);
         bool followed = walk->type == S_IFLNK && wanted;
         if (followed && last)
-            error = may_follow(walk->view, walk->ovl, walk->d, loc, walk->walker->cred);
+            error = may_follow_last(walk);
         if (!error && followed)
             error = follow(walk);
         if (error == 1) {
             loc->magic = true;
-            return last ? 0 : -ENOTDIR;
+            return last ? 0 : below_object(loc->path);
         }
         if (error)
             return error;
@@ -454,7 +508,21 @@ void namei_fill(const pto_view *view, struct overlay *ovl, uint32_t parent, uint
         !has_upper(ovl) || (ovl->flags & PTO_READ_ONLY) || place_read_only(view, loc->path, place_size(loc));
 }
 
-static void finish(struct walk *walk) {
+/* On the host by another path: that is what is told, and nothing of it is passed. */
+static int finish_bound(struct walk *walk) {
+    char text[VIEW_PATH_MAX];
+    struct location *loc = walk->loc;
+    const char *path = host_path(walk, text);
+    if (!path)
+        return -ENAMETOOLONG;
+    loc->length = strlen(path);
+    memcpy(loc->path, path, loc->length + 1);
+    loc->bound = true;
+    loc->bind = walk->bind;
+    return 0;
+}
+
+static int finish(struct walk *walk) {
     struct location *loc = walk->loc;
     loc->pass = walk->pass;
     loc->hidden = walk->hidden;
@@ -463,11 +531,12 @@ static void finish(struct walk *walk) {
         loc->overlay = NULL;
         loc->read_only = place_read_only(walk->view, loc->path, place_size(loc));
         loc->fixed = place_fixed(walk->view, loc->path, place_size(loc));
-        return;
+        return walk->bind && !walk->hidden ? finish_bound(walk) : 0;
     }
     uint32_t parent = walk->d == walk->ovl->root ? walk->d : at(walk->ovl, walk->d)->parent;
     namei_fill(walk->view, walk->ovl, parent, walk->d, loc);
     loc->pass = walk->pass && object_pass(walk->ovl, walk->d);
+    return 0;
 }
 
 static void location_init(struct location *loc) {
@@ -476,8 +545,9 @@ static void location_init(struct location *loc) {
     loc->type = 0;
     loc->last = LAST_ROOT;
     loc->pass = loc->upper = loc->read_only = loc->fixed = loc->slash = loc->magic = loc->hidden = loc->detached =
-        loc->way = loc->inside = false;
+        loc->aside = loc->way = loc->inside = loc->bound = false;
     loc->missing = 0;
+    loc->bind = NULL;
     loc->length = 1;
     strcpy(loc->path, "/");
 }
@@ -495,10 +565,10 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
     struct walk walk;
     walk_init(&walk, view, loc);
     walk.walker = walker;
-    walk.pass = path[0] == '/' || (flags & WALK_START_PASS);
+    walk.pass = !walker->root && (path[0] == '/' || (flags & WALK_START_PASS));
     memcpy(walk.buffer, path, length + 1);
     walk.rest = walk.buffer;
-    int error = enter(&walk, path[0] == '/' ? "/" : start);
+    int error = enter(&walk, path[0] == '/' ? root_of(walker) : start);
     if (!error)
         error = walk_rest(&walk, flags);
     loc->inside = !walk.left && walk.ovl;
@@ -511,6 +581,5 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
         loc->pass = walk.pass && (!walk.ovl || object_pass(walk.ovl, walk.d) || walk.type == S_IFDIR);
         return error;
     }
-    finish(&walk);
-    return 0;
+    return finish(&walk);
 }

@@ -348,7 +348,7 @@ static int read_layer(struct reading *reading, const char *path, entry_fn *fn) {
     QUIET quiet;
     CLOSE_FD fd = quiet_open(reading->list->ovl, layer->fd, path, &quiet);
     if (fd < 0)
-        return fd;
+        return reading->layer && faked_closed(reading->list->ovl, fd) ? 0 : fd;
     int marked = reading->layer ? marks_has_marked(layer, fd) : 0;
     if (marked < 0)
         return marked;
@@ -541,7 +541,7 @@ bool view_dir_is_real(pto_view *view, const struct location *loc) {
     if (!ovl)
         return true;
     const struct dentry *dentry = at(ovl, loc->dentry);
-    if (place_in_dir(view, loc->path, loc->length == 1 ? 0 : loc->length))
+    if (place_in_dir(view, loc->path, place_size(loc)))
         return false;
     if (dentry->upper == KIND_NONE) {
         uint32_t count = lower_dirs(ovl, loc->dentry, dirs);

@@ -10,6 +10,12 @@
 /* namei.c */
 void namei_fill(const pto_view *view, struct overlay *ovl, uint32_t parent, uint32_t d, struct location *loc);
 
+/* steps.c */
+/* From an entry down a path without symlinks. -ENOENT: there is nothing. */
+int walk_descend(struct overlay *ovl, uint32_t *d, const char *path);
+/* May who asks follow the symlink at the end of path (d of ovl, or NULL: the host's)? 0, or -EACCES. */
+int walk_may_follow(pto_view *view, struct overlay *ovl, uint32_t d, const char *path, const struct cred *cred);
+
 /* readdir.c */
 void readdir_free(pto_view *view);
 void readdir_forget(const struct overlay *ovl);

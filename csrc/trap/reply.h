@@ -27,6 +27,8 @@ int reply_receive(struct reply *reply);
 /* After the last word of it nothing of the caller's may be touched. */
 void reply_value(struct reply *reply, long value);      /* value or -errno */
 void reply_continue(struct reply *reply);
+/* The number that our descriptor has in the caller now, or -errno.  flags: O_CLOEXEC, or not. */
+int reply_hand_over(const struct reply *reply, int fd, int flags);
 /* 0: the call is still waiting for its answer; -ESRCH: its thread was killed. */
 int reply_awaited(const struct reply *reply);
 

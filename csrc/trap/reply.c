@@ -8,6 +8,7 @@
 #include "reply.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -73,4 +74,14 @@ void reply_continue(struct reply *reply) {
 int reply_awaited(const struct reply *reply) {
     uint64_t id = reply->request->id;
     return ioctl(reply->listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0 ? -ESRCH : 0;
+}
+
+int reply_hand_over(const struct reply *reply, int fd, int flags) {
+    struct seccomp_notif_addfd addfd = {
+        .id = reply->request->id,
+        .srcfd = (uint32_t)fd,
+        .newfd_flags = flags & O_CLOEXEC ? O_CLOEXEC : 0,
+    };
+    int number = ioctl(reply->listener, SECCOMP_IOCTL_NOTIF_ADDFD, &addfd);
+    return number < 0 ? -errno : number;
 }

@@ -1,0 +1,116 @@
+/* inside.h - the stub as its parts know it: the call, the memory, and what each part does for the others.
+ *
+ * Rules of all of them: no C library, general registers only, nothing written but the state, the notes and the little
+ * stack that is used; a signal handler may leave by siglongjmp at any instruction.  What knows the machine's registers
+ * is its own file and nothing else.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#ifndef PTOVERLAY_UNTOUCHED_STUB_INSIDE_H
+#define PTOVERLAY_UNTOUCHED_STUB_INSIDE_H
+
+#include <asm/errno.h>
+#include <asm/fcntl.h>
+#include <asm/stat.h>
+#include <asm/unistd.h>
+#include <linux/fcntl.h>
+#include <linux/stat.h>
+
+#include "../layout.h"
+
+#define PATH_ROOM STUB_PATH
+
+typedef unsigned long word;
+
+/* As the entry has pushed it.  nr: what the call returns, once it is answered. */
+struct frame {
+    word nr, arg[6];
+};
+
+/* x86_64.c … */
+long stub_pass(long nr, word a, word b, word c, word d, word e); /* the filter lets it pass */
+long stub_ask(long nr, word a, word b, word c, word d, word e);  /* it is trapped */
+long stub_map(word address, word size, word protection, word flags, long fd, word offset);
+
+/* boot.c.  0, or not: then what was mapped here is gone again, and what the program has there is as it was. */
+long stub_map_all(long table, long notes);
+
+/* A call in the form that has them all: newfstatat for stat.  out: what it writes to; mode: also what is asked for. */
+struct request {
+    word nr;
+    int fd;
+    const char *text;
+    word out, size, flags, mode;
+    const char *name; /* of an attribute */
+    struct moved *moved;
+    int is_moved;     /* text is of `moved` already */
+};
+
+/* Where the call's text leads, if the kernel does not come there by it: a directory that only the upper has. */
+struct moved {
+    const char *real, *name; /* real: NULL: not found */
+    uint32_t real_length, name_length;
+    word generation, touched; /* touched: of the name, 0: there is none */
+    int merged; /* the lower has that directory, too: what is not there may be, and directories show otherwise */
+};
+
+/* calls.c.  1: frame->nr is what the call returns; 0: it is to be made, and trapped. */
+long stub_decide(struct frame *frame);
+int request_of(const struct frame *frame, struct request *request);
+/* 1: the call returns *value. */
+int answer(struct request *request, long *value);
+
+/* compare.c.  0: now it is the supervisor's to answer. */
+int compare(const struct frame *frame, struct request *request, long *value);
+
+/* inodes.c */
+/* Can the view not show it otherwise?  Whiteouts of all forms, files of which another name was changed. */
+int is_ordinary(const struct stat *st, int shown);
+void note_seen(const struct stat *st, word inodes, int shown);
+int was_seen(const struct stat *st, int shown);
+/* It shows as it is, whatever it is. */
+int was_taught(const struct stat *st);
+int stat_descriptor(int fd, struct stat *st);
+void note_opened(const struct stat *st);
+
+/* copy.c */
+/* Where the kernel is to write what the call tells: into the program's memory, or into room, from where copy_out()
+ * brings it there.  0: not the whole of that can be written to. */
+void *write_to(word to, void *room);
+int copy_out(word to, const void *from, uint32_t size);
+
+/* shown.c */
+/* A call about a path, from before it is made. */
+struct asked {
+    const struct request *request;
+    int fd;
+    const char *text;
+    word inodes;
+    struct stub_cwd cwd;
+    word name;  /* after may_show(): of the last name and the directory that it is in, 0: not known */
+};
+void asked_begin(struct asked *asked, const struct request *request);
+/* Is what the call names, and the kernel has read, as it shows?  whole: it is a symlink that is followed.  NOT_SHOWN
+ * too where request->moved then says where it is. */
+enum { NOT_SHOWN, SHOWN_LOWER, SHOWN_OWN };
+int may_show(struct asked *asked, int whole);
+/* The directory that only the upper has, if the table has it. */
+const struct stub_entry *find_inode(const struct stat *st, word generation);
+/* The same name was found to be no symlink, and ordinary; now it is. */
+int is_plain(const struct asked *asked);
+void note_plain(const struct asked *asked);
+
+#define TABLE ((const struct stub_table *)STUB_TABLE)
+#define STATE ((struct stub_state *)STUB_STATE)
+#define CWD ((const volatile struct stub_cwd *)STUB_CWD)
+#define NOTES ((struct stub_notes *)STUB_NOTES)
+
+static inline word load_word(const uint64_t *at) {
+    return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
+static inline long close_again(long fd) {
+    return stub_ask(__NR_close, (word)fd, 0, 0, 0, 0);
+}
+
+#endif

@@ -1,0 +1,268 @@
+/* shown.c - may what the kernel has said be shown?
+ *
+ * Rule: asked after the call, so that no change is missed that came before it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+#include "inside.h"
+
+/* ---- texts ---- */
+
+/* Of a string that is known to be readable: no word is read of a page that it does not reach. */
+static inline uint32_t length_of(const char *text) {
+    const char *at = text;
+    for (; (word)at & 7; at++)
+        if (!*at)
+            return (uint32_t)(at - text);
+    while (at - text < PATH_ROOM) {
+        word bytes = stub_word(at), zero = (bytes - 0x0101010101010101ul) & ~bytes & 0x8080808080808080ul;
+        if (zero)
+            return (uint32_t)(at - text) + ((uint32_t)__builtin_ctzl(zero) >> 3);
+        at += 8;
+    }
+    return PATH_ROOM;
+}
+
+static inline int same_text(const char *a, const char *b, uint32_t length) {
+    uint32_t i = 0;
+    for (; i + 8 <= length; i += 8)
+        if (stub_word(a + i) != stub_word(b + i))
+            return 0;
+    for (; i < length; i++)
+        if (a[i] != b[i])
+            return 0;
+    return 1;
+}
+
+/* A path, and its last name. */
+struct path {
+    const char *text, *name;
+    uint32_t length, name_length;
+    int special;            /* the last name is none: "", ".", ".." */
+};
+
+static int take_path(struct path *path, const char *text) {
+    uint32_t length = length_of(text), begin = length;
+    while (begin && text[begin - 1] != '/')
+        begin--;
+    *path = (struct path){.text = text, .name = text + begin, .length = length, .name_length = length - begin};
+    const char *name = path->name;
+    path->special = path->name_length == 0 ||
+                    (name[0] == '.' && (path->name_length == 1 || (name[1] == '.' && path->name_length == 2)));
+    return length > 0 && length < PATH_ROOM;
+}
+
+/* ---- the table ---- */
+
+static const struct stub_entry *find(word base, const char *text, uint32_t length, word generation) {
+    word hash = stub_hash(base, text, length);
+    uint32_t at = (uint32_t)hash % STUB_ENTRIES;
+    for (uint32_t i = 0; i < STUB_ENTRIES; i++, at = (at + 1) % STUB_ENTRIES) {
+        const struct stub_entry *entry = &TABLE->entries[at];
+        word found = load_word(&entry->hash);
+        if (!found)
+            return 0;
+        if (found == hash && entry->generation == generation && entry->length == length && entry->base == base &&
+            entry->text < STUB_POOL - STUB_PATH && same_text(TABLE->pool + entry->text, text, length))
+            return entry;
+    }
+    return 0;
+}
+
+static inline int is_touched(word hash) {
+    int touched = 1;
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t bit = stub_touched_bit(hash, i);
+        touched &= (int)(load_word(&TABLE->touched[bit / 64]) >> bit % 64 & 1);
+    }
+    return touched;
+}
+
+static void copy_cwd(struct stub_cwd *out) {
+    out->changes = CWD->changes;
+    out->generation = CWD->generation;
+    out->directory = CWD->directory;
+}
+
+void asked_begin(struct asked *asked, const struct request *request) {
+    asked->request = request;
+    asked->fd = request->fd;
+    asked->name = 0;
+    asked->text = request->text;
+    asked->inodes = load_word(&TABLE->inodes);
+    copy_cwd(&asked->cwd);
+}
+
+/* The directory that a relative path starts in; 0: not known. */
+static word base_of_cwd(const struct asked *asked, word generation) {
+    struct stub_cwd now;
+    copy_cwd(&now);
+    if (now.generation != generation || now.changes != asked->cwd.changes || now.generation != asked->cwd.generation ||
+        load_word(&TABLE->options) & STUB_NO_RELATIVE)
+        return 0;
+    return now.directory;
+}
+
+const struct stub_entry *find_inode(const struct stat *st, word generation) {
+    const struct stub_inode inode = {st->st_dev, st->st_ino};
+    return find(STUB_BY_INODE, (const char *)&inode, sizeof inode, generation);
+}
+
+/* A name in a directory of that number, which the kernel has come to. */
+static int in_directory(struct asked *asked, uint32_t directory, const struct path *path) {
+    word name = stub_hash(directory, path->name, path->name_length);
+    if (is_touched(name))
+        return NOT_SHOWN;
+    if (directory & STUB_OWN)
+        return SHOWN_OWN;
+    asked->name = name;
+    return SHOWN_LOWER;
+}
+
+/* A name in a directory of which all is as the lower has it, or that only the upper has. */
+static int below_descriptor(struct asked *asked, const struct path *path, word generation) {
+    struct stat st;
+    if (asked->fd < 0 || path->special || path->name != path->text || !stat_descriptor(asked->fd, &st) ||
+        (st.st_mode & S_IFMT) != S_IFDIR)
+        return NOT_SHOWN;
+    if (was_seen(&st, SHOWN_LOWER))
+        return SHOWN_LOWER;
+    const struct stub_entry *entry = find_inode(&st, generation);
+    return entry ? in_directory(asked, entry->directory, path) : NOT_SHOWN;
+}
+
+/* The kernel has been elsewhere, and is to be asked again. */
+static int move(const struct asked *asked, const struct stub_entry *entry, const struct path *path, int named) {
+    struct moved *moved = asked->request->moved;
+    word touched = named ? stub_hash(entry->directory | STUB_OWN, path->name, path->name_length) : 0;
+    uint32_t real = __atomic_load_n(&entry->real, __ATOMIC_ACQUIRE);
+    if (real < STUB_POOL - STUB_PATH && entry->real_length < STUB_PATH && !(touched && is_touched(touched)))
+        *moved = (struct moved){.real = TABLE->pool + real,
+                                .name = path->name,
+                                .real_length = entry->real_length,
+                                .name_length = named ? path->name_length : 0,
+                                .generation = entry->generation,
+                                .touched = touched,
+                                .merged = !(entry->directory & STUB_OWN)};
+    return NOT_SHOWN;
+}
+
+static int by_whole(const struct asked *asked, word base, const struct path *path, int whole, word generation) {
+    const struct stub_entry *entry = find(base, path->text, path->length, generation);
+    if (!entry)
+        return NOT_SHOWN;
+    if (!(entry->directory & STUB_OWN))
+        return entry->need && !is_touched(entry->need) ? SHOWN_LOWER : NOT_SHOWN;
+    if (whole)
+        return NOT_SHOWN;
+    return entry->real ? move(asked, entry, path, 0) : SHOWN_OWN;
+}
+
+/* A name that is touched in a directory that both have: the upper may have it as it shows. */
+static int in_upper(const struct asked *asked, const struct stub_entry *entry, const struct path *path) {
+    if (entry && !(entry->directory & STUB_OWN) && __atomic_load_n(&entry->real, __ATOMIC_ACQUIRE))
+        return move(asked, entry, path, 1);
+    return NOT_SHOWN;
+}
+
+static int in_table(struct asked *asked, word base, const struct path *path, int whole, word generation) {
+    uint32_t above = (uint32_t)(path->name - path->text);
+    if (whole || path->special)
+        return by_whole(asked, base, path, whole, generation);
+    if (above == 0) {
+        int shown = in_directory(asked, (uint32_t)base, path);
+        return shown || base & STUB_OWN ? shown : in_upper(asked, find(base, path->text, 0, generation), path);
+    }
+    const struct stub_entry *entry = find(base, path->text, above - 1, generation);
+    if (!entry)
+        return NOT_SHOWN;
+    if (entry->directory & STUB_OWN && entry->real)
+        return move(asked, entry, path, 1);
+    if (entry->directory) {
+        int shown = in_directory(asked, entry->directory, path);
+        return shown ? shown : in_upper(asked, entry, path);
+    }
+    return entry->need && !is_touched(entry->need) ? SHOWN_LOWER : NOT_SHOWN;
+}
+
+static int by_path(struct asked *asked, const struct path *path, int whole, word generation) {
+    word base = 0;
+    if (path->text[0] != '/') {
+        if (asked->fd != AT_FDCWD)
+            return whole ? NOT_SHOWN : below_descriptor(asked, path, generation);
+        base = base_of_cwd(asked, generation);
+        if (!base)
+            return NOT_SHOWN;
+    }
+    return in_table(asked, base, path, whole, generation);
+}
+
+static unsigned asks_of(const struct request *request) {
+    switch (request->nr) {
+    case __NR_openat:
+        return (request->flags & O_NOFOLLOW ? STUB_ASKS_LINK : 0) | (request->flags & O_PATH ? 0 : STUB_ASKS_CONTENT);
+    case __NR_newfstatat:
+    case __NR_statx:
+        return request->flags & AT_SYMLINK_NOFOLLOW ? STUB_ASKS_LINK : 0;
+    case __NR_faccessat:
+    case __NR_faccessat2:
+    case __NR_getxattr:
+    case __NR_listxattr:
+        return 0;
+    default:
+        return STUB_ASKS_LINK;
+    }
+}
+
+/* Has the supervisor recorded that somebody asked this? */
+static int is_noted(const struct asked *asked, const struct path *path, word generation) {
+    struct stat st;
+    word base = 0;
+    if (path->text[0] != '/' && asked->fd == AT_FDCWD)
+        base = asked->cwd.directory;
+    else if (path->text[0] != '/')
+        base = stat_descriptor(asked->fd, &st) ? stub_base_of(st.st_dev, st.st_ino) : 0;
+    if (!base && path->text[0] != '/')
+        return 0;
+    word question = stub_question(base, path->text, path->length, generation, asks_of(asked->request));
+    uint32_t at = (uint32_t)question % STUB_NOTED;
+    for (uint32_t i = 0; i < STUB_NOTED; i++, at = (at + 1) % STUB_NOTED) {
+        word found = load_word(&TABLE->noted[at]);
+        if (found == question || !found)
+            return found == question;
+    }
+    return 0;
+}
+
+int may_show(struct asked *asked, int whole) {
+    struct path path;
+    word generation = load_word(&TABLE->generation);
+    const struct moved *moved = asked->request->moved;
+    int shown = NOT_SHOWN;
+    asked->name = 0;
+    if (asked->request->is_moved)
+        shown = !whole && moved->generation == generation && !(moved->touched && is_touched(moved->touched))
+                    ? SHOWN_OWN
+                    : NOT_SHOWN;
+    else if (take_path(&path, asked->text))
+        shown = by_path(asked, &path, whole, generation);
+    if (shown == SHOWN_LOWER && load_word(&TABLE->options) & STUB_RECORDS && !is_noted(asked, &path, generation))
+        shown = NOT_SHOWN;
+    if (asked->name)
+        asked->name = stub_mix(stub_mix(asked->name, generation), asked->inodes);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    word options = load_word(&TABLE->options);
+    if (load_word(&TABLE->generation) != generation || options & STUB_OFF ||
+        (shown == SHOWN_OWN && options & STUB_KEPT))
+        return NOT_SHOWN;
+    return shown;
+}
+
+int is_plain(const struct asked *asked) {
+    return asked->name && __atomic_load_n(&STATE->plain[asked->name % STUB_PLAIN], __ATOMIC_RELAXED) == asked->name;
+}
+
+void note_plain(const struct asked *asked) {
+    if (asked->name)
+        __atomic_store_n(&STATE->plain[asked->name % STUB_PLAIN], asked->name, __ATOMIC_RELAXED);
+}
