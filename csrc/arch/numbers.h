@@ -36,6 +36,8 @@
 #ifndef __NR_open
 #define __NR_open (-1)
 #define __NR_creat (-1)
+#define __NR_fork (-1)
+#define __NR_vfork (-1)
 #define __NR_time (-1)
 #define __NR_poll (-1)
 #define __NR_select (-1)

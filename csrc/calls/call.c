@@ -16,6 +16,7 @@
 #include "../view/view.h"
 #include "call.h"
 #include "flags.h"
+#include "fixed/births.h"
 #include "fixed/fixed.h"
 #include "fixed/objects.h"
 #include "handlers/open.h"
@@ -69,6 +70,8 @@ static void decide(struct call *call) {
     call->scratch = session_take_scratch(call->session);
     if (!call->scratch)
         return verdict_answer(call, -ENOMEM);
+    if (fixed_has(call->session, PTO_BUILD_RANDOM))
+        births_meet(call);
     call->row->handler(call);
     if (call->compat == COMPAT_SOCKETS)
         compat_sockets_decided(call);

@@ -229,7 +229,11 @@ const struct call_row table_rows[] = {
     ROW(getcpu, do_getcpu, NOTHING, BUILDS),
 
     /* what would leave the view */
-    ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED)),
+    ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED),
+        .always = PTO_FEATURE_BUILD),
+    ROW(fork, do_fork, NOTHING, BUILDS),
+    ROW(vfork, do_fork, NOTHING, BUILDS),
+    ROW(set_robust_list, do_born, NOTHING, BUILDS),
     ROW(unshare, do_unshare, NOTHING, IF_SET(0, ~(uint64_t)UNSHARE_KNOWN)),
     ROW(setns, do_setns, NOTHING),
     WITHOUT(clone3, ENOSYS),

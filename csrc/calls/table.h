@@ -26,6 +26,7 @@ struct call_row {
     int nr;                     /* __NR_*, or -1 where the architecture has no such call */
     const char *name;
     unsigned needs; /* PTO_FEATURE_*: trapped only in runs that have all of them, and let pass in others */
+    unsigned always; /* PTO_FEATURE_*: trapped whatever its arguments are in runs that have one of them */
     handler_fn *handler; /* NULL for FILTER_ERRNO */
     enum filter_kind filter;
     int filter_errno;

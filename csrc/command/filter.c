@@ -305,6 +305,8 @@ static struct leaf leaf_of(int nr, unsigned features, const struct filter_extra 
     struct leaf leaf = row && (row->needs & ~features) == 0 ? leaf_of_row(row) : (struct leaf){.kind = LEAF_ALLOW};
     if (leaf.kind != LEAF_ALLOW && leaf.kind != LEAF_ERRNO && is_missing(nr))
         return (struct leaf){.kind = LEAF_ERRNO, .error = ENOSYS};
+    if (row && row->always & features)
+        leaf = (struct leaf){.kind = LEAF_TRAP};
     if (leaf.kind == LEAF_ALLOW_IF_KNOWN && row->more && (row->more_needs & ~features) == 0)
         leaf.values = row->more;
     for (size_t i = 0; i < n_extras; i++)

@@ -152,6 +152,17 @@ void family_thread_children(pid_t tid, void (*each)(void *arg, pid_t child), voi
     close(tasks);
 }
 
+void family_threads(pid_t pid, void (*each)(void *arg, pid_t tid), void *arg) {
+    char path[32] = "/proc/";
+    strcpy(proc_number(path + strlen(path), (unsigned)pid), "/task");
+    DIR *tasks = opendir(path);
+    for (const struct dirent *entry; tasks && (entry = readdir(tasks));)
+        if (entry->d_name[0] != '.')
+            each(arg, (pid_t)strtol(entry->d_name, NULL, 10));
+    if (tasks)
+        closedir(tasks);
+}
+
 uint64_t family_pending(pid_t tid) {
     char text[8192];
     if (!proc_read(tid, "status", text, sizeof text))

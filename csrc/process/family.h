@@ -29,6 +29,8 @@ bool family_alive(pid_t tid);
 void family_children(pid_t pid, void (*each)(void *arg, pid_t child), void *arg);
 /* The same of one thread alone, oldest first. */
 void family_thread_children(pid_t tid, void (*each)(void *arg, pid_t child), void *arg);
+/* Calls each for its threads. */
+void family_threads(pid_t pid, void (*each)(void *arg, pid_t tid), void *arg);
 /* The system call that it is in, -1: none, or it is running and in any or none. */
 int family_call(pid_t tid);
 /* Signals that are pending for it, 1 << (signal - 1), blocked ones too. */

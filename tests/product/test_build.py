@@ -168,6 +168,16 @@ def test_time(twice: Twice) -> None:
     twice.close()
 
 
+def test_random_bytes(twice: Twice) -> None:
+    """Who of two that run at one time asks first makes no difference, nor does a signal that interrupts a fork."""
+    script = ("trap : CHLD; for i in $(seq 20); do od -An -N4 -tx1 /dev/urandom | "
+              "{ : & od -An -N4 -tx1 /dev/urandom; cat; }; done")
+    one, other = twice.built(script)
+    assert one == other
+    assert len(set(one.split("\n"))) == 41
+    twice.close()
+
+
 def test_file_system(twice: Twice) -> None:
     """Which file system the tree lies on, and in which order a build asks to have names listed."""
     script = "stat -c '%d %i %n' apple /usr; ls -f"

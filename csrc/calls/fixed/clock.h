@@ -9,6 +9,6 @@ struct call;
 
 /* After a successful execve, the task being stopped: calls that the C library answers without the kernel it makes from
  * now on, and the 16 random bytes of the program are those of the seed. */
-void fixed_clock_program(const struct call *call);
+void fixed_clock_program(struct call *call);
 
 #endif

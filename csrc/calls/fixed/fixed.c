@@ -12,6 +12,7 @@
 #include "../call.h"
 #include "../scratch.h"
 #include "../table.h"
+#include "births.h"
 #include "fixed.h"
 #include "listings.h"
 #include "objects.h"
@@ -41,6 +42,7 @@ void fixed_free(struct fixed *fixed) {
         return;
     listings_clear(fixed);
     objects_clear(fixed);
+    births_clear(fixed);
     lock_destroy(&fixed->lock);
     free(fixed);
 }

@@ -14,6 +14,7 @@
 #include "../../process/lock.h"
 #include "../session.h"
 
+struct births;
 struct listing;
 struct objects;
 
@@ -27,7 +28,8 @@ struct fixed {
     uint64_t elapsed;           /* nanoseconds since the start, as tracees are told */
     int64_t epoch;              /* the time of day at the start, in seconds since 1970 */
     uint64_t started;           /* the real one, in nanoseconds */
-    uint64_t random;            /* state of the stream of random bytes */
+    uint64_t random;            /* the seed of random bytes */
+    struct births *births;      /* births.c */
     struct objects *objects;    /* objects.c */
 };
 

@@ -19,7 +19,7 @@
 
 #define RANDOM_BYTES 16u    /* of AT_RANDOM */
 
-void fixed_clock_program(const struct call *call) {
+void fixed_clock_program(struct call *call) {
     struct fixed *fixed = call->session->fixed;
     struct vector vector;
     unsigned char bytes[RANDOM_BYTES];
@@ -29,7 +29,7 @@ void fixed_clock_program(const struct call *call) {
             vector.entry.a_type = AT_IGNORE;
             vector_put(&vector);
         } else if (vector.entry.a_type == AT_RANDOM && (fixed->switches & PTO_BUILD_RANDOM)) {
-            random_take(fixed, bytes, sizeof bytes);
+            random_take(call, bytes, sizeof bytes);
             (void)memory_write(&vector.memory, vector.entry.a_un.a_val, bytes, sizeof bytes);
         }
     }

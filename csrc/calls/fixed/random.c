@@ -1,6 +1,7 @@
 /* random.c - random bytes that come from a seed: getrandom(2), /dev/random and /dev/urandom.
  *
- * Rules: one stream is for all of a run, in the order of use, so that no two who ask get the same; it is no secret.
+ * Rules: each task has a stream of its own, which its birth decides (births.h), so that no two who ask get the same and
+ * none depends on who asks first; it is no secret.
  * What reads a device gets the end of a pipe that a thread of ours fills, and which that thread leaves when nobody has
  * the other end any more.  SIGPIPE is blocked in all of our threads that answer calls (run.c).
  *
@@ -24,6 +25,7 @@
 #include "../scratch.h"
 #include "../session.h"
 #include "../verdict.h"
+#include "births.h"
 #include "fixed.h"
 #include "random.h"
 
@@ -46,9 +48,15 @@ static void fill(uint64_t *state, unsigned char *out, size_t size) {
     }
 }
 
-void random_take(struct fixed *fixed, void *out, size_t size) {
+uint64_t random_mix(uint64_t number) {
+    return next_number(&number);
+}
+
+void random_take(struct call *call, void *out, size_t size) {
+    struct fixed *fixed = call->session->fixed;
     lock_take(&fixed->lock);
-    fill(&fixed->random, out, size);
+    uint64_t *stream = births_stream(fixed, call);
+    fill(stream ? stream : &fixed->random, out, size);
     lock_leave(&fixed->lock);
 }
 
@@ -61,7 +69,7 @@ void do_getrandom(struct call *call) {
         return verdict_answer(call, 0);
     for (uint64_t at = 0; at < size; at += PIECE) {
         size_t part = size - at < PIECE ? size - at : PIECE;
-        random_take(call->session->fixed, bytes, part);
+        random_take(call, bytes, part);
         verdict_answer_bytes(call, call->arg[0] + at, bytes, part, (long)(at + part));
         if (call->value < 0)
             return;
@@ -86,7 +94,7 @@ static void *pour(void *arg) {
     return NULL;
 }
 
-static int start_source(struct fixed *fixed, int fd) {
+static int start_source(struct call *call, int fd) {
     pthread_attr_t attributes;
     pthread_t thread;
     struct source *source = malloc(sizeof *source);
@@ -96,7 +104,7 @@ static int start_source(struct fixed *fixed, int fd) {
         return -error;
     }
     source->fd = fd;
-    random_take(fixed, &source->state, sizeof source->state);
+    random_take(call, &source->state, sizeof source->state);
     (void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
     (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     error = pthread_create(&thread, &attributes, pour, source);
@@ -115,7 +123,7 @@ bool random_plan(struct call *call, int flags) {
     bool device = strcmp(loc->path, "/dev/urandom") == 0 || strcmp(loc->path, "/dev/random") == 0;
     if (!device || loc->overlay || (flags & O_PATH) || (flags & O_ACCMODE) != O_RDONLY || pipe2(ends, O_CLOEXEC) < 0)
         return false;
-    if (start_source(call->session->fixed, ends[1]) < 0) {
+    if (start_source(call, ends[1]) < 0) {
         close(ends[0]);
         close(ends[1]);
         return false;

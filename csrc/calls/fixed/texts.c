@@ -48,9 +48,9 @@ static const struct {
     {"/etc/machine-id", PTO_BUILD_MACHINE, "00000000000040008000000000000000\n"},
 };
 
-static size_t make_uuid(struct fixed *fixed, char out[UUID_SIZE]) {
+static size_t make_uuid(struct call *call, char out[UUID_SIZE]) {
     unsigned char b[16];
-    random_take(fixed, b, sizeof b);
+    random_take(call, b, sizeof b);
     b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);   /* version 4 … */
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);   /* … of RFC 9562's variant */
     return (size_t)snprintf(out, UUID_SIZE, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x\n",
@@ -60,7 +60,7 @@ static size_t make_uuid(struct fixed *fixed, char out[UUID_SIZE]) {
 
 bool texts_plan(struct call *call, int flags) {
     char uuid[UUID_SIZE];
-    struct fixed *fixed = call->session->fixed;
+    const struct fixed *fixed = call->session->fixed;
     const struct location *loc = &call->scratch->loc[0];
     if (!fixed || loc->type != S_IFREG || loc->upper || loc->hidden || loc->slash)
         return false;
@@ -68,7 +68,7 @@ bool texts_plan(struct call *call, int flags) {
         if (strcmp(loc->path, texts[i].path) != 0 || !(fixed->switches & texts[i].needs))
             continue;
         const char *text = texts[i].text ? texts[i].text : uuid;
-        size_t length = texts[i].text ? strlen(text) : make_uuid(fixed, uuid);
+        size_t length = texts[i].text ? strlen(text) : make_uuid(call, uuid);
         return maps_plan_text(call, text, length, flags);
     }
     return false;

@@ -23,7 +23,7 @@ handler_fn do_umask, do_set_credentials, do_prctl, do_seccomp, do_rlimit, do_nes
 handler_fn do_refuse, do_unknown, do_fanotify_init, do_pidfd_getfd;
 handler_fn do_clock_gettime, do_gettimeofday, do_time, do_times, do_sleep, do_futex, do_poll, do_wait, do_select;
 handler_fn do_getrandom, do_uname, do_sysinfo, do_sched_getaffinity, do_getcpu;
-handler_fn do_clone, do_unshare, do_setns, do_mount, do_umount, do_pivot_root;
+handler_fn do_fork, do_born, do_clone, do_unshare, do_setns, do_mount, do_umount, do_pivot_root;
 /* What unshare(2) may be asked for. */
 #define UNSHARE_KNOWN                                                                                                  \
     (CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM | CLONE_NEWCGROUP |              \

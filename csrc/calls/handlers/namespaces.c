@@ -18,6 +18,8 @@
 #include "../../process/family.h"
 #include "../../process/object.h"
 #include "../call.h"
+#include "../fixed/births.h"
+#include "../fixed/fixed.h"
 #include "../scratch.h"
 #include "../session.h"
 #include "../tasks/clones.h"
@@ -103,8 +105,19 @@ static void unshare_mounts(struct call *call) {
     call->finish = unshared;
 }
 
+/* That the task has called is all that counts. */
+void do_born(struct call *call) {
+    (void)call;
+}
+
+void do_fork(struct call *call) {
+    if (fixed_has(call->session, PTO_BUILD_RANDOM))
+        births_begin(call);
+}
+
 /* The filter traps clone for CLONE_UNTRACED too, which is the trap's business. */
 void do_clone(struct call *call) {
+    do_fork(call);
     if (call->arg[0] & CLONE_NEWNS)
         clone_mounts(call);
     if (call->arg[0] & CLONE_NEWUSER)

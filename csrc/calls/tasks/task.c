@@ -283,6 +283,7 @@ void task_exec(struct task *task) {
     task->seen_next = NULL;
     forget_dumpable(task);
     task->program = 0;
+    task->birth = NULL;
     bool known = task->cred_known && task->cred_stays && task->executes_plain;
     task->executes_plain = false;
     task->cred_known = known;

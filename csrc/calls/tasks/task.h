@@ -11,6 +11,7 @@
 
 #include "../../view/view.h"
 
+struct birth;
 struct call;
 struct seen;
 struct session;
@@ -40,6 +41,7 @@ struct task {
     uint64_t child_mark;        /* of its next child, which gets it before it begins (members.h); 0: none */
     bool executed;              /* another program, since it is known */
     uint32_t program;           /* inputs.c: the number of what it runs, 0: not asked yet */
+    struct birth *birth;        /* fixed/births.c: its own, NULL: not asked yet */
     void *trap;                 /* the trap's own */
     struct session *session;
     struct task *next, **link;  /* in the session's list: the task after it, and what points here */
