@@ -229,8 +229,7 @@ const struct call_row table_rows[] = {
     ROW(getcpu, do_getcpu, NOTHING, BUILDS),
 
     /* what would leave the view */
-    ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED),
-        .always = PTO_FEATURE_BUILD),
+    ROW(clone, do_clone, NOTHING, IF_SET(0, CLONE_NEWNS | CLONE_NEWUSER | CLONE_UNTRACED), .always = PTO_FEATURE_BUILD),
     ROW(fork, do_fork, NOTHING, BUILDS),
     ROW(vfork, do_fork, NOTHING, BUILDS),
     ROW(set_robust_list, do_born, NOTHING, BUILDS),

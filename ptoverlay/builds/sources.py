@@ -25,8 +25,8 @@ SOURCES = {
                                          "programs have no vDSO to ask"),
     "files": Chance(lib.PTO_BUILD_FILES, "what is younger than the epoch has its time, in stat and in the layer; inode "
                                          "and device numbers are by order of appearance"),
-    "random": Chance(lib.PTO_BUILD_RANDOM, "getrandom, /dev/random, /dev/urandom, AT_RANDOM and uuid come from --seed, for "
-                                           "each process a stream of its own"),
+    "random": Chance(lib.PTO_BUILD_RANDOM, "getrandom, /dev/random, /dev/urandom, AT_RANDOM and uuid come from --seed, "
+                                           "for each process a stream of its own"),
     "machine": Chance(lib.PTO_BUILD_MACHINE, "host name, kernel, one processor, 4 GiB of memory: uname, sysinfo, "
                                              "sched_getaffinity, /proc/cpuinfo, /proc/meminfo…"),
     "addresses": Chance(lib.PTO_BUILD_ADDRESSES, "programs, libraries, heap and stack lie where they always lie"),

@@ -2,10 +2,10 @@
  *
  * A task is the n-th that its parent has made. So its path of numbers, and what is made of it, do not depend on who of
  * two that run at one time is faster. The parent's call is seen before the child is there, and the child at its first
- * call, which the C library makes at once (set_robust_list(2)), and other children when they execute. Of several children
- * that have not called yet the kernel's last process id, as it was before each was made, tells which is which, since ids
- * are given in turn (kernel/pid.c). A call that a signal has made the kernel restart has made no child, and is the same
- * when it comes again.
+ * call, which the C library makes at once (set_robust_list(2)), and other children when they execute. Of several
+ * children that have not called yet the kernel's last process id, as it was before each was made, tells which is which,
+ * since ids are given in turn (kernel/pid.c). A call that a signal has made the kernel restart has made no child, and
+ * is the same when it comes again.
  *
  * Rule: an id that comes again is another task's: of the same one the time of its start is the same.
  *
@@ -26,7 +26,7 @@
 #include "../tasks/task.h"
 #include "births.h"
 #include "fixed.h"
-#include "random.h"
+#include "splitmix.h"
 
 #define BUCKETS 1024u
 #define START 22u               /* starttime in /proc/TID/stat */
@@ -133,7 +133,7 @@ static struct birth *enter(struct fixed *fixed, pid_t tid, pid_t process, uint64
                             .process = process,
                             .start = start_of(tid),
                             .path = path,
-                            .stream = random_mix(fixed->random + path)};
+                            .stream = splitmix_of(fixed->random + path)};
     *bucket = birth;
     return birth;
 }
@@ -143,7 +143,7 @@ static struct birth *enter_caller(struct fixed *fixed, pid_t tid) {
     uint64_t path;
     pid_t process = family_of(tid, &parent);
     if (!claim(fixed->births, tid, process == tid ? parent : process, &path))
-        path = random_mix(fixed->births->orphans++);
+        path = splitmix_of(fixed->births->orphans++);
     return enter(fixed, tid, process, path);
 }
 
@@ -192,8 +192,8 @@ struct newborn {
 static void look_at_newborn(void *arg, pid_t tid) {
     struct newborn *newborn = arg;
     unsigned age = ((unsigned)tid - newborn->last) & ID_MASK;
-    if (age && (!newborn->tid || age < (((unsigned)newborn->tid - newborn->last) & ID_MASK)) &&
-        age <= ID_MASK / 2 && !find(newborn->births, tid))
+    if (age && (!newborn->tid || age < (((unsigned)newborn->tid - newborn->last) & ID_MASK)) && age <= ID_MASK / 2 &&
+        !find(newborn->births, tid))
         newborn->tid = tid;
 }
 
@@ -233,7 +233,7 @@ void births_begin(struct call *call) {
             (struct unclaimed){.maker = birth->tid,
                                .parent = parent_to_be(call, birth),
                                .thread = call->nr == __NR_clone && (call->arg[0] & CLONE_THREAD),
-                               .path = random_mix(birth->path + ++birth->children),
+                               .path = splitmix_of(birth->path + ++birth->children),
                                .last = last};
     }
     lock_leave(&fixed->lock);

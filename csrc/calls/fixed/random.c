@@ -28,28 +28,17 @@
 #include "births.h"
 #include "fixed.h"
 #include "random.h"
+#include "splitmix.h"
 
 #define PIECE 4096u
 #define ASKED_MAX (1u << 20)    /* bytes that one call gets: a shorter answer is a legal one */
 #define STACK_SIZE 65536u
 
-/* Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014): SplitMix64. */
-static uint64_t next_number(uint64_t *state) {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 static void fill(uint64_t *state, unsigned char *out, size_t size) {
     for (size_t at = 0; at < size; at += sizeof(uint64_t)) {
-        uint64_t number = next_number(state);
+        uint64_t number = splitmix_next(state);
         memcpy(out + at, &number, size - at < sizeof number ? size - at : sizeof number);
     }
-}
-
-uint64_t random_mix(uint64_t number) {
-    return next_number(&number);
 }
 
 void random_take(struct call *call, void *out, size_t size) {

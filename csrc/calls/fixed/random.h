@@ -7,14 +7,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 struct call;
 
 /* The next ones of the stream of the call's task. */
 void random_take(struct call *call, void *out, size_t size);
-/* Another number from this one, from which nothing is seen of it. */
-uint64_t random_mix(uint64_t number);
 /* Is the call's location, to be opened with these flags, /dev/random or /dev/urandom?  Then the plan is to give the
  * tracee a pipe that never ends.  The view is entered. */
 bool random_plan(struct call *call, int flags);
