@@ -255,7 +255,7 @@ def test_names_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
 # ---- programs ----
 
 
-@pytest.mark.debian("gcc", "git", "make", "tar")
+@pytest.mark.debian("gcc", "git", "make", "npm", "tar")
 @pytest.mark.parametrize("name", ["native", "notify", "ptrace"])
 def test_every_row_has_figures(name: str, tmp_path: Path) -> None:
     """All rows but the long ones and those that want more than this package."""

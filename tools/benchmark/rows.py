@@ -126,6 +126,7 @@ FIND = "find . -size +1k"
 
 
 PIP = f"{sys.executable} -m pip install -q --no-index --no-deps --target site ./{wheels.NAME}"
+NPM = "npm ci --offline --silent --no-audit --no-fund"
 #: Prints a line and waits for one, before the supervisor's memory is looked at.
 PAUSE = "echo ready; read _"
 
@@ -165,6 +166,7 @@ WORKS = (
     program("git-checkout", "git checkout of a branch", "git", "git status -s; TIME git checkout -q other"),
     program("tar", "tar x", "archive", "TIME tar xf pack.tar -C tmp"),
     program("pip", "pip install of a wheel", "wheel", f"TIME {PIP}"),
+    program("npm", "npm ci of 50 packages", "npm", f"TIME {NPM}"),
     Work((Row("start", "start-up, of true", base="python3 -c pass"),), "calls", start, outside=True, kind=CALL),
     Work((Row("memory", "supervisor's memory, gcc build", MIB), Row("growth", "the same, growth by many calls", MIB)),
          "build", script(f"make -s; {PAUSE}; i=0; while [ $i != CALLS ]; do i=$((i + 1)); [ -e f1.c ]; done; {PAUSE}"),

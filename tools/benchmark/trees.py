@@ -8,8 +8,13 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
+import json
 import os
 import subprocess
+import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +159,35 @@ def wheel(tree: Path, _: Sizes) -> None:
     wheels.write(tree, {f"boxed_parts/m{i}.py": module for i in range(100)})
 
 
+def npm_package(path: Path, name: str, files: int) -> None:
+    """A package of small modules, as a registry has it."""
+    with tarfile.open(path, "w:gz") as packed:
+        texts = {"package.json": json.dumps({"name": name, "version": "1.0.0"}),
+                 **{f"lib/part-{i // 10}/m{i}.js": f"module.exports = {i};\n" * (1 + i * 7 % 50) for i in range(files)}}
+        for file, text in texts.items():
+            member = tarfile.TarInfo(f"package/{file}")
+            member.size = len(text)
+            packed.addfile(member, io.BytesIO(text.encode()))
+
+
+def npm(tree: Path, sizes: Sizes) -> None:
+    """A project that depends on fifty packages, which lie beside it."""
+    names = [f"boxed-{i:02}" for i in range(50)]
+    (tree / "packages").mkdir()
+    wanted, found = {}, {}
+    for name in names:
+        path = tree / "packages" / f"{name}.tgz"
+        npm_package(path, name, max(sizes.entries // 200, 1))
+        digest = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
+        wanted[name] = f"file:packages/{path.name}"
+        found[f"node_modules/{name}"] = {"version": "1.0.0", "resolved": wanted[name], "integrity": f"sha512-{digest}"}
+    project = {"name": "project", "version": "1.0.0"}
+    (tree / "package.json").write_text(json.dumps({**project, "dependencies": wanted}))
+    lock = {**project, "lockfileVersion": 3, "requires": True,
+            "packages": {"": {**project, "dependencies": wanted}, **found}}
+    (tree / "package-lock.json").write_text(json.dumps(lock))
+
+
 TREES: Mapping[str, Callable[[Path, Sizes], None]] = {
     "calls": calls,
     "copies": copies,
@@ -165,6 +199,7 @@ TREES: Mapping[str, Callable[[Path, Sizes], None]] = {
     "git": git,
     "archive": archive,
     "wheel": wheel,
+    "npm": npm,
 }
 
 
