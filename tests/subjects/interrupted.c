@@ -5,7 +5,9 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 #define CALLS 1500
 #define PERIOD_NS 100000
@@ -132,6 +134,55 @@ static void run(const struct source *source) {
     (void)say(text("wrong with %s", source->name), wrong);
 }
 
+/* ---- a child of vfork, which has the handlers until it executes ---- */
+
+#define VFORKS 150
+#define EXECS 10
+
+/* target: who gets signals, 0: nobody. */
+static pid_t start_sender(volatile pid_t *target) {
+    pid_t sender_pid = fork();
+    if (sender_pid < 0)
+        give_up("fork");
+    while (sender_pid == 0) {
+        pid_t pid = *target;
+        if (pid)
+            (void)kill(pid, SIGUSR1);
+    }
+    return sender_pid;
+}
+
+static long execs_interrupted(volatile pid_t *target) {
+    char *const none[] = {NULL};
+    volatile long wrong = 0;
+    for (int i = 0; i < VFORKS; i++) {
+        pid_t pid = vfork();
+        if (pid == 0) {
+            *target = getpid();
+            for (int j = 0; j < EXECS; j++)
+                wrong += execve("missing", none, none) == 0 || errno != ENOENT;
+            *target = 0;
+            _exit(0);
+        }
+        if (pid < 0 || waitpid(pid, NULL, 0) != pid)
+            give_up("vfork");
+    }
+    return wrong;
+}
+
+/* SIGCHLD's handler is the first one, as in a shell with traps. */
+static void run_vfork(void) {
+    volatile pid_t *target = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (target == MAP_FAILED)
+        give_up("mmap");
+    handle(SIGCHLD);
+    handle(SIGUSR1);
+    child = start_sender(target);
+    long wrong = execs_interrupted(target);
+    stop_child();
+    (void)say("wrong in children of vfork", wrong);
+}
+
 int main(int argc, char **argv) {
     const struct source sources[] = {
         {"setitimer", SIGALRM, start_interval, stop_interval},
@@ -143,5 +194,6 @@ int main(int argc, char **argv) {
     (void)subject_start(argc, argv);
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
         run(&sources[i]);
+    run_vfork();
     return 0;
 }

@@ -35,7 +35,7 @@ static bool interrupts_calls(struct worker *worker, bool compat) {
 
 static void tend_receiver(struct worker *worker, pid_t pid) {
     if (pid > 0 && reply_awaited(&worker->reply) == 0 && callers_note_tended(&worker->trap->callers, pid))
-        tender_process(worker, pid);
+        tender_process(worker, pid, false);
 }
 
 /* The task is to be traced by another, or the one that it wants to trace. */
@@ -58,7 +58,7 @@ bool interruptible_notified(struct worker *worker) {
         return true;
     case __NR_rt_sigaction:
         if (interrupts_calls(worker, compat))
-            tender_process(worker, caller);
+            tender_process(worker, caller, data->args[0] == SIGCHLD);
         break;
     case __NR_fcntl:
         if ((uint32_t)data->args[1] != F_SETSIG)
@@ -66,7 +66,7 @@ bool interruptible_notified(struct worker *worker) {
         /* fall through */
     case __NR_timer_create:
     case __NR_mq_notify:
-        tender_process(worker, caller);
+        tender_process(worker, caller, false);
         break;
     case __NR_kill:
     case __NR_tkill:

@@ -26,6 +26,7 @@ struct request {
     struct attachment *at;
     struct replacer *task;
     struct worker *worker;
+    long options;
     bool taken, served, done;
 };
 

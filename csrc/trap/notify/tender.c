@@ -6,6 +6,10 @@
  * signal is delivered -ERESTARTSYS becomes -ERESTARTNOINTR, and the call is made again after the handler (signal(7));
  * where registers do not tell, the handler's frame says so (arch_restart_in_frame).
  *
+ * Whose only such handler is that of SIGCHLD (shells, make) its children cannot be hit by it before they have children
+ * themselves, and those of vfork have none: they are not traced, which saves three of the four stops that the start of
+ * a program costs.
+ *
  * Rules: no system call is stopped at, so what costs is signals, forks and execs of such processes only.  A call that
  * went on in the kernel and waited there (connect, open of a fifo) keeps its EINTR.  A thread that a worker traces just
  * then is missed.  Whoever wants to trace a task gets it: it is let go first.  ptrace belongs to a thread: the tender
@@ -17,6 +21,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
@@ -36,12 +41,53 @@
 #include "wake.h"
 #include "worker.h"
 
-#define OPTIONS (SEIZE_OPTIONS | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE)
+#define FEW_OPTIONS (SEIZE_OPTIONS | PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE)
+#define OPTIONS (FEW_OPTIONS | PTRACE_O_TRACEVFORK)
 
 /* ---- who is tended ---- */
 
+/* A task that was tended with FEW_OPTIONS, perhaps, and is to be with all. */
+struct widened {
+    struct widened *next;
+    pid_t tid;
+};
+
+static struct widened **find_widened(struct tender *tender, pid_t tid) {
+    struct widened **link = &tender->widened;
+    while (*link && (*link)->tid != tid)
+        link = &(*link)->next;
+    return link;
+}
+
+static void forget_widened(struct tender *tender, pid_t tid) {
+    struct widened **link = find_widened(tender, tid), *found = *link;
+    if (!found)
+        return;
+    *link = found->next;
+    free(found);
+}
+
+/* Options change in a stop only; this one comes before the task makes a child, if it waits for the answer to a call. */
+static void begin_widening(struct tender *tender, pid_t tid) {
+    if (*find_widened(tender, tid))
+        return;
+    struct widened *widened = malloc(sizeof *widened);
+    if (!widened)
+        return;
+    *widened = (struct widened){.next = tender->widened, .tid = tid};
+    tender->widened = widened;
+    if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0)
+        forget_widened(tender, tid); /* another traces it */
+}
+
+static void widen(struct tender *tender, pid_t tid) {
+    if (*find_widened(tender, tid))
+        (void)ptrace(PTRACE_SETOPTIONS, tid, NULL, (void *)(uintptr_t)OPTIONS);
+    forget_widened(tender, tid);
+}
+
 /* True if there was a thread that was not traced. */
-static bool seize_threads(pid_t pid) {
+static bool seize_threads(struct tender *tender, pid_t pid, long options) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *dir = opendir(path);
@@ -50,16 +96,18 @@ static bool seize_threads(pid_t pid) {
     bool any = false;
     for (const struct dirent *entry; (entry = readdir(dir));) {
         pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (tid > 0 && ptrace(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)OPTIONS) == 0)
+        if (tid > 0 && ptrace(PTRACE_SEIZE, tid, NULL, (void *)options) == 0)
             any = true;
+        else if (tid > 0 && options == OPTIONS)
+            begin_widening(tender, tid);
     }
     closedir(dir);
     return any;
 }
 
-static void seize_process(pid_t tid) {
+static void seize_process(struct tender *tender, pid_t tid, long options) {
     pid_t pid = family_process(tid);
-    while (pid && seize_threads(pid))
+    while (pid && seize_threads(tender, pid, options))
         continue; /* threads that were made meanwhile */
 }
 
@@ -120,6 +168,7 @@ static bool let_go(struct tender *tender, pid_t tid) {
 static void at_death(struct tender *tender, pid_t tid) {
     replacing_at_death(tender, tid);
     interrupted_forget(&tender->steps, tid);
+    forget_widened(tender, tid);
     struct attachment **link = find_attachment(tender, tid);
     if (*link)
         end_attachment(tender, link);
@@ -154,6 +203,7 @@ static void at_handler(struct tender *tender, pid_t tid, int status) {
 }
 
 static void at_stop(struct tender *tender, pid_t tid, int status) {
+    widen(tender, tid);
     if (interrupted_stepped(&tender->steps, tid, status)) {
         at_handler(tender, tid, status);
         return;
@@ -235,7 +285,7 @@ static void *tend(void *arg) {
 /* ---- what others ask ---- */
 
 static void begin_process(struct tender *tender, struct request *request) {
-    seize_process(request->pid);
+    seize_process(tender, request->pid, request->options);
     requests_served(&tender->requests, request, true);
 }
 
@@ -274,8 +324,8 @@ static void begin_reaped(struct tender *tender, struct request *request) {
     requests_served(&tender->requests, request, true);
 }
 
-void tender_process(struct worker *worker, pid_t pid) {
-    struct request request = {.begin = begin_process, .pid = pid};
+void tender_process(struct worker *worker, pid_t pid, bool only_parent) {
+    struct request request = {.begin = begin_process, .pid = pid, .options = only_parent ? FEW_OPTIONS : OPTIONS};
     crew_relieve(&worker->trap->crew);
     (void)requests_ask(&worker->trap->tender.requests, &request, true);
 }
