@@ -35,6 +35,14 @@
 #define AT_EXECVE_CHECK 0x10000
 #endif
 
+#ifndef AT_HANDLE_FID
+#define AT_HANDLE_FID 0x200
+#endif
+#ifndef AT_HANDLE_MNT_ID_UNIQUE
+#define AT_HANDLE_MNT_ID_UNIQUE 0x001
+#define AT_HANDLE_CONNECTABLE 0x002
+#endif
+
 #define O_KERNEL_LARGEFILE 0100000   /* O_LARGEFILE, which is 0 in the C library */
 
 #endif

@@ -31,7 +31,8 @@ struct scoped {
     unsigned links;
     bool pass;
     bool removed;               /* the directory where it begins, which has no location */
-    uint32_t major, minor;      /* the file system, for RESOLVE_NO_XDEV */
+    uint32_t major, minor;      /* the file system, for RESOLVE_NO_XDEV … */
+    const struct overlay *overlay; /* … which a view is, too */
     size_t root_length;
     char root[VIEW_PATH_MAX];   /* what the walk must not leave, with SCOPED */
     char rest[2 * PATH_MAX];    /* what is still to be walked */
@@ -47,10 +48,17 @@ static int device(struct scoped *scoped, uint32_t *major, uint32_t *minor) {
     return 0;
 }
 
+static int begin_here(struct scoped *scoped) {
+    scoped->overlay = scoped->loc->overlay;
+    return device(scoped, &scoped->major, &scoped->minor);
+}
+
 static int same_file_system(struct scoped *scoped) {
     uint32_t major, minor;
     if (!(scoped->resolve & RESOLVE_NO_XDEV) || scoped->loc->type == 0)
         return 0;
+    if (scoped->loc->overlay != scoped->overlay)
+        return -EXDEV;
     int error = device(scoped, &major, &minor);
     if (error < 0)
         return error;
@@ -202,7 +210,7 @@ static int find_scope(struct scoped *scoped) {
         return error;
     scoped->root_length = scoped->loc->length;
     memcpy(scoped->root, scoped->loc->path, scoped->loc->length + 1);
-    return device(scoped, &scoped->major, &scoped->minor);
+    return begin_here(scoped);
 }
 
 /* In a removed directory there are "." and "..", and no name.  1: it stays there; 0: the walk goes on above. */
@@ -229,7 +237,7 @@ static int leave_removed(struct scoped *scoped) {
     first->by_fd = false;
     int error = args_walk(scoped->call, 0, 0, &target);
     scoped->pass = target.pass;
-    return error < 0 ? error : device(scoped, &scoped->major, &scoped->minor);
+    return error < 0 ? error : begin_here(scoped);
 }
 
 int scoped_walk(struct call *call, uint64_t resolve, unsigned flags) {

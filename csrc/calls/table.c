@@ -121,8 +121,8 @@ const struct call_row table_rows[] = {
     ROW(lremovexattr, do_removexattr, PATH(0)),
     ROW(fremovexattr, do_removexattr, FD),
     ROW(removexattrat, do_removexattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
-    WITHOUT(file_getattr, ENOSYS),
-    WITHOUT(file_setattr, ENOSYS),
+    ROW(file_getattr, do_file_getattr, READS, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_EMPTY),
+    ROW(file_setattr, do_file_setattr, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_EMPTY),
 
     /* names */
     ROW(mkdir, do_mkdir, PATH(0), MAKES),
@@ -240,8 +240,10 @@ const struct call_row table_rows[] = {
     WITHOUT(io_uring_enter, ENOSYS),
     WITHOUT(io_uring_register, ENOSYS),
     WITHOUT(landlock_create_ruleset, EOPNOTSUPP),
-    WITHOUT(name_to_handle_at, EOPNOTSUPP),
-    REFUSED(open_by_handle_at, EPERM),
+    ROW(name_to_handle_at, do_name_to_handle_at, READS,
+        AT_WITH(0, 1, 4,
+                AT_SYMLINK_FOLLOW | EMPTY | AT_HANDLE_FID | AT_HANDLE_MNT_ID_UNIQUE | AT_HANDLE_CONNECTABLE)),
+    ROW(open_by_handle_at, do_open_by_handle_at, FD),
     ROW(bpf, do_unknown, NOTHING, UNLESS(0, known_bpf), .detail = EPERM),
     ROW(pidfd_getfd, do_pidfd_getfd, NOTHING),
     ROW(mount, do_mount, .operand = {{NO_ARG, 1}, {NO_ARG, 0}}, .at_flags = NO_ARG, FOLLOW),

@@ -23,6 +23,10 @@
 #define __NR_removexattrat 466
 #endif
 
+#ifndef __NR_file_setattr
+#define __NR_file_setattr 469
+#endif
+
 #define MAKE(name) static long make_##name(struct pair *p, const struct operand *o)
 #define BY_NAME (BY_PATH | BY_AT)
 
@@ -416,6 +420,11 @@ MAKE(setxattrat) {
                sizeof value);
 }
 
+MAKE(file_setattr) {
+    uint64_t attr[3] = {pick(p, 2) ? FS_XFLAG_NODUMP : FS_XFLAG_NOATIME, 0, 0};
+    return SYS(file_setattr, o->dirfd, o->path, attr, sizeof attr, o->at | at_times(p, AT_SYMLINK_NOFOLLOW));
+}
+
 MAKE(removexattr) {
     return pick(p, 2) ? SYS(removexattr, o->path, attribute(p)) : SYS(lremovexattr, o->path, attribute(p));
 }
@@ -521,6 +530,7 @@ static const struct hostile hostiles[] = {
     {"utimes-empty", A_FILE | A_DIR, BY_EMPTY, 0, make_utimes_empty},
     {"setxattr", A_FILE | A_DIR, BY_PATH, 0, make_setxattr},
     {"setxattrat", A_FILE | A_DIR, BY_AT | BY_EMPTY, 0, make_setxattrat},
+    {"file_setattr", A_FILE | A_DIR, BY_AT | BY_EMPTY, 0, make_file_setattr},
     {"removexattr", A_FILE | A_DIR, BY_PATH, 0, make_removexattr},
     {"removexattrat", A_FILE | A_DIR, BY_AT | BY_EMPTY, 0, make_removexattrat},
     {"fanotify", A_FILE, BY_NAME, 0, make_fanotify},

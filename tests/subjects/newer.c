@@ -141,8 +141,45 @@ static void children(void) {
     say_text("clone3", pid > 0 || pid == -ENOSYS ? "works or is not there" : error_name(pid));
 }
 
+#ifndef __NR_file_getattr
+#define __NR_file_getattr 468
+#define __NR_file_setattr 469
+#endif
+
+static void file_attributes_of(const char *path) {
+    struct {
+        uint64_t xflags;
+        uint32_t extsize, nextents, projid, cowextsize;
+        char more[8];
+    } attr = {.xflags = 0x80};  /* FS_XFLAG_NODUMP */
+    int fd = hold(path, O_RDONLY | O_NONBLOCK);
+    (void)say(text("file_setattr %s", path), SYS(file_setattr, AT_FDCWD, path, &attr, 24, 0));
+    (void)say(text("file_getattr %s", path), SYS(file_getattr, AT_FDCWD, path, &attr, sizeof attr, 0));
+    (void)say(text("flags of %s", path), (long)attr.xflags);
+    (void)say(text("file_setattr nofollow %s", path), SYS(file_setattr, AT_FDCWD, path, &attr, 24, AT_SYMLINK_NOFOLLOW));
+    (void)say(text("file_getattr nofollow %s", path), SYS(file_getattr, AT_FDCWD, path, &attr, 24, AT_SYMLINK_NOFOLLOW));
+    (void)say(text("file_getattr fd %s", path), SYS(file_getattr, fd, "", &attr, 24, AT_EMPTY_PATH));
+    (void)say(text("file_getattr no path %s", path), SYS(file_getattr, fd, NULL, &attr, 24, 0));
+    (void)say(text("file_getattr empty %s", path), SYS(file_getattr, fd, "", &attr, 24, 0));
+    (void)say(text("file_getattr bad flags %s", path), SYS(file_getattr, AT_FDCWD, path, &attr, 24, 4));
+    (void)say(text("file_getattr short %s", path), SYS(file_getattr, AT_FDCWD, path, &attr, 23, 0));
+    (void)say(text("file_getattr long %s", path), SYS(file_getattr, AT_FDCWD, path, &attr, 4097, 0));
+    (void)say(text("file_getattr fault %s", path), SYS(file_getattr, AT_FDCWD, path, NULL, 24, 0));
+    attr.more[3] = 1;
+    (void)say(text("file_setattr longer, not zero %s", path), SYS(file_setattr, AT_FDCWD, path, &attr, sizeof attr, 0));
+    attr.xflags = 1ULL << 40;
+    (void)say(text("file_setattr unknown %s", path), SYS(file_setattr, AT_FDCWD, path, &attr, 24, 0));
+    attr.xflags = 0x80000000; /* FS_XFLAG_HASATTR, which is for reading */
+    (void)say(text("file_setattr none %s", path), SYS(file_setattr, fd, NULL, &attr, 24, AT_EMPTY_PATH));
+    (void)say(text("file_getattr again %s", path), SYS(file_getattr, AT_FDCWD, path, &attr, 24, 0));
+    (void)say(text("flags of %s in the end", path), (long)attr.xflags);
+}
+
 int main(int argc, char **argv) {
     (void)subject_start(argc, argv);
+    static const char *const paths[] = {"file", "dir", "link", "absent", "noaccess", "fifo"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        file_attributes_of(paths[i]);
     resolve();
     (void)say("mkdir", SYS(mkdir, "new-directory", 0755));
     resolve_removed("new-directory");

@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <utime.h>
 
+#include "../../arch/numbers.h"
 #include "../../process/descriptor.h"
 #include "../../process/memory.h"
 #include "../../process/object.h"
@@ -304,5 +305,80 @@ void do_ioctl(struct call *call) {
         error = flags_over_present(call, loc, &extended, &attr.fsflags);
     if (error < 0)
         return verdict_answer(call, error);
+    change(call, loc, &attr);
+}
+
+/* ---- file_getattr and file_setattr ---- */
+
+/* struct file_attr of Linux 6.17, include/uapi/linux/fs.h */
+struct file_attributes {
+    uint64_t xflags;
+    uint32_t extsize, nextents, projid, cowextsize;
+};
+#define XFLAGS_KNOWN UINT64_C(0x8001fffb)                           /* FS_XFLAGS_MASK … */
+#define XFLAGS_READ_ONLY (FS_XFLAG_PREALLOC | FS_XFLAG_HASATTR)     /* … and FS_XFLAG_RDONLY_MASK */
+
+/* copy_struct_from_user(), and the size that copy_struct_to_user() takes. */
+static int attributes_size(const struct call *call) {
+    if (call->arg[3] > (uint64_t)sysconf(_SC_PAGESIZE))
+        return -E2BIG;
+    return call->arg[3] < sizeof(struct file_attributes) ? -EINVAL : 0;
+}
+
+static int read_attributes(const struct call *call, struct file_attributes *attributes) {
+    char rest[64];
+    int error = attributes_size(call);
+    if (!error)
+        error = memory_read(&call->memory, call->arg[2], attributes, sizeof *attributes);
+    for (size_t at = sizeof *attributes; !error && at < call->arg[3]; at += sizeof rest) {
+        size_t size = call->arg[3] - at < sizeof rest ? call->arg[3] - at : sizeof rest;
+        error = memory_read(&call->memory, call->arg[2] + at, rest, size);
+        for (size_t i = 0; !error && i < size; i++)
+            error = rest[i] ? -E2BIG : 0;
+    }
+    return error;
+}
+
+static bool has_flags(const struct location *loc) {
+    return loc->type == S_IFREG || loc->type == S_IFDIR;
+}
+
+void do_file_getattr(struct call *call) {
+    struct target target;
+    char bytes[4096] = {0};
+    int error = args_resolve(call, &target);
+    if (error == 0)
+        error = attributes_size(call);
+    struct location *loc = settle_read(call, error, &target);
+    if (!loc)
+        return;
+    error = has_flags(loc) ? view_real(call->view, loc, call->scratch->real, VIEW_PATH_MAX) : -EOPNOTSUPP;
+    if (error == 0 && syscall(__NR_file_getattr, AT_FDCWD, call->scratch->real, bytes, sizeof(struct file_attributes),
+                              AT_SYMLINK_NOFOLLOW) < 0)
+        error = -errno;
+    if (error < 0)
+        return verdict_answer(call, error);
+    size_t size = call->arg[3] < sizeof bytes ? call->arg[3] : sizeof bytes;
+    verdict_answer_bytes(call, call->arg[2], bytes, size, 0);
+}
+
+void do_file_setattr(struct call *call) {
+    struct file_attributes given = {0};
+    struct attr_change attr = {.valid = ATTR_FLAGS};
+    int error = read_attributes(call, &given);
+    struct location *loc = error < 0 ? NULL : settle_changing(call);
+    if (error < 0)
+        return verdict_answer(call, error);
+    if (!loc)
+        return;
+    const struct fsxattr extended = {.fsx_xflags = (uint32_t)given.xflags & ~XFLAGS_READ_ONLY,
+                                     .fsx_extsize = given.extsize,
+                                     .fsx_projid = given.projid,
+                                     .fsx_cowextsize = given.cowextsize};
+    if (given.xflags & ~XFLAGS_KNOWN)
+        return verdict_answer(call, -EINVAL);
+    error = host_held(call, 0) || loc->type ? flags_over_present(call, loc, &extended, &attr.fsflags) : -ENOENT;
+    if (error < 0)
+        return verdict_answer(call, error == -ENOTTY ? -EOPNOTSUPP : error);
     change(call, loc, &attr);
 }

@@ -9,7 +9,8 @@
 
 handler_fn do_open, do_openat2;
 handler_fn do_stat, do_statx, do_access;
-handler_fn do_chmod, do_chown, do_truncate, do_utime, do_utimes, do_utimensat, do_ioctl;
+handler_fn do_chmod, do_chown, do_truncate, do_utime, do_utimes, do_utimensat, do_ioctl, do_file_getattr,
+    do_file_setattr;
 handler_fn do_mkdir, do_mknod, do_unlink, do_rename, do_link, do_symlink, do_readlink;
 handler_fn do_getxattr, do_listxattr, do_setxattr, do_removexattr;
 handler_fn do_getxattrat, do_listxattrat, do_setxattrat, do_removexattrat;
@@ -18,6 +19,7 @@ handler_fn do_execve;
 handler_fn do_bind, do_connect, do_socket, do_sendto, do_sendmsg, do_sendmmsg, do_socket_name, do_accept, do_recvfrom,
     do_recvmsg, do_recvmmsg;
 handler_fn do_sync;
+handler_fn do_name_to_handle_at, do_open_by_handle_at;
 handler_fn do_statfs, do_inotify_add_watch, do_inotify_rm_watch, do_fanotify_mark;
 handler_fn do_umask, do_set_credentials, do_prctl, do_seccomp, do_rlimit, do_nest;
 handler_fn do_refuse, do_unknown, do_fanotify_init, do_pidfd_getfd;

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,10 @@ static unsigned parent_of(const pto_view *view, const char *path, size_t i) {
         if (is_in(path, mount.path) || strcmp(path, mount.path) == 0)
             parent = FIRST_ID + (unsigned)n;
     return parent;
+}
+
+unsigned mounts_id(const pto_view *view, const char *path) {
+    return parent_of(view, path, SIZE_MAX);
 }
 
 /* What there was before is named by what programs know it as. */

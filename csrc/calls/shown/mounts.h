@@ -7,9 +7,13 @@
 
 #include <stdbool.h>
 
+#include "../../view/view.h"
+
 struct call;
 
 /* As maps_plan(): the text tells of what is mounted in the caller's namespace. */
 bool mounts_plan(struct call *call, int flags);
+/* Of the mount that the path is in, as that text has it.  The view has mounts, and is locked. */
+unsigned mounts_id(const pto_view *view, const char *path);
 
 #endif
