@@ -270,6 +270,51 @@ def test_a_root_that_is_shared(area: Path, trap: str, who: Who) -> None:
     assert expected.out.splitlines() == ["False True False", "True False True", "['in']"], expected.err
 
 
+#: The root is the directory, whatever becomes of its name.
+MOVED = r"""
+import ctypes, os
+libc = ctypes.CDLL(None)
+os.makedirs("a/jail/in")
+os.makedirs("other/out")
+top = os.open(".", os.O_RDONLY)
+os.chroot("a/jail")
+os.chdir("/")
+def tell(what):
+    try:
+        print(what, os.listdir("/"), os.path.exists("/in"), os.getcwd(), sorted(os.listdir(top)), flush=True)
+    except OSError as error:
+        print(what, error.errno, sorted(os.listdir(top)), flush=True)
+def move(old, new, flags=0):
+    return libc.renameat2(top, old.encode(), top, new.encode(), flags)
+tell("at first")
+print(move("a/jail", "jail")); tell("moved")
+os.mkdir("a/jail", dir_fd=top); tell("its name given to another")
+print(move("jail", "a/jail")); tell("moved over another")
+print(move("a", "b")); tell("with what it is in")
+print(move("b/jail", "other", 2)); tell("exchanged")
+os.mkdir("/made"); print(sorted(os.listdir("/")))
+os.rmdir("/made"); os.rmdir("/in")
+os.rmdir("other", dir_fd=top)
+print(os.path.exists("/in"), os.listdir(top))
+os.makedirs("/in") if os.path.isdir("/in") else None
+os.mkdir("other", dir_fd=top); print(os.path.exists("/made"))
+os.mkdir("other/made", dir_fd=top); print(os.path.exists("/made"))
+"""
+
+
+def test_a_root_that_moves(area: Path, trap: str) -> None:
+    """As natively: renamed by itself, with what it is in, exchanged, replaced and removed."""
+    here, there = area / "here", area / "there"
+    here.mkdir()
+    there.mkdir()
+    words = ["/usr/bin/python3", "-c", MOVED]
+    expected = run(words, cwd=here)
+    found = run([*command(), "run", "--trap", trap, "--", *words], cwd=there)
+    assert (found.status, found.out, found.err) == (0, expected.out, expected.err)
+    assert "exchanged ['in'] True / ['b', 'other']" in expected.out
+    assert not list(there.iterdir())
+
+
 @pytest.mark.debian("busybox-static")
 @pytest.mark.parametrize("way", [("-0", "--", "chroot"), ("--", "unshare", "-r", "chroot")])
 def test_an_ordinary_user(busybox: Path, trap: str, way: tuple[str, ...]) -> None:

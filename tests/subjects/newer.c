@@ -156,8 +156,10 @@ static void file_attributes_of(const char *path) {
     (void)say(text("file_setattr %s", path), SYS(file_setattr, AT_FDCWD, path, &attr, 24, 0));
     (void)say(text("file_getattr %s", path), SYS(file_getattr, AT_FDCWD, path, &attr, sizeof attr, 0));
     (void)say(text("flags of %s", path), (long)attr.xflags);
-    (void)say(text("file_setattr nofollow %s", path), SYS(file_setattr, AT_FDCWD, path, &attr, 24, AT_SYMLINK_NOFOLLOW));
-    (void)say(text("file_getattr nofollow %s", path), SYS(file_getattr, AT_FDCWD, path, &attr, 24, AT_SYMLINK_NOFOLLOW));
+    (void)say(text("file_setattr nofollow %s", path),
+              SYS(file_setattr, AT_FDCWD, path, &attr, 24, AT_SYMLINK_NOFOLLOW));
+    (void)say(text("file_getattr nofollow %s", path),
+              SYS(file_getattr, AT_FDCWD, path, &attr, 24, AT_SYMLINK_NOFOLLOW));
     (void)say(text("file_getattr fd %s", path), SYS(file_getattr, fd, "", &attr, 24, AT_EMPTY_PATH));
     (void)say(text("file_getattr no path %s", path), SYS(file_getattr, fd, NULL, &attr, 24, 0));
     (void)say(text("file_getattr empty %s", path), SYS(file_getattr, fd, "", &attr, 24, 0));

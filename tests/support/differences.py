@@ -311,9 +311,10 @@ DIFFERENCES = (
     ),
     Difference(
         "chroot(2)",
-        "the root follows its directory when that is renamed; processes that share it by CLONE_FS change it together; "
+        "the root follows its directory, whoever renames that; processes that share it by CLONE_FS change it together; "
         "/proc/PID/mounts tells of mounts below it",
-        "the root is a path; it belongs to a process with its threads, and to its parent where that shares it "
+        "it does when a process in the same view renames it, and not one in another mount namespace or outside of the "
+        "run; the root belongs to a process with its threads, and to its parent where that shares it "
         "(kcmp(2)), not to its children; mounts are told as of outside; a run inside a "
         "run does not start there; from the first one on no call is answered inside of programs",
         "the kernel's root stays the real one, since the layers lie outside of the other one",

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -26,6 +27,7 @@
 #include "../settle.h"
 #include "../shown/magic.h"
 #include "../table.h"
+#include "../tasks/nest.h"
 #include "../tasks/place.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
@@ -93,11 +95,15 @@ void do_unlink(struct call *call) {
     struct location *loc = settle_change(call, 0, error, &target);
     if (!loc)
         return;
-    if (host_held(call, 0))
-        return verdict_answer(call, host_unlink(call, directory));
-    note_removal(call, loc);
-    verdict_answer(call, directory ? view_rmdir(call->view, loc, &call->task->cred)
-                                   : view_unlink(call->view, loc, &call->task->cred));
+    bool host = host_held(call, 0);
+    if (!host)
+        note_removal(call, loc);
+    long result = host        ? host_unlink(call, directory)
+                  : directory ? view_rmdir(call->view, loc, &call->task->cred)
+                              : view_unlink(call->view, loc, &call->task->cred);
+    if (directory && result == 0)
+        nest_removed(call, loc->path);
+    verdict_answer(call, result);
 }
 
 /* ---- two names ---- */
@@ -133,6 +139,12 @@ static bool hold_two(struct call *call, const struct target targets[2]) {
     return settle_change(call, 0, 0, &targets[0]) && settle_change(call, 1, 0, &targets[1]);
 }
 
+static void renamed(struct call *call, const struct target targets[2], unsigned flags, long result) {
+    if (result == 0)
+        nest_renamed(call, targets[0].loc->path, targets[1].loc->path, flags & RENAME_EXCHANGE);
+    verdict_answer(call, result);
+}
+
 void do_rename(struct call *call) {
     struct target targets[2];
     unsigned flags = call->row->at_flags == NO_ARG ? 0 : (unsigned)call->arg[call->row->at_flags];
@@ -144,7 +156,7 @@ void do_rename(struct call *call) {
             return verdict_refuse(call, EBUSY, "an overlay is mounted below the directory");
         if (host_keeps(call, from, false) || host_keeps(call, to, to->type == 0))
             return;
-        return hold_two(call, targets) ? verdict_answer(call, host_rename(call, flags)) : (void)0;
+        return hold_two(call, targets) ? renamed(call, targets, flags, host_rename(call, flags)) : (void)0;
     }
     /* "." and ".." are names in the directory before them; "/" is one in the root. */
     bool dots = from->last == LAST_DOT || from->last == LAST_DOTDOT || to->last == LAST_DOT || to->last == LAST_DOTDOT;
@@ -153,7 +165,7 @@ void do_rename(struct call *call) {
     if (dots || from->last == LAST_ROOT || to->last == LAST_ROOT)
         return verdict_answer(call, -EBUSY);
     note_removal(call, to);
-    verdict_answer(call, view_rename(call->view, from, to, flags, &call->task->cred));
+    renamed(call, targets, flags, view_rename(call->view, from, to, flags, &call->task->cred));
 }
 
 /* The new name is for an object without one: of O_TMPFILE, of a deleted file.  Never a second one for a lower file. */

@@ -4,7 +4,8 @@
  * mark of the process (members.h), which is only looked at while there is such a view.
  *
  * A root of a process's own (chroot(2)) is told by such a mark too: it is a nest without an owner and with the view of
- * the nest, or of the run, that it is in, and lives as long as that.  The same directory is the same root again.
+ * the nest, or of the run, that it is in, and lives as long as that.  The same directory is the same root again; its path
+ * changes with its name, while the view and the session are locked.
  *
  * Rules: a nest lives as long as its owner, the inner ptoverlay; when that dies its members are killed, as those of a
  * supervisor are.  Its view is freed when nobody is in it: the owner, calls under way, nests in it.  Who uses one after
@@ -31,6 +32,7 @@
 #include "../../ptoverlay.h"
 #include "../../view/view.h"
 #include "../call.h"
+#include "../scratch.h"
 #include "../session.h"
 #include "../verdict.h"
 #include "clones.h"
@@ -346,11 +348,12 @@ struct nest *nests_new_root(struct call *call, struct nest *parent, const char *
         return NULL;
     *nest = (struct nest){.session = call->session, .parent = parent, .view = call->view, .pidfd = -1, .wake = -1};
     nest->flags = parent ? parent->flags : 0;
-    nest->root = strdup(path);
+    nest->root = calloc(1, VIEW_PATH_MAX);
     if (!nest->root) {
         free(nest);
         return NULL;
     }
+    strcpy(nest->root, path);
     __atomic_add_fetch(&call->session->n_roots, 1, __ATOMIC_SEQ_CST);
     (void)nests_enlist(nest);
     return nest;
@@ -398,4 +401,58 @@ bool nest_root_of(struct session *session, pid_t pid, char *out) {
         strcpy(out, nest->root);
     lock_leave(&session->lock);
     return found;
+}
+
+/* ---- roots that move ---- */
+
+/* A root that is `from`, or below it, is `to`, or there.  False: it is elsewhere. */
+static bool follow(char *root, const char *from, const char *to) {
+    size_t length = strlen(from), new_length = strlen(to);
+    if (strncmp(root, from, length) != 0 || (root[length] && root[length] != '/'))
+        return false;
+    size_t rest = strlen(root + length);
+    if (new_length + rest >= VIEW_PATH_MAX)
+        return true;
+    memmove(root + new_length, root + length, rest + 1);
+    memcpy(root, to, new_length);
+    return true;
+}
+
+/* A directory without a name is none where there is nothing, as d_path() of fs/d_path.c has it. */
+static void follow_gone(char *root, const char *path) {
+    static const char ending[] = " (deleted)";
+    char gone[VIEW_PATH_MAX + sizeof ending];
+    size_t length = strlen(path);
+    memcpy(gone, path, length);
+    memcpy(gone + length, ending, sizeof ending);
+    (void)follow(root, path, gone);
+}
+
+void nest_renamed(const struct call *call, const char *from, const char *to, bool exchanged) {
+    struct session *session = call->session;
+    ENTERED(call);
+    if (__atomic_load_n(&session->n_roots, __ATOMIC_SEQ_CST) == 0)
+        return;
+    lock_take(&session->lock);
+    for (struct nest *nest = session->nests; nest; nest = nest->next) {
+        if (!nest->root || nest->view != call->view || follow(nest->root, from, to))
+            continue;
+        if (exchanged)
+            (void)follow(nest->root, to, from);
+        else
+            follow_gone(nest->root, to);
+    }
+    lock_leave(&session->lock);
+}
+
+void nest_removed(const struct call *call, const char *path) {
+    struct session *session = call->session;
+    ENTERED(call);
+    if (__atomic_load_n(&session->n_roots, __ATOMIC_SEQ_CST) == 0)
+        return;
+    lock_take(&session->lock);
+    for (struct nest *nest = session->nests; nest; nest = nest->next)
+        if (nest->root && nest->view == call->view)
+            follow_gone(nest->root, path);
+    lock_leave(&session->lock);
 }

@@ -20,6 +20,9 @@ void nest_leave(struct call *call);
 void nest_ask(struct call *call);
 /* From now on the process of the call has this root, a canonical directory of its view.  0, or -errno. */
 int nest_set_root(struct call *call, const char *path);
+/* Roots follow a directory that has another name now, or none.  Paths of the call's view, which is entered. */
+void nest_renamed(const struct call *call, const char *from, const char *to, bool exchanged);
+void nest_removed(const struct call *call, const char *path);
 /* The root of a process that has one of its own, into out[VIEW_PATH_MAX]. */
 bool nest_root_of(struct session *session, pid_t pid, char *out);
 /* The view is entered. */

@@ -20,7 +20,7 @@ struct nest {
     struct session *session;
     struct nest *parent; /* NULL: in the run's own view */
     pto_view *view; /* NULL: it is over */
-    char *root; /* in the view; NULL: it is no root */
+    char *root; /* in the view, VIEW_PATH_MAX bytes; NULL: it is no root */
     unsigned id, flags;
     uint64_t mark;
     unsigned users; /* its owner, calls under way, in it or about it, nests in it */
