@@ -76,6 +76,8 @@ LISTED: dict[str, Mapping[str, list[Difference]]] = {
             Difference("above gone/z", ".*/mnt", _ABOVE),
         ],
         "newer": [
+            Difference("file_setattr( nofollow)? noaccess", "-EACCES", _UNREADABLE, "user"),
+            Difference("flags of noaccess.*", "0", _UNREADABLE, "user"),
             Difference(r'(write |create )?removed emptydir .* "(\./)?\.\..*"', "-ENOENT", _ABOVE),
             Difference(r'removed emptydir .* "(\./)?\.\..*" identity', "none", _ABOVE),
         ],
