@@ -4,8 +4,8 @@
  * mark of the process (members.h), which is only looked at while there is such a view.
  *
  * A root of a process's own (chroot(2)) is told by such a mark too: it is a nest without an owner and with the view of
- * the nest, or of the run, that it is in, and lives as long as that.  The same directory is the same root again; its path
- * changes with its name, while the view and the session are locked.
+ * the nest, or of the run, that it is in, and lives as long as that.  The same directory is the same root again; its
+ * path changes with its name, while the view and the session are locked.
  *
  * Rules: a nest lives as long as its owner, the inner ptoverlay; when that dies its members are killed, as those of a
  * supervisor are.  Its view is freed when nobody is in it: the owner, calls under way, nests in it.  Who uses one after
