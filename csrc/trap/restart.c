@@ -8,13 +8,14 @@
 #include <errno.h>
 #include <sys/syscall.h>
 
+#include "../calls/compat.h"
 #include "../process/family.h"
-
-#define COMPAT_CLOSE 6  /* of i386 */
 
 /* It must not be made again: the number may be another one's by now. */
 static bool is_close(pid_t tid, int nr) {
-    return (nr == __NR_close && !arch_in_compat_call(tid)) || (nr == COMPAT_CLOSE && arch_in_compat_call(tid));
+    if (nr == __NR_close)
+        return !arch_in_compat_call(tid);
+    return nr == compat_number(__NR_close) && arch_in_compat_call(tid);
 }
 
 bool restart_after_stop(pid_t tid, struct registers *regs, int *nr, uint64_t mask) {

@@ -87,6 +87,8 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
     when nothing could be done, with everything as it was.
     """
     outcome = Outcome()
+    if not (force or trust):
+        _insist_owners(sandbox)
     if leaves_its_parent(sandbox, to) and not dry_run:
         with sandbox.change():
             stand_alone(sandbox)
@@ -151,6 +153,14 @@ def _one_layer(sandbox: Sandbox, to: str) -> AbstractContextManager[Sandbox] | N
     if leaves_its_parent(sandbox, to):
         return seen_alone(sandbox)
     return flattened(sandbox) if sandbox.steps else None
+
+
+def _insist_owners(sandbox: Sandbox) -> None:
+    """Failure for root where a fake root has made what the layer holds: its owners would be lost without a word."""
+    maker = sandbox.maker() if os.geteuid() == 0 and os.path.isdir(sandbox.upper) else 0
+    if maker and any(map(private.is_faked, [sandbox.upper, *sandbox.steps])):
+        raise Failure(str(sandbox), f"a fake root, who is user {maker}, has changed it, and all would be that user's",
+                      "--trust gives it the owners, modes and devices that he saw, --force makes it his")
 
 
 def _insist_ours(sandbox: Sandbox) -> None:

@@ -201,6 +201,11 @@ def test_a_sandbox(area: Path) -> None:
     assert tool.sh("ls; cat old") == "old\n\nmore\nmost\n"
     assert tool.ok("commit", "--force", "one", f"{tool.lower}/new") == ""
     assert tool.sh("stat -c '%u %a' new/file") == "1000 644\n"
+    for words in (["commit", "one"], ["commit", "-n", "one"]):
+        done = run([*command(), *words], env=tool.env)
+        assert (done.status, done.out, done.err) == (
+            125, "", "ptoverlay: sandbox one: a fake root, who is user 1000, has changed it, and all would be that "
+            "user's (--trust gives it the owners, modes and devices that he saw, --force makes it his)\n")
     done = run([*command(), "commit", "--trust", "one"], env=tool.env)
     assert (done.status, done.err) == (0, "")
     assert tool.sh("stat -c '%u:%g %a' helper") == "12:34 4755\n"

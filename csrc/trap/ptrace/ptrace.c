@@ -28,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../calls/compat.h"
 #include "../../command/record.h"
 #include "../../command/slot.h"
 #include "../../command/stop.h"
@@ -153,9 +154,6 @@ static void at_death(struct ptrace_trap *trap, struct tracee *tracee, pid_t tid,
     tracees_each(&trap->tracees, release_held, trap);
 }
 
-#define COMPAT_CLONE                                                                                                   \
-    120 /* of i386; what has this number here makes no child, and what has clone's number there neither */
-
 /* What the fork, vfork or clone that the parent is in shares with its child. */
 static uint64_t clone_flags(const struct tracee *parent, int event) {
     if (parent->state == TRACEE_CALL && parent->call.nr == __NR_clone)
@@ -164,7 +162,8 @@ static uint64_t clone_flags(const struct tracee *parent, int event) {
     if (registers_read(parent->task.tid, &regs))
         return 0;
     int nr = arch_call_number(parent->task.tid, &regs);
-    regs.compat = nr == COMPAT_CLONE;
+    /* What has this number here makes no child, and what has clone's number there neither. */
+    regs.compat = nr == compat_number(__NR_clone);
     if (nr == __NR_clone || regs.compat)
         return registers_arg(&regs, 0);
     return event == PTRACE_EVENT_VFORK ? CLONE_VM | CLONE_VFORK : 0;
