@@ -43,6 +43,7 @@ struct call_scratch {
     struct host host[2];
     const char *link;           /* of /proc, by which the object to open was found; NULL: by its path … */
     struct stat leads;          /* … and what it was */
+    const char *attribute;      /* the extended one that the call sets or removes; NULL: none */
     uint64_t waits;             /* fixed/clock.c: nanoseconds */
     bool writing;               /* view_writing() was told */
     struct open_plan plan;

@@ -15,6 +15,7 @@
 #include "args.h"
 #include "call.h"
 #include "host/host.h"
+#include "host/keeps.h"
 #include "reach.h"
 #include "scratch.h"
 #include "settle.h"

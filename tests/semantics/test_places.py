@@ -111,6 +111,58 @@ def test_the_hosts_devices_stay(world: World) -> None:
     assert not Path("/dev/ptoverlay-test").exists()
 
 
+#: What proc and sysfs do for nobody: names made, moved and removed, attributes that they do not know.
+IMPOSSIBLE = r"""
+import errno, json, os, sys
+found = {}
+def tell(what, call, *args, **more):
+    try:
+        call(*args, **more)
+        found[what] = "ok"
+    except OSError as error:
+        found[what] = errno.errorcode[error.errno]
+for top, name in (("/proc", "version"), ("/proc/self", "comm"), ("/proc/self", "ns"), ("/proc/sys/kernel", "hostname"),
+                  ("/sys", "power"), ("/sys/kernel", "uevent_seqnum"), ("/sys/kernel", "absent")):
+    new, file = f"{top}/new", f"{top}/{name}"
+    for path in (new, file):
+        tell(f"mkdir {path}", os.mkdir, path)
+        tell(f"mknod {path}", os.mknod, path)
+        tell(f"create {path}", os.open, path, os.O_RDONLY | os.O_CREAT | os.O_EXCL)
+        tell(f"symlink {path}", os.symlink, "x", path)
+        for at in sys.argv[1:]:
+            tell(f"link {at} {path}", os.link, at, path)
+            tell(f"rename {at} {path}", os.rename, at, path)
+        tell(f"link in {path}", os.link, path, new)
+        tell(f"unlink {path}", os.unlink, path)
+        tell(f"rmdir {path}", os.rmdir, path) if name not in ("ns", "power") else None
+        tell(f"rename {path}", os.rename, path, new)
+        tell(f"tmpfile {path}", os.open, path, os.O_RDWR | os.O_TMPFILE)
+        tell(f"setxattr {path}", os.setxattr, path, "user.x", b"1")
+        tell(f"removexattr {path}", os.removexattr, path, "user.x")
+        tell(f"setxattr odd {path}", os.setxattr, path, "odd.x", b"1")
+for file in ("/proc/self/comm", "/sys/kernel/uevent_seqnum"):
+    fd = os.open(file, os.O_RDONLY)
+    tell(f"fsetxattr {file}", os.setxattr, fd, "user.x", b"1")
+tell("trusted", os.setxattr, "/proc/self/comm", "trusted.x", b"1")
+print(json.dumps(found))
+"""
+
+
+def test_what_proc_and_sysfs_cannot_do_they_say_themselves(world: World) -> None:
+    """Each refusal is the kernel's own, and none of them is counted as one of ours."""
+    world.lay_out([Node("own")])
+    files = [world.mount.parent / "file", world.mount / "own"]   # not covered; covered, and there natively, too
+    for path in files:
+        path.write_text("")
+        os.chown(path, *world.owner)
+    line = ["/usr/bin/python3", "-c", IMPOSSIBLE, *map(str, files)]
+    native = run([*as_user(world.who), *line])
+    assert native.status == 0, native.err
+    found = world.box("--stats").run(line, env=world.env)
+    assert json.loads(found.out) == json.loads(native.out)
+    assert " 0 calls refused" in found.err
+
+
 # ---- the kernel's own answers; a /dev of its own ----
 
 LIMIT = 60.0  # seconds that one command may take on a busy machine

@@ -22,6 +22,7 @@
 #include "../call.h"
 #include "../flags.h"
 #include "../host/host.h"
+#include "../host/keeps.h"
 #include "../scratch.h"
 #include "../session.h"
 #include "../settle.h"
@@ -205,7 +206,7 @@ void do_link(struct call *call) {
     if (to->type != 0)
         return verdict_answer(call, -EEXIST);
     if (from->overlay != to->overlay)
-        return verdict_answer(call, -EXDEV);
+        return verdict_answer(call, keeps_no_name(to) ? -ENOENT : -EXDEV);
     verdict_answer(call, view_link(call->view, from, to, &call->task->cred));
 }
 

@@ -26,6 +26,7 @@
 #include "../flags.h"
 #include "../host/acting.h"
 #include "../host/host.h"
+#include "../host/keeps.h"
 #include "../host/mapping.h"
 #include "../host/outside.h"
 #include "../scoped.h"

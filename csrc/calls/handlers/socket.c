@@ -24,6 +24,7 @@
 #include "../args.h"
 #include "../call.h"
 #include "../host/host.h"
+#include "../host/keeps.h"
 #include "../inputs.h"
 #include "../programs/programs.h"
 #include "../reach.h"

@@ -17,6 +17,7 @@
 #include "../args.h"
 #include "../call.h"
 #include "../host/host.h"
+#include "../scratch.h"
 #include "../settle.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
@@ -98,6 +99,7 @@ static void set(struct call *call, unsigned name_arg, const struct value *value)
         error = memory_read(&call->memory, value->address, buffer, value->size);
     if (error < 0)
         return verdict_answer(call, error);
+    call->scratch->attribute = name;
     struct location *loc = settle_changing(call);
     if (!loc)
         return;
@@ -111,6 +113,7 @@ static void remove_name(struct call *call, unsigned name_arg) {
     int error = read_name(call, name_arg, name);
     if (error < 0)
         return verdict_answer(call, error);
+    call->scratch->attribute = name;
     struct location *loc = settle_changing(call);
     if (!loc)
         return;

@@ -36,6 +36,7 @@
 #include "../verdict.h"
 #include "acting.h"
 #include "host.h"
+#include "keeps.h"
 
 #define HOST_NAME_PATH (PROC_LINK + sizeof((struct host *)0)->name)   /* bytes of "/proc/self/fd/N/NAME" */
 
@@ -97,37 +98,6 @@ static bool is_of_upper(struct call *call, const struct location *loc, const cha
         return false;
     return loc->detached || (view_real(call->view, loc, call->scratch->real, VIEW_PATH_MAX) == 0 &&
                              strcmp(call->scratch->real, real) == 0);
-}
-
-/* mnt_want_write() comes before the last name is looked up where it is to go away, and after that where it is to be
- * made or changed (fs/namei.c); truncate(2) looks at the type before (fs/open.c). */
-static int before_read_only(const struct call *call, const struct location *loc, bool makes) {
-    if (loc->read_only && call->row->name_is == NAME_REMOVED)
-        return 0;
-    if (makes != (loc->type == 0))
-        return makes ? -EEXIST : -ENOENT;
-    if (call->row->contents == CONTENTS_CUT && loc->type != S_IFREG)
-        return loc->type == S_IFDIR ? -EISDIR : -EINVAL;
-    return 0;
-}
-
-bool host_keeps(struct call *call, const struct location *loc, bool makes) {
-    if (loc->overlay || (!loc->read_only && !loc->fixed))
-        return false;
-    /* Nobody makes names there, and the kernel says so in its own way. */
-    if (makes && !loc->read_only && strncmp(loc->path, "/proc/", 6) == 0)
-        return false;
-    int error = before_read_only(call, loc, makes);
-    /* Contents are not among what stays: a cut is as good as what an open for writing does there. */
-    if (!error && !loc->read_only && call->row->contents == CONTENTS_CUT)
-        return false;
-    if (error)
-        verdict_answer(call, error);
-    else if (loc->read_only)
-        verdict_answer(call, -EROFS);
-    else
-        verdict_refuse(call, EPERM, "names and attributes of the host's own places stay");
-    return true;
 }
 
 static int refuse_lower(struct call *call) {

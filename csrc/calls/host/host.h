@@ -29,8 +29,6 @@ int host_hold_object(struct call *call, unsigned i, const struct location *loc);
  * it is, and the verdict is there. */
 int host_hold_link(struct call *call, unsigned i, const char *link);
 bool host_held(const struct call *call, unsigned i);
-/* Answers when the host's object, or with `makes` the name, must stay as it is: a read-only or fixed place. */
-bool host_keeps(struct call *call, const struct location *loc, bool makes);
 /* What a canonical path has lost that a call may be refused for: a slash or a dot at its end. */
 const char *host_ending(const struct location *loc);
 /* A path that leads to the object that is held. */
