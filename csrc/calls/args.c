@@ -168,6 +168,14 @@ int args_current_directory(struct call *call, const char **path, bool *pass) {
     return 0;
 }
 
+/* Of one without a name. */
+static bool is_directory(const struct call *call, int fd) {
+    char link[PROC_LINK];
+    struct stat st;
+    given_link(call, fd, link);
+    return stat(link, &st) < 0 || S_ISDIR(st.st_mode);
+}
+
 /* The directory that a relative path starts from. */
 static int start_directory(struct call *call, const struct given *given, const char **path, bool *pass) {
     struct location *start = &call->scratch->start;
@@ -183,7 +191,7 @@ static int start_directory(struct call *call, const struct given *given, const c
     if (error < 0)
         return error;
     if (given->kind == OBJECT_DELETED || start->detached)
-        return -ENOENT;
+        return is_directory(call, given->fd) ? -ENOENT : -ENOTDIR;
     return start->type == S_IFDIR ? 0 : -ENOTDIR;
 }
 

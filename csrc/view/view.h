@@ -161,6 +161,9 @@ int view_open_exact(const char *path, int flags, mode_t mode);
  * ordinary users.  stx->stx_mask as statx(2) gives it.  Host places too. */
 struct statx;
 int view_getattr(pto_view *view, const struct location *loc, struct statx *stx);
+/* The path in the view that a removed directory had, which the kernel calls `real`; NULL: not known, or the same as where
+ * the layer had it.  As long as the view's lock is held. */
+const char *view_gone(const pto_view *view, const char *real, size_t length);
 /* Puts the view's identity and kept owner into what stat of a real object (by descriptor) has said:
  * real is its real path. */
 int view_fix_attr(pto_view *view, const char *real, struct statx *stx);
@@ -277,8 +280,13 @@ struct attr_change {
 int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change, const struct cred *cred);
 
 /* xattr(7); size 0 asks for the size; private attributes of the overlay are hidden. */
-ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *name, void *value, size_t size);
-ssize_t view_listxattr(pto_view *view, const struct location *loc, char *list, size_t size);
+ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *name, void *value, size_t size,
+                      const struct cred *cred);
+ssize_t view_listxattr(pto_view *view, const struct location *loc, char *list, size_t size, const struct cred *cred);
+/* For an object of the location's overlay that has no name any more: what the attribute is called on it (out has
+ * XATTR_NAME_MAX + 1 bytes; 0 or -errno), and in place what its list shows. */
+int view_xattr_name(const struct location *loc, const char *name, char *out);
+size_t view_xattr_names(const struct location *loc, char *list, size_t size);
 int view_setxattr(pto_view *view, const struct location *loc, const char *name, const void *value, size_t size,
                   int flags, const struct cred *cred);
 int view_removexattr(pto_view *view, const struct location *loc, const char *name, const struct cred *cred);

@@ -378,6 +378,37 @@ def test_capabilities(world: World, caller: int) -> None:
     world.assert_same_tree()
 
 
+READS_ATTRIBUTES = """
+import errno, os, sys
+for name in ("open", "closed", "searched"):
+    for attribute in ("user.x", "trusted.x", "security.x"):
+        os.setxattr(name, attribute, b"1")
+    os.chmod(name, {"open": 0o644, "closed": 0o600, "searched": 0o711}[name])
+os.setxattr("link", "trusted.x", b"1", follow_symlinks=False)
+os.setgroups([])
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+def show(what, function, *arguments, **more):
+    try:
+        print(what, function(*arguments, **more))
+    except OSError as error:
+        print(what, errno.errorcode[error.errno])
+for name in ("open", "closed", "searched", "link"):
+    show(f"list {name}", lambda: sorted(os.listxattr(name, follow_symlinks=False)))
+    for attribute in ("user.x", "trusted.x", "security.x", "odd.x", "system.posix_acl_access"):
+        show(f"{attribute} {name}", os.getxattr, name, attribute, follow_symlinks=False)
+"""
+
+
+@pytest.mark.root_only
+@pytest.mark.parametrize("caller", [0, USER.uid], ids=["root", "user"])
+def test_reading_of_attributes(world: World, caller: int) -> None:
+    """user.* for who may read the file, trusted.* for CAP_SYS_ADMIN; nobody else is told that they are there."""
+    world.lay_out([Node(".", "dir", 0o755), Node("open"), Node("closed"), Node("searched", "dir", 0o755),
+                   Node("link", "link", target="open")])
+    world.same_run([sys.executable, "-c", READS_ATTRIBUTES, str(caller)])
+
+
 EXECUTES = """
 import ctypes, os, subprocess, sys
 prctl = ctypes.CDLL(None).prctl

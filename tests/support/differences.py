@@ -251,9 +251,9 @@ DIFFERENCES = (
         "the kernel does not tell where it is",
     ),
     Difference(
-        "chmod and the like of a lower file or directory that has no name any more, through a descriptor",
-        "fails as well (ENOTDIR for a directory), but for a file with several names",
-        "EROFS, counted as refused",
+        "chmod and the like of a lower file with several names whose opened one is gone, through a descriptor",
+        "changes it",
+        "EEXIST, as of other lower files without a name; counted as refused",
         "it must not reach the lower, and there is no name to copy it up to",
     ),
     Difference(

@@ -360,10 +360,15 @@ static bool has_room(struct call *call, int flags) {
     return false;
 }
 
-/* "." of a removed directory, which is left to the kernel, or opened by its link: for nothing but reading. */
+/* "." of a removed directory, which is left to the kernel, or opened by its link: for reading, or for a file without a
+ * name. */
 static void open_removed(struct call *call, const struct opening *opening, bool as_asked) {
-    if (opening->flags & O_ONLY_TMPFILE)
-        return verdict_answer(call, -ENOENT);
+    struct location *loc = &call->scratch->loc[0];
+    if (opening->flags & O_ONLY_TMPFILE) {   /* the file system says whether it makes one there */
+        args_own_directory(call, 0);
+        loc->magic = true;
+        return hold_and_open(call, loc, opening);
+    }
     if (open_may_change(opening->flags)) {
         bool makes = (opening->flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
         return verdict_answer(call, makes ? -EEXIST : -EISDIR);
@@ -371,7 +376,7 @@ static void open_removed(struct call *call, const struct opening *opening, bool 
     if (as_asked)
         return;
     args_own_directory(call, 0);
-    open_real(call, call->scratch->loc[0].path, opening->flags & ~O_NOFOLLOW, 0);
+    open_real(call, loc->path, opening->flags & ~O_NOFOLLOW, 0);
 }
 
 /* as_asked: no other thread can change the flags that the kernel would find. */

@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "../../process/descriptor.h"
 #include "../../process/memory.h"
+#include "../../process/object.h"
 #include "../../view/view.h"
 #include "../args.h"
 #include "../call.h"
@@ -61,16 +63,62 @@ static int read_name(struct call *call, unsigned arg, char name[XATTR_NAME_MAX +
     return length < 0 ? (int)length : 0;
 }
 
+/* Of the object without a name that the call's descriptor leads to: a location of its overlay; NULL: of none. */
+static const struct location *unnamed(struct call *call) {
+    const struct given *given = &call->scratch->given[0];
+    struct location *loc = &call->scratch->spare;
+    if (!given->by_fd || given->kind == OBJECT_ANONYMOUS || view_locate(call->view, given->real, loc) < 0)
+        return NULL;
+    return loc->overlay && (loc->detached || given->kind == OBJECT_DELETED) ? loc : NULL;
+}
+
+/* settle_reading() gave nothing: is such an object asked, whose private attributes are not to be seen? */
+static const struct location *asks_unnamed(struct call *call, char link[PROC_LINK]) {
+    const struct location *loc = call->verdict == VERDICT_PASS ? unnamed(call) : NULL;
+    if (loc)
+        descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
+    return loc && !settle_path_descriptor(call) ? loc : NULL;
+}
+
+static void get_unnamed(struct call *call, const char *name, const struct value *value) {
+    char link[PROC_LINK], stored[XATTR_NAME_MAX + 1], buffer[XATTR_SIZE_MAX];
+    const struct location *loc = asks_unnamed(call, link);
+    if (!loc)
+        return;
+    size_t size = value->size < sizeof buffer ? value->size : sizeof buffer;
+    long length = view_xattr_name(loc, name, stored);
+    if (length == 0)
+        length = host_getxattr(call, link, stored, buffer, size);
+    if (length < 0)
+        return verdict_answer(call, length);
+    verdict_answer_bytes(call, value->address, buffer, size ? (size_t)length : 0, length);
+}
+
+static void list_unnamed(struct call *call, uint64_t address, size_t given) {
+    char link[PROC_LINK], buffer[XATTR_LIST_MAX];
+    const struct location *loc = asks_unnamed(call, link);
+    if (!loc)
+        return;
+    long length = host_listxattr(call, link, buffer, sizeof buffer);
+    if (length > 0)
+        length = (long)view_xattr_names(loc, buffer, (size_t)length);
+    if (length < 0 || (given && (size_t)length > given))
+        return verdict_answer(call, length < 0 ? length : -ERANGE);
+    verdict_answer_bytes(call, address, buffer, given ? (size_t)length : 0, length);
+}
+
 static void get(struct call *call, unsigned name_arg, const struct value *value) {
     char name[XATTR_NAME_MAX + 1], buffer[XATTR_SIZE_MAX];
     int error = read_name(call, name_arg, name);
     if (error < 0)
         return verdict_answer(call, error);
     struct location *loc = settle_reading(call);
-    if (!loc || settle_path_descriptor(call))
+    if (!loc)
+        return get_unnamed(call, name, value);
+    if (settle_path_descriptor(call))
         return;
     size_t size = value->size < sizeof buffer ? value->size : sizeof buffer;
-    ssize_t length = view_getxattr(call->view, loc, name, buffer, size);
+    ssize_t length = view_getxattr(call->view, loc, name, buffer, size, &call->task->cred);
     if (length < 0)
         return verdict_answer(call, length);
     verdict_answer_bytes(call, value->address, buffer, size ? (size_t)length : 0, length);
@@ -79,17 +127,28 @@ static void get(struct call *call, unsigned name_arg, const struct value *value)
 static void list(struct call *call, uint64_t address, size_t given) {
     char buffer[XATTR_LIST_MAX];
     struct location *loc = settle_reading(call);
-    if (!loc || settle_path_descriptor(call))
+    if (!loc)
+        return list_unnamed(call, address, given);
+    if (settle_path_descriptor(call))
         return;
     size_t size = given < sizeof buffer ? given : sizeof buffer;
-    ssize_t length = view_listxattr(call->view, loc, buffer, size);
+    ssize_t length = view_listxattr(call->view, loc, buffer, size, &call->task->cred);
     if (length < 0)
         return verdict_answer(call, length);
     verdict_answer_bytes(call, address, buffer, size ? (size_t)length : 0, length);
 }
 
+/* What the attribute is called on the host's object that is held. 0; -errno. */
+static int stored_name(struct call *call, const char *name, char out[XATTR_NAME_MAX + 1]) {
+    const struct location *loc = unnamed(call);
+    if (loc)
+        return view_xattr_name(loc, name, out);
+    memcpy(out, name, strlen(name) + 1);
+    return 0;
+}
+
 static void set(struct call *call, unsigned name_arg, const struct value *value) {
-    char name[XATTR_NAME_MAX + 1], buffer[XATTR_SIZE_MAX];
+    char name[XATTR_NAME_MAX + 1], stored[XATTR_NAME_MAX + 1], buffer[XATTR_SIZE_MAX];
     if (value->flags & ~(XATTR_CREATE | XATTR_REPLACE))
         return verdict_answer(call, -EINVAL);
     int error = read_name(call, name_arg, name);
@@ -103,13 +162,15 @@ static void set(struct call *call, unsigned name_arg, const struct value *value)
     struct location *loc = settle_changing(call);
     if (!loc)
         return;
-    if (host_held(call, 0))
-        return verdict_answer(call, host_setxattr(call, name, buffer, value->size, value->flags));
+    if (host_held(call, 0)) {
+        error = stored_name(call, name, stored);
+        return verdict_answer(call, error ? error : host_setxattr(call, stored, buffer, value->size, value->flags));
+    }
     verdict_answer(call, view_setxattr(call->view, loc, name, buffer, value->size, value->flags, &call->task->cred));
 }
 
 static void remove_name(struct call *call, unsigned name_arg) {
-    char name[XATTR_NAME_MAX + 1];
+    char name[XATTR_NAME_MAX + 1], stored[XATTR_NAME_MAX + 1];
     int error = read_name(call, name_arg, name);
     if (error < 0)
         return verdict_answer(call, error);
@@ -117,8 +178,11 @@ static void remove_name(struct call *call, unsigned name_arg) {
     struct location *loc = settle_changing(call);
     if (!loc)
         return;
-    verdict_answer(call, host_held(call, 0) ? host_removexattr(call, name)
-                                            : view_removexattr(call->view, loc, name, &call->task->cred));
+    if (host_held(call, 0)) {
+        error = stored_name(call, name, stored);
+        return verdict_answer(call, error ? error : host_removexattr(call, stored));
+    }
+    verdict_answer(call, view_removexattr(call->view, loc, name, &call->task->cred));
 }
 
 void do_getxattr(struct call *call) {

@@ -100,9 +100,11 @@ static bool is_of_upper(struct call *call, const struct location *loc, const cha
                              strcmp(call->scratch->real, real) == 0);
 }
 
-static int refuse_lower(struct call *call) {
-    verdict_refuse(call, EROFS, "the file belongs to a lower layer and has no name any more");
-    return -EROFS;
+/* The errors of ovl_copy_up(), which meets the whiteout. */
+static int refuse_lower(struct call *call, const struct stat *st) {
+    int error = S_ISDIR(st->st_mode) ? ENOTDIR : EEXIST;
+    verdict_refuse(call, error, "the file belongs to a lower layer and has no name any more");
+    return -error;
 }
 
 /* May what we hold be changed where it is?  1; 0: it is the view's to change; -errno. */
@@ -123,14 +125,14 @@ static int check_held(struct call *call, int fd) {
         return 1;
     int error = view_locate(call->view, scratch->text, loc);
     if (error < 0)
-        return refuse_lower(call);
+        return refuse_lower(call, &st);
     if (!loc->overlay && view_covers(call->view, scratch->text))
-        return refuse_lower(call);   /* what lies below a mount point */
+        return refuse_lower(call, &st);   /* what lies below a mount point */
     if (!loc->overlay)
         return host_keeps(call, loc, false) ? (int)call->value : 1;
     if (kind == OBJECT_NAMED && !loc->detached)
         return 0;
-    return is_of_upper(call, loc, scratch->text) ? 1 : refuse_lower(call);
+    return is_of_upper(call, loc, scratch->text) ? 1 : refuse_lower(call, &st);
 }
 
 int host_hold_link(struct call *call, unsigned i, const char *link) {
@@ -329,6 +331,16 @@ long host_removexattr(struct call *call, const char *name) {
     if (symlink_path(host, path))
         return error_of(lremovexattr(path, name));
     return error_of(removexattr(object_path(host, path), name));
+}
+
+long host_getxattr(struct call *call, const char *link, const char *name, void *value, size_t size) {
+    ACT(call, false);
+    return error_of(getxattr(link, name, value, size));
+}
+
+long host_listxattr(struct call *call, const char *link, char *list, size_t size) {
+    ACT(call, false);
+    return error_of(listxattr(link, list, size));
 }
 
 /* ---- opening ---- */

@@ -54,6 +54,9 @@ long host_link(struct call *call, bool by_descriptor);
 long host_setattr(struct call *call, const struct attr_change *change);
 long host_setxattr(struct call *call, const char *name, const void *value, size_t size, int flags);
 long host_removexattr(struct call *call, const char *name);
+/* … and what is read of what a link of /proc leads to, by the tracee's own rights.  Bytes or -errno. */
+long host_getxattr(struct call *call, const char *link, const char *name, void *value, size_t size);
+long host_listxattr(struct call *call, const char *link, char *list, size_t size);
 int host_stat(const struct call *call, struct stat *st);
 /* A descriptor of ours, close-on-exec, or -errno.  -ELOOP: a symlink has been put there. */
 int host_open(const struct call *call, int flags, mode_t mode);

@@ -82,26 +82,29 @@ static int may_look(const struct call *call, pid_t pid) {
     return process.st_uid == task->cred.fsuid && process.st_gid == task->cred.fsgid ? 0 : -EACCES;
 }
 
-/* The view's path that a removed object had: below the innermost directory that is still there, if that is known. */
+/* The view's path that a removed object had: below the innermost directory that is still there, or of which is known
+ * what it was called, if that is known.  What was put aside lies below no directory of the view. */
 static void removed_path(struct call *call, char *path) {
     char rest[VIEW_PATH_MAX];
     struct location *loc = &call->scratch->spare;
-    bool known = !loc->aside;
-    memcpy(rest, path, strlen(path) + 1);
-    for (char *slash = strrchr(path, '/'); known && slash; slash = strrchr(path, '/')) {
-        bool root = slash == path;
-        slash[root] = '\0';
-        bool found = view_locate(call->view, path, loc) == 0 && !loc->detached;
-        if (root && !(found && loc->length == 1))
+    bool aside = loc->aside;
+    size_t whole = strlen(path);
+    memcpy(rest, path, whole + 1);
+    for (size_t length = whole;; length = (size_t)(strrchr(path, '/') - path)) {
+        path[length + !length] = '\0';
+        const char *shown = view_gone(call->view, path, length);
+        bool there = length < whole && !aside && view_locate(call->view, path, loc) == 0 && !loc->detached;
+        if (there && (length || loc->length == 1))
+            shown = loc->length == 1 ? "" : loc->path;
+        if (shown && strlen(shown) + whole - length < VIEW_PATH_MAX) {
+            size_t size = strlen(shown);
+            memcpy(path, shown, size);
+            memcpy(path + size, rest + length, whole - length + 1);
+            return;
+        }
+        if (!length)
             break;
-        if (!found)
-            continue;
-        size_t tail = strlen(rest + (slash - path)), length = loc->length == 1 ? 0 : loc->length;
-        if (length + tail >= VIEW_PATH_MAX)
-            break;
-        memmove(path + length, rest + (slash - path), tail + 1);
-        memcpy(path, loc->path, length);
-        return;
+        path[length] = '\0';
     }
     const char *name = strrchr(rest, '/');
     memcpy(path, name, strlen(name) + 1);

@@ -119,6 +119,11 @@ int lower_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *di
 int lower_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
 int lower_open(const struct overlay *ovl, uint32_t d, int flags);
 
+/* gone.c: before the directory goes from the view; after it went, when it has been put aside; view_gone() tells. */
+void gone_note(const struct overlay *ovl, uint32_t d);
+void gone_aside(const struct overlay *ovl, const char *shown);
+void gone_clear(pto_view *base);
+
 /* private.c: private attributes. name is without the prefix: "opaque". All return bytes or -errno. */
 #define PRIVATE_SHOWN "ptoverlay.kept"
 int private_name(const struct layer *layer, const char *name, char out[XATTR_NAME_MAX + 1]);

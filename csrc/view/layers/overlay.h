@@ -44,6 +44,8 @@ struct shared {
 
 struct stacked;
 
+#define WORK_NAME 32 /* bytes of a name in the work directory */
+
 /* The directory that was changed last stays open: most changes are followed by another one there. */
 struct last_dir {
     uint32_t d;             /* 0: none */
@@ -71,6 +73,7 @@ struct overlay {
     size_t root_prefix; /* length of it without escapes */
     struct stacked *stacked; /* stacked.c: of an overlay whose layers are in another view, else NULL */
     uint64_t sequence; /* names in the work directory */
+    char aside[WORK_NAME]; /* … the one of the object that was put aside last, "": none */
     uint32_t root; /* index entry of the mount point */
     struct known_names root_names; /* of the lowers */
     struct shown_table shown;
@@ -161,10 +164,9 @@ struct pto_view {
     void *busy_arg;
     const struct view_answers *answers; /* touch.c; NULL: nobody answers */
     struct watch *watches; /* watches.c */
+    struct gone *gone; /* gone.c, the newest first */
     int protected_hardlinks, protected_symlinks, protected_regular, protected_fifos; /* fs.*, proc(5) */
 };
-
-#define WORK_NAME 32 /* bytes of a name in the work directory */
 
 static inline struct dentry *at(const struct overlay *ovl, uint32_t d) {
     return index_at(&ovl->view->index, d);

@@ -56,6 +56,35 @@ static void entry_gone(struct overlay *ovl, uint32_t d, bool whiteout) {
         view_changed(ovl);
 }
 
+/* Out of the upper. */
+static int take_out(const struct upper_dir *dir, const char *name, uint32_t d, bool whiteout) {
+    struct overlay *ovl = dir->ovl;
+    bool directory = is_dir_kind(shown_kind(at(ovl, d))), told = false;
+    int error = 0;
+    if (at(ovl, d)->upper == KIND_NONE) {
+        error = whiteout_make(ovl, dir->fd, name);
+    } else if (directory && quiet_any(ovl->view) && !ovl->layers[0].dot_form) {
+        error = watches_remove_dir(dir, name, d, whiteout);
+        told = true;
+    } else if (whiteout || !(told = watches_take_away(dir, name, directory))) {
+        error = whiteout_replace(ovl, dir->fd, name, directory, whiteout);
+    }
+    return error || told ? error : watches_tell_removed(dir, name, directory, whiteout);
+}
+
+/* A directory, which may be open. */
+static int take_out_directory(const struct upper_dir *dir, const char *name, uint32_t d, bool whiteout) {
+    struct overlay *ovl = dir->ovl;
+    char shown[VIEW_PATH_MAX];
+    int length = path_in_view(ovl, d, shown);
+    ovl->aside[0] = '\0';
+    gone_note(ovl, d);
+    int error = take_out(dir, name, d, whiteout);
+    if (!error && length > 0)
+        gone_aside(ovl, shown);
+    return error;
+}
+
 static int remove_object(const struct location *loc) {
     struct overlay *ovl = loc->overlay;
     uint32_t d = loc->dentry;
@@ -76,17 +105,7 @@ static int remove_object(const struct location *loc) {
     char name[NAME_MAX + 1];
     index_name(&ovl->view->index, d, name);
     touch_going(ovl, d);
-    bool directory = is_dir_kind(shown_kind(at(ovl, d))), told = false;
-    if (lower_only) {
-        error = whiteout_make(ovl, dir.fd, name);
-    } else if (directory && quiet_any(ovl->view) && !ovl->layers[0].dot_form) {
-        error = watches_remove_dir(&dir, name, d, whiteout);
-        told = true;
-    } else if (whiteout || !(told = watches_take_away(&dir, name, directory))) {
-        error = whiteout_replace(ovl, dir.fd, name, directory, whiteout);
-    }
-    if (!error && !told)
-        error = watches_tell_removed(&dir, name, directory, whiteout);
+    error = (S_ISDIR(loc->type) ? take_out_directory : take_out)(&dir, name, d, whiteout);
     if (error)
         return error;
     ovl->view->stats.whiteouts += (uint64_t)whiteout;

@@ -401,6 +401,8 @@ static int carry_out(struct move *move) {
     error = remove_look(ovl, move->target, &look);
     if (!error && !(move->flags & RENAME_EXCHANGE))
         base_keep(ovl, move->target);
+    if (!error && S_ISDIR(move->to->type) && !(move->flags & RENAME_EXCHANGE))
+        gone_note(ovl, move->target);
     if (!error)
         error = rename_upper(move);
     if (error)

@@ -40,7 +40,20 @@ static int escape(const struct overlay *ovl, const char *name, char out[XATTR_NA
     return made > XATTR_NAME_MAX ? -EOPNOTSUPP : 0;
 }
 
-ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *name, void *value, size_t size) {
+/* xattr_permission() of fs/xattr.c for what is only read, and who sees trusted.* at all. */
+static int may_read(const struct location *loc, const char *name, const struct cred *cred) {
+    char kept[XATTR_NAME_MAX + 1];
+    if (begins(name, "security.") || begins(name, "system.") || faked_name(loc->overlay, name, kept))
+        return 0;
+    if (begins(name, "trusted."))
+        return cred_capable(cred, CAP_SYS_ADMIN) ? 0 : -ENODATA;
+    if (begins(name, "user.") && !S_ISREG(loc->type) && !S_ISDIR(loc->type))
+        return -ENODATA;
+    return permission(loc->overlay, loc->dentry, cred, R_OK);
+}
+
+ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *name, void *value, size_t size,
+                      const struct cred *cred) {
     char escaped[XATTR_NAME_MAX + 1];
     HELD(&view->base->lock);
     if (loc->type == 0)
@@ -49,12 +62,18 @@ ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *na
         ssize_t length = lgetxattr(loc->path, name, value, size);
         return length < 0 ? -errno : length;
     }
-    int error = escape(loc->overlay, name, escaped);
+    int error = may_read(loc, name, cred);
+    if (!error)
+        error = escape(loc->overlay, name, escaped);
     if (error)
         return error;
     ssize_t length = backing_getxattr(loc->overlay, loc->dentry, escaped, value, size);
     bool other = length == -ENODATA && faked_name(loc->overlay, name, escaped);   /* what a lower has itself */
     return other ? backing_getxattr(loc->overlay, loc->dentry, name, value, size) : length;
+}
+
+int view_xattr_name(const struct location *loc, const char *name, char *out) {
+    return escape(loc->overlay, name, out);
 }
 
 /* Takes private names out of a list and the escapes off the others. */
@@ -79,7 +98,24 @@ static size_t show_names(const struct overlay *ovl, char *list, size_t size) {
     return end;
 }
 
-ssize_t view_listxattr(pto_view *view, const struct location *loc, char *out, size_t size) {
+size_t view_xattr_names(const struct location *loc, char *list, size_t size) {
+    return show_names(loc->overlay, list, size);
+}
+
+/* trusted.* is not listed for everybody. */
+static size_t leave_out_trusted(char *list, size_t size) {
+    size_t end = 0;
+    for (size_t at = 0, length; at < size; at += length) {
+        length = strlen(list + at) + 1;
+        if (begins(list + at, "trusted."))
+            continue;
+        memmove(list + end, list + at, length);
+        end += length;
+    }
+    return end;
+}
+
+ssize_t view_listxattr(pto_view *view, const struct location *loc, char *out, size_t size, const struct cred *cred) {
     HELD(&view->base->lock);
     if (loc->type == 0)
         return -ENOENT;
@@ -94,6 +130,8 @@ ssize_t view_listxattr(pto_view *view, const struct location *loc, char *out, si
     if (length < 0)
         return length;
     size_t shown = show_names(loc->overlay, list, (size_t)length);
+    if (!loc->overlay->view->faked && !cred_capable(cred, CAP_SYS_ADMIN))
+        shown = leave_out_trusted(list, shown);
     if (size == 0)
         return (ssize_t)shown;
     if (shown > size)
@@ -180,7 +218,7 @@ int view_removexattr(pto_view *view, const struct location *loc, const char *nam
     if (error)
         return error;
     /* Nothing to remove is found out before anything is copied up; an ACL may be removed that is not there. */
-    if (view_getxattr(view, loc, name, NULL, 0) == -ENODATA)
+    if (view_getxattr(view, loc, name, NULL, 0, &view->base->own) == -ENODATA)
         return begins(name, "system.posix_acl_") ? 0 : -ENODATA;
     CLOSE_FD fd = begin_change(loc, name, cred, escaped);
     if (fd < 0)

@@ -234,7 +234,7 @@ int pto_readlink(pto_view *view, const char *path, char *out, size_t size) {
 int64_t pto_getxattr(pto_view *view, const char *path, const char *name, void *value, size_t size) {
     API api;
     int error = api_begin(&api, view, path, 0);
-    return error ? error : view_getxattr(view, &api.loc, name, value, size);
+    return error ? error : view_getxattr(view, &api.loc, name, value, size, asks(view));
 }
 
 int pto_setxattr(pto_view *view, const char *path, const char *name, const void *value, size_t size, int flags) {
@@ -248,7 +248,7 @@ int pto_setxattr(pto_view *view, const char *path, const char *name, const void 
 int64_t pto_listxattr(pto_view *view, const char *path, char *list, size_t size) {
     API api;
     int error = api_begin(&api, view, path, 0);
-    return error ? error : view_listxattr(view, &api.loc, list, size);
+    return error ? error : view_listxattr(view, &api.loc, list, size, asks(view));
 }
 
 int pto_removexattr(pto_view *view, const char *path, const char *name) {

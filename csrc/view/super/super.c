@@ -85,6 +85,7 @@ static void base_clear(pto_view *view) {
     readdir_free(view);
     copy_ahead_free(view);
     quiet_clear(view);
+    gone_clear(view);
     view_free_copies(view->copies);
     free((void *)view->own.groups);
     index_close(&view->index);

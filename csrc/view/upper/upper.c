@@ -131,6 +131,8 @@ int upper_take(struct work_object *object, int dirfd, const char *name) {
         error = rename_lent(ovl, dirfd, name, ovl->work, object->name, 0);
     if (error)
         object->name[0] = '\0';
+    else
+        memcpy(ovl->aside, object->name, sizeof ovl->aside);
     return error;
 }
 
@@ -164,7 +166,9 @@ int upper_put(struct work_object *object, int dirfd, const char *name, enum putt
         error = rename_lent(ovl, ovl->work, object->name, dirfd, name, flags[putting]);
     if (error == -EINVAL && putting == PUT_EXCHANGE)
         return exchange_by_steps(object, dirfd, name);
-    if (!error && putting != PUT_EXCHANGE)
+    if (!error && putting == PUT_EXCHANGE)
+        memcpy(ovl->aside, object->name, sizeof ovl->aside);
+    else if (!error)
         object->name[0] = '\0';
     return error;   /* after an exchange the scope removes what was there */
 }
