@@ -161,8 +161,8 @@ int view_open_exact(const char *path, int flags, mode_t mode);
  * ordinary users.  stx->stx_mask as statx(2) gives it.  Host places too. */
 struct statx;
 int view_getattr(pto_view *view, const struct location *loc, struct statx *stx);
-/* The path in the view that a removed directory had, which the kernel calls `real`; NULL: not known, or the same as where
- * the layer had it.  As long as the view's lock is held. */
+/* The path in the view that a removed directory had, which the kernel calls `real`; NULL: not known, or the same as
+ * where the layer had it.  As long as the view's lock is held. */
 const char *view_gone(const pto_view *view, const char *real, size_t length);
 /* Puts the view's identity and kept owner into what stat of a real object (by descriptor) has said:
  * real is its real path. */

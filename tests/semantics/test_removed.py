@@ -81,7 +81,7 @@ def both(world: World, script: str) -> tuple[object, object]:
 
 
 def test_by_descriptor(world: World) -> None:
-    """A lower's stays as it is, by the same errors; the upper's can be changed, and its private attributes never show."""
+    """A lower's stays as it is, by the same errors; the upper's can be changed; private attributes never show."""
     world.lay_out([Node("lower", "dir", 0o755), Node("copied", "dir", 0o755), Node("file", content=b"x")])
     world.freeze()
     kernel, view = both(world, BY_DESCRIPTOR)

@@ -63,6 +63,35 @@ class Child:
         return self.told()
 """
 
+#: Nobody waits for who sleeps uninterruptibly, as in vfork(2): its locks are held for it, position and flags are its own.
+WAITS = """
+flock, ofd = os.open("file", os.O_RDONLY), os.open("linked", os.O_RDONLY)
+fcntl.flock(flock, fcntl.LOCK_EX)
+range_lock(ofd, fcntl.F_RDLCK, fcntl.F_OFD_SETLK, 1, 2)
+os.lseek(flock, 2, os.SEEK_SET)
+CLONE, CLONE_VFORK = (56 if os.uname().machine == "x86_64" else 220), 0x4000
+def child(act):
+    pid = libc.syscall(CLONE, CLONE_VFORK | signal.SIGCHLD, 0, 0, 0, 0)
+    if pid == 0:
+        act()
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(pid, 0)
+def tries():
+    os.close(flock)
+    os.close(ofd)
+    for name in ("file", "linked"):
+        write(name)
+        fd = os.open(name, os.O_RDWR)
+        print(name, locked(fcntl.flock, fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
+              locked(range_lock, fd, fcntl.F_WRLCK, fcntl.F_OFD_SETLK))
+child(tries)
+print(os.read(flock, 100))
+fcntl.flock(flock, fcntl.LOCK_UN)
+fd = os.open("file", os.O_RDONLY)
+print(locked(fcntl.flock, fd, fcntl.LOCK_EX | fcntl.LOCK_NB))
+"""
+
 SCRIPTS = {
     "the same process": """
 fd = os.open("file", os.O_RDONLY)
@@ -426,6 +455,13 @@ def script_command(script: str) -> list[str]:
 def test_as_the_kernel(files: World, name: str) -> None:
     """What descriptors show that were opened before a copy-up, and what locks that were taken before it keep out."""
     command = script_command(SCRIPTS[name])
+    expected = files.kernel().check(command, env=files.env)
+    assert files.box().check(command, env=files.env, timeout=60) == expected
+
+
+def test_locks_of_who_is_not_waited_for(files: World) -> None:
+    """They keep others out all the while."""
+    command = script_command(WAITS)
     expected = files.kernel().check(command, env=files.env)
     assert files.box().check(command, env=files.env, timeout=60) == expected
 

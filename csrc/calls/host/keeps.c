@@ -36,8 +36,8 @@ static int before_read_only(const struct call *call, const struct location *loc,
     return 0;
 }
 
-/* Of a path of the host, or of the directory that it is in: its file system's f_type; 0: it cannot be had.  Nobody puts a
- * symlink into proc or sysfs meanwhile. */
+/* Of a path of the host, or of the directory that it is in: its file system's f_type; 0: it cannot be had.  Nobody
+ * puts a symlink into proc or sysfs meanwhile. */
 static long file_system(const struct location *loc, bool above) {
     char path[VIEW_PATH_MAX];
     struct statfs fs;
@@ -74,7 +74,7 @@ static bool lacks_attribute(const struct location *loc, const char *name) {
 
 static bool is_impossible(const struct call *call, const struct location *loc, bool makes) {
     const char *attribute = call->scratch->attribute;
-    if (call_is_open(call->nr) && !makes)   /* O_TMPFILE */
+    if (call->row->contents == CONTENTS_OPENED && !makes)   /* O_TMPFILE */
         return has_fixed_names(loc, false);
     if (makes || call->row->name_is != NAME_STAYS)
         return has_fixed_names(loc, true);

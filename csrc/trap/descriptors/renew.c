@@ -410,6 +410,7 @@ int renew_ask(struct renewer *renewer, struct stale *stale, pid_t tid) {
     __atomic_store_n(&renewer->begun, false, __ATOMIC_RELAXED);
     renewer->stale = stale;
     renewer->sockets[0] = renewer->sockets[1] = renewer->listener = renewer->peer = -1;
+    stale_hold(stale, tid);
     return ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ? -errno : 0;
 }
 

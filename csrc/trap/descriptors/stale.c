@@ -22,6 +22,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "../../process/family.h"
 #include "../../process/proc.h"
 #include "stale.h"
 
@@ -202,9 +203,21 @@ static bool is_same_description(int one, int other) {
     return order < 0 ? share_a_mark(one, other) : order == 0;
 }
 
+/* Position, flags and locks may have changed since: they are as those of the other once more. */
+static void begin_anew(struct description *known) {
+    const struct flock none = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    int flags = fcntl(known->stale, F_GETFL);
+    known->ahead = false;
+    (void)lseek(known->fresh, lseek(known->stale, 0, SEEK_CUR), SEEK_SET);
+    if (flags >= 0)
+        (void)fcntl(known->fresh, F_SETFL, flags & STATUS_FLAGS);
+    (void)flock(known->fresh, LOCK_UN);
+    (void)fcntl(known->fresh, F_OFD_SETLK, &none);
+}
+
 /* The one that takes the place of this description, which is closed unless it is kept; NULL: it cannot be had. */
-static const struct description *description_of(struct stale *set, struct copied_up *file, int stale) {
-    for (const struct description *known = set->descriptions; known; known = known->next)
+static struct description *description_of(struct stale *set, struct copied_up *file, int stale) {
+    for (struct description *known = set->descriptions; known; known = known->next)
         if (is_same_description(known->stale, stale)) {
             close(stale);
             return known;
@@ -242,9 +255,11 @@ static bool open_one(struct stale *stale, pid_t tid, struct renewal *renewal, st
             close(copy);
         return false;
     }
-    const struct description *description = description_of(stale, file, copy);
+    struct description *description = description_of(stale, file, copy);
     if (!description)
         return false;
+    if (description->ahead)
+        begin_anew(description);
     replaced->fresh = description->fresh;
     struct lock_line line;
     for (const char *at = next_lock(info); at; at = next_lock(at)) {
@@ -255,6 +270,43 @@ static bool open_one(struct stale *stale, pid_t tid, struct renewal *renewal, st
             renewal->locks[renewal->n_locks++] = (struct process_lock){.number = replaced->number, .lock = line.lock};
     }
     return true;
+}
+
+struct holding {
+    struct stale *stale;
+    pid_t tid;
+};
+
+/* The one for this number, if it is not known yet; NULL: it has what it needs, or cannot be had. */
+static struct description *open_ahead(const struct holding *holding, int number, struct copied_up *file) {
+    const struct description *first = holding->stale->descriptions;
+    int copy = family_take(holding->tid, number);
+    struct description *made = copy < 0 ? NULL : description_of(holding->stale, file, copy);
+    if (!made || holding->stale->descriptions == first)
+        return NULL;
+    made->ahead = true;
+    return made;
+}
+
+static bool hold_one(void *arg, int number, struct copied_up *file, const char *info) {
+    const struct holding *holding = arg;
+    struct description *description = NULL;
+    struct lock_line line;
+    for (const char *at = next_lock(info); at; at = next_lock(at)) {
+        if (!parse_lock(at, &line) || (strcmp(line.kind, "FLOCK") != 0 && strcmp(line.kind, "OFDLCK") != 0))
+            continue;
+        if (!description)
+            description = open_ahead(holding, number, file);
+        if (!description)
+            break;
+        take_lock(description->fresh, &line);
+    }
+    return true;
+}
+
+void stale_hold(struct stale *stale, pid_t tid) {
+    struct holding holding = {stale, tid};
+    each_stale(stale, tid, hold_one, &holding);
 }
 
 void stale_open(struct stale *stale, pid_t tid, struct renewal *renewal, const int copies[STALE_MOST]) {

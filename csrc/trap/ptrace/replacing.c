@@ -133,7 +133,11 @@ struct looking {
 static void count_left(void *arg, struct tracee *tracee) {
     struct looking *looking = arg;
     struct files *files = tracee->files;
-    if (files && files->look == looking->trap->replacing.look && !files->counted && !is_late(files))
+    struct replacing *replacing = &looking->trap->replacing;
+    bool found = files && files->look == replacing->look && !files->counted;
+    if (found && is_late(files))   /* it was asked before more was copied up */
+        stale_hold(&replacing->stale, files->candidate->task.tid);
+    else if (found)
         looking->n += files->stale;
     if (files)
         files->counted = true;
