@@ -63,7 +63,7 @@ class Child:
         return self.told()
 """
 
-#: Nobody waits for who sleeps uninterruptibly, as in vfork(2): its locks are held for it, position and flags are its own.
+#: Nobody waits for who sleeps uninterruptibly, as in vfork(2): its locks are held for it.
 WAITS = """
 flock, ofd = os.open("file", os.O_RDONLY), os.open("linked", os.O_RDONLY)
 fcntl.flock(flock, fcntl.LOCK_EX)

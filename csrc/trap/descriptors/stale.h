@@ -54,8 +54,8 @@ unsigned stale_count(const struct stale *stale, pid_t tid);
 bool stale_is(const struct stale *stale, pid_t tid, int number);
 /* The task's stale descriptors, STALE_MOST at most; it must be in a stop. */
 void stale_find(const struct stale *stale, pid_t tid, struct renewal *renewal);
-/* Takes the locks of the task's descriptions on the copies, before it stands still: nobody else gets them, even where it
- * is not waited for.  Not where we may not take its descriptors (pidfd_getfd(2)). */
+/* Takes the locks of the task's descriptions on the copies, before it stands still: nobody else gets them, even where
+ * it is not waited for.  Not where we may not take its descriptors (pidfd_getfd(2)). */
 void stale_hold(struct stale *stale, pid_t tid);
 /* Opens what is to be in the place of those: same position, status flags, flock(2) and OFD locks.  copies: ours of
  * them (-1: none), its own from now on.  What cannot be had is left out. */
