@@ -203,16 +203,27 @@ static bool is_same_description(int one, int other) {
     return order < 0 ? share_a_mark(one, other) : order == 0;
 }
 
-/* Position, flags and locks may have changed since: they are as those of the other once more. */
-static void begin_anew(struct description *known) {
+static bool is_locked(const char *info, const char *kind) {
+    struct lock_line line;
+    for (const char *at = next_lock(info); at; at = next_lock(at))
+        if (parse_lock(at, &line) && strcmp(line.kind, kind) == 0)
+            return true;
+    return false;
+}
+
+/* Position, flags and locks may have changed since: they are as those of the other once more.  A lock that is still
+ * held is not let go meanwhile. */
+static void begin_anew(struct description *known, const char *info) {
     const struct flock none = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
     int flags = fcntl(known->stale, F_GETFL);
     known->ahead = false;
     (void)lseek(known->fresh, lseek(known->stale, 0, SEEK_CUR), SEEK_SET);
     if (flags >= 0)
         (void)fcntl(known->fresh, F_SETFL, flags & STATUS_FLAGS);
-    (void)flock(known->fresh, LOCK_UN);
-    (void)fcntl(known->fresh, F_OFD_SETLK, &none);
+    if (!is_locked(info, "FLOCK"))
+        (void)flock(known->fresh, LOCK_UN);
+    if (!is_locked(info, "OFDLCK"))
+        (void)fcntl(known->fresh, F_OFD_SETLK, &none);
 }
 
 /* The one that takes the place of this description, which is closed unless it is kept; NULL: it cannot be had. */
@@ -259,7 +270,7 @@ static bool open_one(struct stale *stale, pid_t tid, struct renewal *renewal, st
     if (!description)
         return false;
     if (description->ahead)
-        begin_anew(description);
+        begin_anew(description, info);
     replaced->fresh = description->fresh;
     struct lock_line line;
     for (const char *at = next_lock(info); at; at = next_lock(at)) {
