@@ -259,6 +259,17 @@ def test_identity_stays(open_bench: Callable[..., Bench]) -> None:
     assert len({view.stat(p).dev for p in (b.mount, b.mount / "dir", b.mount / "moved", b.mount / "l")}) == 1
 
 
+def test_identity_ends_with_the_object(open_bench: Callable[..., Bench]) -> None:
+    """What is new has no number of what was copied up and removed, whatever number the file system gives it."""
+    b = open_bench([DIR, *(Node(f"dir/{i}", content=b"x") for i in range(8))])
+    before = {b.view.stat(b.mount / f"dir/{i}").ino for i in range(8)}
+    for i in range(8):
+        b.view.chmod(b.mount / f"dir/{i}", 0o600)
+        b.view.unlink(b.mount / f"dir/{i}")
+        b.view.write(b.mount / f"new{i}", b"x")
+    assert before.isdisjoint(b.view.stat(b.mount / f"new{i}").ino for i in range(8))
+
+
 def test_identity_of_many_stays(open_bench: Callable[..., Bench]) -> None:
     """However often the table of what the upper shows has grown."""
     b = open_bench([DIR, *(Node(f"dir/{i}") for i in range(600))])
@@ -487,6 +498,10 @@ def test_private_attributes(open_bench: Callable[..., Bench]) -> None:
     fails(errno.ENODATA, b.view.getxattr, b.mount / "dir", f"{PREFIX}.overlay.opaque")
     b.view.setxattr(b.mount / "dir", "user.mine", b"1")
     assert b.view.listxattr(b.mount / "dir") == ["user.mine"]
+    b.view.setxattr(b.mount / "dir", f"{PREFIX}.overlay.opaque", b"inside")   # kept under a name of its own
+    assert sorted(b.view.listxattr(b.mount / "dir")) == sorted([f"{PREFIX}.overlay.opaque", "user.mine"])
+    assert b.view.getxattr(b.mount / "dir", f"{PREFIX}.overlay.opaque") == b"inside"
+    assert opaque(b.upper / "dir")
 
 
 def test_read_only(open_bench: Callable[..., Bench], make_world: Callable[..., World]) -> None:

@@ -148,7 +148,7 @@ static void refused(const char *base) {
     int abstract = (int)SYS(socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     memset(&un, 0, sizeof un);
     un.sun_family = AF_UNIX;
-    int length = snprintf(un.sun_path + 1, sizeof un.sun_path - 1, "ptoverlay-test-%d", getpid());   /* nobody else's */
+    int length = snprintf(un.sun_path + 1, sizeof un.sun_path - 1, "ptoverlay-test-%d", getpid()); /* nobody else's */
     (void)say("abstract", SYS(bind, abstract, &un, (socklen_t)(HEAD + 1 + (size_t)length)));
     show_list("nothing was made", base);
     /* as long as it goes: 107 and a NUL, 108 without one, by way of "./" */
