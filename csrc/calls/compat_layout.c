@@ -54,24 +54,28 @@ static uint32_t short_dev(uint32_t major, uint32_t minor) {
     return (minor & 0xff) | major << 8 | (minor & ~0xffu) << 12;
 }
 
+/* What both structures of stat(2) have in the same way … */
+#define STAT_ALIKE(from)                                                                                               \
+    .dev = short_dev((from)->stx_dev_major, (from)->stx_dev_minor), .mode = (from)->stx_mode,                          \
+    .rdev = short_dev((from)->stx_rdev_major, (from)->stx_rdev_minor), .blksize = (from)->stx_blksize,                 \
+    .atime = (uint32_t)(from)->stx_atime.tv_sec, .atime_ns = (from)->stx_atime.tv_nsec,                                \
+    .mtime = (uint32_t)(from)->stx_mtime.tv_sec, .mtime_ns = (from)->stx_mtime.tv_nsec,                                \
+    .ctime = (uint32_t)(from)->stx_ctime.tv_sec, .ctime_ns = (from)->stx_ctime.tv_nsec
+
+/* … and both of statfs(2). */
+#define STATFS_ALIKE(from)                                                                                             \
+    .type = (uint32_t)(from)->f_type, .bsize = (uint32_t)(from)->f_bsize, .namelen = (uint32_t)(from)->f_namelen,      \
+    .frsize = (uint32_t)(from)->f_frsize, .flags = (uint32_t)(from)->f_flags
+
 /* cp_compat_stat() in fs/stat.c */
 static int short_stat(const struct statx *from, void *out) {
-    struct stat32 to = {.dev = short_dev(from->stx_dev_major, from->stx_dev_minor),
+    struct stat32 to = {STAT_ALIKE(from),
                         .ino = (uint32_t)from->stx_ino,
-                        .mode = from->stx_mode,
                         .nlink = (uint16_t)from->stx_nlink,
                         .uid = short_id(from->stx_uid),
                         .gid = short_id(from->stx_gid),
-                        .rdev = short_dev(from->stx_rdev_major, from->stx_rdev_minor),
                         .size = (uint32_t)from->stx_size,
-                        .blksize = from->stx_blksize,
-                        .blocks = (uint32_t)from->stx_blocks,
-                        .atime = (uint32_t)from->stx_atime.tv_sec,
-                        .atime_ns = from->stx_atime.tv_nsec,
-                        .mtime = (uint32_t)from->stx_mtime.tv_sec,
-                        .mtime_ns = from->stx_mtime.tv_nsec,
-                        .ctime = (uint32_t)from->stx_ctime.tv_sec,
-                        .ctime_ns = from->stx_ctime.tv_nsec};
+                        .blocks = (uint32_t)from->stx_blocks};
     if (from->stx_ino > UINT32_MAX || from->stx_nlink > UINT16_MAX || from->stx_size > INT32_MAX)
         return -EOVERFLOW;
     memcpy(out, &to, sizeof to);
@@ -80,23 +84,9 @@ static int short_stat(const struct statx *from, void *out) {
 
 /* cp_stat64() in arch/x86/kernel/sys_ia32.c */
 static int wide_stat(const struct statx *from, void *out) {
-    struct stat64_32 to = {.dev = short_dev(from->stx_dev_major, from->stx_dev_minor),
-                           .short_ino = (uint32_t)from->stx_ino,
-                           .mode = from->stx_mode,
-                           .nlink = from->stx_nlink,
-                           .uid = from->stx_uid,
-                           .gid = from->stx_gid,
-                           .rdev = short_dev(from->stx_rdev_major, from->stx_rdev_minor),
-                           .size = (int64_t)from->stx_size,
-                           .blksize = from->stx_blksize,
-                           .blocks = from->stx_blocks,
-                           .atime = (uint32_t)from->stx_atime.tv_sec,
-                           .atime_ns = from->stx_atime.tv_nsec,
-                           .mtime = (uint32_t)from->stx_mtime.tv_sec,
-                           .mtime_ns = from->stx_mtime.tv_nsec,
-                           .ctime = (uint32_t)from->stx_ctime.tv_sec,
-                           .ctime_ns = from->stx_ctime.tv_nsec,
-                           .ino = from->stx_ino};
+    struct stat64_32 to = {
+        STAT_ALIKE(from),     .short_ino = (uint32_t)from->stx_ino, .nlink = from->stx_nlink,   .uid = from->stx_uid,
+        .gid = from->stx_gid, .size = (int64_t)from->stx_size,      .blocks = from->stx_blocks, .ino = from->stx_ino};
     memcpy(out, &to, sizeof to);
     return sizeof to;
 }
@@ -113,16 +103,12 @@ static int short_statfs(const struct statfs *from, void *out) {
     bool unknown = files == UINT64_MAX || free_files == UINT64_MAX;
     if (all > UINT32_MAX || (!unknown && (files | free_files) > UINT32_MAX))
         return -EOVERFLOW;
-    struct statfs32 to = {.type = (uint32_t)from->f_type,
-                          .bsize = (uint32_t)from->f_bsize,
+    struct statfs32 to = {STATFS_ALIKE(from),
                           .blocks = (uint32_t)from->f_blocks,
                           .bfree = (uint32_t)from->f_bfree,
                           .bavail = (uint32_t)from->f_bavail,
                           .files = (uint32_t)files,
-                          .ffree = (uint32_t)free_files,
-                          .namelen = (uint32_t)from->f_namelen,
-                          .frsize = (uint32_t)from->f_frsize,
-                          .flags = (uint32_t)from->f_flags};
+                          .ffree = (uint32_t)free_files};
     memcpy(to.fsid, &from->f_fsid, sizeof to.fsid);
     memcpy(out, &to, sizeof to);
     return sizeof to;
@@ -131,16 +117,8 @@ static int short_statfs(const struct statfs *from, void *out) {
 int compat_statfs(enum compat_form form, const struct statfs *from, void *out) {
     if (form == COMPAT_STATFS)
         return short_statfs(from, out);
-    struct statfs64_32 to = {.type = (uint32_t)from->f_type,
-                             .bsize = (uint32_t)from->f_bsize,
-                             .blocks = from->f_blocks,
-                             .bfree = from->f_bfree,
-                             .bavail = from->f_bavail,
-                             .files = from->f_files,
-                             .ffree = from->f_ffree,
-                             .namelen = (uint32_t)from->f_namelen,
-                             .frsize = (uint32_t)from->f_frsize,
-                             .flags = (uint32_t)from->f_flags};
+    struct statfs64_32 to = {STATFS_ALIKE(from),       .blocks = from->f_blocks, .bfree = from->f_bfree,
+                             .bavail = from->f_bavail, .files = from->f_files,   .ffree = from->f_ffree};
     memcpy(to.fsid, &from->f_fsid, sizeof to.fsid);
     memcpy(out, &to, sizeof to);
     return sizeof to;
