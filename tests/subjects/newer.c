@@ -46,6 +46,11 @@ static void resolve(void) {
     (void)say("openat2 escape", open2(dir, "../../escaped", O_WRONLY | O_CREAT, 0600, RESOLVE_BENEATH));
     (void)say("openat2 mode without create", open2(base, "file", O_RDONLY, 0600, 0));
     (void)say("openat2 unknown flag", open2(base, "file", 1ULL << 40, 0, 0));
+    struct open_how more[2] = {
+        {.flags = O_RDONLY}};   /* of a kernel that knows more: it may, as long as it asks nothing */
+    (void)ok("openat2 more room", SYS(openat2, AT_FDCWD, "file", &more, sizeof more));
+    more[1].flags = 1;
+    (void)say("openat2 more asked", SYS(openat2, AT_FDCWD, "file", &more, sizeof more));
     (void)say("openat2 unknown way", open2(base, "file", O_RDONLY, 0, 1ULL << 40));
     struct open_how how = {O_RDONLY, 0, 0};
     (void)say("openat2 short", SYS(openat2, base, "file", &how, 8));
