@@ -99,6 +99,7 @@ void pto_view_read_all(pto_view *view);
 #define PTO_BUILD_INPUTS 64 /* what was asked for and is not there is told to missing_fd: paths, each with a NUL */
 #define PTO_BUILD_REVERSED 128   /* with LISTINGS: … from behind */
 #define PTO_BUILD_SHUFFLED 256   /* … in an order of chance that is always the same */
+#define PTO_BUILD_OTHER_HOST 512 /* the host name is neither this machine's nor the one of MACHINE */
 
 /* where a run failed, if it did (the exit status follows from it: 125, 126, 127) */
 #define PTO_STAGE_NONE 0

@@ -10,8 +10,8 @@ CPUs, other variables.  Six builds a package: twice natively, twice natively wit
 ptoverlay build (which is not given the other time, since faketime is a library in the environment).  Compared is what
 is installed: names, kinds, modes, bytes and targets, and by ptoverlay build times, too.
 
-A line of `packages` is a source package, a kind, and variables for it; a kind is a script (tools/builds.d/KIND.sh) that
-makes `stage`; the head of the script names the Debian packages that it needs.
+A line of `packages` is a source package or a project of ours (builds.d/projects), a kind, and variables for it; a kind
+is a script (tools/builds.d/KIND.sh) that makes `stage`; the head of the script names the Debian packages that it needs.
 
 Rules: all builds are an ordinary user's; a package that cannot be had or does not build natively is named with the
 reason and not counted.
@@ -101,6 +101,8 @@ class Sources:
 
     def get(self, name: str) -> Path:
         """Its unpacked tree, with Debian's patches; NotHere."""
+        if name.startswith("own-"):
+            return RECIPES / "projects" / name
         place = self.directory / "unpacked" / name
         if not place.is_dir():
             shutil.rmtree(self.directory / "new", ignore_errors=True)
@@ -118,10 +120,14 @@ class Sources:
             raise NotHere(f"apt-get {words[0]}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
 
 
+def is_installed(package: str) -> bool:
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", package], capture_output=True, check=False)
+    return done.stdout == b"installed"
+
+
 def install(packages: Sequence[str]) -> None:
     """NotHere where one is not to be had."""
-    missing = [name for name in packages if subprocess.run(
-        ["dpkg-query", "-W", name], capture_output=True, check=False).returncode]
+    missing = [name for name in packages if not is_installed(name)]
     if missing and subprocess.run([TOP / "tools/apt", *missing], stdin=subprocess.DEVNULL, capture_output=True,
                                   check=False).returncode:
         raise NotHere(f"no package of {' '.join(missing)} to be had")

@@ -70,7 +70,7 @@ static void decide(struct call *call) {
     call->scratch = session_take_scratch(call->session);
     if (!call->scratch)
         return verdict_answer(call, -ENOMEM);
-    if (fixed_has(call->session, PTO_BUILD_RANDOM))
+    if (call->session->fixed)
         births_meet(call);
     call->row->handler(call);
     if (call->compat == COMPAT_SOCKETS)

@@ -29,6 +29,8 @@ TREE = "/build"
 HOME = "/build.home"
 #: Order of listings → more of PTO_BUILD_*.
 ORDERS = {"sorted": 0, "reversed": lib.PTO_BUILD_REVERSED, "shuffled": lib.PTO_BUILD_SHUFFLED}
+#: Name of the host → the same.
+HOSTS = {"build": 0, "other-host": lib.PTO_BUILD_OTHER_HOST}
 #: What CMD finds in its environment.
 VARIABLES = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": HOME, "USER": "build",
@@ -42,13 +44,13 @@ class Build:
 
     kept: the names of `SOURCES` that are left as they are; epoch: the time of day at the start, in seconds since 1970,
     None: $SOURCE_DATE_EPOCH, or 2000-01-01; seed: of random bytes; inputs: what is there to see beside the tree, none:
-    all; listings: one of `ORDERS`; missing: where the core writes what was asked for and not there, -1: nowhere.
+    all; listings: one of `ORDERS`; host: one of `HOSTS`; missing: where the core writes what was asked for and not there, -1: nowhere.
     Failure for what cannot be meant."""
 
-    __slots__ = ("declared", "epoch", "inputs", "kept", "listings", "missing", "seed")
+    __slots__ = ("declared", "epoch", "host", "inputs", "kept", "listings", "missing", "seed")
 
     def __init__(self, kept: Sequence[str] = (), epoch: int | None = None, seed: int = 0,
-                 inputs: Sequence[str] = (), listings: str = "sorted") -> None:
+                 inputs: Sequence[str] = (), listings: str = "sorted", host: str = "build") -> None:
         for name in kept:
             if name not in SOURCES:
                 raise Failure(f"--keep {name}", f"one of {', '.join(SOURCES)} is meant")
@@ -58,6 +60,9 @@ class Build:
         if listings not in ORDERS:
             raise Failure(f"--listings {listings}", f"one of {', '.join(ORDERS)} is meant")
         self.listings = listings
+        if host not in HOSTS:
+            raise Failure(f"--host-name {host}", f"one of {', '.join(HOSTS)} is meant")
+        self.host = host
         self.declared = tuple(inputs)
         self.inputs = Inputs(inputs) if inputs else None
         self.missing = -1
@@ -69,14 +74,15 @@ class Build:
     @property
     def switches(self) -> int:
         """PTO_BUILD_*."""
-        switches: int = ORDERS[self.listings]
+        switches: int = ORDERS[self.listings] | HOSTS[self.host]
         for name, chance in SOURCES.items():
             switches |= chance.bit * self.fixes(name)
         return switches
 
     def words(self) -> list[str]:
         """As options of `ptoverlay build`."""
-        given = ["--epoch", str(self.epoch), "--seed", str(self.seed), "--listings", self.listings]
+        given = ["--epoch", str(self.epoch), "--seed", str(self.seed), "--listings", self.listings,
+                 "--host-name", self.host]
         given += ["--keep", ",".join(sorted(self.kept))] if self.kept else []
         return [*given, *(word for path in self.declared for word in ("--input", path))]
 

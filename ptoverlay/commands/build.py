@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of random bytes (default: 0)")
     parser.add_argument("--listings", metavar="ORDER", default="sorted", help="of names in directories: sorted "
                         "(default), reversed or shuffled, to see what depends on it")
+    parser.add_argument("--host-name", metavar="NAME", default="build", help="build (default) or other-host, to see "
+                        "what depends on it")
     parser.add_argument("--input", metavar="DIR|FILE", action="append", default=[],
                         help="what there is to see beside the directory that you are in, and nothing else; @system is "
                         "/usr and what belongs to it; repeatable")
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _build_of(options: argparse.Namespace, epoch: int | None) -> Build:
     kept = [name for names in options.keep for name in names.split(",")]
-    return Build(kept, epoch, options.seed, options.input, options.listings)
+    return Build(kept, epoch, options.seed, options.input, options.listings, options.host_name)
 
 
 def run_build(build: Build, request: Request, beginning: Beginning | None = None) -> int:

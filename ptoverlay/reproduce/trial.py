@@ -88,8 +88,9 @@ class Trials:
             path.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, **around.environment, "HOME": str(home), "PWD": str(place)}
         mount_options = f"lowerdir={_escaped(self.tree)},upperdir={_escaped(upper)},workdir={_escaped(work)}"
+        host = ["--host-name", around.hostname] if around.hostname else []
         words = ["build", "--keep", _KEPT, "--epoch", str(self._epoch + around.later), "--seed", str(around.seed),
-                 "--listings", around.listings, "-q", *self.options,
+                 "--listings", around.listings, *host, "-q", *self.options,
                  "--overlay", f"{mount_options},mount={_escaped(place)}", "-C", str(place), "--", *self.argv]
         done = subprocess.run(plain_command(words), env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, preexec_fn=around.enter, check=False)

@@ -16,6 +16,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+from google.protobuf import json_format
+from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+from in_toto_attestation.v1 import statement_pb2
 from support.oracle import USER, Who, run
 from support.sandboxes import Tool
 
@@ -158,7 +161,14 @@ def test_names_of_a_rule() -> None:
 
 
 @pytest.mark.parametrize("who", ["user"], indirect=True)
+def parsed_by_protobuf(told: dict[str, Any]) -> tuple[Any, Any]:
+    """By the published definitions (in-toto-attestation): a field that they do not know is an error."""
+    return (json_format.ParseDict(told, statement_pb2.Statement()),
+            json_format.ParseDict(told["predicate"], provenance_pb2.Provenance()))
+
+
 def test_provenance(tool: Tool) -> None:
+    """By the schema, and by the protocol buffers that in-toto publishes."""
     path, schema = tool.home / "p.json", json.loads(Path(__file__).with_name("slsa-v1.schema.json").read_text())
     assert tool.ok("--provenance", path, "-C", tool.lower, "--", "sh", "-c", "cat a >out") == ""
     told = json.loads(path.read_text())
@@ -169,6 +179,14 @@ def test_provenance(tool: Tool) -> None:
     dependencies = {one["uri"]: one["digest"]["sha256"] for one in resolved}
     assert dependencies[f"file://{tool.lower}/a"] == sha256(b"a\n")
     assert dependencies[f"file://{os.path.realpath('/bin/cat')}"] == sha256(Path("/bin/cat").read_bytes())
+    statement, provenance = parsed_by_protobuf(told)
+    assert (statement.type, statement.predicate_type) == (told["_type"], told["predicateType"])
+    assert statement.subject[0].digest["sha256"] == sha256(b"a\n")
+    assert provenance.build_definition.external_parameters["command"][0] == "sh"
+    assert provenance.run_details.metadata.started_on.ToJsonString()[:10] == \
+        told["predicate"]["runDetails"]["metadata"]["startedOn"][:10]
+    with pytest.raises(json_format.ParseError, match="no field named"):
+        parsed_by_protobuf({**told, "other": 1})
     told["subject"][0]["digest"]["sha256"] = 1
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(told, schema)

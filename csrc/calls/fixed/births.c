@@ -171,6 +171,11 @@ void births_meet(struct call *call) {
     lock_leave(&fixed->lock);
 }
 
+bool births_thread(const struct call *call) {
+    const struct birth *birth = call->task->birth;
+    return birth && birth->process != birth->tid;
+}
+
 uint64_t *births_stream(struct fixed *fixed, struct call *call) {
     struct birth *birth = birth_of(fixed, call);
     return birth ? &birth->stream : NULL;

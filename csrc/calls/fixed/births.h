@@ -18,6 +18,8 @@ void births_begin(struct call *call);
 void births_meet(struct call *call);
 /* Its stream of random bytes, which goes on with each use; fixed->lock is held. NULL: no memory. */
 uint64_t *births_stream(struct fixed *fixed, struct call *call);
+/* Is the task of the call a thread beside the first one of its process? */
+bool births_thread(const struct call *call);
 void births_clear(struct fixed *fixed);
 
 #endif

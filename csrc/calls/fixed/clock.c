@@ -1,8 +1,9 @@
 /* clock.c - the time that a build is told: it begins at the epoch, and goes on by use.
  *
- * Rules: who asks for the time makes it a microsecond later; who sleeps, or waits until a time-out, makes it that much
- * later, so that programs which wait for a time to come see it come.  Waits last as long as they ever do: a point in
- * time at which one is to end is made the kernel's.
+ * Rules: who asks for the time makes it a microsecond later, and who sleeps that much later, so that programs which
+ * wait for a time to come see it come.  A time-out, and a sleep of a thread beside the first one of its process, makes
+ * it later for that task alone: how often those who wait for others wake up depends on how long all takes.  Waits last
+ * as long as they ever do: a point in time at which one is to end is made the kernel's.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -21,7 +22,9 @@
 #include "../scratch.h"
 #include "../session.h"
 #include "../table.h"
+#include "../tasks/task.h"
 #include "../verdict.h"
+#include "births.h"
 #include "clock.h"
 #include "fixed.h"
 
@@ -32,12 +35,16 @@
 #define TICKS_A_SECOND 100u     /* of times(2) */
 
 /* Nanoseconds since the start; who asks makes it a little later. */
-static uint64_t use(struct fixed *fixed) {
-    return __atomic_add_fetch(&fixed->elapsed, TICK, __ATOMIC_RELAXED);
+static uint64_t use(struct call *call) {
+    return __atomic_add_fetch(&call->session->fixed->elapsed, TICK, __ATOMIC_RELAXED) + call->task->waited;
 }
 
-static void pass_time(struct fixed *fixed, uint64_t nanoseconds) {
-    (void)__atomic_add_fetch(&fixed->elapsed, nanoseconds, __ATOMIC_RELAXED);
+static void pass_time(struct call *call, uint64_t nanoseconds) {
+    bool sleeps = call->nr == __NR_nanosleep || call->nr == __NR_clock_nanosleep;
+    if (!sleeps || births_thread(call))
+        call->task->waited += nanoseconds;
+    else
+        (void)__atomic_add_fetch(&call->session->fixed->elapsed, nanoseconds, __ATOMIC_RELAXED);
 }
 
 static bool is_of_day(int clock) {
@@ -59,7 +66,7 @@ void do_clock_gettime(struct call *call) {
     int clock = (int)call->arg[0];
     if (!fixed_has(call->session, PTO_BUILD_CLOCK) || clock >= CLOCKS)
         return;
-    const struct timespec now = to_timespec(shown(fixed, clock, use(fixed)));
+    const struct timespec now = to_timespec(shown(fixed, clock, use(call)));
     verdict_answer_bytes(call, call->arg[1], &now, sizeof now, 0);
 }
 
@@ -68,7 +75,7 @@ void do_gettimeofday(struct call *call) {
     struct fixed *fixed = call->session->fixed;
     if (!fixed_has(call->session, PTO_BUILD_CLOCK))
         return;
-    const struct timespec now = to_timespec(shown(fixed, CLOCK_REALTIME, use(fixed)));
+    const struct timespec now = to_timespec(shown(fixed, CLOCK_REALTIME, use(call)));
     const struct timeval value = {.tv_sec = now.tv_sec, .tv_usec = now.tv_nsec / 1000};
     if (call->arg[1])
         verdict_answer_bytes(call, call->arg[1], &utc, sizeof utc, 0);
@@ -80,16 +87,15 @@ void do_time(struct call *call) {
     struct fixed *fixed = call->session->fixed;
     if (!fixed_has(call->session, PTO_BUILD_CLOCK))
         return;
-    const int64_t now = (int64_t)(shown(fixed, CLOCK_REALTIME, use(fixed)) / SECOND);
+    const int64_t now = (int64_t)(shown(fixed, CLOCK_REALTIME, use(call)) / SECOND);
     verdict_answer_bytes(call, call->arg[0], &now, call->arg[0] ? sizeof now : 0, now);
 }
 
 void do_times(struct call *call) {
-    struct fixed *fixed = call->session->fixed;
     if (!fixed_has(call->session, PTO_BUILD_CLOCK))
         return;
     const struct tms none = {0};
-    const long now = (long)((use(fixed) + UPTIME) / (SECOND / TICKS_A_SECOND));
+    const long now = (long)((use(call) + UPTIME) / (SECOND / TICKS_A_SECOND));
     verdict_answer_bytes(call, call->arg[0], &none, call->arg[0] ? sizeof none : 0, now);
 }
 
@@ -113,7 +119,7 @@ static bool timed_out(const struct call *call, long result) {
 /* The wait is over. */
 static long waited(struct call *call, long result) {
     if (timed_out(call, result))
-        pass_time(call->session->fixed, call->scratch->waits);
+        pass_time(call, call->scratch->waits);
     return result;
 }
 
@@ -130,7 +136,7 @@ static void wait_until(struct call *call, unsigned arg, int clock) {
     struct fixed *fixed = call->session->fixed;
     struct timespec now, *until = (struct timespec *)(void *)&call->scratch->how;
     uint64_t wanted = read_time(call, call->arg[arg]);
-    uint64_t told = shown(fixed, clock, __atomic_load_n(&fixed->elapsed, __ATOMIC_RELAXED));
+    uint64_t told = shown(fixed, clock, __atomic_load_n(&fixed->elapsed, __ATOMIC_RELAXED) + call->task->waited);
     if (!wanted || clock_gettime(clock, &now) < 0)
         return;
     uint64_t left = wanted > told ? wanted - told : 0;
@@ -179,5 +185,5 @@ void do_sleep(struct call *call) {
         return;
     if (call->nr == __NR_clock_nanosleep && (call->arg[1] & TIMER_ABSTIME))
         return wait_until(call, 2, (int)call->arg[0]);
-    pass_time(call->session->fixed, read_time(call, call->arg[call->row->detail]));
+    pass_time(call, read_time(call, call->arg[call->row->detail]));
 }

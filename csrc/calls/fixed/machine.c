@@ -18,13 +18,20 @@
 
 void do_uname(struct call *call) {
     struct utsname name;
-    if (!fixed_has(call->session, PTO_BUILD_MACHINE) || uname(&name) < 0)
+    bool other = fixed_has(call->session, PTO_BUILD_OTHER_HOST);
+    if (!fixed_has(call->session, PTO_BUILD_MACHINE | PTO_BUILD_OTHER_HOST) || uname(&name) < 0)
         return;
+    if (!fixed_has(call->session, PTO_BUILD_MACHINE)) {
+        strcpy(name.nodename, MACHINE_OTHER_NAME);
+        return verdict_answer_bytes(call, call->arg[0], &name, sizeof name, 0);
+    }
     struct utsname told = {.sysname = "Linux",
                            .nodename = MACHINE_NAME,
                            .release = MACHINE_KERNEL,
                            .version = MACHINE_VERSION,
                            .domainname = "(none)"};
+    if (other)
+        strcpy(told.nodename, MACHINE_OTHER_NAME);
     memcpy(told.machine, name.machine, sizeof told.machine);   /* what the inputs are for */
     verdict_answer_bytes(call, call->arg[0], &told, sizeof told, 0);
 }

@@ -111,7 +111,7 @@ void do_born(struct call *call) {
 }
 
 void do_fork(struct call *call) {
-    if (fixed_has(call->session, PTO_BUILD_RANDOM))
+    if (call->session->fixed)
         births_begin(call);
 }
 

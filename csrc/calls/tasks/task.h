@@ -42,6 +42,7 @@ struct task {
     bool executed;              /* another program, since it is known */
     uint32_t program;           /* inputs.c: the number of what it runs, 0: not asked yet */
     struct birth *birth;        /* fixed/births.c: its own, NULL: not asked yet */
+    uint64_t waited;            /* fixed/clock.c: nanoseconds that it alone is told to have passed */
     void *trap;                 /* the trap's own */
     struct session *session;
     struct task *next, **link;  /* in the session's list: the task after it, and what points here */

@@ -282,6 +282,7 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from build' -l keep -x -d 'leav
 complete -c ptoverlay -n '__fish_seen_subcommand_from build' -l epoch -x -d 'the time of day at the start, since 1970 (default: $SOURCE_DATE_EPOCH, or 2000-01-01)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from build' -l seed -x -d 'of random bytes (default: 0)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from build' -l listings -x -d 'of names in directories: sorted (default), reversed or shuffled, to see what depends on it'
+complete -c ptoverlay -n '__fish_seen_subcommand_from build' -l host-name -x -a '(__ptoverlay_names)' -d 'build (default) or other-host, to see what depends on it'
 complete -c ptoverlay -n '__fish_seen_subcommand_from build' -l input -x -a 'DIR FILE' -d 'what there is to see beside the directory that you are in, and nothing else; @system is /usr and what belongs to it; repeatable'
 complete -c ptoverlay -n '__fish_seen_subcommand_from build' -l strict-inputs -r -F -d 'refuse to run unless each file of this list is what it says, as sha256sum writes it'
 complete -c ptoverlay -n '__fish_seen_subcommand_from build' -l explain -d 'say what is made equal and what is not, and run nothing'

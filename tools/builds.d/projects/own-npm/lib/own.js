@@ -1,0 +1,1 @@
+exports.say = (word) => console.log(word);
