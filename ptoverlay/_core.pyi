@@ -62,6 +62,7 @@ class _Lib:
     PTO_BUILD_RANDOM: Final[int]
     PTO_BUILD_REVERSED: Final[int]
     PTO_BUILD_SHUFFLED: Final[int]
+    PTO_BUILD_OTHER_HOST: Final[int]
     PTO_BUILD_MACHINE: Final[int]
     PTO_BUILD_FILES: Final[int]
     PTO_BUILD_INPUTS: Final[int]

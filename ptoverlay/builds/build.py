@@ -44,8 +44,8 @@ class Build:
 
     kept: the names of `SOURCES` that are left as they are; epoch: the time of day at the start, in seconds since 1970,
     None: $SOURCE_DATE_EPOCH, or 2000-01-01; seed: of random bytes; inputs: what is there to see beside the tree, none:
-    all; listings: one of `ORDERS`; host: one of `HOSTS`; missing: where the core writes what was asked for and not there, -1: nowhere.
-    Failure for what cannot be meant."""
+    all; listings: one of `ORDERS`; host: one of `HOSTS`; missing: where the core writes what was asked for and not
+    there, -1: nowhere.  Failure for what cannot be meant."""
 
     __slots__ = ("declared", "epoch", "host", "inputs", "kept", "listings", "missing", "seed")
 

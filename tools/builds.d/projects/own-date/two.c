@@ -1,1 +1,3 @@
-int two(void) { return 2; }
+int two(void) {
+    return 2;
+}
