@@ -34,6 +34,10 @@ class Question(IntEnum):
         return self in (Question.READ, Question.EXECUTED, Question.LOADER)
 
 
+#: Those of which the answer is more than attributes.
+READING = frozenset(question for question in Question if question.reads)
+
+
 @dataclass(slots=True)
 class Input:
     """A path that was asked about.

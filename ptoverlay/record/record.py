@@ -25,13 +25,14 @@ FORMAT = "ptoverlay-record"
 VERSION = 1
 #: Places that show the kernel and its tasks, and no file that somebody keeps.
 KERNEL = ("/proc", "/sys", "/dev")
+_BELOW_KERNEL = tuple(f"{place}/" for place in KERNEL)
 _WORDS = {Question.LOOKED: "looked up", Question.READ: "read", Question.TARGET: "target", Question.EXECUTED: "executed",
           Question.LOADER: "loader", Question.CHANGED: "replaced"}
 
 
 def of_kernel(path: str) -> bool:
     """Whether the path is the kernel's."""
-    return any(path == place or path.startswith(f"{place}/") for place in KERNEL)
+    return path.startswith(_BELOW_KERNEL) or path in KERNEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,19 @@ class RunRecord:
 
     def text(self) -> bytes:
         """The file of --record."""
-        return json.dumps(self.as_json(), indent=1).encode("utf-8", "surrogateescape") + b"\n"
+        fields = [f" {json.dumps(name)}: {_laid(value)}" for name, value in self.as_json().items()]
+        return ("{\n" + ",\n".join(fields) + "\n}\n").encode("utf-8", "surrogateescape")
 
     def files(self) -> Iterable[Used]:
         """Inputs that are files, whose bytes were used."""
         return (used for used in self.inputs if used.state.type == "file" and used.state.digest and not used.own)
+
+
+def _laid(value: Any) -> str:
+    """A list of objects has one a line, so that the encoder, which is slow where it is to indent, is not."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n  " + ",\n  ".join(map(json.dumps, value)) + "\n ]"
+    return json.dumps(value)
 
 
 def stamp(seconds: float) -> str:

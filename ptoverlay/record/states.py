@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ptoverlay.layer.changes import TYPE_NAMES
-from ptoverlay.record.asked import Question
+from ptoverlay.record.asked import READING, Question
 from ptoverlay.record.digests import Digests
 
 ABSENT = "absent"
@@ -58,7 +58,7 @@ class States:
 
     def of(self, path: str, questions: Collection[Question]) -> State:
         """What is there, as far as these questions tell."""
-        reads = any(question.reads for question in questions)
+        reads = not READING.isdisjoint(questions)
         try:
             real = self.real(path)
             status = os.lstat(real)
