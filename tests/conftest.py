@@ -226,6 +226,14 @@ def area(base: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
+def tmp_path(area: Path) -> Path:
+    """pytest's, where everything else of a test lies."""
+    path = area / "tmp"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
 def make_world(area: Path, subjects: Subjects) -> Iterator[Callable[[Who, str], World]]:
     """Makes worlds for tests that want their own who and trap."""
     made: list[World] = []

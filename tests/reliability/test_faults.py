@@ -5,6 +5,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -44,10 +45,14 @@ NOT_WRAPPED = re.findall(r"\w+", """
 """)
 
 
-@pytest.mark.parametrize(("options", "as_user"), [([], False), (["-e", "1", "-u"], False), (["-e", "1"], True)],
+@pytest.mark.parametrize(("options", "as_user"),
+                         [(["-e", "2"], False), (["-e", "1", "-u"], False), (["-e", "1"], True)],
                          ids=["trusted", "user", "by-user"])
 def test_error_at_every_call(fault_points: Path, options: list[str], as_user: bool) -> None:
-    """EIO, ENOSPC, EDQUOT, EMFILE and ENOMEM at each call of each scenario of faults.c."""
+    """EIO, ENOSPC, EDQUOT, EMFILE and ENOMEM in turn at each call of each scenario of faults.c; every one at every
+    call with PTOVERLAY_TEST_FAULTS=all."""
+    if os.environ.get("PTOVERLAY_TEST_FAULTS") == "all":
+        options = [*options, "-e", "5"]
     faults.check(fault_points, options, "fault", who=USER if as_user else ROOT)
 
 

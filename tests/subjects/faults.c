@@ -10,7 +10,8 @@
  *           the work directory is empty, and the same call, done again, succeeds
  *
  *   fallback  a call that a kernel or file system may lack fails each time: everything works all the same
- *   -e      only so many of the errnos; -p: every PARTS-th scenario, from PART on; -u: user.overlay.* attributes; -m: metacopy
+ *   -e      only so many of the errnos at a call, in turn; -p: every PARTS-th scenario, from PART on
+ *   -u      user.overlay.* attributes; -m: metacopy
  *
  * Times of directories do not count: that a parent gets its times back after a copy-up is tried, not promised, as in the
  * kernel.
@@ -525,7 +526,9 @@ static void without(const struct scenario *scenario, const struct states *states
 /* ---- */
 
 static const int errors[] = {EIO, ENOSPC, EDQUOT, EMFILE, ENOMEM};
+#define N_ERRORS (sizeof errors / sizeof errors[0])
 
+/* n_errors: of the errors, for each call; in turn, so that fewer than all of them meet each kind of call all the same. */
 static void run(const struct scenario *scenario, size_t n_errors, bool fallback) {
     static char name[512];
     snprintf(name, sizeof name, "[%s] %s", scenario->before, scenario->call);
@@ -540,7 +543,7 @@ static void run(const struct scenario *scenario, size_t n_errors, bool fallback)
             if (shim.crash)
                 crash_at(scenario, &states, n);
             else
-                fault_at(scenario, &states, n, errors[i]);
+                fault_at(scenario, &states, n, errors[(n + i) % N_ERRORS]);
         }
     printf("%s: %u calls\n", scenario_name, states.calls);
     free(states.before.bytes);
@@ -556,7 +559,7 @@ static bool chosen(const struct scenario *scenario, char **wanted) {
 
 int main(int argc, char **argv) {
     int option;
-    size_t n_errors = sizeof errors / sizeof errors[0];
+    size_t n_errors = N_ERRORS;
     unsigned part = 0, parts = 1;
     while ((option = getopt(argc, argv, "e:mp:u")) >= 0) {
         if (option == 'e')
