@@ -150,7 +150,9 @@ def forbidden(what: str, levels: dict[str, int], caller: int) -> bool:
 
 
 def sticky(world: World, levels: dict[str, int] | None, caller: int) -> dict[str, str]:
-    """The subject in the box, as it is started on a machine with these levels."""
+    """The subject in the box, as it is started on a machine with these levels; the kernel, which is asked inside of
+    programs, has its own."""
+    environment = world.env if levels is None else {**world.env, "PTOVERLAY_INJECT": "0"}
     words = world.box().wrap([str(world.subjects.path("sticky")), str(world.mount), str(caller)], world.mount)
     if levels is not None:
         mounts = []
@@ -158,7 +160,7 @@ def sticky(world: World, levels: dict[str, int] | None, caller: int) -> dict[str
             (world.home / name).write_text(f"{level}\n")
             mounts.append(f"mount --bind {world.home / name} /proc/sys/fs/{name}")
         words = ["unshare", "-m", "sh", "-ec", "; ".join([*mounts, 'exec "$@"']), "sh", *words]
-    done = run(words, env=world.env)
+    done = run(words, env=environment)
     assert (done.status, done.err) == (0, ""), done
     return dict(line.split(" = ") for line in done.out.splitlines())
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import host
-from support.box import command
+from support.box import command, in_front
 from support.compare import LISTED, assert_lines
 from support.oracle import Done, Who, as_user, run
 from support.subjects import Subjects
@@ -43,8 +43,7 @@ def tree() -> list[Node]:
 def refusing(world: World, refused: str, words: list[str]) -> Done:
     """In the box, under a filter that refuses calls."""
     wrapped = world.box().wrap(words, world.mount)
-    start = len(as_user(world.who))
-    return run([*wrapped[:start], str(world.subjects.path("forbid")), refused, *wrapped[start:]], env=world.env)
+    return run(in_front(world.who, wrapped, [world.subjects.path("forbid"), refused]), env=world.env)
 
 
 @pytest.mark.parametrize("flags", [(RENAME_EXCHANGE,), (RENAME_EXCHANGE, RENAME_WHITEOUT)], ids=["exchange", "both"])

@@ -242,8 +242,9 @@ def test_of_another_user(make_world: Callable[[Who, str], World], trap: str) -> 
     assert world.same_run(_python(OTHERS)).out == "1\n13\n\n"
 
 
-def test_nothing_to_tell(world: World) -> None:
-    """Where all paths are the kernel's too it is the file of /proc that is opened."""
+def test_nothing_to_tell(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all paths are the kernel's too, and there is no code to hide, it is the file of /proc that is opened."""
+    monkeypatch.setenv("PTOVERLAY_INJECT", "0")
     _lay_out(world)
     script = """
     hold("/usr/bin/env", make=False)

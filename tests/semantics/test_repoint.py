@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from support.oracle import Done, Who, as_user, run
+from support.box import in_front
+from support.oracle import Done, Who, run
 from support.world import World
 
 PYTHON = os.path.realpath(sys.executable)
@@ -469,9 +470,8 @@ def test_locks_of_who_is_not_waited_for(files: World) -> None:
 def in_container(files: World, command: list[str], *options: str) -> Done:
     """Where a profile refuses pidfd_getfd(2) and kcmp(2), as Docker's."""
     wrapped = files.box(*options).wrap(command, files.mount)
-    start = len(as_user(files.who))
     profile = [str(files.subjects.path("forbid")), f"{PIDFD_GETFD}=1,{KCMP}=1"]
-    return run([*wrapped[:start], *profile, *wrapped[start:]], env=files.env, timeout=60)
+    return run(in_front(files.who, wrapped, profile), env=files.env, timeout=60)
 
 
 @pytest.mark.heavy
@@ -567,8 +567,9 @@ write()
     assert re.search(r"^3 open descriptors replaced at copy-ups, 0 left", done.err, re.M), done.err
 
 
-def test_descriptors_that_were_there_before(files: World) -> None:
+def test_descriptors_that_were_there_before(files: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard input, from a lower file."""
+    monkeypatch.setenv("PTOVERLAY_INJECT", "0")  # else the lower would be bound elsewhere meanwhile
     shell = ["/bin/sh", "-c", f"cd {files.lowers[0]} && exec \"$@\" <file", "sh"]
     command = files.box("-m", str(files.lowers[0])).wrap(
         ["/bin/sh", "-c", "echo new >>file; cat"], files.lowers[0])

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from . import box as box_module
 from . import host
-from .box import Box
+from .box import Box, in_front
 from .oracle import ROOT, USER, Who, as_user, run
 from .snapshot import UNTOUCHED, Snapshot, differences, parse
 from .subjects import Subjects
@@ -117,9 +117,8 @@ class Grounds:
             done = run([*as_user(self.who), *command], cwd=self.area, timeout=timeout)
         else:
             words = self._box(area, view, trap).wrap(command, self.area)
-            start = len(as_user(self.who))
             profile = [str(self.subjects.path("forbid")), forbid] if forbid else []
-            done = run([*words[:start], *profile, *words[start:]], cwd=self.area, timeout=timeout)
+            done = run(in_front(self.who, words, profile), cwd=self.area, timeout=timeout)
         said = "" if done.status == 0 and done.out.endswith("through\n") else f"status {done.status}: {done.out[-300:]}"
         result = Result(self._counted(done.out), self._changed(), said + done.err)
         for path in (area, *([self.beside] if self.beside.exists() else []), *self.shm.iterdir()):

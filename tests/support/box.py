@@ -52,6 +52,18 @@ def _forced() -> bool:
     return os.environ.get("PTOVERLAY_INJECT") in ("always", "check")
 
 
+def messages(done: Done) -> list[str]:
+    """What a run with -v says, but for how much was answered inside of programs."""
+    return [line for line in done.err.splitlines() if "answered inside" not in line]
+
+
+def in_front(who: Who, wrapped: Sequence[str], words: Words) -> list[str]:
+    """A command that begins as `who`, in a stage of its own or without, with `words` in front of what `who` starts."""
+    stage = wrapped.index("--") + 1 if Path(wrapped[0]).name == "stage" else 0
+    start = stage + len(as_user(who))
+    return [*wrapped[:start], *(os.fspath(word) for word in words), *wrapped[start:]]
+
+
 def force_inside(who: Who, environment: pytest.MonkeyPatch) -> None:
     """By root calls are answered inside of all programs from now on, each answer is compared with the supervisor's, and
     a difference fails the run; so that a test shows both, by its two users.  Not where the variable is given."""

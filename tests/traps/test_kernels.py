@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from support.box import ROOT_DIRECTORY, command
+from support.box import ROOT_DIRECTORY, command, in_front, messages
 from support.oracle import Done, Kernel, Who, as_user, run
 from support.sandboxes import Tool
 from support.snapshot import TREE, assert_equal
@@ -85,8 +85,7 @@ def on(kernel: str, world: World, words: Sequence[str], *options: str) -> Done:
 
 def prefixed(kernel: str, world: World, wrapped: Sequence[str]) -> list[str]:
     """A command that begins as `who`, under that kernel."""
-    start = len(as_user(world.who))
-    return [*wrapped[:start], str(world.subjects.path("oldkernel")), kernel, *wrapped[start:]]
+    return in_front(world.who, wrapped, [world.subjects.path("oldkernel"), kernel])
 
 
 def tree() -> list[Node]:
@@ -118,7 +117,7 @@ def test_changes(world: World, kernel: str) -> None:
     plain = world.plain().check(["/usr/bin/python3", "-c", CHANGES], env=world.env)
     done = on(kernel, world, ["/usr/bin/python3", "-c", CHANGES], "-v", "--strict")
     assert (done.status, done.out) == (0, plain), done.err
-    assert done.err == f"ptoverlay: /usr/bin/python3: ran with the {TRAPS[kernel]} trap\n"
+    assert messages(done) == [f"ptoverlay: /usr/bin/python3: ran with the {TRAPS[kernel]} trap"]
     if world.who.is_root or numbers(kernel) >= (5, 8):
         world.assert_same_tree()
     else:
@@ -142,7 +141,7 @@ def test_notify_of_6_1(world: World) -> None:
     plain = world.plain().check(["/usr/bin/python3", "-c", CHANGES], env=world.env)
     done = on("6.1", world, ["/usr/bin/python3", "-c", CHANGES], "-v", "--strict")
     assert (done.status, done.out) == (0, plain), done.err
-    assert done.err == "ptoverlay: /usr/bin/python3: ran with the notify trap\n"
+    assert messages(done) == ["ptoverlay: /usr/bin/python3: ran with the notify trap"]
 
 
 @pytest.mark.parametrize("trap", ["auto"], indirect=True)
@@ -199,8 +198,7 @@ def test_a_sandbox(area: Path, who: Who, subjects: Subjects, kernel: str) -> Non
     os.chown(tool.lower / "file", who.uid, who.gid)
     words = tool.words("run", "--name", "trial", "-l", str(tool.lower), "-m", str(tool.lower), "--", "sh", "-c",
                        f"echo new >{tool.lower}/file; cat {tool.lower}/file")
-    start = len(as_user(who))
-    done = run([*words[:start], str(subjects.path("oldkernel")), kernel, *words[start:]], env=tool.env, timeout=30)
+    done = run(in_front(who, words, [subjects.path("oldkernel"), kernel]), env=tool.env, timeout=30)
     assert (done.status, done.out, done.err) == (0, "new\n", "")
     assert (tool.lower / "file").read_text() == "old\n"
 

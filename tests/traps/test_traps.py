@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import pytest
 from support import box
 from support.compare import LISTED, assert_lines
-from support.oracle import Done, as_user, run
+from support.oracle import Done, run
 from support.trees import Node
 from support.world import World
 
@@ -40,9 +40,8 @@ def small(world: World) -> World:
 def forbidden(world: World, refused: Iterable[str], trap: str, *command: str) -> Done:
     """Runs the command under a profile that refuses these calls."""
     wrapped = world.box("-v", "--trap", trap).wrap(command, world.mount)
-    start = len(as_user(world.who))
     profile = [str(world.subjects.path("forbid")), ",".join(refused)]
-    return run([*wrapped[:start], *profile, *wrapped[start:]], env=world.env, timeout=60)
+    return run(box.in_front(world.who, wrapped, profile), env=world.env, timeout=60)
 
 
 def trap_of(done: Done) -> str:
@@ -69,7 +68,7 @@ def test_auto_falls_back(small: World, call: str, error: int) -> None:
     """A profile that refuses what only the notify trap wants: ptrace is taken, without a word."""
     done = forbidden(small, [f"{call}={error}"], "auto", "./script")
     assert (trap_of(done), done.out) == ("ptrace", "lower\nchanged\n")
-    assert len(done.err.splitlines()) == 1, done.err
+    assert len(box.messages(done)) == 1, done.err
 
 
 @pytest.mark.parametrize("trap", ["notify"], indirect=True)

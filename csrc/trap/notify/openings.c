@@ -5,9 +5,9 @@
  * (proc(5), status) tells whether it would have been woken, and then the worker is.
  *
  * Rules: the worker's place is taken by another one before it waits.  Nobody meets one who is dead: who died before
- * an open began waits no more when it is made.  An answer of -ERESTARTSYS is for a thread that finds a signal when
- * it returns, else the program would see that number: a signal for the whole process may go to another thread, so
- * the thread is interrupted by ptrace(2) then.
+ * an open began waits no more when it is made, nor begins to wait after that.  An answer of -ERESTARTSYS is for a
+ * thread that finds a signal when it returns, else the program would see that number: a signal for the whole process
+ * may go to another thread, so the thread is interrupted by ptrace(2) then.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -175,10 +175,12 @@ int opening_wait(struct worker *worker, struct caller *caller) {
     (void)wake_signal();
     crew_relieve(&trap->crew);
     begin_wait(&trap->openings, &opening);
-    int fd;
-    do
+    int fd = -EINTR;
+    bool over = false;
+    while (fd == -EINTR && !over && reply_awaited(&worker->reply) == 0) {
         fd = open_call(&caller->call);
-    while (fd == -EINTR && !__atomic_load_n(&opening.over, __ATOMIC_RELAXED) && reply_awaited(&worker->reply) == 0);
+        over = __atomic_load_n(&opening.over, __ATOMIC_RELAXED);
+    }
     end_wait(&trap->openings, &opening);
     return fd;
 }
