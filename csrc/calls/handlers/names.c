@@ -102,8 +102,10 @@ void do_unlink(struct call *call) {
     long result = host        ? host_unlink(call, directory)
                   : directory ? view_rmdir(call->view, loc, &call->task->cred)
                               : view_unlink(call->view, loc, &call->task->cred);
-    if (directory && result == 0)
+    if (directory && result == 0) {
+        verdict_enter_view(call);   /* what the host was asked for was asked without it */
         nest_removed(call, loc->path);
+    }
     verdict_answer(call, result);
 }
 
@@ -141,8 +143,10 @@ static bool hold_two(struct call *call, const struct target targets[2]) {
 }
 
 static void renamed(struct call *call, const struct target targets[2], unsigned flags, long result) {
-    if (result == 0)
+    if (result == 0) {
+        verdict_enter_view(call);
         nest_renamed(call, targets[0].loc->path, targets[1].loc->path, flags & RENAME_EXCHANGE);
+    }
     verdict_answer(call, result);
 }
 
