@@ -88,6 +88,7 @@ void pto_view_read_all(pto_view *view);
 #define PTO_FEATURE_RECORD 4 /* what CMD asks for is recorded */
 #define PTO_FEATURE_ROOTS 8 /* chroot(2) */
 #define PTO_FEATURE_NAMESPACES 16 /* mount namespaces of CMD's own */
+#define PTO_FEATURE_LIMIT 32 /* pto_view_set_limit() has been called */
 
 /* What of a build is not as it is on this machine: switches of a command with PTO_FEATURE_BUILD. */
 #define PTO_BUILD_LISTINGS 1     /* names of directories come sorted */
@@ -193,6 +194,7 @@ struct pto_stats {
     uint64_t inside_calls; /* … and calls that were answered there, without a trap */
     uint64_t inside_compared; /* of these: with PTOVERLAY_INJECT=check … */
     uint64_t inside_different; /* … and those to which the supervisor had another answer */
+    uint64_t no_room; /* calls that got ENOSPC by the limit of the uppers */
     uint64_t closed; /* times that a fake root met a file or a directory that only root may read */
 };
 
@@ -231,6 +233,12 @@ void pto_relay_clean(pto_view *view);
 /* Before commands run: all uppers and work directories that the first overlay may get lie in this directory. 0, or
  * -errno. */
 int pto_view_set_room(pto_view *view, const char *path);
+/* Before commands run, when all overlays are laid: the uppers may take so many bytes together, of which `used` are
+ * taken.  An object counts by its length in blocks of 4096 bytes, and for one of them at least, whiteouts for nothing.
+ * Commands then have PTO_FEATURE_LIMIT. 0, or -ENOMEM. */
+int pto_view_set_limit(pto_view *view, uint64_t limit, uint64_t used);
+/* What they take now. */
+uint64_t pto_view_used(pto_view *view);
 /* run, here and below: the view or the pto_nested that is being run; the result of pto_host() and pto_join().
  * From another thread or a signal handler: send this signal to CMD. */
 int pto_signal(const void *run, int signal);

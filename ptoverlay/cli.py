@@ -86,6 +86,10 @@ def _environment(request: Request, value: str) -> None:
     request.environment.append(options.check_variable(value, "--env"))
 
 
+def _limit(request: Request, value: str) -> None:
+    request.limit = options.parse_size(value, "--limit")
+
+
 def _memory(request: Request, value: str) -> None:
     request.memory = options.parse_size(value, "--limit-memory")
 
@@ -156,6 +160,7 @@ OPTIONS = (
     Option("", "name", "NAME", "keep the upper layer in the sandbox of this name, and go on from it the next time",
            _of_request("name")),
     Option("", "keep-steps", "N", "with --name: how many of its steps can be undone (default: 50)", _keep_steps),
+    Option("", "limit", "SIZE", "what the layer may grow to, e.g. 2G; more is ENOSPC", _limit),
     Option("", "profile", "PROFILE", "what .ptoverlay.toml here or above, or your own settings, call so",
            _of_request("profile")),
     Option("", "env", "NAME[=VALUE]", "a variable of CMD's environment; repeatable", _environment),

@@ -119,13 +119,13 @@ class Request:
     `bare_environment` alone; `around`: overlays that are laid before the others and are nobody's to keep;
     `features`: PTO_FEATURE_*; `members`: more of struct pto_command; `ending`: is told of the uppers that stay when
     CMD has ended, before anybody looks at them; `fake_root`: CMD sees itself as root; `network`: whether it has
-    one; `memory`: bytes that each process may have, 0 for all; `timeout`: seconds, 0 for ever; `timed_out`: whether
-    it was ended by that; `verbose`: -1 quiet, 0, 1 and more."""
+    one; `limit`: bytes that its layers may take, 0 for all; `memory`: those that each process may have, 0 for all;
+    `timeout`: seconds, 0 for ever; `timed_out`: whether it was ended by that; `verbose`: -1 quiet, 0, 1 and more."""
 
     __slots__ = ("argv", "around", "bare_environment", "binds", "chdir", "clear_environment", "ending", "environment",
-                 "fake_root", "features", "identity", "image", "inject", "keep_steps", "kill_on_exit", "members",
-                 "memory", "name", "network", "notes", "overlays", "places", "profile", "recorder", "records",
-                 "report", "stats", "strict", "timed_out", "timeout", "told", "trace", "trap", "verbose")
+                 "fake_root", "features", "identity", "image", "inject", "keep_steps", "kill_on_exit", "limit",
+                 "members", "memory", "name", "network", "notes", "overlays", "places", "profile", "recorder",
+                 "records", "report", "stats", "strict", "timed_out", "timeout", "told", "trace", "trap", "verbose")
 
     def __init__(self) -> None:
         self.overlays = [OverlaySpec()]
@@ -148,6 +148,7 @@ class Request:
         self.features = 0
         self.network = True
         self.fake_root = False
+        self.limit = 0
         self.memory = 0
         self.timeout = 0.0
         self.timed_out = False

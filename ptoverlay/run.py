@@ -177,7 +177,7 @@ def spec_of(overlay: OverlaySpec, upper: str | None, work: str | None) -> tuple[
 def _new_view(request: Request) -> CoreView:
     if not lib.pto_is_nested():
         return CoreView()
-    for option, given in (("--trace", request.trace), ("--stats", request.stats)):
+    for option, given in (("--trace", request.trace), ("--stats", request.stats), ("--limit", request.limit)):
         if given:
             raise Failure(option, "inside a run the run around traps the calls", f"give {option} to that one")
     return NestedView()
@@ -189,6 +189,10 @@ def run(request: Request, after: After | None = None, beginning: Beginning | Non
     errors.need_proc()
     with recorded(request) as recording, Signals() as signals, Layers() as layers, _new_view(request) as view:
         prepared = lay(request, layers, view)
+        if request.limit:
+            from ptoverlay.quota import bound
+
+            bound(view.handle, request.limit, [upper for _, upper, _ in prepared if upper is not None])
         chdir = request.chdir if request.chdir is not None else _elsewhere(view, request)
         result: Any = ffi.new("struct pto_result *")
         carry_out(request, view, chdir, result, signals, beginning, recording)
@@ -254,6 +258,10 @@ def carry_out(request: Request, view: CoreView, chdir: str | None, result: Any, 
         if trace is not None:
             trace.finish()
     _check_stage(request, result, returned)
+    if result.stats.no_room:
+        from ptoverlay.quota import tell
+
+        tell(request, result)
     if request.verbose > 0:
         errors.report(f"{request.argv[0]}: ran with the {_TRAP_NAMES[result.trap]}")
         if result.inside < 0 or result.stats.inside_calls:
@@ -340,7 +348,8 @@ def _run(view: CoreView, request: Request, chdir: str | None, blocked: int, trac
 
 def features(request: Request) -> int:
     """PTO_FEATURE_* of a request.  Who is root has what a fake root only sees."""
-    return request.features | lib.PTO_FEATURE_FAKE_ROOT * (request.fake_root and os.geteuid() != 0)
+    return (request.features | lib.PTO_FEATURE_FAKE_ROOT * (request.fake_root and os.geteuid() != 0)
+            | lib.PTO_FEATURE_LIMIT * (request.limit > 0))
 
 
 def _inside(result: Any) -> str:

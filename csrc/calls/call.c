@@ -131,6 +131,9 @@ static void let_go_of_all(struct call *call) {
     if (scratch->writing)
         view_writing(call->view, -1);
     scratch->writing = false;
+    if (scratch->growth)
+        view_grown(call->view, scratch->growth, scratch->grows);
+    scratch->growth = NULL;
     view_open_drop(&scratch->plan);
     host_drop(&scratch->host[0]);
     host_drop(&scratch->host[1]);

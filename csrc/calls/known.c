@@ -109,6 +109,8 @@ static const uint32_t requests[] = {
     FAT_GET_VOLUME_ID,
 };
 
+const uint32_t known_to_grow[] = {FICLONE, FICLONERANGE, XFS_RESVSP, XFS_RESVSP64, XFS_ZERO_RANGE, 0};
+
 /* Documentation/userspace-api/ioctl/ioctl-number.rst: types that no file system has.  Those of whom there are many
  * calls: terminals and what all descriptors know (FIONREAD …), sockets, graphics, KVM, input, sound, video, frame
  * buffers and their like, hidraw, perf. */

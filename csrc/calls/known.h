@@ -19,6 +19,7 @@ struct known_values {
 bool known_holds(const struct known_values *known, uint32_t value);
 
 extern const struct known_values known_requests;    /* ioctl */
+extern const uint32_t known_to_grow[];              /* … of which files may get longer; ended by 0 */
 extern const struct known_values known_commands;    /* fcntl */
 extern const struct known_values known_options;     /* prctl */
 extern const struct known_values known_keys;        /* keyctl */

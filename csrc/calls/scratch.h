@@ -46,6 +46,8 @@ struct call_scratch {
     const char *attribute;      /* the extended one that the call sets or removes; NULL: none */
     uint64_t waits;             /* fixed/clock.c: nanoseconds */
     bool writing;               /* view_writing() was told */
+    struct view_growth *growth; /* handlers/grow.c: what the call may add … */
+    uint64_t grows;             /* … wherever it is */
     struct open_plan plan;
     struct open_how how;
     char real[VIEW_PATH_MAX];

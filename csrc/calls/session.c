@@ -46,6 +46,7 @@ struct call_scratch *session_take_scratch(struct session *session) {
     scratch->generation = NULL;
     scratch->pending = NULL;
     scratch->writing = false;
+    scratch->growth = NULL;
     scratch->plan.fd = -1;
     scratch->link = NULL;
     scratch->attribute = NULL;

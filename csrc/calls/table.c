@@ -52,6 +52,7 @@ static const uint32_t limits_of_ours[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS,
 #define UNLESS(n, known) .filter = FILTER_PASS_IF_KNOWN, .filter_arg = (n), .filter_known = &(known)
 #define ANY UINT64_MAX
 
+#define GROWS NOTHING, .needs = PTO_FEATURE_LIMIT
 #define BUILDS .needs = PTO_FEATURE_BUILD
 
 #define ROW(call, how, ...) {.nr = __NR_##call, .name = #call, .handler = how, __VA_ARGS__}
@@ -97,12 +98,26 @@ const struct call_row table_rows[] = {
     ROW(utimes, do_utimes, PATH(0), FOLLOW),
     ROW(futimesat, do_utimes, AT(0, 1), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
     ROW(utimensat, do_utimensat, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
-    ROW(ioctl, do_ioctl, FD, UNLESS(1, known_requests)),
+    ROW(ioctl, do_ioctl, FD, UNLESS(1, known_requests), .more = known_to_grow, .more_needs = PTO_FEATURE_LIMIT),
     ROW(fcntl, do_unknown, FD, UNLESS(1, known_commands), .detail = EINVAL),
 
     ROW(fsync, do_sync, FD),
     ROW(fdatasync, do_sync, FD),
     ROW(syncfs, do_sync, FD),
+
+    /* contents, in a run whose uppers have a limit */
+    ROW(write, do_write, GROWS),
+    ROW(pwrite64, do_pwrite, GROWS),
+    ROW(writev, do_writev, GROWS),
+    ROW(pwritev, do_pwritev, GROWS),
+    ROW(pwritev2, do_pwritev, GROWS, .detail = GROW_OR_POSITION),
+    ROW(sendfile, do_sendfile, GROWS),
+    ROW(splice, do_move, GROWS),
+    ROW(copy_file_range, do_move, GROWS),
+    ROW(ftruncate, do_ftruncate, GROWS),
+    ROW(fallocate, do_fallocate, GROWS),
+    ROW(io_setup, do_refuse, GROWS, .detail = ENOSYS),
+    ROW(io_submit, do_refuse, GROWS, .detail = ENOSYS),
 
     /* extended attributes */
     ROW(getxattr, do_getxattr, READS, PATH(0), FOLLOW),

@@ -81,6 +81,7 @@ struct call_row {
 #define NAME_OF_PEER 1 /* getpeername */
 #define DIRENT_WIDE 1 /* getdents64 */
 #define UNLINK_DIRECTORY 1 /* rmdir */
+#define GROW_OR_POSITION 1 /* pwritev2: an offset of -1 */
 #define RLIMIT_GET 1 /* getrlimit */
 #define RLIMIT_OLD_IN_3 2 /* prlimit64 */
 extern const struct call_row table_rows[];

@@ -107,6 +107,7 @@ int slot_announce(struct slot *slot, const struct start *start) {
     slot->pid = start->pid;
     slot->report = report;
     slot->report_in_cmd = start->report_in_cmd;
+    slot->report_ino = start->report_ino;
     atomic_store(&slot->pidfd, pidfd);
     (void)slot_deliver(slot, pidfd);   /* a CMD that is gone already has no use for them */
     return 0;

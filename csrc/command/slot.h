@@ -29,7 +29,8 @@ struct slot {
     uint32_t nested;              /* … or is in this nest */
     atomic_int ask;               /* of a guest: where the supervisor tells of what is left; 0: nowhere */
     int report;                   /* where CMD tells that it cannot become the command */
-    int report_in_cmd;            /* the other end, among CMD's descriptors: its execve closes it */
+    int report_in_cmd;            /* the other end, among CMD's descriptors: its execve closes it … */
+    ino_t report_ino;             /* … and its inode */
 };
 
 /* For a run that begins; NULL: too many at a time. */

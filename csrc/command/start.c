@@ -19,6 +19,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -85,9 +86,20 @@ static void restore_signals(const struct pto_command *command) {
         _exit(STATUS_NEVER_RAN);
 }
 
+/* What comes from CMD before it is one comes by a call that no filter of ours traps. */
+#define REPORTS (SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK)
+
+static int open_reports(int report[2], ino_t *ino) {
+    struct stat st;
+    if (socketpair(AF_UNIX, REPORTS, 0, report) < 0)
+        return -1;
+    *ino = fstat(report[1], &st) < 0 ? 0 : st.st_ino;
+    return 0;
+}
+
 static void tell(int fd, int stage, int error) {
     struct start_report message = {.stage = stage, .error = error};
-    if (write(fd, &message, sizeof message) != sizeof message)
+    if (send(fd, &message, sizeof message, MSG_NOSIGNAL) != sizeof message)   /* write(2) may wait for us */
         _exit(STATUS_NEVER_RAN);
 }
 
@@ -217,7 +229,8 @@ int start_fork(struct run *run, start_enter_fn *enter, const void *arg, struct s
         return join_start(run, entered->filter, entered->flags, false, start);
     pid_t us = getpid();
     int go[2] = {-1, -1}, report[2] = {-1, -1};
-    if (pipe2(go, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0) {
+    ino_t ino;
+    if (pipe2(go, O_CLOEXEC) < 0 || open_reports(report, &ino) < 0) {
         int error = errno;
         close_pair(go);
         return record_failure(run, PTO_STAGE_SETUP, error, "pipe", NULL);
@@ -235,8 +248,12 @@ int start_fork(struct run *run, start_enter_fn *enter, const void *arg, struct s
     int error = errno;
     close(go[0]);
     close(report[1]);
-    *start = (struct start){
-        .pid = pid > 0 ? pid : 0, .go = go[1], .report = report[0], .report_in = -1, .report_in_cmd = report[1]};
+    *start = (struct start){.pid = pid > 0 ? pid : 0,
+                            .go = go[1],
+                            .report = report[0],
+                            .report_in = -1,
+                            .report_in_cmd = report[1],
+                            .report_ino = ino};
     return pid < 0 ? record_failure(run, PTO_STAGE_SETUP, error, "fork", NULL) : 0;
 }
 
@@ -256,10 +273,11 @@ static int wait_for_listener(struct run *run, const struct start *start) {
 
 int start_listening(struct run *run, const struct filter *filter, unsigned filter_flags, struct start *start) {
     int report[2];
+    ino_t ino;
     if (run->channel >= 0 && !run->host)
         return join_start(run, filter, filter_flags, true, start);
-    if (pipe2(report, O_CLOEXEC | O_NONBLOCK) < 0)
-        return record_failure(run, PTO_STAGE_SETUP, errno, "pipe", NULL);
+    if (open_reports(report, &ino) < 0)
+        return record_failure(run, PTO_STAGE_SETUP, errno, "socketpair", NULL);
     pid_t us = getpid(), pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
         const struct start_filter entered = {
@@ -268,8 +286,12 @@ int start_listening(struct run *run, const struct filter *filter, unsigned filte
         child(run, start_enter_filter, &entered, report[1]);
     }
     int error = errno;
-    *start = (struct start){
-        .pid = pid > 0 ? pid : 0, .go = -1, .report = report[0], .report_in = report[1], .report_in_cmd = report[1]};
+    *start = (struct start){.pid = pid > 0 ? pid : 0,
+                            .go = -1,
+                            .report = report[0],
+                            .report_in = report[1],
+                            .report_in_cmd = report[1],
+                            .report_ino = ino};
     return pid < 0 ? record_failure(run, PTO_STAGE_SETUP, error, "clone", NULL) : wait_for_listener(run, start);
 }
 

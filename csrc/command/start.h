@@ -17,7 +17,8 @@ struct start {
     int go;            /* written to by start_go; closed early: CMD gives up */
     int report;        /* CMD writes struct start_report here when it cannot become the command */
     int report_in;     /* its other end, where CMD shares our descriptors */
-    int report_in_cmd; /* the number of that end in CMD, whose execve closes it */
+    int report_in_cmd; /* the number of that end in CMD, whose execve closes it … */
+    ino_t report_ino; /* … and its inode */
 };
 
 /* What CMD does before its execve, so that its calls are trapped from then on.  0, or -errno.  Async-signal-safe. */

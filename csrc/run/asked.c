@@ -101,9 +101,9 @@ int pto_end(const void *owner) {
     return (int)left;
 }
 
-static bool same_pipe(int one, int other) {
-    struct stat a, b;
-    return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+static bool is_socket(int fd, ino_t ino) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) && st.st_ino == ino;
 }
 
 /* Where it cannot be told what descriptors CMD has, it counts as the command as long as it has reported nothing. */
@@ -111,7 +111,7 @@ static bool slot_began(struct slot *slot, int pidfd) {
     struct pollfd told = {.fd = slot->report, .events = POLLIN};
     int copy = (int)syscall(SYS_pidfd_getfd, pidfd, slot->report_in_cmd, 0);   /* close-on-exec by itself */
     if (copy >= 0) {
-        bool same = same_pipe(copy, slot->report);
+        bool same = is_socket(copy, slot->report_ino);
         close(copy);
         return !same;
     }

@@ -125,6 +125,7 @@ static void add_view_stats(struct pto_stats *stats, const struct pto_stats *befo
     stats->copy_ups += after->copy_ups - before->copy_ups;
     stats->copied_bytes += after->copied_bytes - before->copied_bytes;
     stats->whiteouts += after->whiteouts - before->whiteouts;
+    stats->no_room += after->no_room - before->no_room;
     stats->closed += after->closed - before->closed;
     stats->left_lower += after->left_lower - before->left_lower;
 }

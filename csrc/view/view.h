@@ -370,6 +370,20 @@ void view_executed_before(pto_view *view, const char *real);
 /* Nothing is done in it any more: its uppers are free for other runs, though it is freed later. */
 void view_within_end(pto_view *view);
 
+/* Calls that tracees make themselves, in a run with a limit (upper/quota.c).  Does what the descriptor, of ours, is of
+ * count?  *st: what it is. */
+bool view_grows(pto_view *view, int fd, struct stat *st);
+struct growing {
+    uint64_t end; /* up to there it may become longer … */
+    uint64_t more; /* … or by so much */
+};
+struct view_growth;
+/* 0 and *out, which view_grown() takes when the call is over, with what how->more was; -ENOSPC. */
+int view_grow(pto_view *view, int fd, const struct stat *st, const struct growing *how, struct view_growth **out);
+void view_grown(pto_view *view, struct view_growth *growth, uint64_t more);
+/* A call got ENOSPC by the limit. */
+void view_no_room(pto_view *view);
+
 /* Counters that the run reports. */
 struct pto_stats *view_stats(pto_view *view);
 /* Changes whenever a directory moved or went away: what was derived from a real path may be stale. */

@@ -39,7 +39,7 @@ class HeldLayers:
                  work: StrPath | None = None, mount: StrPath | None = None, name: str | None = None,
                  direct: Sequence[StrPath] = (), read_only: Sequence[StrPath] = (), hide: Sequence[StrPath] = (),
                  mount_options: str = "", trap: Literal["auto", "ptrace", "notify"] = "auto", strict: bool = False,
-                 kill_on_exit: bool = False, inject: bool = True, fake_root: bool = False,
+                 kill_on_exit: bool = False, inject: bool = True, fake_root: bool = False, limit: int | None = None,
                  build: Build | None = None, record: StrPath | None = None, provenance: StrPath | None = None,
                  depfile: StrPath | None = None, sbom: StrPath | None = None) -> None:
         self._asked = options.OverlaySpec()
@@ -63,6 +63,7 @@ class HeldLayers:
         places = (("--direct", direct), ("--read-only", read_only), ("--hide", hide))
         self._options = ["--trap", trap, *["--strict"] * strict, *["--kill-on-exit"] * kill_on_exit,
                          *["--no-inject"] * (not inject), *["--fake-root"] * fake_root,
+                         *([] if limit is None else ["--limit", str(limit)]),
                          *(word for option, paths in places for path in paths for word in (option, os.fspath(path)))]
         records = {"record": record, "provenance": provenance, "depfile": depfile, "sbom": sbom}
         self._options += [word for option, path in records.items() if path is not None

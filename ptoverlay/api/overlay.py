@@ -41,7 +41,7 @@ class Overlay(Runs, Works):
     of overlayfs, without directories ("volatile,metacopy=on"); trap: "auto", "ptrace" or "notify"; strict: a call that
     cannot be carried out faithfully kills the program; kill_on_exit: when a command ends, end what it has started;
     inject: programs that ask a lot about what is unchanged answer themselves; fake_root:
-    commands see themselves as root.
+    commands see themselves as root; limit: bytes that the upper may grow to by commands, for whom more is ENOSPC.
 
     build: commands run as `ptoverlay build` runs them, with what this `Build` says; the tree lies at mount, which need
     not be there (then changes are told below the topmost lower), or at the topmost lower's own path.  record,

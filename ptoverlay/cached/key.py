@@ -58,7 +58,7 @@ def key_of(request: Request, environment: Mapping[str, str], stdin: str, times: 
     """The key of a request."""
     overlay = request.overlays[0]
     settings = (repr(overlay.layers()), repr(overlay.n_data), repr(overlay.mount_point()), repr(overlay.flags),
-                repr(request.places), repr(request.network), repr(request.memory))
+                repr(request.places), repr(request.network), repr(request.memory), repr(request.limit))
     return Key(tuple(request.argv), os.path.abspath(request.chdir or os.getcwd()), dict(environment), stdin, times,
                settings, _machine())
 

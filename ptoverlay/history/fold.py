@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ptoverlay import quota
 from ptoverlay.errors import Failure
 from ptoverlay.history import steps
 from ptoverlay.history.copy import Apart, DirectoryLook, Place, link, link_files, link_tree, opened
@@ -39,6 +40,7 @@ _LEFT = "ptoverlay.left"
 _ANEW, _OF_LOWER = ("opaque", "redirect"), ("origin", _BASE, private.SINCE, private.COPIED)
 #: How many layers more than asked for there may be, so that not every step has to fold.
 _SLACK = 12
+_LEAST = 3  # steps of which some can become one for their space
 Seen = dict[tuple[int, int], str]
 Bases = dict[int, bytes | None]
 #: Called now and then; what it raises ends the folding, and all is as it was.
@@ -106,12 +108,12 @@ def many_steps(box: Sandbox, keep: int, slack: int = 1) -> bool:
     return len(box.steps) + 1 > keep + slack * min(_SLACK, keep)
 
 
-def fold_oldest(box: Sandbox, keep: int, goes_on: GoesOn = lambda: None) -> None:
+def fold_oldest(box: Sandbox, keep: int, goes_on: GoesOn = lambda: None, slack: int = _SLACK) -> None:
     """The oldest steps become one layer, which cannot be undone, so that `keep` others are left, when there are some
-    more than that.  Nothing that the core may still have open is removed."""
+    more than that (slack).  Nothing that the core may still have open is removed."""
     history = History.load(_home(box))
     done = history.done
-    if len(done) <= keep + min(_SLACK, keep):
+    if len(done) <= keep + min(slack, keep):
         return
     old = done[:len(done) - keep]
     home = _home(box)
@@ -122,7 +124,36 @@ def fold_oldest(box: Sandbox, keep: int, goes_on: GoesOn = lambda: None) -> None
         last.layer = name
         last.folded = sum(1 + step.folded for step in old[:-1])
         history.steps = [step for step in history.steps if step is last or step not in old]
+        history.unfolded = ""
         steps.save(box, history)
+
+
+def fold_for(box: Sandbox, limit: int, goes_on: GoesOn = lambda: None) -> None:
+    """The older half of the steps become one layer as long as that gives room and less than a quarter of `limit` bytes
+    is free.  Layers that the history does not name any more are removed."""
+    before, now = limit + 1, quota.taken([box.upper, *box.steps])
+    while limit * 3 // 4 < now < before:
+        done = len(History.load(_home(box)).done)
+        if done < _LEAST:
+            return
+        fold_oldest(box, done // 2, goes_on, 0)
+        steps.throw_away(box, History.load(_home(box)))
+        box.reload()
+        before, now = now, quota.taken([box.upper, *box.steps])
+
+
+def note_unfolded(box: Sandbox, error: OSError | Failure) -> None:
+    """Written down for the next command.  Nothing is lost by it."""
+    history = History.load(_home(box))
+    history.unfolded = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    steps.save(box, history)
+
+
+def told_unfolded(box: Sandbox) -> str:
+    """What is told of it, "" for nothing."""
+    why = History.load(_home(box)).unfolded
+    what = "its oldest steps could not be made one layer"
+    return f"{box}: {what}: {why}: nothing is lost, and the next command tries again" if why else ""
 
 
 @contextmanager

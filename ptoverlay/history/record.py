@@ -56,11 +56,13 @@ class HistoryStep:
 @dataclass
 class History:
     """steps: by number, the undone ones last; top: the layer that is written, which belongs to the last step that is
-    not undone, or to none; next: the number of the next step."""
+    not undone, or to none; next: the number of the next step; unfolded: why the oldest ones could not become one layer,
+    the last time."""
 
     steps: list[HistoryStep] = field(default_factory=list)
     top: str = ""
     next: int = 1
+    unfolded: str = ""
     version: int = _VERSION
 
     @classmethod

@@ -3,7 +3,8 @@
     [profile.build]
     lower = ["/"]                     direct = ["~/.cache/ccache"]      hide = ["~/.ssh"]     read-only = ["/etc"]
     environment = { CI = "1" }        clear-environment = true          network = false
-    limit-memory = "2G"               timeout = "10m"                   inject = false     fake-root = true
+    limit = "9G"                      limit-memory = "2G"               timeout = "10m"     inject = false
+    fake-root = true
 
 The user's profile comes first, then the project's of the same name; what the command line says stays.
 
@@ -138,6 +139,11 @@ def _fake_root(settings: Settings, request: Request, value: Any, section: str) -
     request.fake_root |= _flag(settings, value, "fake-root", section)
 
 
+def _limit(settings: Settings, request: Request, value: Any, section: str) -> None:
+    size = options.parse_size(str(value), "limit")
+    request.limit = min(size, request.limit or size)
+
+
 def _memory(settings: Settings, request: Request, value: Any, section: str) -> None:
     size = options.parse_size(str(value), "limit-memory")
     request.memory = min(size, request.memory or size)
@@ -152,5 +158,5 @@ _KEYS: dict[str, _Set] = {
     "lower": _lower, "direct": _places("direct", options.DIRECT), "hide": _places("hide", options.HIDDEN),
     "read-only": _places("read-only", options.PLACE_READ_ONLY), "environment": _environment,
     "clear-environment": _clear, "network": _network, "inject": _inject, "fake-root": _fake_root,
-    "limit-memory": _memory, "timeout": _timeout,
+    "limit": _limit, "limit-memory": _memory, "timeout": _timeout,
 }

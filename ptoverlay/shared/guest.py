@@ -75,6 +75,9 @@ def run_as_guest(request: Request, beginning: Beginning | None = None) -> tuple[
     result: Any = ffi.new("struct pto_result *")
     with recorded(request) as recording, _entered(request) as (talk, answer), Signals() as signals:
         chdir = request.chdir
+        request.limit = answer["limit"]
+        if answer["told"] and request.verbose >= 0:
+            errors.report(answer["told"])
         if chdir is None and answer["elsewhere"]:
             chdir = told_elsewhere(answer["cwd"], request)
         carry_out(request, GuestView(talk, result), chdir, result, signals, beginning, recording)

@@ -70,7 +70,7 @@ def wishes(request: Request) -> dict[str, Any]:
         cwd = os.getcwd()
     except FileNotFoundError:
         cwd = ""
-    return {"argv": request.argv, "cwd": cwd, "overlays": overlays, "keep": request.keep_steps,
+    return {"argv": request.argv, "cwd": cwd, "overlays": overlays, "keep": request.keep_steps, "limit": request.limit,
             "places": [[kind, os.path.abspath(path)] for kind, path in request.places],
             "binds": [list(bind) for bind in request.binds],
             "namespaces": _namespaces()}
@@ -212,7 +212,12 @@ class Host:
                 with Layers() as layers, CoreView() as view:
                     self.view = view
                     lib.pto_view_set_room(view.handle, os.fsencode(self.box.directory))
-                    lay(request, layers, view)
+                    prepared = lay(request, layers, view)
+                    if request.limit:
+                        from ptoverlay.quota import bound
+
+                        uppers = [upper for _, upper, _ in prepared if upper is not None]
+                        bound(view.handle, request.limit, [*uppers, *self.box.steps])
                     self._first: Run | None = first
                     self._layers = layers
                     self.history.switch = self._switch
@@ -352,8 +357,11 @@ class Host:
             self.guests.append(guest)
             if message["keep"] is not None:
                 self.keep = int(message["keep"])
+        from ptoverlay.history.fold import told_unfolded
+
         cwd = str(message["cwd"])
-        return guest, {"cwd": cwd, "elsewhere": bool(cwd) and not self.view.has_directory(cwd)}
+        return guest, {"cwd": cwd, "elsewhere": bool(cwd) and not self.view.has_directory(cwd),
+                       "limit": self.request.limit, "told": told_unfolded(self.box)}
 
     def _let_the_dead_out(self) -> None:
         """Who asked may have been killed a moment ago: its step ends before another one begins."""
@@ -364,6 +372,7 @@ class Host:
 
     def _check(self, message: dict[str, Any]) -> None:
         """Failure when other layers or places are asked for than are there."""
+        from ptoverlay.quota import words
         from ptoverlay.sandboxes.named import check_asked
 
         asked, more = OverlaySpec(), message["overlays"][1:]
@@ -376,6 +385,9 @@ class Host:
             have = self.asked[name][1:] if name == "overlays" else self.asked[name]
             if what and what != have:
                 raise Failure(str(self.box), f"it is running, with other {told}", "leave them out, or wait for its end")
+        if message["limit"] not in (0, self.request.limit):
+            have = f"--limit {words(self.request.limit)}" if self.request.limit else "no --limit"
+            raise Failure(str(self.box), f"it is running, with {have}", "leave --limit out, or wait for its end")
 
     # ---- a command
 
@@ -507,17 +519,22 @@ class Host:
         from ptoverlay.history import fold, steps
         from ptoverlay.history.record import History
 
-        if not fold.many_steps(self.box, self.keep):
-            return
         late = fold.many_steps(self.box, self.keep, _HIGH_TIME)
 
         def goes_on() -> None:
             if not late and select.select([listener], [], [], 0)[0]:
                 raise _Wanted
 
-        with suppress(_Wanted, Failure, OSError):  # it is tried again after the next command
-            fold.fold_oldest(self.box, self.keep, goes_on)
-            steps.throw_away(self.box, History.load(self.history.home))
+        try:
+            with suppress(_Wanted):  # it is tried again after the next command
+                if fold.many_steps(self.box, self.keep):
+                    fold.fold_oldest(self.box, self.keep, goes_on)
+                    steps.throw_away(self.box, History.load(self.history.home))
+                if self.request.limit:
+                    fold.fold_for(self.box, self.request.limit, goes_on)
+        except (Failure, OSError) as error:
+            with suppress(Failure, OSError):  # it can still be told the next time
+                fold.note_unfolded(self.box, error)
 
 
 def _run_of(message: dict[str, Any]) -> Run:

@@ -53,7 +53,7 @@ class Box(Overlay):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._given = {name: options[name] for name in ("direct", "read_only", "hide", "trap", "strict", "kill_on_exit",
-                                                             "inject", "fake_root") if name in options}
+                                                             "inject", "fake_root", "limit") if name in options}
         self.layers: list[Overlay] = [self]
 
     def lay_another(self) -> Overlay:

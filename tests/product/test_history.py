@@ -380,6 +380,8 @@ def test_a_full_disk_while_folding(tool: Tool) -> None:
         assert done.status == 5
         assert "No space left on device" in done.err
         assert len({path for _, path in kinds(tool) if "/" not in path and path.startswith("n")}) == 3
+        wait_for(lambda: "could not be made one layer: No space left on device: nothing is lost" in tool(
+            "run", "--name", "one", "--keep-steps", "1", "-C", tool.lower, "--", "true").err)
     finally:
         tool.sh(f"umount -l {tool.state}")
 

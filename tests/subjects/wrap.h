@@ -57,6 +57,7 @@ WRAP_NAMED(int, openat, (int fd, const char *path, int flags, mode_t mode), (fd,
            name_of_open(flags))
 WRAP_NAMED(long, syscall, (long nr, long a, long b, long c, long d, long e), (nr, a, b, c, d, e), name_of_number(nr))
 WRAP(int, open, (const char *path, int flags, mode_t mode), (path, flags, mode))
+WRAP(int, dup, (int fd), (fd))
 WRAP(int, access, (const char *path, int mode), (path, mode))
 WRAP(int, faccessat, (int fd, const char *path, int mode, int flags), (fd, path, mode, flags))
 WRAP(int, chmod, (const char *path, mode_t mode), (path, mode))

@@ -286,7 +286,7 @@ void do_ioctl(struct call *call) {
     struct attr_change attr = {.valid = ATTR_FLAGS};
     uint32_t request = (uint32_t)call->arg[1];
     if (known_holds(&known_requests, request))
-        return;
+        return do_grow_request(call);
     if (request == FS_IOC32_GETFLAGS && !call->compat)
         return;     /* the kernel knows it from 32-bit programs alone */
     if (request == FS_IOC32_GETFLAGS)

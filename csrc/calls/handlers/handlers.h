@@ -20,6 +20,8 @@ handler_fn do_bind, do_connect, do_socket, do_sendto, do_sendmsg, do_sendmmsg, d
     do_recvmsg, do_recvmmsg;
 handler_fn do_sync;
 handler_fn do_name_to_handle_at, do_open_by_handle_at;
+handler_fn do_write, do_pwrite, do_writev, do_pwritev, do_sendfile, do_move, do_ftruncate, do_fallocate,
+    do_grow_request;
 handler_fn do_statfs, do_inotify_add_watch, do_inotify_rm_watch, do_fanotify_mark;
 handler_fn do_umask, do_set_credentials, do_prctl, do_seccomp, do_rlimit, do_nest;
 handler_fn do_refuse, do_unknown, do_fanotify_init, do_pidfd_getfd;

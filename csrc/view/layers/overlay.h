@@ -117,6 +117,15 @@ struct place {
 struct dir_list;
 struct copy_ahead;
 
+/* What the uppers of a run may take (upper/quota.c).  The lock is taken inside of the view's. */
+struct quota {
+    struct lock lock;
+    uint64_t limit; /* bytes; 0: there is none, and nothing is counted */
+    int64_t used;
+    char **tops; /* directories that they lie in, without a slash at the end; NULL: the last one */
+    struct view_growth *growing; /* files that calls under way may make longer */
+};
+
 /* A file that was opened and has just been copied up (opened.c). */
 struct copying {
     const struct overlay *ovl;
@@ -145,6 +154,7 @@ struct pto_view {
     char *room; /* where all uppers and work directories lie that the first overlay may get, NULL: what it has */
     int writing; /* atomic: calls that are about to write what the view has told them */
     struct pto_stats stats;
+    struct quota quota;
     uint64_t generation;
     uint64_t changes; /* atomic: view_changed() */
 #define APPEARED 64u

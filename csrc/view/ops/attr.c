@@ -201,6 +201,19 @@ static int change_flags(const char *path, unsigned fsflags) {
     return fd < 0 || ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
 }
 
+static int resize(struct overlay *ovl, const char *path, const struct stat *st, off_t size) {
+    bool grows = size > st->st_size;
+    int error = grows ? quota_resize(ovl, st, (uint64_t)size) : 0;
+    if (error)
+        return error;
+    struct stat now = *st;
+    now.st_size = grows ? size : st->st_size;
+    if (truncate(path, size) == 0)
+        return grows ? 0 : quota_resize(ovl, st, (uint64_t)size);
+    error = -errno;
+    return quota_resize(ovl, &now, (uint64_t)st->st_size) < 0 ? -ENOSPC : error;
+}
+
 static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *change, const struct statx *stx,
                  const struct cred *cred) {
     char path[FD_PATH];
@@ -213,8 +226,8 @@ static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *chan
     int error = change->valid & (ATTR_OWNER | ATTR_MODE) ? keep_all(ovl, &st, stx, change) : 0;
     const struct shown *shown = shown_find(&ovl->shown, st.st_ino);
     fd_path(fd, path);
-    if (!error && (change->valid & ATTR_SIZE) && truncate(path, change->size) < 0)
-        error = -errno;
+    if (!error && (change->valid & ATTR_SIZE))
+        error = resize(ovl, path, &st, change->size);
     if (!error && (change->valid & ATTR_OWNER))
         error = change_owner(ovl, fd, path, change, shown, shown ? without_set_id(shown->mode, stx, cred) : 0);
     if (!error && (change->valid & ATTR_MODE)) {

@@ -264,11 +264,16 @@ int create(const struct location *loc, const struct creation *creation, const st
     touch(ovl, d);
     creating.whiteout = at(ovl, d)->upper == KIND_WHITEOUT;
     creating.opaque = S_ISDIR(creation->mode) && (creating.whiteout || is_dir_kind(at(ovl, loc->parent)->lower));
+    error = quota_take(ovl, quota_of(creation->mode, 0));
+    if (error)
+        return error;
     error = is_one_call(&creating, cred) ? create_in_place(&creating, &dir) : create_by_work(&creating, &dir);
     if (!error && creating.whiteout)
         error = whiteout_drop_dot(ovl, dir.fd, creating.name);
-    if (error)
+    if (error) {
+        quota_give(ovl, quota_of(creation->mode, 0));
         return error;
+    }
     created(ovl, d, creation->mode, creating.opaque);
     *made = d;
     return 0;

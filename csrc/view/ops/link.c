@@ -125,9 +125,15 @@ int view_link_real(pto_view *view, const char *real, const struct location *to, 
     int error = begin_name(to, cred, &d, &dir);
     if (!error && shown_find(&to->overlay->shown, st.st_ino))
         odd_tell(to->overlay, d);
+    uint64_t taken = st.st_nlink ? 0 : quota_of(st.st_mode, (uint64_t)st.st_size);
     if (!error)
-        error = link_over(to->overlay, AT_FDCWD, real, AT_SYMLINK_FOLLOW, &dir, d);
-    if (!error)
+        error = quota_take(to->overlay, taken);
+    if (error)
+        return error;
+    error = link_over(to->overlay, AT_FDCWD, real, AT_SYMLINK_FOLLOW, &dir, d);
+    if (error)
+        quota_give(to->overlay, taken);
+    else
         named(to->overlay, d, (uint8_t)IFTODT(st.st_mode));
     return error;
 }

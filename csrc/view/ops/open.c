@@ -144,6 +144,17 @@ static bool kept_device(struct overlay *ovl, const struct location *loc, struct 
     return true;
 }
 
+/* Of what the upper has: whoever opens it gets it empty. */
+static int cut(const struct overlay *ovl, uint32_t d) {
+    struct stat st;
+    if (!quota_counts(ovl) || !upper_exists(at(ovl, d)))
+        return 0;
+    CLOSE_FD fd = backing_open(ovl, d);
+    if (fd < 0)
+        return fd;
+    return fstat(fd, &st) < 0 ? -errno : quota_resize(ovl, &st, 0);
+}
+
 static int open_existing(const struct location *loc, int flags, const struct cred *cred, struct open_plan *plan) {
     struct overlay *ovl = loc->overlay;
     int error = (flags & O_CREAT) && !S_ISDIR(loc->type) ? may_create_in_sticky(loc, cred) : 0;
@@ -167,6 +178,8 @@ static int open_existing(const struct location *loc, int flags, const struct cre
         if (loc->read_only)
             return -EROFS;
         error = busy_write_access(ovl, loc->dentry);
+        if (!error && (flags & O_TRUNC))
+            error = cut(ovl, loc->dentry);
         if (!error)
             error = copy_up(ovl, loc->dentry, flags & O_TRUNC ? 0 : KEEP_ALL);
         if (!error)

@@ -24,7 +24,8 @@ int remove_needs_whiteout(struct overlay *ovl, uint32_t d) {
 int remove_look(struct overlay *ovl, uint32_t d, struct last_look *look) {
     const struct dentry *dentry = at(ovl, d);
     look->upper = upper_exists(dentry);
-    look->seen = look->upper ? ovl->shown.count || ovl->n_shared : lower_exists(dentry) && (dentry->flags & D_LINKED);
+    look->seen = look->upper ? ovl->shown.count || ovl->n_shared || quota_counts(ovl)
+                             : lower_exists(dentry) && (dentry->flags & D_LINKED);
     if (!look->seen)
         return 0;
     int error = look->upper ? backing_upper_statx(ovl, d, &look->stx) : lower_statx(ovl, d, &look->stx);
@@ -36,6 +37,8 @@ void remove_forget(struct overlay *ovl, const struct last_look *look) {
         return;
     if (look->upper && (S_ISDIR(look->stx.stx_mode) || linked_count(ovl, &look->stx, true) <= 1))
         shown_drop(&ovl->shown, look->stx.stx_ino);
+    if (look->upper && (S_ISDIR(look->stx.stx_mode) || look->stx.stx_nlink <= 1))
+        quota_gone(ovl, &look->stx);
     links_removed(ovl, &look->stx, look->upper);
 }
 

@@ -31,6 +31,7 @@ struct held {
     dev_t dev;
     ino_t ino;
     bool linked;            /* it has several names */
+    uint64_t taken;         /* quota_take() */
     char copy[WORK_NAME];
     size_t length;
     char path[];            /* in the old upper */
@@ -166,10 +167,13 @@ int view_relay_hold(struct view_relay *relay, const char *real, dev_t dev, ino_t
         return -ENOMEM;
     *held = (struct held){.next = relay->held, .dev = dev, .ino = ino, .linked = st.st_nlink > 1, .length = length};
     memcpy(held->path, path, length + 1);
+    held->taken = quota_of(st.st_mode, (uint64_t)st.st_size);
     work_name(fresh, held->copy);
     CLOSE_FD from = open_to_read(upper->fd, path);
     CLOSE_FD to = from < 0 ? from : openat(fresh->work, held->copy, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-    int error = from < 0 ? from : to < 0 ? -errno : fill_held(fresh, from, to, &st);
+    int error = from < 0 ? from : to < 0 ? -errno : quota_take(fresh, held->taken);
+    if (!error && (error = fill_held(fresh, from, to, &st)) < 0)
+        quota_give(fresh, held->taken);
     if (error) {
         if (to >= 0)
             work_remove(fresh, held->copy);
@@ -334,6 +338,8 @@ int view_relay_end(struct view_relay *relay, bool go) {
         }
         retire(view, old);
     } else {
+        for (const struct held *held = relay->held; held; held = held->next)
+            quota_give(relay->fresh, held->taken);
         forget_overlay(view, relay->fresh);
         super_free_overlay(relay->fresh);
     }

@@ -24,7 +24,8 @@ pto_view *pto_view_new(void) {
         free(view);
         return NULL;
     }
-    if (cred_learn(view) < 0 || lock_init(&view->lock) != 0 || pthread_cond_init(&view->copied, NULL) != 0) {
+    if (cred_learn(view) < 0 || lock_init(&view->lock) != 0 || lock_init(&view->quota.lock) != 0 ||
+        pthread_cond_init(&view->copied, NULL) != 0) {
         index_close(&view->index);
         free((void *)view->own.groups);
         free(view);
@@ -89,7 +90,9 @@ static void base_clear(pto_view *view) {
     view_free_copies(view->copies);
     free((void *)view->own.groups);
     index_close(&view->index);
+    quota_clear(view);
     pthread_cond_destroy(&view->copied);
+    lock_destroy(&view->quota.lock);
     lock_destroy(&view->lock);
 }
 

@@ -263,12 +263,24 @@ static bool is_closed(const struct overlay *ovl, uint32_t d) {
 }
 
 /* A copy at its target: whole, or for the beginning without its data. */
-static int copy_object(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
+static int place_object(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
     if (!S_ISREG(stx->stx_mode))
         return copy_node(ovl, d, target, stx);
     bool meta = keep == KEEP_NONE_YET && !ovl->layers[0].dot_form && stx->stx_size > 0 &&
                 ((ovl->flags & PTO_METACOPY) || is_closed(ovl, d));
     return meta ? copy_attributes_only(ovl, d, target, stx) : copy_file(ovl, d, keep, target, stx);
+}
+
+static int copy_object(struct overlay *ovl, uint32_t d, off_t keep, struct target *target, const struct statx *stx) {
+    uint64_t size = keep >= 0 && (uint64_t)keep < stx->stx_size ? (uint64_t)keep : stx->stx_size;
+    uint64_t taken = quota_of(stx->stx_mode, size);
+    int error = quota_take(ovl, taken);
+    if (error)
+        return error;
+    error = place_object(ovl, d, keep, target, stx);
+    if (error)
+        quota_give(ovl, taken);
+    return error;
 }
 
 /* A file with several names. 1: by way of <work>/links, 0: it is to be copied as any other. */

@@ -119,6 +119,21 @@ void watches_bare_over(const struct upper_dir *dir, const char *note);
 /* A name that a killed run left bare gets its whiteout. */
 int watches_settle(struct overlay *ovl, const char *note);
 
+/* quota.c: what the uppers may take */
+/* What an object counts for. */
+uint64_t quota_of(mode_t mode, uint64_t size);
+/* Something comes to be in the upper, or grows: 0, or -ENOSPC, which is counted. */
+int quota_take(const struct overlay *ovl, uint64_t bytes);
+void quota_give(const struct overlay *ovl, uint64_t bytes);
+/* A file of the upper is about to get another size.  0, or -ENOSPC. */
+int quota_resize(const struct overlay *ovl, const struct stat *st, uint64_t size);
+/* The last name of an object of the upper is gone. */
+void quota_gone(const struct overlay *ovl, const struct statx *stx);
+static inline bool quota_counts(const struct overlay *ovl) {
+    return ovl->view->quota.limit != 0;
+}
+void quota_clear(pto_view *view);
+
 /* data.c */
 /* Moves data inside the kernel where that can be, holes stay, and sets the size. whole: a reflink will do. */
 int data_copy(struct overlay *ovl, int in, int out, off_t size, bool whole);
