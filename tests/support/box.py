@@ -107,9 +107,12 @@ class Box(Place):
         """Runs a command on the host itself as `who`: to prepare layers."""
         return run([*as_user(who), *command_], env=env)
 
+    def begin(self) -> list[str]:
+        """What goes before ptoverlay: the lower at its own place, and `who`."""
+        bind = [str(self.subjects.path("stage")), "--bind", str(self.bound), str(self.mount), "--"]
+        return [*(bind if self.bound else []), *as_user(self.who)]
+
     def wrap(self, command_: Words, cwd: Path | None) -> list[str]:
         where = ["-C", str(cwd)] if cwd else []
-        bind = [str(self.subjects.path("stage")), "--bind", str(self.bound), str(self.mount), "--"]
-        stage = bind if self.bound else []
-        return [*stage, *as_user(self.who), *front(), "run", *self.options, *where, "--",
+        return [*self.begin(), *front(), "run", *self.options, *where, "--",
                 *(os.fspath(c) for c in command_)]

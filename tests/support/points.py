@@ -19,7 +19,7 @@ from pathlib import Path
 from .box import ROOT_DIRECTORY, Box
 from .core import Description, object_name
 from .faults import wrapped
-from .oracle import Words, as_user
+from .oracle import Words
 from .subjects import SOURCES
 
 
@@ -67,4 +67,4 @@ class KilledBox(Box):
         where = ["-C", str(cwd)] if cwd else []
         environment = [f"PYTHONPATH={self.package}", f"PTOVERLAY_KILL_AT={self.point}"]
         words = ["env", *environment, sys.executable, "-P", "-m", "ptoverlay", "run", *self.options, *where, "--"]
-        return [*as_user(self.who), *words, *(os.fspath(c) for c in command_)]
+        return [*self.begin(), *words, *(os.fspath(c) for c in command_)]
