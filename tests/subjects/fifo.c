@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/time.h>
 
 static volatile sig_atomic_t handled;
 
@@ -121,6 +122,23 @@ static void with(const char *path, const struct opener *opener) {
     end(text("%s, killed", who), pid);
 }
 
+/* One who was killed, and whose death is known, is no peer any more: until a signal comes nobody is met. */
+static void meet_nobody(const char *path, const struct opener *opener) {
+    const struct itimerval often = {{.tv_usec = 20000}, {.tv_usec = 20000}}, never = {{0}, {0}};
+    int status;
+    pid_t pid = start(path, opener);
+    wait_until_it_waits(pid);
+    (void)kill(pid, SIGKILL);
+    if (waitpid(pid, &status, 0) != pid)
+        give_up("waitpid");
+    handle(SIGALRM, 0);
+    (void)setitimer(ITIMER_REAL, &often, NULL);
+    long fd = ok(text("peer of a killed %s of %s", opener->name, path),
+                 SYS(openat, AT_FDCWD, path, opener->flags == O_RDONLY ? O_WRONLY : O_RDONLY));
+    (void)setitimer(ITIMER_REAL, &never, NULL);
+    (void)SYS(close, fd);
+}
+
 static void *read_fifo(void *path) {
     char data[8] = "";
     long fd = SYS(openat, AT_FDCWD, (const char *)path, O_RDONLY);
@@ -162,6 +180,8 @@ int main(int argc, char **argv) {
         without_waiting(paths[i]);
         for (size_t k = 0; k < sizeof openers / sizeof *openers; k++)
             with(paths[i], &openers[k]);
+        for (size_t k = 0; k < 2; k++)
+            meet_nobody(paths[i], &openers[k]);
     }
     show("fifo", "fifo");
     return 0;

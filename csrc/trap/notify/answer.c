@@ -147,6 +147,8 @@ static void carry_out(struct worker *worker, struct caller *caller) {
         return;
     }
     inside_before(worker->trap->run, &caller->call, &caller->inside);
+    if (call_is_open(call->nr) && (call->verdict == VERDICT_PASS || call->verdict == VERDICT_SUBSTITUTE))
+        openings_meet_none_dead(&worker->trap->openings, &worker->trap->crew);
     switch (call->verdict) {
     case VERDICT_PASS:
         pass(worker, caller);

@@ -5,9 +5,10 @@
  * (proc(5), status) tells whether it would have been woken, and then the worker is.
  *
  * Rules: the worker's place is taken by another one before it waits.  Nobody meets one who is dead: who died before
- * an open began waits no more when it is made, nor begins to wait after that.  An answer of -ERESTARTSYS is for a
- * thread that finds a signal when it returns, else the program would see that number: a signal for the whole process
- * may go to another thread, so the thread is interrupted by ptrace(2) then.
+ * an open began waits no more when it is made, by a worker or by the kernel that it is left to, nor begins to wait
+ * after that.  An answer of -ERESTARTSYS is for a thread that finds a signal when it returns, else the program would
+ * see that number: a signal for the whole process may go to another thread, so the thread is interrupted by ptrace(2)
+ * then.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -149,11 +150,25 @@ static void end_dead(struct openings *openings) {
     }
 }
 
+void openings_meet_none_dead(struct openings *openings, struct crew *crew) {
+    if (!__atomic_load_n(&openings->first, __ATOMIC_SEQ_CST))
+        return;   /* who begins to wait from now on looks whether its caller lives after it has been noted */
+    lock_take(&openings->lock);
+    bool any = wake_dead(openings);
+    lock_leave(&openings->lock);
+    if (!any)
+        return;
+    crew_relieve(crew);
+    lock_take(&openings->lock);
+    end_dead(openings);
+    lock_leave(&openings->lock);
+}
+
 static void begin_wait(struct openings *openings, struct opening *opening) {
     lock_take(&openings->lock);
     end_dead(openings);
     opening->next = openings->first;
-    openings->first = opening;
+    __atomic_store_n(&openings->first, opening, __ATOMIC_SEQ_CST);
     lock_leave(&openings->lock);
 }
 
@@ -162,7 +177,7 @@ static void end_wait(struct openings *openings, struct opening *opening) {
     struct opening **link = &openings->first;
     while (*link != opening)
         link = &(*link)->next;
-    *link = opening->next;
+    __atomic_store_n(link, opening->next, __ATOMIC_SEQ_CST);
     pthread_cond_broadcast(&openings->left);
     lock_leave(&openings->lock);
 }
