@@ -150,9 +150,7 @@ def forbidden(what: str, levels: dict[str, int], caller: int) -> bool:
 
 
 def sticky(world: World, levels: dict[str, int] | None, caller: int) -> dict[str, str]:
-    """The subject in the box, as it is started on a machine with these levels; the kernel, which is asked inside of
-    programs, has its own."""
-    environment = world.env if levels is None else {**world.env, "PTOVERLAY_INJECT": "0"}
+    """The subject in the box, as it is started on a machine with these levels."""
     words = world.box().wrap([str(world.subjects.path("sticky")), str(world.mount), str(caller)], world.mount)
     if levels is not None:
         mounts = []
@@ -160,7 +158,7 @@ def sticky(world: World, levels: dict[str, int] | None, caller: int) -> dict[str
             (world.home / name).write_text(f"{level}\n")
             mounts.append(f"mount --bind {world.home / name} /proc/sys/fs/{name}")
         words = ["unshare", "-m", "sh", "-ec", "; ".join([*mounts, 'exec "$@"']), "sh", *words]
-    done = run(words, env=environment)
+    done = run(words, env=world.env)
     assert (done.status, done.err) == (0, ""), done
     return dict(line.split(" = ") for line in done.out.splitlines())
 
@@ -193,8 +191,9 @@ def as_the_kernel(world: World, caller: int) -> dict[str, str]:
 
 @pytest.mark.root_only
 @pytest.mark.parametrize("caller", [0, USER.uid], ids=["root", "user"])
-def test_sticky_directories(world: World, caller: int) -> None:
+def test_sticky_directories(world: World, caller: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """fs.protected_regular, protected_fifos, protected_symlinks at each of their levels, against root too."""
+    monkeypatch.setenv("PTOVERLAY_INJECT", "0")  # else the kernel is asked, with the machine's levels
     world.lay_out(sticky_nodes())
     none = sticky(world, dict.fromkeys(SYSCTLS, 0), caller)
     assert len(none) > 300
