@@ -19,6 +19,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(1, str(TOP / "tests"))
 
+import bench_history  # noqa: E402
 from benchmark import rounds, table, targets, trees  # noqa: E402
 from benchmark.peers import NATIVE, PEERS, Peer  # noqa: E402
 from benchmark.results import Results  # noqa: E402
@@ -27,6 +28,7 @@ from benchmark.rows import ROWS, WORKS, Kit, Work  # noqa: E402
 DOCS = TOP / "docs"
 FIGURES = DOCS / "performance.json"
 PLOT = DOCS / "performance.svg"
+HISTORY = "history"  # a row with tables of its own, of ptoverlay alone: tools/bench-history
 
 
 def names(known: Sequence[str]) -> type[argparse.Action]:
@@ -54,7 +56,8 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--from", metavar="FILE", type=Path, dest="source", help="show figures of --json again")
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the ratios: FILE.svg or FILE.png")
     parser.add_argument("--docs", action="store_true", help="write table and plot into docs/")
-    parser.add_argument("rows", nargs="*", action=names(list(ROWS)), metavar="ROW", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("rows", nargs="*", action=names([*ROWS, HISTORY]), metavar="ROW",
+                        help=f"of {', '.join([*ROWS, HISTORY])}")
     return parser.parse_args(words)
 
 
@@ -112,6 +115,18 @@ def parts_of_docs(results: Results) -> dict[str, str]:
 def main(words: Sequence[str]) -> int:
     """The whole of tools/bench."""
     wanted = arguments(words)
+    if wanted.rows != [HISTORY]:
+        compare(wanted)
+    if not wanted.source and (not wanted.rows or HISTORY in wanted.rows):
+        print()
+        sizes, medians = ((bench_history.QUICK, bench_history.QUICK_ROUNDS) if wanted.quick
+                          else (bench_history.FULL, bench_history.ROUNDS))
+        bench_history.measure(sizes, wanted.rounds or medians)
+    return 0
+
+
+def compare(wanted: argparse.Namespace) -> None:
+    """The rows that others have, too: measured or read, printed, and written where it was asked for."""
     results = Results.from_json(wanted.source.read_text()) if wanted.source else measure(wanted)
     goals = [goal for goal in targets.targets(results) if goal.found or not wanted.rows]
     print(table.text(results), targets.text(goals), sep="\n\n")
@@ -125,7 +140,6 @@ def main(words: Sequence[str]) -> int:
         from benchmark import plot
 
         plot.draw(results, path)
-    return 0
 
 
 if __name__ == "__main__":

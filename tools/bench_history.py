@@ -25,6 +25,8 @@ TOP = Path(__file__).resolve().parent.parent
 STEPS = 50
 FILES = 2000  # in the directory that each step changes
 SOURCES = 12
+FULL, ROUNDS = [10, 10_000, 100_000], 9  # changed files; medians of so many
+QUICK, QUICK_ROUNDS = [10, 1000], 3
 GOAL, GOAL_STACK = 0.020, 1.10  # seconds; times
 #: Seconds of the first look at each file in the current directory: by stat, and by open and close.
 LOOK = """
@@ -209,32 +211,41 @@ def show_looks(rounds: int, lower: Path) -> bool:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/bench-history", description="Measures what a history costs.")
-    parser.add_argument("--files", default="10,10000,100000", metavar="N,…",
+    parser.add_argument("--files", default=",".join(map(str, FULL)), metavar="N,…",
                         help="changed files (default: 10,10000,100000)")
-    parser.add_argument("--rounds", type=int, default=9, metavar="N", help="medians of so many (default: 9)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N",
+                        help=f"medians of so many (default: {ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="10 and 1,000 files, 3 rounds")
     parser.add_argument("--only", choices=("changes", "looks"), help="one table alone")
     return parser.parse_args()
 
 
-def main() -> int:
-    wanted = arguments()
-    sizes = [10, 1000] if wanted.quick else [int(word) for word in wanted.files.split(",")]
-    rounds = 3 if wanted.quick else wanted.rounds
+def measure(sizes: list[int], rounds: int, only: str | None = None) -> bool:
+    """Prints the tables, or the one of `only`; whether each goal was reached."""
     place = Path(tempfile.mkdtemp(prefix="bench-history-", dir="/var/tmp"))
+    before = os.environ.get("XDG_STATE_HOME")
     os.environ["XDG_STATE_HOME"] = str(place / "state")
+    good = True
     try:
-        print(f"medians of {rounds} (load {os.getloadavg()[0]:.1f})")
-        good = True
-        if wanted.only != "looks":
+        print(f"a sandbox's history: medians of {rounds} (load {os.getloadavg()[0]:.1f})")
+        if only != "looks":
             (place / "changed").mkdir()
             good &= show_changing(sizes, rounds, place / "changed")
-        if wanted.only != "changes":
+        if only != "changes":
             (place / "looked").mkdir()
             good &= show_looks(rounds, place / "looked")
     finally:
         shutil.rmtree(place)
-    return 0 if good else 1
+        del os.environ["XDG_STATE_HOME"]
+        if before is not None:
+            os.environ["XDG_STATE_HOME"] = before
+    return good
+
+
+def main() -> int:
+    wanted = arguments()
+    sizes = QUICK if wanted.quick else [int(word) for word in wanted.files.split(",")]
+    return 0 if measure(sizes, QUICK_ROUNDS if wanted.quick else wanted.rounds, wanted.only) else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The named sandboxes: lower, size on disk, number of changes, last command, and whether it runs.
 
 "running" means that a process holds the sandbox: a command over it, with the processes that it has started and their
-memory, or a tool that changes it.
+memory, or a tool that changes it. Where several commands are in, each has a line: process id, words, how long.
 
 Exit status: 0; 125 trouble.
 
@@ -45,7 +45,11 @@ def run(options: argparse.Namespace) -> int:
         lines = columns([_HEADS, *cells], right=frozenset((2, 3)))
         limit = width()
         if limit is not None and max(map(len, lines)) > limit:
-            lines = [cut(text, limit) for each in cells for text in _block(each)]
+            blocks = [list(_block(each)) for each in cells]
+        else:
+            write(lines[0] + "\n")
+            blocks = [[line] for line in lines[1:]]
+        lines = [cut(text, limit) for row, block in zip(rows, blocks, strict=True) for text in (*block, *_who(row))]
         write("".join(text + "\n" for text in lines))
     return 0
 
@@ -58,6 +62,12 @@ def _block(cells: list[str]) -> Iterator[str]:
     yield f"  {size}, {changes} change{'s' * (changes != '1')}"
     if when:
         yield f"  {when}: {command}"
+
+
+def _who(row: dict[str, Any]) -> Iterator[str]:
+    """The commands that are in, where the last one is not all of them."""
+    for each in row["commands"] if len(row["commands"]) > 1 else ():
+        yield f"  {each['pid']}  {cut(shown(shlex.join(each['argv'])), _LONGEST)}, for {ago(each['started'])}"
 
 
 def describe(box: Sandbox) -> dict[str, Any]:

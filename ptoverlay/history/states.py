@@ -5,6 +5,8 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -66,6 +68,10 @@ def step_changes(box: Sandbox, number: int) -> list[Change]:
 def _state(box: Sandbox, layers: list[str], count: int) -> Iterator[View]:
     """The view of some layers, topmost first, of which the first ones count as its upper."""
     uppers = [directories(home_of(box), layer)[0] for layer in layers]
+    ended = {step.layer for step in history_of(box).steps if step.ended}
+    for layer, upper in zip(layers, uppers, strict=True):
+        if layer in ended and not os.path.isdir(upper):  # an upper that is not there is one that changes nothing
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), upper)
     if count:
         piece = Sandbox(box.metadata, uppers[0], directories(home_of(box), layers[0])[1], None, uppers[1:])
         with piece.view() as view:

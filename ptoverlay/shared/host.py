@@ -199,25 +199,21 @@ class Host:
 
     def serve(self, ready: int) -> None:
         """Until nobody is in."""
-        from ptoverlay.run import CoreView, lay
+        from ptoverlay.run import CoreView
 
         assert self.box.directory is not None
         first = _run_of(self.asked)
+        last = self.box.metadata.last_run
         self._began(first)
-        request = self.request
-        request.overlays[0] = self.box.overlay()
-        request.places = [*request.places, *((options.HIDDEN, path) for path in self.box.hidden())]
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             try:
                 with Layers() as layers, CoreView() as view:
                     self.view = view
-                    lib.pto_view_set_room(view.handle, os.fsencode(self.box.directory))
-                    prepared = lay(request, layers, view)
-                    if request.limit:
-                        from ptoverlay.quota import bound
-
-                        uppers = [upper for _, upper, _ in prepared if upper is not None]
-                        bound(view.handle, request.limit, [*uppers, *self.box.steps])
+                    try:
+                        self._lay(layers)
+                    except (Failure, OSError):
+                        self._never_ran(first, last)
+                        raise
                     self._first: Run | None = first
                     self._layers = layers
                     self.history.switch = self._switch
@@ -241,6 +237,30 @@ class Host:
         self.box.metadata.runs += 1
         self.box.save()
         self.history.begin(run)
+
+    def _never_ran(self, run: Run, last: Run | None) -> None:
+        """There is no view for it: it is no step, and the last command is the one before it."""
+        self.box.metadata.last_run = last
+        self.box.metadata.runs -= 1
+        with suppress(Failure, OSError):  # the next run puts it in order; what went wrong first is what is told
+            self.box.save()
+            self.history.end(run)
+            self.history.finish()
+
+    def _lay(self, layers: Layers) -> None:
+        """Makes the view of what was asked for."""
+        from ptoverlay.run import lay
+
+        request = self.request
+        request.overlays[0] = self.box.overlay()
+        request.places = [*request.places, *((options.HIDDEN, path) for path in self.box.hidden())]
+        lib.pto_view_set_room(self.view.handle, os.fsencode(self.box.directory or ""))
+        prepared = lay(request, layers, self.view)
+        if request.limit:
+            from ptoverlay.quota import bound
+
+            uppers = [upper for _, upper, _ in prepared if upper is not None]
+            bound(self.view.handle, request.limit, [*uppers, *self.box.steps])
 
     def _listen(self, listener: socket.socket) -> None:
         assert self.box.directory is not None

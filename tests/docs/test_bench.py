@@ -247,6 +247,8 @@ def test_works_and_the_peers_they_are_for() -> None:
 def test_names_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.arguments(["--peers", "proot,ptrace", "stat", "open"]).peers == ["proot", "ptrace"]
     assert [work.rows[0].name for work in bench.chosen_works(["make-j2", "stat"])] == ["stat", "configure"]
+    assert bench.arguments(["history"]).rows == [bench.HISTORY]
+    assert bench.chosen_works(["history"]) == []
     with pytest.raises(SystemExit):
         bench.arguments(["fly"])
     assert "fly: not one of stat, " in capsys.readouterr().err

@@ -341,15 +341,23 @@ def test_a_damaged_history_is_one_line(tool: Tool, damage: str) -> None:
 
 
 def test_a_broken_layer_in_the_middle(tool: Tool) -> None:
-    """It is named, and nothing is lost by it."""
+    """It is named in one line, and nothing is lost: who asks for it is no step, and undo goes below it and back."""
     for name in ("x", "y", "z"):
         tool.box("one", f"echo {name} >>d/a")
+    log, listed = tool.json("log", "one"), tool.json("list")
     (layer,) = (tool.state / "ptoverlay/sandboxes/one/steps").glob("2/upper")
     layer.rename(layer.with_name("gone"))
-    for words in (("diff", "one"), ("run", "--name", "one", "--", "true"), ("commit", "one")):
-        assert "No such file or directory" in tool.fails(*words), words
-    layer.with_name("gone").rename(layer)
+    for words in (("diff", "one"), ("diff", "one", "1..2"), ("diff", "one", "0..3"), ("log", "one"),
+                  ("run", "--name", "one", "--", "true"), ("commit", "one"),
+                  ("restore", "one", "--from", "2", tool.lower / "d/a")):
+        assert f"{layer}: No such file or directory" in tool.fails(*words), words
+    tool.ok("undo", "one", "2")
     assert kinds(tool) == [("modified", "d/a")]
+    assert tool.ok("diff", "-p", "one", status=1).count("+x") == 1
+    tool.ok("redo", "one", "2")
+    layer.with_name("gone").rename(layer)
+    assert (tool.json("log", "one"), tool.json("list")) == (log, listed)
+    assert tool.box("one", "cat d/a") == "one\nx\ny\nz\n"
 
 
 def test_two_undos_at_once(tool: Tool) -> None:

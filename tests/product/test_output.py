@@ -106,3 +106,5 @@ def test_narrow_terminals(tool: Tool) -> None:
     assert [line.split()[0] for line in lines("list") if not line.startswith(" ")] == ["one", "two"]
     assert lines("diff", "--stat", "one")[0].split("|")[0].rstrip().endswith("xxxx")
     assert "sh -euc" in tool.ok("list")
+    told = [line for line in lines("log", "--stat", "--color", "never", "one") if "$" not in line]
+    assert [line for line in told if len(line) > 40 and not line.startswith("    in ")] == [told[-1]]  # a sentence

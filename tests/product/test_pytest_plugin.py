@@ -228,6 +228,35 @@ def test_commands_that_run_at_the_same_time(project: pytest.Pytester) -> None:
     """)
 
 
+def test_a_sandbox_that_others_are_in(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fixture and marker join it: each sees what the other has changed. What is direct for the marker's commands has to
+    be so for all of them."""
+    direct = project.mkdir("direct")
+    monkeypatch.setenv("XDG_STATE_HOME", str(project.mkdir("state")))
+    line = [sys.executable, "-m", "ptoverlay", "run", "--name", "mine", "-l", str(project.path), "-C",
+            str(project.path), "--direct", str(direct), "--", "sh"]
+    shell = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert shell.stdin is not None
+    assert shell.stdout is not None
+    shell.stdin.write("echo one >made; echo in\n")
+    shell.stdin.flush()
+    assert shell.stdout.readline() == "in\n"
+    run(project, """
+    def test_fixture(make_overlay):
+        box = make_overlay(name="mine", direct=[HERE / "direct"])
+        assert box.run(["cat", "made"], cwd=HERE, stdout=-1).stdout == b"one\\n"
+        box.run(["sh", "-c", "echo two >>made"], cwd=HERE, check=True)
+        assert box.changed.added >= {f"{HERE}/made"}
+
+    @pytest.mark.overlay(name="mine")
+    def test_marker():
+        spoil(HERE / "made")
+        assert subprocess.check_output(["cat", HERE / "made"]) == b"spoilt\\n"
+    """, f"--basetemp={direct}", passed=2)
+    assert shell.communicate("cat made\n")[0] == "spoilt\n"
+    assert not (project.path / "made").exists()
+
+
 def test_option_and_tests_that_are_left_out(project: pytest.Pytester) -> None:
     (project.path / "direct").mkdir()
     (project.path / "spared").mkdir()

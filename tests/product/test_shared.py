@@ -104,6 +104,13 @@ def test_two_shells_and_an_undo(tool: Tool, trap: str) -> None:
     (row,) = tool.json("list")
     assert [command["argv"] for command in row["commands"]] == [["sh", "-i"]] * 2
     assert len(row["processes"]) == 2
+    _, line, *who = tool.ok("list").splitlines()
+    assert "running (2 commands, 2 processes, " in line
+    assert [(int(pid), rest.split(",")[0]) for pid, rest in (text.split(None, 1) for text in who)] == [
+        (command["pid"], "sh -i") for command in row["commands"]]
+    shown = tool.on_terminal("list", columns=40)[1].splitlines()
+    assert max(map(len, shown)) <= 40
+    assert [text.split()[0] for text in shown[-2:]] == [text.split()[0] for text in who]
     # what is typed in one of them is for that one
     one.type("sleep 1000\n")
     two.type("sleep 1000\n")
@@ -241,6 +248,19 @@ def test_what_contradicts_is_refused(tool: Tool) -> None:
     assert (done.status, done.err) == (127, "ptoverlay: /nonexistent: No such file or directory\n")
     running.communicate("\n", timeout=LIMIT)
     assert tool.json("log", "one") == []
+
+
+@pytest.mark.parametrize("words", [("-C", "/nonexistent", "--", "true"), ("-m", "/nonexistent", "--", "true"),
+                                   ("--", "/nonexistent")], ids=["cwd", "mount", "command"])
+def test_a_refused_start_leaves_nothing(tool: Tool, words: tuple[str, ...]) -> None:
+    """No upper and no work directory that it made, no sandbox; and an upper that was there stays."""
+    for layers in (("-u", "new"), ("run", "--name", "new")):
+        done = tool(*layers, "-l", tool.lower, *words)
+        assert (done.status in (125, 127), done.err.count("\n"), os.listdir(tool.home)) == (True, 1, [])
+    assert tool.json("list") == []
+    tool.sh("mkdir ../home/new")
+    assert tool("-u", "new", "-l", tool.lower, *words).status in (125, 127)
+    assert "new" in os.listdir(tool.home)
 
 
 @pytest.mark.parametrize("trap", TRAPS)
