@@ -77,16 +77,12 @@ static long count_filters(pid_t pid, long *parent) {
 }
 
 /* Before Linux 5.9 it is told only whether there is one. */
-static uint64_t filters_or_any(pid_t pid) {
+uint64_t family_filters(pid_t pid) {
     char text[8192];
     if (!proc_read(pid, "status", text, sizeof text))
         return 0;
     bool counted = strstr(text, "\nSeccomp_filters:\t");
     return proc_field(text, counted ? "\nSeccomp_filters:\t" : "\nSeccomp:\t", 10);
-}
-
-bool family_filtered_more(pid_t pid) {
-    return filters_or_any(pid) > filters_or_any(getpid());
 }
 
 bool family_filtered(pid_t tid) {

@@ -44,7 +44,8 @@ size_t family_left(const pid_t *ids, size_t n, pid_t tracer, pid_t *found, size_
  * are orphans when it is their reaper (PR_SET_CHILD_SUBREAPER); they are waited for.  Async-signal-safe. */
 void family_kill(const pid_t *ids, size_t n, bool orphans);
 
-/* Is it under more seccomp filters than we are, as all that run in a view of ours? */
-bool family_filtered_more(pid_t pid);
+/* Seccomp filters that it runs under, or, before Linux 5.9, its mode: more than ours for all that run in a view of
+ * ours; 0 when it is gone. */
+uint64_t family_filters(pid_t pid);
 
 #endif

@@ -44,9 +44,10 @@ typedef int each_fn(void *arg, pid_t pid);
 static int each_process(each_fn *each, void *arg) {
     CLOSE_DIRECTORY *dir = opendir("/proc");
     int error = dir ? 0 : -errno;
+    uint64_t own = family_filters(getpid());
     for (const struct dirent *entry; !error && (entry = readdir(dir));) {
         pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (pid > 0 && family_filtered_more(pid))
+        if (pid > 0 && family_filters(pid) > own)
             error = each(arg, pid);
     }
     return error;
