@@ -43,7 +43,10 @@ struct call_scratch {
     struct host host[2];
     const char *link;           /* of /proc, by which the object to open was found; NULL: by its path … */
     struct stat leads;          /* … and what it was */
-    const char *attribute;      /* the extended one that the call sets or removes; NULL: none */
+    const char *attribute;      /* the extended one that the call sets or removes; NULL: none … */
+    const void *value;          /* … and what it becomes */
+    size_t value_size;          /* 0: it is removed, or is empty */
+    bool touches;               /* both times become now */
     uint64_t waits;             /* fixed/clock.c: nanoseconds */
     bool writing;               /* view_writing() was told */
     struct view_growth *growth; /* handlers/grow.c: what the call may add … */

@@ -50,6 +50,8 @@ struct call_scratch *session_take_scratch(struct session *session) {
     scratch->plan.fd = -1;
     scratch->link = NULL;
     scratch->attribute = NULL;
+    scratch->value_size = 0;
+    scratch->touches = false;
     scratch->made = NULL;
     scratch->host[0] = scratch->host[1] = (struct host){.dir = -1, .object = -1};
     scratch->owned[0] = scratch->owned[1] = NULL;

@@ -144,6 +144,12 @@ for file in ("/proc/self/comm", "/sys/kernel/uevent_seqnum"):
     fd = os.open(file, os.O_RDONLY)
     tell(f"fsetxattr {file}", os.setxattr, fd, "user.x", b"1")
 tell("trusted", os.setxattr, "/proc/self/comm", "trusted.x", b"1")
+for value in (b"x", bytes(20), bytes(24), b"\1\0\0\3" + bytes(16), b"\0\0\0\2" + bytes(20)):
+    for file in ("/sys/kernel/uevent_seqnum", "/proc/self/comm"):
+        tell(f"capability {value} {file}", os.setxattr, file, "security.capability", value)
+if os.geteuid():
+    for file in ("/proc/1/comm", "/proc/version", "/proc/sys/kernel/hostname", "/sys/kernel/uevent_seqnum"):
+        tell(f"utimes {file}", os.utime, file)
 print(json.dumps(found))
 """
 

@@ -95,6 +95,65 @@ static void part(void) {
 }
 #endif
 
+#ifdef PART_LOCK
+/* Something that came to be in a directory is a change for who has missed a name in it. */
+static void part(void) {
+    static pto_view view = {.base = &view, .changes = 10};
+    *appeared_in(&view, 3) = 5;
+    (void)say("nothing missed", (long)view_changes(&view, 0));
+    (void)say("missed there", (long)view_changes(&view, 3));
+    (void)say("missed elsewhere", (long)view_changes(&view, 4));
+}
+#endif
+
+#ifdef PART_PRIVATE
+/* An owner is taken from a layer's attribute if the layer is believed; else of directories alone. */
+static void part(void) {
+    static pto_view view = {.own = {.fsuid = 7}};
+    static const struct overlay ovl = {.view = &view, .dev = 9};
+    static const struct layer layer = {.prefix = "user."};
+    static const struct {
+        uid_t uid;
+        mode_t is, shown;
+    } of[] = {{0, S_IFREG, S_IFREG}, {7, S_IFREG, S_IFREG}, {8, S_IFREG, S_IFREG},
+              {8, S_IFDIR, S_IFDIR}, {8, S_IFREG, S_IFDIR}, {8, S_IFDIR, S_IFREG}};
+    for (size_t i = 0; i < 2 * sizeof of / sizeof *of; i++) {
+        struct shown out;
+        unsigned owner = i % 2, j = (unsigned)i / 2;
+        struct stat st = {.st_uid = of[j].uid, .st_mode = of[j].is};
+        const char *value = text("%u:1:2:%o:0:0:9:3", owner, of[j].shown);
+        const char *what =
+            text("%u %o shown as %o, %s", of[j].uid, of[j].is, of[j].shown, owner ? "owned" : "not owned");
+        (void)say(what, parse_shown(&ovl, &layer, value, &st, &out) ? out.owner : -1);
+    }
+}
+#endif
+
+#ifdef PART_PRIVATE_SET
+/* A copy is ours to read and write, as a program to run; its group's bits are others' where it has another group. */
+static void part(void) {
+    static const mode_t modes[] = {S_IFREG | 0044, S_IFREG | 0010, S_IFREG | 0001, S_IFREG | 0461, S_IFDIR | 0044};
+    for (size_t i = 0; i < 2 * sizeof modes / sizeof *modes; i++) {
+        struct stat st = {.st_gid = 1};
+        struct shown shown = {.mode = modes[i / 2], .gid = 1 + i % 2};
+        const char *what = text("%o%s", shown.mode, i % 2 ? " of another group" : "");
+        say_text(what, text("%o", private_own_mode(-1, &st, &shown)));
+    }
+}
+#endif
+
+#ifdef PART_STEPS
+/* fs.protected_symlinks asks the directory that the link is in. */
+static void part(void) {
+    static pto_view view = {.base = &view, .protected_symlinks = 1};
+    static const char *const paths[] = {"/open/link", "/open/shut/link", "/shut/link", "/shut/open/link", "/link"};
+    static char top[PATH_MAX];
+    struct cred cred = {.fsuid = 9};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        (void)say(paths[i], walk_may_follow(&view, NULL, 0, text("%s%s", getcwd(top, sizeof top), paths[i]), &cred));
+}
+#endif
+
 int main(int argc, char **argv) {
     (void)subject_start(argc, argv);
     part();

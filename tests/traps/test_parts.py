@@ -18,7 +18,9 @@ CORE = ROOT_DIRECTORY / "csrc"
 MACHINE = os.uname().machine
 #: What each file calls that is called here; the rest is left unresolved.
 CALLED = {"view/upper/copy_ahead.c": (), "trap/notify/callers.c": ("calls/compat.c",),
-          "trap/restart.c": ("process/family.c", "process/proc.c"), "trap/notify/interrupted.c": ("process/memory.c",)}
+          "trap/restart.c": ("process/family.c", "process/proc.c"), "trap/notify/interrupted.c": ("process/memory.c",),
+          "view/layers/lock.c": (), "view/layers/private.c": (), "view/walk/steps.c": ("view/layers/fd.c",),
+          "view/upper/private_set.c": ("view/layers/acl.c", "view/layers/fd.c")}
 
 
 def told(subjects: Subjects, area: Path, part: str) -> dict[str, str]:
@@ -63,3 +65,41 @@ def test_opens_that_wait(subjects: Subjects, area: Path) -> None:
     assert told(subjects, area, "trap/notify/interrupted.c") == {
         "relative": "1", "unreadable": "1",
         **{f"{call} {name}": wait for call in calls for name, wait in waits.items()}}
+
+
+def test_missed_names(subjects: Subjects, area: Path) -> None:
+    """What is kept of a name that was not there ends with the next one that comes to be in its directory."""
+    assert told(subjects, area, "view/layers/lock.c") == {
+        "nothing missed": "10", "missed there": "15", "missed elsewhere": "10"}
+
+
+def test_owners_of_layers(subjects: Subjects, area: Path) -> None:
+    """An owner that an attribute tells is shown if its file is root's or ours, of anybody's only for a directory."""
+    objects = [(0, "100000", "100000", "1"), (7, "100000", "100000", "1"), (8, "100000", "100000", "0"),
+               (8, "40000", "40000", "1"), (8, "100000", "40000", "0"), (8, "40000", "100000", "0")]
+    assert told(subjects, area, "view/layers/private.c") == {
+        f"{uid} {mode} shown as {shown}, {owned}": value if owned == "owned" else "0"
+        for uid, mode, shown, value in objects for owned in ("owned", "not owned")}
+
+
+def test_modes_of_copies(subjects: Subjects, area: Path) -> None:
+    """The copy of what has another owner can be read and written, and run if anybody may; the group gets no more."""
+    assert told(subjects, area, "view/upper/private_set.c") == {
+        "100044": "644", "100044 of another group": "644", "100010": "710", "100010 of another group": "700",
+        "100001": "701", "100001 of another group": "700", "100461": "761", "100461 of another group": "700",
+        "40044": "744", "40044 of another group": "744"}
+
+
+def test_protected_links(subjects: Subjects, area: Path) -> None:
+    """The directory that is asked is the one the link is in, at whatever depth."""
+    root = os.geteuid() == 0
+    for name, mode in (("open", 0o1777), ("open/shut", 0o755), ("shut", 0o755), ("shut/open", 0o1777)):
+        (area / name).mkdir()
+        (area / name).chmod(mode)
+        (area / name / "link").symlink_to("x")
+        if root:
+            os.lchown(area / name / "link", 7, 7)
+    refused = "-EACCES" if root else "0"   # links of the directory's owner
+    assert told(subjects, area, "view/walk/steps.c") == {
+        "/open/link": refused, "/open/shut/link": "0", "/shut/link": "0", "/shut/open/link": refused,
+        "/link": "-ENOENT"}

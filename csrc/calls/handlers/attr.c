@@ -121,6 +121,7 @@ static void change_times(struct call *call, const struct timespec *times) {
     struct attr_change attr = {.atime = times[0], .mtime = times[1]};
     if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT)
         return verdict_answer(call, 0);
+    call->scratch->touches = times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW;
     struct location *loc = settle_changing(call);
     if (!loc)
         return;
@@ -131,7 +132,7 @@ static void change_times(struct call *call, const struct timespec *times) {
         attr.valid |= ATTR_ATIME;
     if (times[1].tv_nsec != UTIME_OMIT)
         attr.valid |= ATTR_MTIME;
-    if (times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW)
+    if (call->scratch->touches)
         attr.valid |= ATTR_TIMES_NOW;
     change(call, loc, &attr);
 }

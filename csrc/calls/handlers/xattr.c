@@ -159,6 +159,8 @@ static void set(struct call *call, unsigned name_arg, const struct value *value)
     if (error < 0)
         return verdict_answer(call, error);
     call->scratch->attribute = name;
+    call->scratch->value = buffer;
+    call->scratch->value_size = value->size;
     struct location *loc = settle_changing(call);
     if (!loc)
         return;

@@ -7,8 +7,10 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,7 +23,9 @@
 #include "../call.h"
 #include "../scratch.h"
 #include "../table.h"
+#include "../tasks/task.h"
 #include "../verdict.h"
+#include "acting.h"
 #include "keeps.h"
 
 /* mnt_want_write() comes before the last name is looked up where it is to go away, and after that where it is to be
@@ -81,6 +85,40 @@ static bool is_impossible(const struct call *call, const struct location *loc, b
     return attribute && lacks_attribute(loc, attribute);
 }
 
+/* cap_convert_nscap(), security/commoncap.c: file capabilities that mean nothing are so for everybody, and an empty
+ * value is not looked at. */
+static bool is_no_capability(const struct call_scratch *scratch) {
+    struct vfs_ns_cap_data data = {0};
+    if (!scratch->attribute || !scratch->value_size || strcmp(scratch->attribute, "security.capability") != 0)
+        return false;
+    if (scratch->value_size != XATTR_CAPS_SZ_2 && scratch->value_size != XATTR_CAPS_SZ_3)
+        return true;
+    memcpy(&data, scratch->value, scratch->value_size);
+    uint32_t revision = le32toh(data.magic_etc) & ~(uint32_t)VFS_CAP_FLAGS_EFFECTIVE;
+    return revision != (scratch->value_size == XATTR_CAPS_SZ_2 ? VFS_CAP_REVISION_2 : VFS_CAP_REVISION_3);
+}
+
+/* vfs_utimes(), fs/attr.c: who neither owns the file nor may write it is not let, which comes before all that the file
+ * system says. */
+static bool may_not_touch(struct call *call, const struct location *loc) {
+    struct stat st;
+    const struct cred *cred = &call->task->cred;
+    if (!call->scratch->touches || !task_cred(call))
+        return false;
+    CLOSE_DESCRIPTOR fd = view_open_exact(loc->path, O_PATH | O_NOFOLLOW, 0);
+    if (fd < 0 || fstat(fd, &st) < 0 || st.st_uid == cred->fsuid || cred_capable(cred, CAP_FOWNER))
+        return false;
+    ACTING acting;
+    return acting_begin(&acting, call, false) == 0 && view_permission(call->view, loc, cred, W_OK) == -EACCES;
+}
+
+/* What the kernel says before it asks the file system. 0; -errno. */
+static int before_change(struct call *call, const struct location *loc) {
+    if (is_no_capability(call->scratch))
+        return -EINVAL;
+    return may_not_touch(call, loc) ? -EACCES : 0;
+}
+
 bool keeps_no_name(const struct location *loc) {
     return !loc->overlay && loc->type == 0 && file_system(loc, true) == PROC_SUPER_MAGIC;
 }
@@ -94,6 +132,8 @@ bool host_keeps(struct call *call, const struct location *loc, bool makes) {
     /* Contents are not among what stays: a cut is as good as what an open for writing does there. */
     if (!error && !loc->read_only && call->row->contents == CONTENTS_CUT)
         return false;
+    if (!error && !loc->read_only)
+        error = before_change(call, loc);
     if (error)
         verdict_answer(call, error);
     else if (loc->read_only)
