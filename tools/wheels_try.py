@@ -85,6 +85,8 @@ def debian(suite: str, cache: Path) -> Path:
     root = cache / f"root-{suite}"
     if not (root / "complete").exists():
         shutil.rmtree(root, ignore_errors=True)
+        if not shutil.which("mmdebstrap"):
+            run([TOP / "tools/apt", "mmdebstrap"])
         run(["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--dpkgopt=force-unsafe-io",
              "--include=python3-venv", f"--keyring={KEYRING}", suite, root, MIRROR])
         (root / "complete").touch()
