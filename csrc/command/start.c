@@ -319,6 +319,11 @@ int start_outcome(struct run *run, struct start *start) {
     return record_failure(run, message.stage, message.error, what_failed(run, message.stage), NULL);
 }
 
+bool start_failed(int report) {
+    struct start_report message;
+    return recv(report, &message, sizeof message, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void start_close(struct start *start) {
     if (start->go >= 0)
         close(start->go);

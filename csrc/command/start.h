@@ -46,6 +46,9 @@ int start_listening(struct run *run, const struct filter *filter, unsigned filte
 int start_receive_listener(int socket);
 /* After CMD has ended: did it ever become the command?  0, or -errno with stage and message set. */
 int start_outcome(struct run *run, struct start *start);
+/* So far: has CMD told there (struct start's report; -1: never) that it cannot become the command?  Its end is closed
+ * without a word by an execve that succeeds. */
+bool start_failed(int report);
 void start_close(struct start *start);
 /* Do we have it, in the effective set? */
 bool start_has_capability(int capability);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "../command/slot.h"
+#include "../command/start.h"
 #include "../process/clock.h"
 #include "../process/family.h"
 #include "../process/lock.h"
@@ -108,14 +109,13 @@ static bool is_socket(int fd, ino_t ino) {
 
 /* Where it cannot be told what descriptors CMD has, it counts as the command as long as it has reported nothing. */
 static bool slot_began(struct slot *slot, int pidfd) {
-    struct pollfd told = {.fd = slot->report, .events = POLLIN};
     int copy = (int)syscall(SYS_pidfd_getfd, pidfd, slot->report_in_cmd, 0);   /* close-on-exec by itself */
     if (copy >= 0) {
         bool same = is_socket(copy, slot->report_ino);
         close(copy);
         return !same;
     }
-    return poll(&told, 1, 0) >= 0 && !(told.revents & POLLIN) && !atomic_load(&slot->over);
+    return !start_failed(slot->report) && !atomic_load(&slot->over);
 }
 
 int pto_began(const void *owner) {
