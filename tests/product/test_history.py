@@ -378,7 +378,8 @@ def test_a_full_disk_while_folding(tool: Tool) -> None:
     """The steps stay as they are, and a line tells."""
     if not tool.who.is_root:
         pytest.skip("mounts")
-    tool.sh(f"mount -t tmpfs -o size=1m,nr_inodes=400 none {tool.state}")
+    tool.sh(f"mount -t tmpfs -o size=1m,nr_inodes=420 none {tool.state}")
+    tool.sh(f"cd {tool.state}; seq -f spare%g 20 | xargs touch")
     try:
         for number in range(3):
             tool.ok("run", "--name", "one", "-l", tool.lower, "--keep-steps", "1", "-C", tool.lower, "--", "sh", "-c",
@@ -388,6 +389,7 @@ def test_a_full_disk_while_folding(tool: Tool) -> None:
         assert done.status == 5
         assert "No space left on device" in done.err
         assert len({path for _, path in kinds(tool) if "/" not in path and path.startswith("n")}) == 3
+        tool.sh(f"rm {tool.state}/spare*")  # enough to begin, too little to fold
         wait_for(lambda: "could not be made one layer: No space left on device: nothing is lost" in tool(
             "run", "--name", "one", "--keep-steps", "1", "-C", tool.lower, "--", "true").err)
     finally:

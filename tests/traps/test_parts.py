@@ -18,7 +18,9 @@ CORE = ROOT_DIRECTORY / "csrc"
 MACHINE = os.uname().machine
 #: What each file calls that is called here; the rest is left unresolved.
 CALLED = {"view/upper/copy_ahead.c": (), "trap/notify/callers.c": ("calls/compat.c",),
-          "trap/restart.c": ("process/family.c", "process/proc.c"), "trap/notify/interrupted.c": ("process/memory.c",),
+          "trap/restart.c": ("calls/compat.c", "calls/compat_table.c", "calls/table.c", "process/family.c",
+                             "process/proc.c"),
+          "trap/notify/interrupted.c": ("process/memory.c",),
           "view/layers/lock.c": (), "view/layers/private.c": (), "view/walk/steps.c": ("view/layers/fd.c",),
           "view/upper/private_set.c": ("view/layers/acl.c", "view/layers/fd.c")}
 
