@@ -391,7 +391,7 @@ void callers_sweep(struct callers *callers) {
 
 void callers_kill(struct callers *callers) {
     lock_take(&callers->lock);
-    family_kill(callers->roster->ids, ROSTER_SLOTS, true);
+    family_kill(callers->roster->ids, ROSTER_SIZE, true);
     lock_leave(&callers->lock);
 }
 

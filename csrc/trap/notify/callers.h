@@ -44,8 +44,10 @@ struct caller {
 
 /* Process and thread ids in memory that the guard shares. */
 #define ROSTER_SLOTS 16384
+#define ROSTER_WORKERS 1024
+#define ROSTER_SIZE (ROSTER_SLOTS + ROSTER_WORKERS)
 struct roster {
-    pid_t ids[ROSTER_SLOTS];  /* 0: free */
+    pid_t ids[ROSTER_SIZE];   /* 0: free; of callers, and behind them whose call each worker has received */
 };
 
 #define CALLER_BUCKETS 1024u

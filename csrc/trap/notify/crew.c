@@ -26,7 +26,7 @@
 #include "wake.h"
 #include "worker.h"
 
-#define WORKERS_MAX 1024u
+#define WORKERS_MAX ROSTER_WORKERS
 #define PATIENCE_NS 20000000    /* for a worker to notice the end */
 
 /* ---- roles ---- */
@@ -97,6 +97,8 @@ static bool hung_up(int listener) {
 static int receive(struct worker *worker) {
     struct crew *crew = &worker->trap->crew;
     int error = reply_receive(&worker->reply);
+    if (!error)
+        __atomic_store_n(worker->received, (pid_t)worker->reply.request->pid, __ATOMIC_RELAXED);
     spread_leave(&crew->spread, &worker->post);
     __atomic_sub_fetch(&crew->receiving, 1, __ATOMIC_SEQ_CST);
     if (error)
@@ -108,6 +110,7 @@ static int receive(struct worker *worker) {
 }
 
 bool crew_next(struct worker *worker) {
+    __atomic_store_n(worker->received, 0, __ATOMIC_RELAXED);
     while (take_turn(worker)) {
         if (receive(worker) == 0)
             return true;
@@ -128,6 +131,7 @@ static struct worker *new_worker(struct notify_trap *trap) {
     if (!worker)
         return NULL;
     worker->trap = trap;
+    worker->received = &trap->callers.roster->ids[ROSTER_SLOTS + trap->crew.n_workers];
     spread_init_post(&worker->post);
     worker->repeats = repeats_new();
     if (reply_init(&worker->reply, trap->listener) == 0)

@@ -107,7 +107,7 @@ static int set_up(struct notify_trap *trap) {
     trap->has_callers = true;
     trap->callers.cmd = trap->start.pid;
     tender_init(&trap->tender, trap);
-    error = guard_start(&trap->guard, trap->listener, trap->callers.roster->ids, ROSTER_SLOTS);
+    error = guard_start(&trap->guard, trap->listener, trap->callers.roster->ids, ROSTER_SIZE);
     if (error)
         return record_failure(trap->run, PTO_STAGE_SETUP, -error, "guard", NULL);
     trap->cmd_pidfd = (int)syscall(SYS_pidfd_open, trap->start.pid, 0);

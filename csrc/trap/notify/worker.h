@@ -6,6 +6,7 @@
 #define PTOVERLAY_WORKER_H
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include "../reply.h"
 #include "spread.h"
@@ -18,6 +19,7 @@ struct worker {
     struct notify_trap *trap;
     pthread_t thread;
     struct reply reply;
+    pid_t *received;                        /* in the roster: whose call it has, from the first moment; 0: nobody's */
     unsigned again;                         /* how often the call under way was begun anew */
     struct repeats *repeats;                /* repeats.c */
     struct post post;                       /* where it waits */
