@@ -49,7 +49,7 @@ static void reset(struct call *call) {
     call->made = false;
     call->alone = false;
     call->watch_exit = false;
-    call->any_time = false;
+    call->any_time = call->lasts = false;
     call->kill = false;
     call->reason = NULL;
     call->foreign = false;

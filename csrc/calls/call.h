@@ -94,6 +94,7 @@ struct call {
                                             * in time before the task's next trapped call: the notify trap, which sees
                                             * no exits, then runs it at that call, soon after, or when the task is
                                             * dead */
+    bool lasts;                            /* any_time: but not while the thread runs, who may still be in it */
     bool kill;                             /* --strict: the tracee is to be killed, with reason */
     bool foreign;                          /* refused for being of another architecture: reason is for the user */
     const char *reason;                    /* why a call was refused; static text, or NULL */

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.oracle import ROOT, USER, Who, as_user, run
-from support.sandboxes import LIMIT, Tool
+from support.sandboxes import LIMIT, Tool, wait_for
 from support.subjects import Subjects
 
 from ptoverlay import Overlay, quota
@@ -31,6 +31,7 @@ writev = 400000, 400000
 writev too much = -28, 400000
 pwritev = 400000, 800000
 pwritev too much = -28, 800000
+pwritev2 that appends too much = -28, 800000
 sendfile = 400000, 400000
 sendfile all = 500000, 900000
 sendfile too much = -28, 900000
@@ -120,6 +121,22 @@ def test_a_sandbox(tool: Tool) -> None:
     assert done.out.splitlines()[-1] == "300000 b", done
     assert "it is running, with --limit 1M (leave --limit out, or wait for its end)" in done.err
     assert "No space left on device" in done.err
+
+
+def test_old_steps_are_folded_for_room(tool: Tool) -> None:
+    """What steps have twice over goes when less than a quarter is free; the last steps can be undone all the same."""
+    words = ("run", "--name", "one", "--limit", "2M", "-l", tool.lower, "-C", tool.lower, "--", "sh", "-c")
+    for number in range(6):
+        tool.ok(*words, f"head -c 290000 /dev/zero | tr '\\0' {number} >same; echo {number} >last")
+    home = tool.state / "ptoverlay/sandboxes/one"
+
+    def taken() -> int:
+        return quota.taken([str(home / "upper"), *map(str, home.glob("steps/*/upper"))])
+
+    wait_for(lambda: "older step" in tool.ok("log", "one") and taken() <= (2 << 20) * 3 // 4)
+    tool.ok("undo", "one")
+    assert tool.ok("run", "--name", "one", "-C", tool.lower, "--", "sh", "-c",
+                   "cat last; head -c 3 same; stat -c ' %s' same") == "4\n444 290000\n"
 
 
 def test_what_is_refused(tool: Tool) -> None:

@@ -45,6 +45,11 @@ static long by_vector_at(int fd, size_t size, long at) {
     return pwritev(fd, parts, 2, at);
 }
 
+static long appended(int fd, size_t size) {
+    struct iovec part = {bytes, size};
+    return pwritev2(fd, &part, 1, 0, RWF_APPEND);
+}
+
 static long from_file(int fd, int source, size_t size) {
     return lseek(source, 0, SEEK_SET) < 0 ? -1 : sendfile(fd, source, NULL, size);
 }
@@ -94,6 +99,7 @@ int main(int argc, char **argv) {
     fd = empty(0);
     told("pwritev", fd, by_vector_at(fd, HALF, HALF));
     told("pwritev too much", fd, by_vector_at(fd, HALF, MUCH));
+    told("pwritev2 that appends too much", fd, appended(fd, MUCH));
     fd = empty(0);
     told("sendfile", fd, from_file(fd, source, HALF));
     told("sendfile all", fd, from_file(fd, source, MUCH));

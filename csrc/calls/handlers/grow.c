@@ -51,6 +51,7 @@ struct wish {
     int64_t at; /* where it writes, or AT_POSITION */
     uint64_t count;
     bool sets; /* the length: it does not append */
+    bool appends; /* whatever the descriptor says */
 };
 
 static int ask(struct call *call, const struct wish *wish, int file, const struct stat *st) {
@@ -59,7 +60,7 @@ static int ask(struct call *call, const struct wish *wish, int file, const struc
     struct growing to = {.end = begin + wish->count}, how = wish->sets ? to : (struct growing){begin, wish->count};
     struct view_growth **out = &call->scratch->growth;
     int error = view_grow(call->view, file, st, &how, out);
-    if (error == -ENOSPC && !wish->sets && descriptor_info(call->task->tid, wish->fd, &info) == 0 &&
+    if (error == -ENOSPC && !wish->sets && !wish->appends && descriptor_info(call->task->tid, wish->fd, &info) == 0 &&
         !(info.flags & O_APPEND)) {
         to.end += wish->at == AT_POSITION ? (uint64_t)info.position : 0;
         how = to;
@@ -81,16 +82,16 @@ static void let(struct call *call, const struct wish *wish) {
         return verdict_answer(call, error);
     }
     call->finish = grown;
-    call->watch_exit = call->any_time = call->verdict == VERDICT_PASS;
+    call->watch_exit = call->any_time = call->lasts = call->verdict == VERDICT_PASS;
 }
 
 static void let_write(struct call *call, uint64_t fd, int64_t at, uint64_t count) {
     if (count)
-        let(call, &(struct wish){(int)fd, at, count < COUNT_MOST ? count : COUNT_MOST, false});
+        let(call, &(struct wish){.fd = (int)fd, .at = at, .count = count < COUNT_MOST ? count : COUNT_MOST});
 }
 
 static void let_set(struct call *call, uint64_t fd, uint64_t length) {
-    let(call, &(struct wish){(int)fd, 0, length, true});
+    let(call, &(struct wish){.fd = (int)fd, .count = length, .sets = true});
 }
 
 /* ---- write(2) and its kin ---- */
@@ -146,8 +147,12 @@ void do_writev(struct call *call) {
 /* pwritev2 takes -1 for the descriptor's position. */
 void do_pwritev(struct call *call) {
     int64_t at = offset_of(call, 3);
-    if (at >= 0 || (call->row->detail == GROW_OR_POSITION && at == AT_POSITION))
-        let_write(call, call->arg[0], at, vector_length(call, call->arg[1], call->arg[2]));
+    bool with_flags = call->row->detail == GROW_OR_POSITION;
+    uint64_t count = at >= 0 || (with_flags && at == AT_POSITION) ? vector_length(call, call->arg[1], call->arg[2]) : 0;
+    if (count && with_flags && (call->arg[5] & RWF_APPEND))
+        let(call, &(struct wish){.fd = (int)call->arg[0], .at = at, .count = count, .appends = true});
+    else
+        let_write(call, call->arg[0], at, count);
 }
 
 /* ---- from another descriptor ---- */

@@ -346,9 +346,10 @@ void callers_each(struct callers *callers, void (*each)(void *arg, const struct 
 
 /* ---- sweeps ---- */
 
-/* Is the thread still in the call that is held? */
+/* Is the thread still in the call that is held, as far as it matters? */
 static bool still_in_call(const struct caller *caller) {
-    return family_call(caller->task.tid) == compat_made(&caller->call);
+    int nr = family_call(caller->task.tid);
+    return nr == compat_made(&caller->call) || (nr < 0 && caller->call.lasts);
 }
 
 static bool is_dead(const struct caller *caller) {

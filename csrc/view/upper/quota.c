@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -149,7 +150,7 @@ bool view_grows(pto_view *view, int fd, struct stat *st) {
 
 static struct view_growth *begin(struct quota *quota, int fd, const struct stat *st) {
     struct view_growth *growth = calloc(1, sizeof *growth);
-    int own = growth ? dup(fd) : -1;
+    int own = growth ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     if (own < 0) {
         free(growth);
         return NULL;
