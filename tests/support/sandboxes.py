@@ -106,12 +106,13 @@ class Tool:
     def shell_on_terminal(self, line: list[str], typed: str, columns: int = 0,
                           shows: Callable[[str], None] | None = None) -> tuple[int, str]:
         """The same for any command line."""
+        env = {name: value for name, value in self.env.items() if name != "COLUMNS" or not columns}
         pid, fd = pty.fork()
         if pid == 0:
             try:
                 os.chdir(self.home)
                 termios.tcsetwinsize(0, (24, columns))
-                os.execvpe(line[0], line, self.env)
+                os.execvpe(line[0], line, env)
             finally:
                 os._exit(120)
         try:
