@@ -226,10 +226,10 @@ def area(base: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def tmp_path(area: Path) -> Path:
-    """pytest's, where everything else of a test lies."""
-    path = area / "tmp"
-    path.mkdir()
+def tmp_path(base: Path) -> Path:
+    """pytest's, where everything else of a test lies; it stays, as what a test has left running may use it."""
+    path = base / f"t{next(_numbers):05}"
+    path.mkdir(0o700)
     return path
 
 
