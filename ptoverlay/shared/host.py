@@ -39,13 +39,13 @@ from ptoverlay.layers import Layers
 from ptoverlay.options import OverlaySpec, Request
 from ptoverlay.sandboxes.locking import LOCK, say_supervisor, says_supervisor
 from ptoverlay.sandboxes.sandbox import Run, Sandbox
+from ptoverlay.shared.others import is_dead, is_inside, namespaces
 from ptoverlay.shared.talk import Gone, Talk, address, pack, peer, unpack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
 
-_NAMESPACES = ("mnt", "pid", "user")
 _UNUSED = 10.0  # seconds until one whom nobody has entered ends
 _PAUSE = 0.02  # seconds
 _LOOK = 0.5  # seconds after which it is looked whether who asked is still there
@@ -73,11 +73,7 @@ def wishes(request: Request) -> dict[str, Any]:
     return {"argv": request.argv, "cwd": cwd, "overlays": overlays, "keep": request.keep_steps, "limit": request.limit,
             "places": [[kind, os.path.abspath(path)] for kind, path in request.places],
             "binds": [list(bind) for bind in request.binds],
-            "namespaces": _namespaces()}
-
-
-def _namespaces() -> list[str]:
-    return [os.readlink(f"/proc/self/ns/{name}") for name in _NAMESPACES] + [str(os.stat("/").st_ino)]
+            "namespaces": namespaces()}
 
 
 def serves(directory: Path) -> bool:
@@ -230,7 +226,7 @@ class Host:
                 self._fold(listener)
             finally:
                 with address(self.box.directory) as name:
-                    _unlink(name)
+                    Path(name).unlink(missing_ok=True)
 
     def _began(self, run: Run) -> None:
         self.box.metadata.last_run = run
@@ -265,7 +261,7 @@ class Host:
     def _listen(self, listener: socket.socket) -> None:
         assert self.box.directory is not None
         with address(self.box.directory) as name:
-            _unlink(name)
+            Path(name).unlink(missing_ok=True)
             before = os.umask(0o177)
             try:
                 listener.bind(name)
@@ -281,7 +277,7 @@ class Host:
         until = time.monotonic() + _UNUSED
         while True:
             with self.lock:
-                unused = self._first is not None and not _is_dead(self.starter) and time.monotonic() < until
+                unused = self._first is not None and not is_dead(self.starter) and time.monotonic() < until
                 if not self.guests and not unused:
                     self.closed = True
                     return
@@ -358,10 +354,10 @@ class Host:
     def _enter(self, message: dict[str, Any], pid: int, guest: Guest | None) -> tuple[Guest, dict[str, Any]]:
         if guest is not None:
             raise Gone
-        if message["namespaces"] != _namespaces():
+        if message["namespaces"] != namespaces():
             raise Failure(str(self.box), "it runs in other namespaces, or under another root directory",
                           "enter it from there, or wait for its end")
-        if _is_inside(pid):
+        if is_inside(pid):
             raise Failure(str(self.box), "this is a command inside of it already", "start it without --name")
         self._check(message)
         self._let_the_dead_out()
@@ -386,7 +382,7 @@ class Host:
     def _let_the_dead_out(self) -> None:
         """Who asked may have been killed a moment ago: its step ends before another one begins."""
         with self.lock:
-            dead = [guest for guest in self.guests if _is_dead(guest.pid)]
+            dead = [guest for guest in self.guests if is_dead(guest.pid)]
         for guest in dead:
             guest.out.wait(_DYING)
 
@@ -461,7 +457,7 @@ class Host:
         """The command's end, and that of all it has started."""
         if guest.owner is not None:
             while not guest.over.wait(_LOOK):
-                if _is_dead(guest.pid):
+                if is_dead(guest.pid):
                     raise Gone
             if guest.ran:
                 guest.run.ended = time.time()
@@ -570,44 +566,6 @@ def _answer_core(guest: Guest, fd: int) -> None:
             count = lib.pto_end(guest.owner) if what == b"E" else lib.pto_left(guest.owner, found, _LEFT)
             with suppress(OSError):
                 asked.send(struct.pack(f"{1 + _LEFT}i", count, *found[0:_LEFT]))
-
-
-def _is_inside(pid: int) -> bool:
-    """Whether a process is under more seccomp filters than we are, as all inside of the sandbox are."""
-    return _filters(f"/proc/{pid}/status") > _filters("/proc/self/status")
-
-
-def _is_dead(pid: int) -> bool:
-    """Whether a process has ended, or is about to, whatever of it is still open."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            if file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X"):
-                return True
-    except OSError:
-        pass  # gone, or not ours to see
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def _filters(path: str) -> int:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            found = {name: value for name, _, value in (line.partition(":\t") for line in file)}
-    except OSError:
-        return 0
-    return int(found.get("Seccomp_filters", found.get("Seccomp", "0")))
-
-
-def _unlink(name: str) -> None:
-    try:
-        os.unlink(name)
-    except FileNotFoundError:
-        pass
 
 
 def _leave_terminal() -> None:

@@ -27,7 +27,6 @@ PLAIN = [b"plain", "grün".encode(), b"with space", b"it's", b"(1.0K)", b"-dash"
 @pytest.fixture
 def tool(area: Path, who: Who) -> Tool:
     made = Tool(area, who)
-    made.env.pop("COLUMNS", None)
     made.sh("seq 1000 >numbers; echo a >a; mkdir d")
     return made
 

@@ -14,6 +14,7 @@
 #include <linux/fs.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "../../arch/numbers.h"
 #include "../../process/descriptor.h"
@@ -45,6 +46,15 @@ static int open_it(const struct call *call, int fd) {
     return open(link, O_PATH | O_CLOEXEC);
 }
 
+/* -1: what is written there does not count. */
+static int open_counted(const struct call *call, uint64_t fd, struct stat *st) {
+    int file = open_it(call, (int)fd);
+    if (file < 0 || view_grows(call->view, file, st))
+        return file;
+    close(file);
+    return -1;
+}
+
 /* What a call is about to do to a file. */
 struct wish {
     int fd;
@@ -70,19 +80,23 @@ static int ask(struct call *call, const struct wish *wish, int file, const struc
     return error;
 }
 
-/* The call is made where there is room, or it is not one that counts. */
-static void let(struct call *call, const struct wish *wish) {
-    struct stat st;
-    CLOSE_DESCRIPTOR file = open_it(call, wish->fd);
-    if (file < 0 || !view_grows(call->view, file, &st))
-        return;
-    int error = ask(call, wish, file, &st);
+/* The call is made where there is room. */
+static void let_in(struct call *call, const struct wish *wish, int file, const struct stat *st) {
+    int error = ask(call, wish, file, st);
     if (error) {
         view_no_room(call->view);
         return verdict_answer(call, error);
     }
     call->finish = grown;
     call->watch_exit = call->any_time = call->lasts = call->verdict == VERDICT_PASS;
+}
+
+/* … or where it is not one that counts. */
+static void let(struct call *call, const struct wish *wish) {
+    struct stat st;
+    CLOSE_DESCRIPTOR file = open_counted(call, (uint64_t)wish->fd, &st);
+    if (file >= 0)
+        let_in(call, wish, file, &st);
 }
 
 static void let_write(struct call *call, uint64_t fd, int64_t at, uint64_t count) {
@@ -179,27 +193,31 @@ static uint64_t source_length(struct call *call, uint64_t fd, uint64_t pointer, 
     most = at < most ? most - at : 0;
     if (wanted > most && !known)
         verdict_substitute(call, count, most);
+    most = most < COUNT_MOST ? most : COUNT_MOST;
     return wanted < most ? wanted : most;
 }
 
-static bool counts(struct call *call, uint64_t fd) {
-    struct stat st;
-    CLOSE_DESCRIPTOR file = open_it(call, (int)fd);
-    return file >= 0 && view_grows(call->view, file, &st);
-}
-
 void do_sendfile(struct call *call) {
-    if (counts(call, call->arg[0]))
-        let_write(call, call->arg[0], AT_POSITION, source_length(call, call->arg[1], call->arg[2], 3));
+    struct stat st;
+    struct wish wish = {.fd = (int)call->arg[0], .at = AT_POSITION};
+    CLOSE_DESCRIPTOR file = open_counted(call, call->arg[0], &st);
+    if (file >= 0)
+        wish.count = source_length(call, call->arg[1], call->arg[2], 3);
+    if (wish.count)
+        let_in(call, &wish, file, &st);
 }
 
 /* splice and copy_file_range. */
 void do_move(struct call *call) {
-    int64_t at = AT_POSITION;
-    if (!counts(call, call->arg[2]) || (call->arg[3] && memory_read(&call->memory, call->arg[3], &at, sizeof at) < 0))
+    struct stat st;
+    struct wish wish = {.fd = (int)call->arg[2], .at = AT_POSITION};
+    CLOSE_DESCRIPTOR file = open_counted(call, call->arg[2], &st);
+    if (file < 0 || (call->arg[3] && memory_read(&call->memory, call->arg[3], &wish.at, sizeof wish.at) < 0))
         return;   /* EFAULT, by the kernel */
-    if (!call->arg[3] || at >= 0)
-        let_write(call, call->arg[2], at, source_length(call, call->arg[0], call->arg[1], 4));
+    if (!call->arg[3] || wish.at >= 0)
+        wish.count = source_length(call, call->arg[0], call->arg[1], 4);
+    if (wish.count)
+        let_in(call, &wish, file, &st);
 }
 
 /* ---- without data ---- */
@@ -217,8 +235,8 @@ void do_fallocate(struct call *call) {
     if (at < 0 || length <= 0 || at > INT64_MAX - length || (mode & FALLOC_FL_PUNCH_HOLE))
         return;
     struct stat st;
-    CLOSE_DESCRIPTOR file = open_it(call, (int)call->arg[0]);
-    if (file < 0 || !view_grows(call->view, file, &st))
+    CLOSE_DESCRIPTOR file = open_counted(call, call->arg[0], &st);
+    if (file < 0)
         return;
     if ((mode & FALLOC_FL_KEEP_SIZE) && at + length > st.st_size)
         return verdict_refuse(call, EOPNOTSUPP, KEEPS_BLOCKS);
@@ -226,7 +244,8 @@ void do_fallocate(struct call *call) {
         return;
     bool moves = mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE);
     uint64_t more = mode & FALLOC_FL_INSERT_RANGE ? (uint64_t)length : 0;
-    let_set(call, call->arg[0], moves ? (uint64_t)st.st_size + more : (uint64_t)(at + length));
+    uint64_t end = moves ? (uint64_t)st.st_size + more : (uint64_t)(at + length);
+    let_in(call, &(struct wish){.fd = (int)call->arg[0], .count = end, .sets = true}, file, &st);
 }
 
 static void let_clone(struct call *call, int64_t source, uint64_t from, uint64_t length, uint64_t at) {
@@ -242,11 +261,15 @@ static void let_clone(struct call *call, int64_t source, uint64_t from, uint64_t
 
 void do_grow_request(struct call *call) {
     struct file_clone_range range;
+    struct stat st;
     uint32_t request = (uint32_t)call->arg[1];
     if (request == FICLONE)
         let_clone(call, (int)call->arg[2], 0, 0, 0);
     else if (request == FICLONERANGE && memory_read(&call->memory, call->arg[2], &range, sizeof range) == 0)
         let_clone(call, range.src_fd, range.src_offset, range.src_length, range.dest_offset);
-    else if (request != FICLONERANGE && counts(call, call->arg[0]))
-        verdict_refuse(call, EOPNOTSUPP, KEEPS_BLOCKS);
+    else if (request != FICLONERANGE) {
+        CLOSE_DESCRIPTOR file = open_counted(call, call->arg[0], &st);
+        if (file >= 0)
+            verdict_refuse(call, EOPNOTSUPP, KEEPS_BLOCKS);
+    }
 }
