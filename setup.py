@@ -72,7 +72,7 @@ class BuildCore(build_ext):
                                         bool(self.debug), extra_postargs=ext.extra_compile_args)
         if older(str(self.command()), [*objects, __file__]):
             self.compiler.link_executable(objects, "ptoverlay", self.build_temp, libraries=["dl", "pthread"],
-                                          extra_postargs=["-rdynamic"])
+                                          extra_postargs=["-rdynamic", *os.environ.get("LDFLAGS", "").split()])
 
     def _compile_changed(self, sources: list[str], output_dir: str | None = None, macros: Any = None,
                          include_dirs: Any = None, debug: bool = False, extra_preargs: Any = None,

@@ -38,15 +38,20 @@ def give(base: Path, subjects: Subjects) -> Iterator[Callable[[Who], Grounds]]:
 
 
 def test_ways_change_the_host(give: Callable[[Who], Grounds]) -> None:
-    """Without a view the calls are made, and what they change is seen and told by its way: the test has teeth."""
+    """Without a view the calls are made, and what they change is seen and told by its way: the test has teeth.
+
+    Which race is won is a matter of luck: calls that have changed nothing so far are made again, by another seed."""
     result = give(USER).run("none", "", 7_500, 1)
-    assert not result.said
-    assert result.calls == 7_500
-    calls = {way.split(".")[1] for way in result.ways}
-    changed = {way.split(".")[1] for way in result.changed}
-    assert sorted(calls - changed - IDLE) == []
+    assert (result.said, result.calls) == ("", 7_500)
     assert result.changed.keys() <= result.ways.keys()
     assert len(result.changed) > len(result.ways) / 2
+    missing = {way.split(".")[1] for way in result.ways} - IDLE
+    for seed in range(2, 12):
+        missing -= {way.split(".")[1] for way in result.changed}
+        if not missing:
+            break
+        result = give(USER).run("none", "", 500 * len(missing), seed, [f"*.{call}" for call in sorted(missing)])
+    assert missing == set()
 
 
 #: What a profile may refuse, and the ways that then lead round what the kernel would do: pidfd_getfd and Landlock;

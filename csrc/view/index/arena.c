@@ -13,6 +13,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* With AddressSanitizer a block that is not handed out is out of bounds, as one of malloc's. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define CLOSE_MEMORY(at, size) ASAN_POISON_MEMORY_REGION(at, size)
+#define OPEN_MEMORY(at, size) ASAN_UNPOISON_MEMORY_REGION(at, size)
+#else
+#define CLOSE_MEMORY(at, size) (void)(at), (void)(size)
+#define OPEN_MEMORY(at, size) (void)(at), (void)(size)
+#endif
+
 /* 2^32 units of 8 bytes; address space only, memory is taken as it is used. */
 #define ARENA_RESERVE (1ull << 35)
 #define ARENA_STEP (1ull << 20)
@@ -37,8 +47,10 @@ int arena_open(struct arena *arena) {
 }
 
 void arena_close(struct arena *arena) {
-    if (arena->base)
+    if (arena->base) {
+        OPEN_MEMORY(arena->base, arena->size);
         munmap(arena->base, arena->reserved);
+    }
     if (arena->fd >= 0)
         close(arena->fd);
     arena->base = NULL;
@@ -54,6 +66,7 @@ static int arena_grow(struct arena *arena, uint64_t end) {
         return -ENOMEM;
     if (ftruncate(arena->fd, (off_t)size) < 0)
         return -errno;
+    CLOSE_MEMORY(arena->base + arena->size, size - arena->size);
     arena->size = size;
     return 0;
 }
@@ -62,6 +75,7 @@ uint32_t arena_alloc(struct arena *arena, size_t size) {
     uint64_t units = (size + ARENA_UNIT - 1) / ARENA_UNIT;
     uint32_t offset = units < ARENA_CLASSES ? arena->free[units] : 0;
     if (offset) {
+        OPEN_MEMORY(arena_at(arena, offset), units * ARENA_UNIT);
         memcpy(&arena->free[units], arena_at(arena, offset), sizeof(uint32_t));
         memset(arena_at(arena, offset), 0, units * ARENA_UNIT);
     } else {
@@ -69,6 +83,7 @@ uint32_t arena_alloc(struct arena *arena, size_t size) {
         if (end > arena->size && arena_grow(arena, end) < 0)
             return 0;
         offset = (uint32_t)(arena->used / ARENA_UNIT);
+        OPEN_MEMORY(arena_at(arena, offset), units * ARENA_UNIT);
         arena->used = end;
     }
     arena->live += units * ARENA_UNIT;
@@ -80,9 +95,9 @@ void arena_free(struct arena *arena, uint32_t offset, size_t size) {
     if (!offset)
         return;
     arena->live -= units * ARENA_UNIT;
-    if (units >= ARENA_CLASSES) {   /* rare: large blocks are grown hash tables, and lost at most twice over */
-        return;
+    if (units < ARENA_CLASSES) {   /* rare: large blocks are grown hash tables, and lost at most twice over */
+        memcpy(arena_at(arena, offset), &arena->free[units], sizeof(uint32_t));
+        arena->free[units] = offset;
     }
-    memcpy(arena_at(arena, offset), &arena->free[units], sizeof(uint32_t));
-    arena->free[units] = offset;
+    CLOSE_MEMORY(arena_at(arena, offset), units * ARENA_UNIT);
 }
