@@ -10,6 +10,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import sys
@@ -32,6 +33,7 @@ def _start(words: list[str], begin: int, stdin: int, ends: tuple[int, ...]) -> i
                     os.close(fd)
                 os.dup2(stdin, 0)
                 os.dup2(messages.fileno(), 2)
+                faulthandler.enable()  # a crash says where
                 os.dup2(os.open("/dev/null", os.O_WRONLY), 1)
                 os.read(begin, 1)  # its end: all are there
                 status = command(words)
