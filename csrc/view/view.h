@@ -101,7 +101,8 @@ struct location {
     bool magic; /* a /proc magic link to an object without a path; path names the link */
     bool hidden; /* the name is hidden: it does not exist and cannot be made (EACCES) */
     bool way; /* the kernel takes the same steps, though what is there may be another object */
-    bool inside; /* the walk has never left the overlays: other tasks get to the same place */
+    bool inside; /* it ended in an overlay, and on the host went straight down to places alone (no link, no ".."),
+                                * which no task can rename: other tasks get to the same place */
     uint32_t missing; /* … and ended in this directory, which has nothing of that name; 0: it has */
     uint64_t changes; /* view_changes() */
     bool detached; /* view_locate only: an open lower object that no name leads to any more */

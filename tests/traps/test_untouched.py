@@ -72,6 +72,13 @@ def whole(world: World) -> Box:
     return Box(world.subjects, world.who, Path("/"), [Path("/")], world.upper, world.work, trap=world.trap)
 
 
+def part(world: World) -> Box:
+    """Over a directory alone, which is its own lower."""
+    return Box(world.subjects, world.who, world.mount, [world.mount], world.upper, world.work, trap=world.trap)
+
+
+VIEWS = {"/": whole, "part": part}
+
 #: Of the race: how long it goes on, run after run.
 SECONDS = float(os.environ.get("PTOVERLAY_TEST_RACE", "0"))
 NAMES = 24
@@ -91,8 +98,8 @@ def lay_out_race(program: Path, tree: Path) -> None:
 
 
 @needs_stub
-@pytest.mark.parametrize("mode", ["16", "check"])
-def test_no_answer_is_older_than_the_last_change(world: World, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "view"), [("16", "/"), ("check", "/"), ("16", "part")])
+def test_no_answer_is_older_than_the_last_change(world: World, mode: str, view: str) -> None:
     """Eight threads ask while names change in all ways, by absolute and relative paths and by descriptors."""
     program = world.subjects.path("untouched_race", static=False)
     world.lay_out([])
@@ -104,7 +111,7 @@ def test_no_answer_is_older_than_the_last_change(world: World, mode: str) -> Non
             for path in (tree, *tree.rglob("*")):
                 os.chown(path, *world.owner)
         before = world.raw_snapshot(tree)
-        box = whole(world)
+        box = VIEWS[view](world)
         box.options.append("--stats")
         done = box.run([program, tree], env={**world.env, "PTOVERLAY_INJECT": mode})
         assert (done.out, done.status) == ("asked wrong 0\n", 0), done.err
@@ -119,8 +126,8 @@ def test_no_answer_is_older_than_the_last_change(world: World, mode: str) -> Non
 ASKS = "for i in $(seq 20); do test -e /etc/passwd; test -e f; done; "
 
 
-def as_natively(world: World, files: dict[str, str], script: str, mode: str = "always") -> None:
-    """A shell prints the same over all of /, in a directory of its own and with a stub, as in a copy."""
+def as_natively(world: World, files: dict[str, str], script: str, mode: str = "always", view: str = "/") -> None:
+    """A shell prints the same in a view, in a directory of its own and with a stub, as in a copy."""
     world.lay_out([])
     copy = world.home / "copy"
     copy.mkdir()
@@ -133,7 +140,7 @@ def as_natively(world: World, files: dict[str, str], script: str, mode: str = "a
             os.chown(path, *world.owner)
     before = world.raw_snapshot(world.mount)
     natively = Box.run_as(world.who, ["sh", "-ec", f"cd {copy}; {ASKS}{script}"], world.env)
-    box = whole(world)
+    box = VIEWS[view](world)
     box.options.append("--stats")
     done = box.run(["sh", "-ec", f"cd {world.mount}; {ASKS}{script}"], env={**world.env, "PTOVERLAY_INJECT": mode})
     assert (done.out, done.status) == (natively.out, natively.status), done.err
@@ -165,6 +172,35 @@ def test_current_directories(world: World, mode: str) -> None:
         rm x; show; printf c >x; show; cd ../a; show; mv ../b ../c; cd ../c; show
         cd ..; rm -r a; mkdir a; cd a; show; printf d >x; show; cd ../c/sub/..; show"""
     as_natively(world, {"a/x": "a", "a/sub/y": "", "b/x": "b", "b/sub/y": ""}, script, mode)
+
+
+@needs_stub
+@pytest.mark.parametrize("mode", ["always", "check"])
+def test_ways_from_the_host_into_a_view_of_a_part(world: World, mode: str) -> None:
+    """Symlinks and ".." of the host's lead there, and later elsewhere."""
+    script = """
+        show() { for i in 1 2 3; do test -e $1 && cat $1 || printf -; done; }
+        host() { show $PWD-link/x; show ../${PWD##*/}/b/x; show $PWD/b/x; show b/x; }
+        mkdir $PWD-host; ln -s $PWD/a $PWD-link; host; rm b/x; host; rm $PWD-link; ln -s $PWD/b $PWD-link; host
+        printf c >b/x; host; mv a $PWD/c; rm $PWD-link; ln -s $PWD-host $PWD-link; host; printf d >$PWD-host/x; host
+        cd $PWD-link; show x; show ../${OLDPWD##*/}/c/x; cd $OLDPWD; rm -r $PWD-link $PWD-host; host"""
+    as_natively(world, {"a/x": "a", "b/x": "b"}, script, mode, "part")
+
+
+@needs_stub
+def test_calls_of_a_view_of_a_part_are_not_trapped(world: World) -> None:
+    """By paths from the root, from the current directory, and from descriptors."""
+    world.lay_out([])
+    for number in range(300):
+        (world.mount / f"tree/dir{number % 3}").mkdir(parents=True, exist_ok=True)
+        (world.mount / f"tree/dir{number % 3}/f{number}").write_text("x")
+    box = part(world)
+    box.options.append("--stats")
+    ask = f"cd {world.mount}/tree; find . -size +9k; stat -c %n dir0/f* {world.mount}/tree/dir1/f* {world.mount}/no 2>&-"
+    done = box.run(["sh", "-c", ask], env={**world.env, "PTOVERLAY_INJECT": "16"})
+    assert len(done.out.splitlines()) == 200, done.err
+    trapped = [int(count) for count in re.findall(r"^(?:statx|newfstatat) +(\d+)", done.err, re.MULTILINE)]
+    assert sum(trapped) < 120, done.err
 
 
 @needs_stub

@@ -29,7 +29,7 @@ struct walk {
     mode_t type;             /* of where we are */
     bool pass;
     bool hidden;
-    bool left;               /* the overlays, if only for a while */
+    bool strayed;            /* on the host it went elsewhere than straight down to a place, see view.h */
     unsigned links;
     char *rest;              /* what is still to be walked, in buffer */
     char buffer[2 * PATH_MAX];
@@ -98,7 +98,6 @@ static const char *host_path(const struct walk *walk, char *text) {
 static int host_type(struct walk *walk) {
     struct stat st;
     char text[VIEW_PATH_MAX];
-    walk->left = true;
     const char *path = host_path(walk, text);
     if (!path)
         return -ENAMETOOLONG;
@@ -119,7 +118,7 @@ static void walk_init(struct walk *walk, pto_view *view, struct location *loc) {
     walk->bind = NULL;
     walk->d = 0;
     walk->type = S_IFDIR;
-    walk->pass = walk->hidden = walk->left = false;
+    walk->pass = walk->hidden = walk->strayed = false;
     walk->links = 0;
     walk->rest = walk->buffer;
     walk->buffer[0] = '\0';
@@ -139,7 +138,7 @@ static int enter_outer(struct walk *walk) {
     walk->d = outer.d;
     walk->type = outer.type;
     walk->pass = outer.pass;
-    walk->left = true;
+    walk->strayed = true;
     walk->hidden = outer.hidden;
     return error;
 }
@@ -327,12 +326,14 @@ static int step_up(struct walk *walk) {
     int error = may_search(walk);
     if (error || loc->length == 1 || at_root(walk))
         return error;
+    walk->strayed = walk->strayed || !walk->ovl;
     bool at_place = walk->view->outer && place_at(walk->view, loc->path, place_size(loc));
     path_parent(loc);
     if (walk->ovl && walk->d != walk->ovl->root && !at_place) {
         walk->d = at(walk->ovl, walk->d)->parent;
         return 0;
     }
+    walk->strayed = true;
     char parent[VIEW_PATH_MAX];
     memcpy(parent, loc->path, loc->length + 1);
     return enter(walk, parent);
@@ -413,6 +414,7 @@ static int follow(struct walk *walk) {
     size_t length = 0;
     if (++walk->links > LINKS_MAX)
         return -ELOOP;
+    walk->strayed = walk->strayed || !walk->ovl;
     const char *link = link_of_proc(walk, text);
     if (link) {
         int magic = walk->walker->magic(walk->walker->arg, link, target);
@@ -571,7 +573,7 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
     int error = enter(&walk, path[0] == '/' ? root_of(walker) : start);
     if (!error)
         error = walk_rest(&walk, flags);
-    loc->inside = !walk.left && walk.ovl;
+    loc->inside = !walk.strayed && walk.ovl;
     loc->way = walk.pass;
     loc->missing = loc->inside && walk.type == 0 ? at(walk.ovl, walk.d)->parent : 0;
     loc->changes = view_changes(view, loc->missing);
