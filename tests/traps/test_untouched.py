@@ -196,7 +196,8 @@ def test_calls_of_a_view_of_a_part_are_not_trapped(world: World) -> None:
         (world.mount / f"tree/dir{number % 3}/f{number}").write_text("x")
     box = part(world)
     box.options.append("--stats")
-    ask = f"cd {world.mount}/tree; find . -size +9k; stat -c %n dir0/f* {world.mount}/tree/dir1/f* {world.mount}/no 2>&-"
+    tree = world.mount / "tree"
+    ask = f"cd {tree}; find . -size +9k; stat -c %n dir0/f* {tree}/dir1/f* {tree}/no 2>&-"
     done = box.run(["sh", "-c", ask], env={**world.env, "PTOVERLAY_INJECT": "16"})
     assert len(done.out.splitlines()) == 200, done.err
     trapped = [int(count) for count in re.findall(r"^(?:statx|newfstatat) +(\d+)", done.err, re.MULTILINE)]
