@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -61,6 +62,37 @@ uint32_t directory_own(struct untouched *untouched, const struct location *loc, 
     return alone.directory;
 }
 
+/* ---- of the lower ---- */
+
+uint32_t directory_of_lower(struct untouched *untouched, struct call *call, char *path) {
+    struct view_way way;
+    struct location *loc = &call->scratch->spare;
+    size_t length = strlen(path);
+    if (length + sizeof DOT > PATH_MAX)
+        return 0;
+    strcpy(path + length, DOT);
+    bool known = view_find_way(untouched->view, &call->task->cred, "/", path, loc, &way);
+    path[length] = '\0';
+    return known && strcmp(loc->path, path) == 0 ? way.directory : 0;
+}
+
+void directory_learn_start(struct untouched *untouched, struct call *call) {
+    struct stat st;
+    char path[PATH_MAX];
+    const struct given *given = &call->scratch->given[0];
+    struct location *loc = &call->scratch->spare;
+    if (given->kind != OBJECT_NAMED || lstat(given->real, &st) < 0 || !S_ISDIR(st.st_mode) ||
+        table_find_inode(&untouched->table, st.st_dev, st.st_ino) ||
+        view_locate(untouched->view, given->real, loc) < 0 || loc->detached || !(loc->way || loc->upper) ||
+        loc->length >= sizeof path)
+        return;
+    bool lower = loc->way;
+    memcpy(path, loc->path, loc->length + 1);
+    uint32_t directory = directory_of_lower(untouched, call, path);
+    if (directory)
+        table_insert_part(&untouched->table, st.st_dev, st.st_ino, directory, lower ? NULL : path);
+}
+
 /* ---- current ones ---- */
 
 static int read_cwd(pid_t tid, struct stub_cwd *cwd) {
@@ -86,7 +118,6 @@ static pid_t process_of(const struct call *call) {
 /* The path of the task's current directory if it is the lower's own place, or the upper's alone; the directory's
  * number, 0: it is neither. */
 static uint32_t find_cwd(struct untouched *untouched, struct call *call, char *real) {
-    struct view_way way;
     char link[PROC_LINK];
     descriptor_link(call->task->tid, AT_FDCWD, link);
     struct location *loc = &call->scratch->spare;
@@ -95,11 +126,7 @@ static uint32_t find_cwd(struct untouched *untouched, struct call *call, char *r
         return 0;
     if (!loc->way)
         return loc->upper ? directory_own(untouched, loc, real) : 0;
-    size_t length = strlen(real);
-    strcpy(real + length, DOT);
-    bool known = view_find_way(untouched->view, &call->task->cred, "/", real, loc, &way);
-    real[length] = '\0';
-    return known && strcmp(loc->path, real) == 0 ? way.directory : 0;
+    return directory_of_lower(untouched, call, real);
 }
 
 uint32_t directory_current(struct untouched *untouched, struct call *call, char *real) {

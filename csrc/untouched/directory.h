@@ -27,6 +27,14 @@ struct split directory_split(const char *text, size_t length);
  * not to be known.  With the view's lock. */
 uint32_t directory_current(struct untouched *untouched, struct call *call, char *path);
 
+/* The number of a directory that the lower has at this path of the view, in PATH_MAX bytes; 0: it has none.  With the
+ * view's lock. */
+uint32_t directory_of_lower(struct untouched *untouched, struct call *call, char *path);
+
+/* Learns of the directory that the call's path begins in, a descriptor that no stub has seen opened, what its path is.
+ * With the view's lock. */
+void directory_learn_start(struct untouched *untouched, struct call *call);
+
 /* The number of a directory that only the upper has, which the stub is told by its inode, and its path in the view; 0:
  * it is none.  With the view's lock. */
 uint32_t directory_own(struct untouched *untouched, const struct location *loc, char *path);

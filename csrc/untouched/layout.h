@@ -93,6 +93,7 @@ struct stub_inode {
 #define STUB_NOTED (1u << 16)
 #define STUB_ENTRIES (1u << 14)
 #define STUB_POOL (1u << 20)
+#define STUB_TWICE 8u
 #define STUB_PATH 4096u /* bytes behind the last text that can be compared with one */
 
 /* A directory by the text that named it, or the whole of a path. */
@@ -106,13 +107,15 @@ struct stub_entry {
     uint32_t text; /* in the pool */
     uint32_t length;
     uint32_t real_length, real; /* in the pool, 0: the kernel comes there by the text; of a directory that both have:
-                                 * the upper's part, which may be told later */
+                                 * the part that the kernel does not come to, the upper's may be told later */
 };
 
 struct stub_table {
     uint64_t generation; /* of all entries; raised when what a text leads to may be another */
     uint64_t inodes; /* of all marks; raised when an inode that the lower has shows otherwise */
     uint64_t options;
+    uint64_t n_twice, twice[STUB_TWICE]; /* devices that show in two places, more than STUB_TWICE: each may: an inode
+                                          * of them tells nothing of a place; written before any stub has the table */
     uint64_t n_entries, pool_used;
     uint64_t touched[STUB_TOUCHED_BITS / 64];
     uint64_t taught[STUB_TAUGHT]; /* marks of inodes, no directories, that show as they are */
@@ -120,6 +123,13 @@ struct stub_table {
     struct stub_entry entries[STUB_ENTRIES];
     char pool[STUB_POOL];
 };
+
+static inline int stub_is_twice(const struct stub_table *table, uint64_t dev) {
+    for (uint64_t i = 0; i < table->n_twice && i < STUB_TWICE; i++)
+        if (table->twice[i] == dev)
+            return 1;
+    return table->n_twice > STUB_TWICE;
+}
 
 #define STUB_STATE_SIZE STUB_ROUND(sizeof(struct stub_state))
 #define STUB_CWD_SIZE STUB_ROUND(sizeof(struct stub_cwd))

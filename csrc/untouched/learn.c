@@ -66,6 +66,8 @@ bool untouched_ready(struct untouched *untouched) {
     if (error) {
         untouched_failed(untouched, error);
     } else if (!untouched->open && !untouched->failed) {
+        dev_t twice[STUB_TWICE];
+        table_set_twice(&untouched->table, twice, view_shown_twice(untouched->view, twice, STUB_TWICE));
         untouched->answers = (struct view_answers){untouched, on_touch, on_opened};
         view_set_answers(untouched->view, &untouched->answers);
         __atomic_store_n(&untouched->open, true, __ATOMIC_RELEASE);
@@ -139,10 +141,21 @@ static void learn_path(const struct learning *learning, const struct split *spli
 /* ---- */
 
 static bool can_learn(const struct call *call) {
-    const struct location *loc = &call->scratch->loc[0];
+    return call->task->cred_known && call->task->cred.own && call->scratch->loc[0].inside &&
+           !call->scratch->given[0].by_fd;
+}
+
+static void learn_text_of(struct untouched *untouched, struct call *call) {
+    char real[PATH_MAX];
     const struct given *given = &call->scratch->given[0];
-    return call->task->cred_known && call->task->cred.own && loc->inside && !given->by_fd &&
-           (given->absolute || given->fd == AT_FDCWD);
+    struct split split = directory_split(given->path, given->length);
+    struct learning learning = {.untouched = untouched, .call = call, .start = "/"};
+    if (split.relative) {
+        learning.base = directory_current(untouched, call, real);
+        learning.start = real;
+    }
+    if (!split.relative || (learning.base && !(learning.base & STUB_OWN)))
+        learn_path(&learning, &split);
 }
 
 /* The call is about its descriptor, and shows what that shows natively; false: it is not known that it is. */
@@ -216,7 +229,6 @@ void untouched_note(struct untouched *untouched, struct call *call) {
 }
 
 void untouched_learn(struct untouched *untouched, struct call *call, struct inside *inside) {
-    char real[PATH_MAX];
     const struct given *given = &call->scratch->given[0];
     if (!__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE) || untouched_leaves_out(inside))
         return;
@@ -224,16 +236,12 @@ void untouched_learn(struct untouched *untouched, struct call *call, struct insi
         return learn_descriptor(untouched, call, inside);
     if (!can_learn(call) || (!given->absolute && !untouched_here(inside, call->task->tid)))
         return;
-    struct split split = directory_split(given->path, given->length);
-    struct learning learning = {.untouched = untouched, .call = call, .start = "/"};
     view_lock(untouched->view);
     uint64_t before = untouched->table.learnt;
-    if (split.relative) {
-        learning.base = directory_current(untouched, call, real);
-        learning.start = real;
-    }
-    if (!split.relative || (learning.base && !(learning.base & STUB_OWN)))
-        learn_path(&learning, &split);
+    if (given->absolute || given->fd == AT_FDCWD)
+        learn_text_of(untouched, call);
+    else
+        directory_learn_start(untouched, call);
     untouched_learnt(untouched, inside, before);
     view_unlock(untouched->view);
 }

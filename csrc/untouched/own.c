@@ -90,10 +90,7 @@ static void learn_below(struct untouched *untouched, const struct location *loc,
 
 static bool is_known(const struct untouched *untouched, const char *real) {
     struct stat st;
-    if (lstat(real, &st) < 0)
-        return true;
-    const struct stub_inode inode = {st.st_dev, st.st_ino};
-    return table_find(&untouched->table, STUB_BY_INODE, (const char *)&inode, sizeof inode);
+    return lstat(real, &st) < 0 || table_find_inode(&untouched->table, st.st_dev, st.st_ino);
 }
 
 static void learn_descriptor(struct untouched *untouched, struct call *call) {
@@ -116,9 +113,12 @@ void untouched_learn_own(struct untouched *untouched, struct call *call, struct 
         return;
     view_lock(untouched->view);
     uint64_t before = untouched->table.learnt;
-    if (given->by_fd || (!given->absolute && given->fd != AT_FDCWD))
+    bool below = !given->by_fd && !given->absolute && given->fd != AT_FDCWD;
+    if (below || given->by_fd)
         learn_descriptor(untouched, call);
-    else
+    if (below)
+        directory_learn_start(untouched, call);
+    if (!below && !given->by_fd)
         learn_path(untouched, call);
     untouched_learnt(untouched, inside, before);
     view_unlock(untouched->view);

@@ -93,6 +93,13 @@ int table_open(struct table *table, uint64_t options) {
     return 0;
 }
 
+void table_set_twice(struct table *table, const dev_t *devs, size_t count) {
+    struct stub_table *shared = table->shared;
+    for (size_t i = 0; i < count && i < STUB_TWICE; i++)
+        shared->twice[i] = devs[i];
+    shared->n_twice = count;
+}
+
 void table_close(struct table *table) {
     if (table->shared)
         munmap(table->shared, STUB_TABLE_SIZE);
@@ -155,6 +162,8 @@ static struct stub_entry *find(const struct table *table, uint32_t base, const c
 /* What was in its place is asked again. */
 void table_teach(struct table *table, uint64_t dev, uint64_t ino) {
     struct stub_table *shared = table->shared;
+    if (stub_is_twice(shared, dev))
+        return;
     uint64_t mark = stub_mark(dev, ino, __atomic_load_n(&shared->inodes, __ATOMIC_SEQ_CST));
     uint64_t *at = &shared->taught[mark % STUB_TAUGHT];
     table->learnt += *at != mark;
@@ -237,6 +246,13 @@ void table_insert_inode(struct table *table, uint64_t dev, uint64_t ino, uint32_
            (const char *)&inode, NULL);
 }
 
+void table_insert_part(struct table *table, uint64_t dev, uint64_t ino, uint32_t directory, const char *real) {
+    const struct stub_inode inode = {dev, ino};
+    if (stub_is_twice(table->shared, dev))
+        return;
+    table_insert_own(table, STUB_BY_INODE, (const char *)&inode, sizeof inode, directory, real);
+}
+
 /* When half of the room is used all are asked anew. */
 void table_note(struct table *table, uint64_t question) {
     struct stub_table *shared = table->shared;
@@ -258,6 +274,11 @@ void table_note(struct table *table, uint64_t question) {
 
 const struct stub_entry *table_find(const struct table *table, uint32_t base, const char *text, size_t length) {
     return find(table, base, text, length);
+}
+
+const struct stub_entry *table_find_inode(const struct table *table, uint64_t dev, uint64_t ino) {
+    const struct stub_inode inode = {dev, ino};
+    return find(table, STUB_BY_INODE, (const char *)&inode, sizeof inode);
 }
 
 bool table_opened(const struct table *table, uint64_t dev, uint64_t ino) {

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "layout.h"
 
@@ -26,6 +27,8 @@ struct table {
 /* 0, or -errno.  Tracees must be able to read the code from address STUB_BASE on. */
 int table_open(struct table *table, uint64_t options);
 void table_close(struct table *table);
+/* Of view_shown_twice(), before anybody has the table. */
+void table_set_twice(struct table *table, const dev_t *devs, size_t count);
 
 /* The name in the directory is about to show otherwise than the lower has it, or does. */
 void table_touch(struct table *table, uint32_t directory, const char *name, size_t length);
@@ -37,6 +40,7 @@ void table_set_option(struct table *table, uint64_t option);
 
 /* NULL: there is none that counts. */
 const struct stub_entry *table_find(const struct table *table, uint32_t base, const char *text, size_t length);
+const struct stub_entry *table_find_inode(const struct table *table, uint64_t dev, uint64_t ino);
 /* need: of table_need(), or 0. */
 void table_insert(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
                   uint64_t need);
@@ -48,8 +52,11 @@ void table_insert_own(struct table *table, uint32_t base, const char *text, size
 /* … that upper and lower have together: the upper's part, of what is, or is going to be, in the table. */
 void table_insert_merged(struct table *table, uint32_t base, const char *text, size_t length, uint32_t directory,
                          const char *real);
-/* … by what it is. */
+/* … by what it is; lists: the list of it may be shown, too. */
 void table_insert_inode(struct table *table, uint64_t dev, uint64_t ino, uint32_t directory, bool lists);
+/* A directory that the lower has, by what its part is that the kernel has come to: the lower's, or else the upper's,
+ * and then the lower's path. */
+void table_insert_part(struct table *table, uint64_t dev, uint64_t ino, uint32_t directory, const char *real);
 uint64_t table_need(uint32_t directory, const char *name, size_t length);
 
 /* A question of stub_question() has been recorded: stubs may answer it from now on. */

@@ -407,6 +407,9 @@ struct view_answers {
 void view_set_answers(pto_view *view, const struct view_answers *answers);
 /* Can anything be answered so?  Each overlay shows one lower, at its own place. */
 bool view_is_plain(const pto_view *view);
+/* The devices of what the host has in two places of the view, as by mount --bind: there an inode is in no one place.
+ * How many, more than most: of any device that may be so. */
+size_t view_shown_twice(const pto_view *view, dev_t *devs, size_t most);
 
 /* What a text leads to, from a directory of the view, while nothing that touch() has said of TOUCH_WAY happens. */
 struct view_way {

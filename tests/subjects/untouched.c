@@ -133,6 +133,36 @@ static void tell_entries(void) {
     tell_stat("touched: stat of another", in_top("other"));
 }
 
+/* `dir` as the lower's part, then as the upper's part, of DIR. */
+static void tell_parts(int dir) {
+    struct stat st, own;
+    dev_t dev;
+    if (fstat(dir, &own) < 0)
+        err(1, "fstat");
+    table_insert_part(&table, own.st_dev, own.st_ino, 80, NULL);
+    tell("by inode", SYS_newfstatat, dir, (long)"inner", (long)&st, 0, 0);
+    tell("by inode: list", SYS_getdents64, dir, (long)&st, sizeof st, 0, 0);
+    table_touch(&table, 80, "inner", 5);
+    tell("touched: by inode", SYS_newfstatat, dir, (long)"inner", (long)&st, 0, 0);
+    table_forget(&table);
+    tell("forgotten: by inode", SYS_newfstatat, dir, (long)"no", (long)&st, 0, 0);
+    table_insert_part(&table, own.st_dev, own.st_ino, 81, top);
+    tell("in the lower's part", SYS_newfstatat, dir, (long)"twin", (long)&st, 0, 0);
+    tell("open in the lower's part", SYS_openat, dir, (long)"twin", O_RDONLY, 0, 0);
+    tell("not in the lower's part", SYS_newfstatat, dir, (long)"inner", (long)&st, 0, 0);
+    table_touch(&table, 81, "twin", 4);
+    tell("touched: in the lower's part", SYS_newfstatat, dir, (long)"twin", (long)&st, 0, 0);
+    table_forget(&table);
+    table_forget_inodes(&table);
+    learn(0, top, DIRECTORY, 0);
+    dev = own.st_dev;
+    table_set_twice(&table, &dev, 1);
+    tell("in two places", SYS_open, (long)in_top("dir"), O_RDONLY, 0, 0, 0);
+    table_insert_part(&table, own.st_dev, own.st_ino, 80, NULL);
+    tell("in two places: by inode", SYS_newfstatat, dir, (long)"no", (long)&st, 0, 0);
+    table_set_twice(&table, NULL, 0);
+}
+
 static void tell_descriptors(void) {
     struct stat st;
     char list[512];
@@ -153,6 +183,7 @@ static void tell_descriptors(void) {
     table_forget_inodes(&table);
     tell("forgotten: fstat", SYS_fstat, fd, (long)&st, 0, 0, 0);
     tell("forgotten: list", SYS_getdents64, dir, (long)list, sizeof list, 0, 0);
+    tell_parts(dir);
     printf("noted as opened = %d\n", stat(in_top("file"), &st) == 0 && table_opened(&table, st.st_dev, st.st_ino));
     printf("not noted as opened = %d\n", stat(in_top("fifo"), &st) == 0 && table_opened(&table, st.st_dev, st.st_ino));
 }

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from support.box import ROOT_DIRECTORY, Box
+from support.box import ROOT_DIRECTORY, Box, in_front
 from support.oracle import run
 from support.snapshot import UNTOUCHED, assert_equal
 from support.subjects import Subjects
@@ -40,7 +41,11 @@ ANSWERS = {
     "fstat, not seen": "trap", "seen": "0", "fstat": "0", "fstat by newfstatat": "0",
     "name below a descriptor, not seen": "trap", "list, not seen": "trap", "directory seen": "open",
     "name below a descriptor": "0", "two names below a descriptor": "trap", "list": "list",
-    "forgotten: fstat": "trap", "forgotten: list": "trap", "noted as opened": "1", "not noted as opened": "0",
+    "forgotten: fstat": "trap", "forgotten: list": "trap",
+    "by inode": "0", "by inode: list": "trap", "touched: by inode": "trap", "forgotten: by inode": "trap",
+    "in the lower's part": "0", "open in the lower's part": "open", "not in the lower's part": "ENOENT",
+    "touched: in the lower's part": "trap", "in two places": "open", "in two places: by inode": "trap",
+    "noted as opened": "1", "not noted as opened": "0",
     "relative, directory not known": "trap", "relative": "0",
     "relative, in a directory that is not learnt": "trap", "relative, in a directory": "0",
     "touched: relative": "trap", "relative, another directory": "trap",
@@ -228,6 +233,65 @@ def test_calls_of_a_merged_directory_are_not_trapped(world: World) -> None:
     assert [line for line in done.out.splitlines() if "cannot" not in line] == [*files, "dir0/new 3"], done.err
     trapped = [int(count) for count in re.findall(r"^(?:statx|newfstatat) +(\d+)", done.err, re.MULTILINE)]
     assert sum(trapped) < 80, done.err
+
+
+@needs_stub
+@pytest.mark.parametrize("mode", ["16", "check"])
+def test_find_is_not_trapped(world: World, mode: str) -> None:
+    """Neither of an untouched tree, nor where a file was made, another changed and a third removed."""
+    world.lay_out([])
+    for number in range(400):
+        (world.mount / f"tree/dir{number % 40}/sub").mkdir(parents=True, exist_ok=True)
+        (world.mount / f"tree/dir{number % 40}/sub/f{number}").write_text("x" * number)
+    if os.geteuid() == 0:
+        for path in world.mount.rglob("*"):
+            os.chown(path, *world.owner)
+    finds = "find . -type f -size +200c -printf '%P %s %i\\n' | sort"
+    native = run(["sh", "-c", f"cd {world.mount}/tree; {finds}"]).out.splitlines()
+    changed = [line for line in native if not line.startswith("dir1/sub/f2")]
+    assert 0 < len(changed) < len(native)
+    for change, shown in (("", native), ("mkdir new; rm dir1/sub/f2*; ", changed)):
+        box = whole(world)
+        box.options.append("--stats")
+        done = box.run(["sh", "-c", f"cd {world.mount}/tree; {change}{finds}"],
+                       env={**world.env, "PTOVERLAY_INJECT": mode})
+        assert done.out.splitlines() == shown, done.err
+        trapped = dict(re.findall(r"^(newfstatat|openat|getdents64|fstat) +(\d+)", done.err, re.MULTILINE))
+        assert mode == "check" or sum(map(int, trapped.values())) < 150, done.err
+
+
+BOUND = """
+import os, sys
+for _ in range(20):
+    os.stat("one")
+first = os.open("one", os.O_PATH)
+with open("one/file", "a") as file:
+    file.write("more")
+for _ in range(20):
+    os.stat("other")
+other = os.open("other", os.O_RDONLY)
+print([os.stat("file", dir_fd=directory).st_size for directory in (first, other)])
+print(os.listdir(other), os.stat("other/file").st_size, os.stat("one/file").st_size)
+"""
+
+
+@needs_stub
+@pytest.mark.parametrize("mode", ["0", "always"])
+def test_a_directory_in_two_places(world: World, mode: str) -> None:
+    """What the host has bound elsewhere is two directories of the view: a change in the one is none in the other."""
+    world.lay_out([])
+    for name in ("one", "other"):
+        (world.mount / name).mkdir()
+    (world.mount / "one/file").write_text("text")
+    if os.geteuid() == 0:
+        for path in world.mount.rglob("*"):
+            os.chown(path, *world.owner)
+    box = whole(world)
+    stage: list[str | Path] = [world.subjects.path("stage"), *([] if world.who.is_root else ["--user-namespace"]),
+             "--bind", world.mount / "one", world.mount / "other", "--"]
+    words = in_front(world.who, box.wrap([sys.executable, "-c", BOUND], world.mount), stage)
+    done = run(words, env={**world.env, "PTOVERLAY_INJECT": mode})
+    assert (done.out, done.status) == ("[8, 4]\n['file'] 4 8\n", 0), done.err
 
 
 @needs_stub

@@ -27,7 +27,7 @@ static word mark_of(const struct stat *st, word inodes, int shown) {
 void note_seen(const struct stat *st, word inodes, int shown) {
     word mark = mark_of(st, inodes, shown), at = mark % STUB_SEEN;
     word there = __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED);
-    if (there == mark)
+    if (there == mark || stub_is_twice(TABLE, st->st_dev))
         return;
     if (there)
         __atomic_store_n(&STATE->seen[at ^ 1], there, __ATOMIC_RELAXED);

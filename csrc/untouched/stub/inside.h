@@ -46,12 +46,13 @@ struct request {
     int is_moved;     /* text is of `moved` already */
 };
 
-/* Where the call's text leads, if the kernel does not come there by it: a directory that only the upper has. */
+/* Where the call's text leads, if the kernel does not come there by it. */
 struct moved {
     const char *real, *name; /* real: NULL: not found */
     uint32_t real_length, name_length;
     word generation, touched; /* touched: of the name, 0: there is none */
-    int merged; /* the lower has that directory, too: what is not there may be, and directories show otherwise */
+    int shown; /* whose it is */
+    int merged; /* the upper's part of a directory: what is not there may be, and directories show otherwise */
 };
 
 /* calls.c.  1: frame->nr is what the call returns; 0: it is to be made, and trapped. */

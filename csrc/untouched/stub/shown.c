@@ -119,7 +119,29 @@ static int in_directory(struct asked *asked, uint32_t directory, const struct pa
     return SHOWN_LOWER;
 }
 
-/* A name in a directory of which all is as the lower has it, or that only the upper has. */
+/* The kernel has been elsewhere, and is to be asked again where the entry says.  touched: the name must not be. */
+static int move(const struct asked *asked, const struct stub_entry *entry, const struct path *path, word touched,
+                int shown) {
+    struct moved *moved = asked->request->moved;
+    uint32_t real = __atomic_load_n(&entry->real, __ATOMIC_ACQUIRE);
+    if (real < STUB_POOL - STUB_PATH && entry->real_length < STUB_PATH && !(touched && is_touched(touched)))
+        *moved = (struct moved){.real = TABLE->pool + real,
+                                .name = path->name,
+                                .real_length = entry->real_length,
+                                .name_length = touched ? path->name_length : 0,
+                                .generation = entry->generation,
+                                .touched = touched,
+                                .shown = shown,
+                                .merged = shown == SHOWN_OWN && !(entry->directory & STUB_OWN)};
+    return NOT_SHOWN;
+}
+
+static word own_name(const struct stub_entry *entry, const struct path *path) {
+    return stub_hash(entry->directory | STUB_OWN, path->name, path->name_length);
+}
+
+/* A name in a directory of which all is as the lower has it, or that only the upper has, or in the upper's part of one
+ * that both have. */
 static int below_descriptor(struct asked *asked, const struct path *path, word generation) {
     struct stat st;
     if (asked->fd < 0 || path->special || path->name != path->text || !stat_descriptor(asked->fd, &st) ||
@@ -128,23 +150,11 @@ static int below_descriptor(struct asked *asked, const struct path *path, word g
     if (was_seen(&st, SHOWN_LOWER))
         return SHOWN_LOWER;
     const struct stub_entry *entry = find_inode(&st, generation);
-    return entry ? in_directory(asked, entry->directory, path) : NOT_SHOWN;
-}
-
-/* The kernel has been elsewhere, and is to be asked again. */
-static int move(const struct asked *asked, const struct stub_entry *entry, const struct path *path, int named) {
-    struct moved *moved = asked->request->moved;
-    word touched = named ? stub_hash(entry->directory | STUB_OWN, path->name, path->name_length) : 0;
-    uint32_t real = __atomic_load_n(&entry->real, __ATOMIC_ACQUIRE);
-    if (real < STUB_POOL - STUB_PATH && entry->real_length < STUB_PATH && !(touched && is_touched(touched)))
-        *moved = (struct moved){.real = TABLE->pool + real,
-                                .name = path->name,
-                                .real_length = entry->real_length,
-                                .name_length = named ? path->name_length : 0,
-                                .generation = entry->generation,
-                                .touched = touched,
-                                .merged = !(entry->directory & STUB_OWN)};
-    return NOT_SHOWN;
+    if (!entry)
+        return NOT_SHOWN;
+    if (!entry->real)
+        return in_directory(asked, entry->directory, path);
+    return move(asked, entry, path, stub_hash(entry->directory, path->name, path->name_length), SHOWN_LOWER);
 }
 
 static int by_whole(const struct asked *asked, word base, const struct path *path, int whole, word generation) {
@@ -155,13 +165,13 @@ static int by_whole(const struct asked *asked, word base, const struct path *pat
         return entry->need && !is_touched(entry->need) ? SHOWN_LOWER : NOT_SHOWN;
     if (whole)
         return NOT_SHOWN;
-    return entry->real ? move(asked, entry, path, 0) : SHOWN_OWN;
+    return entry->real ? move(asked, entry, path, 0, SHOWN_OWN) : SHOWN_OWN;
 }
 
 /* A name that is touched in a directory that both have: the upper may have it as it shows. */
 static int in_upper(const struct asked *asked, const struct stub_entry *entry, const struct path *path) {
     if (entry && !(entry->directory & STUB_OWN) && __atomic_load_n(&entry->real, __ATOMIC_ACQUIRE))
-        return move(asked, entry, path, 1);
+        return move(asked, entry, path, own_name(entry, path), SHOWN_OWN);
     return NOT_SHOWN;
 }
 
@@ -177,7 +187,7 @@ static int in_table(struct asked *asked, word base, const struct path *path, int
     if (!entry)
         return NOT_SHOWN;
     if (entry->directory & STUB_OWN && entry->real)
-        return move(asked, entry, path, 1);
+        return move(asked, entry, path, own_name(entry, path), SHOWN_OWN);
     if (entry->directory) {
         int shown = in_directory(asked, entry->directory, path);
         return shown ? shown : in_upper(asked, entry, path);
@@ -234,20 +244,27 @@ static int is_noted(const struct asked *asked, const struct path *path, word gen
     return 0;
 }
 
-int may_show(struct asked *asked, int whole) {
+static int moved_shows(const struct moved *moved, int whole, word generation) {
+    return !whole && moved->generation == generation && !(moved->touched && is_touched(moved->touched)) ? moved->shown
+                                                                                                        : NOT_SHOWN;
+}
+
+static int by_text(struct asked *asked, int whole, word generation) {
     struct path path;
+    struct moved *moved = asked->request->moved;
+    int shown = take_path(&path, asked->text) ? by_path(asked, &path, whole, generation) : NOT_SHOWN;
+    int lower = shown == SHOWN_LOWER || (moved->real && moved->shown == SHOWN_LOWER);
+    if (!lower || !(load_word(&TABLE->options) & STUB_RECORDS) || is_noted(asked, &path, generation))
+        return shown;
+    moved->real = 0;
+    return NOT_SHOWN;
+}
+
+int may_show(struct asked *asked, int whole) {
     word generation = load_word(&TABLE->generation);
-    const struct moved *moved = asked->request->moved;
-    int shown = NOT_SHOWN;
     asked->name = 0;
-    if (asked->request->is_moved)
-        shown = !whole && moved->generation == generation && !(moved->touched && is_touched(moved->touched))
-                    ? SHOWN_OWN
-                    : NOT_SHOWN;
-    else if (take_path(&path, asked->text))
-        shown = by_path(asked, &path, whole, generation);
-    if (shown == SHOWN_LOWER && load_word(&TABLE->options) & STUB_RECORDS && !is_noted(asked, &path, generation))
-        shown = NOT_SHOWN;
+    int shown = asked->request->is_moved ? moved_shows(asked->request->moved, whole, generation)
+                                         : by_text(asked, whole, generation);
     if (asked->name)
         asked->name = stub_mix(stub_mix(asked->name, generation), asked->inodes);
     __atomic_thread_fence(__ATOMIC_ACQUIRE);

@@ -94,8 +94,6 @@ int path_exchange_front(const char *text, size_t length, size_t from, const char
 void place_clear(struct place *place);
 /* What is mounted at path covers the places inherited from the view around there. */
 void places_cover(pto_view *view, const char *path, size_t length);
-/* What is mounted below a lower that shows at its own place. */
-int places_find_mounts(struct overlay *ovl);
 /* The place whose source the host's path is, or lies in; the longest one.  NULL: none. */
 const struct place *place_from(const pto_view *view, const char *real, size_t length);
 /* The host's path of one that lies in a place with a source, into out[VIEW_PATH_MAX]; -ENAMETOOLONG. */
@@ -109,6 +107,9 @@ bool place_read_only(const pto_view *view, const char *path, size_t length);
 bool place_fixed(const pto_view *view, const char *path, size_t length);
 /* True when some place lies directly in this directory. */
 bool place_in_dir(const pto_view *view, const char *path, size_t length);
+
+/* hostmounts.c.  What is mounted below a lower that shows at its own place. */
+int places_find_mounts(struct overlay *ovl);
 
 /* lower.c */
 /* The directories merged by d: count and copies into dirs (at most LOWERS_MAX). */
