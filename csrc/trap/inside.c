@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 
 #include "../arch/numbers.h"
+#include "../calls/scratch.h"
 #include "../calls/tasks/task.h"
 #include "../command/run.h"
 
@@ -33,10 +34,16 @@ static bool is_own(const struct task *task) {
     return task->cred_known && task->cred.own;
 }
 
+/* Nothing is executed: the name is not there. */
+static bool executes_nothing(const struct call *call) {
+    return call->nr == __NR_execve && call->scratch && call->scratch->loc[0].type == 0;
+}
+
 enum inside_next inside_learn(struct run *run, struct call *call, struct inside *inside, uint64_t ip) {
     struct untouched *untouched = &run->untouched;
     pid_t tid = call->task->tid;
-    if (!inside_possible(run) || call->watch_exit || !call_reads(call))
+    inside->same = executes_nothing(call);
+    if (!inside_possible(run) || call->watch_exit || !(inside->same || call_reads(call)))
         return INSIDE_NOTHING;
     untouched_learn(untouched, call, inside);
     untouched_note(untouched, call);

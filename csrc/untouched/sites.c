@@ -6,9 +6,10 @@
  *
  * Rules: only the one instruction of five bytes in front is replaced, so whoever stands at the syscall, comes back to
  * it from a signal or jumps to what is between, finds what was there; what is replaced moves registers and nothing
- * else.  Calls that make processes are not touched; those that are cancellation points are another matter (cancel.c),
- * since the stub cannot be unwound.  Trampolines lie in the room behind the text, which is mapped with it and goes with
- * it.  What a file's text should not be, a debugger's breakpoint for example, is left alone.
+ * else.  Calls that make processes are not touched, but for execve, of which most of $PATH has nothing; those that are
+ * cancellation points are another matter (cancel.c), since the stub cannot be unwound.  Trampolines lie in the room
+ * behind the text, which is mapped with it and goes with it.  What a file's text should not be, a debugger's breakpoint
+ * for example, is left alone.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,13 +32,13 @@
 
 #ifdef __x86_64__
 #define MACHINE EM_X86_64
-static const int reading[] = {SYS_open,       SYS_openat,     SYS_stat,       SYS_lstat,     SYS_fstat,
-                              SYS_newfstatat, SYS_statx,      SYS_access,     SYS_faccessat, SYS_faccessat2,
-                              SYS_readlink,   SYS_readlinkat, SYS_getdents64, SYS_getxattr,  SYS_lgetxattr,
-                              SYS_listxattr,  SYS_llistxattr};
+static const int asking[] = {SYS_open,       SYS_openat,     SYS_stat,       SYS_lstat,     SYS_fstat,
+                             SYS_newfstatat, SYS_statx,      SYS_access,     SYS_faccessat, SYS_faccessat2,
+                             SYS_readlink,   SYS_readlinkat, SYS_getdents64, SYS_getxattr,  SYS_lgetxattr,
+                             SYS_listxattr,  SYS_llistxattr, SYS_execve};
 #else
 #define MACHINE EM_NONE
-static const int reading[] = {-1};
+static const int asking[] = {-1};
 #endif
 
 #define SITES_MAX 96u
@@ -47,9 +48,9 @@ static const int reading[] = {-1};
 
 /* ---- instructions ---- */
 
-static bool is_reading(int32_t nr) {
-    for (size_t i = 0; i < sizeof reading / sizeof *reading; i++)
-        if (reading[i] == nr)
+static bool is_asking(int32_t nr) {
+    for (size_t i = 0; i < sizeof asking / sizeof *asking; i++)
+        if (asking[i] == nr)
             return true;
     return false;
 }
@@ -82,7 +83,7 @@ static bool is_site(const struct text *file, const struct text_site *site) {
     const unsigned char *code = file->bytes + site->at;
     if (is_general(code))
         return site->at + TEXT_JUMP == site->syscall;
-    return code[0] == 0xb8 && !text_is_prefix(code[-1]) && is_reading(text_number(code + 1)) &&
+    return code[0] == 0xb8 && !text_is_prefix(code[-1]) && is_asking(text_number(code + 1)) &&
            text_syscall_after(file, site->at) == site->syscall;
 }
 

@@ -26,6 +26,7 @@ struct inside {
     uint64_t ips[4];    /* call sites that were looked at with the stub there */
     uint8_t fruitless;  /* calls in a row that the stub had left to us, and that there was nothing to learn from … */
     uint8_t left_out;   /* … and that were not even looked at since then */
+    bool same;          /* the program's last call was an execve of what is not there: it is the same one still */
     bool asked;         /* whether its address space has a stub: fork inherits it */
     bool here;
     bool never;

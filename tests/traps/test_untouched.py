@@ -131,8 +131,8 @@ def test_no_answer_is_older_than_the_last_change(world: World, mode: str, view: 
 ASKS = "for i in $(seq 20); do test -e /etc/passwd; test -e f; done; "
 
 
-def as_natively(world: World, files: dict[str, str], script: str, mode: str = "always", view: str = "/") -> None:
-    """A shell prints the same in a view, in a directory of its own and with a stub, as in a copy."""
+def as_natively(world: World, files: dict[str, str], script: str, mode: str = "always", view: str = "/") -> str:
+    """A shell prints the same in a view, in a directory of its own and with a stub, as in a copy: its statistics."""
     world.lay_out([])
     copy = world.home / "copy"
     copy.mkdir()
@@ -151,6 +151,7 @@ def as_natively(world: World, files: dict[str, str], script: str, mode: str = "a
     assert (done.out, done.status) == (natively.out, natively.status), done.err
     assert_equal("the host changed", before, world.raw_snapshot(world.mount), UNTOUCHED, exact=True)
     assert "answered inside" in done.err, done.err
+    return done.err
 
 
 @needs_stub
@@ -158,6 +159,63 @@ def as_natively(world: World, files: dict[str, str], script: str, mode: str = "a
 def test_descriptors_that_the_stub_opened_follow_a_copy_up(world: World, mode: str) -> None:
     script = "exec 4<$PWD/f 5<f; /bin/echo new >>$PWD/f; cat <&4; cat <&5"
     as_natively(world, {"f": "old\n"}, script, mode)
+
+
+#: By vfork in directories of their own, and by fork.
+SPAWNS = """
+import os, subprocess, sys
+
+os.environ["PATH"] = ":".join(f"{os.getcwd()}/d{number}" for number in range(9))
+
+def spawn(*names, cwd=None):
+    for name in names:
+        try:
+            subprocess.run([name], cwd=cwd, check=True)
+        except OSError as error:
+            print(name, error.strerror, flush=True)
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.chdir(cwd or ".")
+                os.execvp(name, [name])
+            except OSError as error:
+                print(name, error.strerror, flush=True)
+            os._exit(1)
+        os.waitpid(child, 0)
+
+def put(name, text):
+    with open(name, "w") as file:
+        print("#!/bin/sh", f"echo {text}", sep="\\n", file=file)
+    os.chmod(name, 0o755)
+
+for _ in range(20):
+    spawn("nothing")
+spawn("prog", "./prog", "d5/prog")
+put("d5/prog", "five")
+spawn("prog", "./prog", "d5/prog")
+spawn("prog", "./prog", "../d5/prog", cwd="d5")
+spawn("./prog", "../prog", cwd="d4")
+os.rename("d5", "d50")
+spawn("prog", "d5/prog", "d50/prog")
+os.symlink("../d50/prog", "d3/prog")
+spawn("prog")
+os.unlink("d50/prog")
+spawn("prog", "d3/prog")
+put("d8/prog", "eight")
+spawn("prog", "f/prog", "")
+os.execvp("prog", ["prog"])
+"""
+
+
+@needs_stub
+@pytest.mark.parametrize("mode", ["always", "check"])
+def test_programs_that_are_not_there(world: World, mode: str) -> None:
+    """execve says so inside, in children that have their parent's memory, too."""
+    files = {"f": "", "spawns": SPAWNS, **{f"d{number}/x": "" for number in range(9)}}
+    err = as_natively(world, files, "exec python3 spawns", mode)
+    (trapped,) = re.findall(r"^execve +(\d+)", err, re.MULTILINE)
+    assert mode == "check" or int(trapped) < 300, err
 
 
 @needs_stub

@@ -185,6 +185,13 @@ static void forget_program(struct callers *callers, struct caller *caller) {
     close_memory(callers, caller);
 }
 
+/* Its execve is over, which mostly leaves another program there. */
+static void forget_executed(struct callers *callers, struct caller *caller) {
+    uint16_t calls = caller->inside.same ? caller->inside.calls : 0;
+    forget_program(callers, caller);
+    caller->inside.calls = calls;
+}
+
 static void remove_caller(struct callers *callers, struct caller *caller) {
     HELD(&callers->lock);
     end_held(callers, caller, -ESRCH);
@@ -226,7 +233,7 @@ struct caller *callers_enter(struct callers *callers, pid_t tid, bool *attached)
         __atomic_store_n(&caller->continued, false, __ATOMIC_RELAXED);
         end_held(callers, caller, 0);
         if (caller->executes)
-            forget_program(callers, caller);
+            forget_executed(callers, caller);
         caller->executes = false;
     }
     lock_leave(&callers->lock);

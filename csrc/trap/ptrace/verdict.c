@@ -236,10 +236,12 @@ static void keep_child_traced(struct tracee *tracee) {
 
 static void pass(struct ptrace_trap *trap, struct tracee *tracee) {
     tracee->opens = call_is_open(tracee->call.nr);
-    if (tracee->call.watch_exit || is_execve(tracee->call.nr))
+    if (tracee->call.watch_exit)
         tracee->state = TRACEE_CALL;
     else if (!tracee->call.compat && (tracee->visited = way_in_passed(trap, tracee)))
         call_end(&tracee->call);    /* it is made again */
+    else if (is_execve(tracee->call.nr))
+        tracee->state = TRACEE_CALL;
     else
         end_call(trap, tracee);
 }

@@ -273,6 +273,15 @@ static int do_open(const struct request *request, long *value) {
     return done(value, result);
 }
 
+/* Of what is not there, as most directories of $PATH say; a program is the supervisor's to begin. */
+static int do_execve(const struct request *request, long *value) {
+    struct asked asked;
+    struct stat st;
+    asked_begin(&asked, request);
+    long result = stat_asked(&asked, &st, AT_SYMLINK_NOFOLLOW);
+    return is_absent(result) && may_show(&asked, 0) && done(value, result);
+}
+
 /* A list that the supervisor has begun is its own. */
 static int lists_natively(const struct stat *st, int fd) {
     const struct stub_entry *entry = find_inode(st, load_word(&TABLE->generation));
@@ -323,6 +332,9 @@ int request_of(const struct frame *frame, struct request *request) {
             .nr = __NR_readlinkat, .fd = AT_FDCWD, .text = (const char *)arg[0], .out = arg[1], .size = arg[2]};
         return 1;
 #endif
+    case __NR_execve:
+        *request = (struct request){.nr = nr, .fd = AT_FDCWD, .text = (const char *)arg[0]};
+        return 1;
     case __NR_openat:
         request->flags = arg[2];
         request->mode = arg[3];
@@ -372,6 +384,8 @@ int request_of(const struct frame *frame, struct request *request) {
 
 static int answer_as(const struct request *request, long *value) {
     switch (request->nr) {
+    case __NR_execve:
+        return do_execve(request, value);
     case __NR_openat:
         return do_open(request, value);
     case __NR_fstat:

@@ -214,6 +214,7 @@ static unsigned asks_of(const struct request *request) {
     case __NR_newfstatat:
     case __NR_statx:
         return request->flags & AT_SYMLINK_NOFOLLOW ? STUB_ASKS_LINK : 0;
+    case __NR_execve:
     case __NR_faccessat:
     case __NR_faccessat2:
     case __NR_getxattr:
