@@ -63,13 +63,14 @@ class Statistics:
     @classmethod
     def of(cls, result: Any, seconds: float = 0.0) -> Statistics:
         """From a struct pto_result."""
-        from ptoverlay.core import lib
+        from ptoverlay.core import ffi, lib
         from ptoverlay.reports.names import call_name
 
-        stats = result.stats
+        stats, width = result.stats, lib.PTO_VERDICTS
         calls = []
+        every = ffi.unpack(stats.calls[0], lib.PTO_CALLS * width)
         for nr in range(lib.PTO_CALLS):
-            counts = tuple(int(stats.calls[nr][verdict]) for verdict in range(lib.PTO_VERDICTS))
+            counts = tuple(every[nr * width:(nr + 1) * width])
             if any(counts):
                 calls.append(Call(call_name(nr), counts, int(stats.nanoseconds[nr])))
         used = resource.getrusage(resource.RUSAGE_CHILDREN)

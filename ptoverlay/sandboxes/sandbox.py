@@ -112,10 +112,10 @@ class Metadata:
         if self.parent and not _NAME.fullmatch(self.parent):
             raise ValueError("no such parent")
 
-    def save(self, path: Path) -> None:
-        """Replaces the file."""
+    def save(self, path: Path, *, sync: bool = True) -> None:
+        """Replaces the file; sync: as of state.write_whole."""
         data = json.dumps(asdict(self), indent=1).encode("utf-8", "surrogateescape") + b"\n"
-        state.write_with_room(path, data, _ROOM)
+        state.write_with_room(path, data, _ROOM, sync=sync)
 
 
 def state_directory() -> Path:
@@ -300,10 +300,10 @@ class Sandbox:
             os.close(self._locked)
         self._locked = -1
 
-    def save(self) -> None:
-        """Writes the metadata."""
+    def save(self, *, sync: bool = True) -> None:
+        """Writes the metadata; sync: as of state.write_whole."""
         if self.directory is not None:
-            self.metadata.save(self.directory / "sandbox.json")
+            self.metadata.save(self.directory / "sandbox.json", sync=sync)
 
     def remove(self) -> None:
         """Throws a named sandbox away.  Call it with the lock held."""

@@ -29,12 +29,21 @@ _LATEST = 1e11  # seconds since 1970, in the year 5138: what localtime(3) and st
 
 def read(path: Path) -> dict[str, Any]:
     """The object that the file holds.  ValueError when it holds none, OSError when it cannot be read."""
+    return parsed(read_text(path))
+
+
+def read_text(path: Path) -> bytes:
+    """What the file holds, for `parsed`.  ValueError for what can be no file of ours, OSError when it cannot be read."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(fd, "rb") as file:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             raise ValueError("no file of ours")
-        data = file.read(_LARGEST)
+        return file.read(_LARGEST)
+
+
+def parsed(data: bytes) -> dict[str, Any]:
+    """The object; ValueError where there is none."""
     try:
         found = json.loads(data.decode("utf-8", "surrogateescape"))
     except RecursionError as error:

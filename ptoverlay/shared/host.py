@@ -215,14 +215,16 @@ class Host:
                     self.history.switch = self._switch
                     self._listen(listener)
                     os.chdir("/")
+                    _leave_terminal()
                     _tell(ready, {})
                     os.close(ready)
-                    _leave_terminal()
                     self._accept(listener)
                     self._hang_up()
                     if self._first is not None:
                         self.history.end(self._first)
                     self.history.finish()
+                    with suppress(OSError):
+                        self.box.save()  # now that nobody waits: until the disk has it
                 self._fold(listener)
             finally:
                 with address(self.box.directory) as name:
@@ -231,7 +233,7 @@ class Host:
     def _began(self, run: Run) -> None:
         self.box.metadata.last_run = run
         self.box.metadata.runs += 1
-        self.box.save()
+        self.box.save(sync=False)
         self.history.begin(run)
 
     def _never_ran(self, run: Run, last: Run | None) -> None:
@@ -477,7 +479,7 @@ class Host:
         try:
             self.history.end(guest.run)
             if self.box.metadata.last_run is guest.run:
-                self.box.save()
+                self.box.save(sync=False)
         finally:
             self.guests.remove(guest)
             guest.out.set()
