@@ -31,7 +31,5 @@ def run(options: argparse.Namespace) -> int:
     with old.lock():
         if not old.steps and not os.path.isdir(old.upper):
             raise Failure(str(old), "nothing ran in it yet")
-        Sandbox.create(options.new, [old.upper, *old.stack], old.mount, n_data=old.metadata.n_data,
-                       flags=old.metadata.flags, parent=old.name,
-                       rootfs=old.metadata.rootfs).release()
+        old.fork(options.new)
     return 0

@@ -3,11 +3,12 @@
     outcome = commit(Sandbox.open("build"), ["src"])
     print(len(outcome.done), outcome.refused)
 
-What happens, in this order: the changes are found and those that the host does not allow are refused; the journal is
-written; every new object is made beside its place (`staging`), complete and synced, or, with all that a new directory
-holds, waits in the upper (`moving`); each is put in place by one rename (`placing`); what was replaced is removed,
-attributes and times are set, and what was committed leaves the upper.  Until the first rename nothing but hidden names
-of our own is on the host, and any failure takes these away again.
+What happens, in this order: the changes are found and those that the host does not allow are refused, and where none is
+left that is all; steps are forgotten, as the layer becomes one; the journal is written; every new object is made beside
+its place (`staging`), complete and synced, or, with all that a new directory holds, waits in the upper (`moving`); each
+is put in place by one rename (`placing`); what was replaced is removed, attributes and times are set, and what was
+committed leaves the upper.  Until the first rename nothing but hidden names of our own is on the host, and any failure
+takes these away again.
 
 Rules: killed anywhere, the next commit finishes first what the journal says; a failure loses neither what the host has
 nor what the layer has.
@@ -40,6 +41,7 @@ from ptoverlay.console.progress import OBJECT, Advance, Progress, silent
 from ptoverlay.errors import Failure
 from ptoverlay.history.alone import seen_alone, stand_alone
 from ptoverlay.history.fold import BASES, flattened, forget
+from ptoverlay.history.record import History
 from ptoverlay.layer import private
 from ptoverlay.layer.changes import Change, Kind, changes, nowhere, select
 from ptoverlay.layer.fsck import insist_sound
@@ -89,6 +91,12 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
     outcome = Outcome()
     if not (force or trust):
         _insist_owners(sandbox)
+    if not dry_run and _has_steps(sandbox) and not pending(sandbox.work):
+        ask = None if ask is None else _Once(ask)
+        looked = commit(sandbox, paths, force=force, dry_run=True, trust=trust, ask=ask, to=to, merge=merge,
+                        leave_out=leave_out)
+        if not looked.done:
+            return looked  # the steps stay, and can still be undone and redone
     if leaves_its_parent(sandbox, to) and not dry_run:
         with sandbox.change():
             stand_alone(sandbox)
@@ -134,6 +142,24 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
             if not dry_run:
                 _carry_out(layout, journal, outcome, progress)
     return outcome
+
+
+def _has_steps(sandbox: Sandbox) -> bool:
+    """Whether there is something that a commit forgets."""
+    return sandbox.directory is not None and bool(History.load(sandbox.directory).steps)
+
+
+class _Once:
+    """Asks, for each change once."""
+
+    def __init__(self, ask: Callable[[Change], bool]) -> None:
+        self._ask = ask
+        self._said: dict[str, bool] = {}
+
+    def __call__(self, change: Change) -> bool:
+        if change.path not in self._said:
+            self._said[change.path] = self._ask(change)
+        return self._said[change.path]
 
 
 def leaves_its_parent(sandbox: Sandbox, to: str) -> bool:

@@ -506,8 +506,7 @@ class Host:
         box.reload()
         if not box.steps:
             raise Failure(str(box), "nothing has changed in it yet")
-        Sandbox.create(new, box.stack, box.mount, n_data=box.metadata.n_data, flags=box.metadata.flags,
-                       parent=box.name, rootfs=box.metadata.rootfs).release()
+        box.fork(new, whole=False)
 
     @contextmanager
     def _switch(self, layer: str) -> Iterator[None]:

@@ -340,6 +340,27 @@ def test_a_damaged_history_is_one_line(tool: Tool, damage: str) -> None:
     assert tool.json("list") == []
 
 
+def test_a_commit_of_nothing_forgets_no_step(tool: Tool) -> None:
+    """Nothing that is left to commit, nothing of what was asked for, nothing that may be: what was undone comes back."""
+    tool.box("one", "echo x >>d/a")
+    tool.box("one", "echo y >>d/a; echo y >new")
+    log = tool.json("log", "one")
+    tool.ok("commit", "one", tool.lower / "e")
+    assert tool.json("log", "one") == log
+    tool.ok("undo", "one", "2")
+    tool.ok("commit", "one")
+    tool.ok("redo", "one", "2")
+    assert tool.json("log", "one") == log
+    tool.ok("undo", "one", "1")
+    tool.sh("echo host >>d/a")
+    refused = tool("commit", "one")
+    assert (refused.status, "modified on the host since" in refused.err) == (1, True)
+    tool.ok("redo", "one", "1")
+    assert steps(tool) == [(2, False), (1, False)]
+    tool.ok("commit", "one", "--force")
+    assert (tool.sh("cat d/a new"), tool.json("log", "one")) == ("one\nx\ny\ny\n", [])
+
+
 def test_a_broken_layer_in_the_middle(tool: Tool) -> None:
     """It is named in one line, and nothing is lost: who asks for it is no step, and undo goes below it and back."""
     for name in ("x", "y", "z"):
@@ -348,7 +369,7 @@ def test_a_broken_layer_in_the_middle(tool: Tool) -> None:
     (layer,) = (tool.state / "ptoverlay/sandboxes/one/steps").glob("2/upper")
     layer.rename(layer.with_name("gone"))
     for words in (("diff", "one"), ("diff", "one", "1..2"), ("diff", "one", "0..3"), ("log", "one"),
-                  ("run", "--name", "one", "--", "true"), ("commit", "one"),
+                  ("run", "--name", "one", "--", "true"), ("commit", "one"), ("fork", "one", "two"),
                   ("restore", "one", "--from", "2", tool.lower / "d/a")):
         assert f"{layer}: No such file or directory" in tool.fails(*words), words
     tool.ok("undo", "one", "2")
