@@ -88,23 +88,31 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
     has made: owners, set-id bits, capabilities, devices, and what a journal says that he could have written.  Failure
     when nothing could be done, with everything as it was.
     """
+    if not dry_run and _has_steps(sandbox) and not pending(sandbox.work):
+        ask = None if ask is None else _Once(ask)
+        with sandbox.change():
+            looked = _commit(sandbox, paths, ask, silent, leave_out, force=force, dry_run=True, trust=trust, to=to,
+                             keep=keep, merge=merge)
+        if not looked.done:
+            return looked  # the steps stay, and can still be undone and redone
+    return _commit(sandbox, paths, ask, progress, leave_out, force=force, dry_run=dry_run, trust=trust, to=to,
+                   keep=keep, merge=merge)
+
+
+def _commit(sandbox: Sandbox, paths: Sequence[str], ask: Callable[[Change], bool] | None, progress: Progress,
+            leave_out: Callable[[list[Change]], list[Change]] | None, *, force: bool, dry_run: bool, trust: bool,
+            to: str, keep: bool, merge: bool) -> Outcome:
     outcome = Outcome()
     if not (force or trust):
         _insist_owners(sandbox)
-    if not dry_run and _has_steps(sandbox) and not pending(sandbox.work):
-        ask = None if ask is None else _Once(ask)
-        looked = commit(sandbox, paths, force=force, dry_run=True, trust=trust, ask=ask, to=to, merge=merge,
-                        leave_out=leave_out)
-        if not looked.done:
-            return looked  # the steps stay, and can still be undone and redone
     if leaves_its_parent(sandbox, to) and not dry_run:
         with sandbox.change():
             stand_alone(sandbox)
     copied = _one_layer(sandbox, to) if dry_run else None
     if copied is not None:
         with copied as flat, counting(flat.bases):
-            return commit(flat, paths, force=force, dry_run=True, trust=trust, ask=ask, progress=progress,
-                          merge=merge, leave_out=leave_out)
+            return _commit(flat, paths, ask, progress, leave_out, force=force, dry_run=True, trust=trust, to=HOST,
+                           keep=False, merge=merge)
     if not os.path.isdir(sandbox.upper):
         sandbox.release()
         return outcome

@@ -33,7 +33,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> bytes:
-    """What the file holds, for `parsed`.  ValueError for what can be no file of ours, OSError when it cannot be read."""
+    """What the file holds, for `parsed`.  ValueError for what can be no file of ours, OSError when it is not read."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(fd, "rb") as file:
         status = os.fstat(fd)

@@ -341,7 +341,7 @@ def test_a_damaged_history_is_one_line(tool: Tool, damage: str) -> None:
 
 
 def test_a_commit_of_nothing_forgets_no_step(tool: Tool) -> None:
-    """Nothing that is left to commit, nothing of what was asked for, nothing that may be: what was undone comes back."""
+    """None is left to commit, none of what was asked for, or none that may be: what was undone comes back."""
     tool.box("one", "echo x >>d/a")
     tool.box("one", "echo y >>d/a; echo y >new")
     log = tool.json("log", "one")
