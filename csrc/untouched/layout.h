@@ -40,13 +40,16 @@ struct stub_head {
 
 #define STUB_SEEN 16384u /* powers of two */
 #define STUB_PLAIN 4096u
+#define STUB_PLAIN_FILE ((1ul << 20) - 1) /* the low bits of one in `plain` */
 #define STUB_TAUGHT 16384u
 #define STUB_KINDS 32u
 struct stub_state {
     uint64_t off; /* not 0: nothing is answered in this process */
     uint32_t missed[STUB_KINDS]; /* by call number: calls in a row that were not answered */
     uint64_t seen[STUB_SEEN]; /* marks of inodes that untouched names led to */
-    uint64_t plain[STUB_PLAIN]; /* hashes of names that were no symlinks, mixed with the generation */
+    uint32_t strange; /* opens in a row of names that were not in `plain` */
+    uint64_t plain[STUB_PLAIN]; /* hashes of names that were no symlinks, mixed with the generation, and in the low bits
+                                 * the bit of `opened` and 1: of a file that may be opened; 0: of another one */
 };
 
 /* The current directory; generation 0: not known; STUB_CWD_OFF: not to be known any more. */
@@ -142,6 +145,11 @@ static inline uint64_t stub_word(const char *p) {
     uint64_t word;
     __builtin_memcpy(&word, p, sizeof word);
     return word;
+}
+
+/* Not 0: one of the bytes is; the lowest bit set is of the first. */
+static inline uint64_t stub_has_zero(uint64_t word) {
+    return (word - 0x0101010101010101ul) & ~word & 0x8080808080808080ul;
 }
 
 static inline uint64_t stub_mix(uint64_t hash, uint64_t word) {

@@ -189,6 +189,7 @@ static void tell_descriptors(void) {
 }
 
 static void tell_relative(void) {
+    struct stat st;
     if (chdir(top) < 0)
         err(1, "chdir");
     tell_stat("relative, directory not known", "other");
@@ -197,6 +198,11 @@ static void tell_relative(void) {
     tell_stat("relative, in a directory that is not learnt", "dir/inner");
     learn(CURRENT, "dir", 79, 0);
     tell_stat("relative, in a directory", "dir/inner");
+    tell("open of a known file", SYS_open, (long)"dir/inner", O_RDONLY, 0, 0, 0);
+    printf("noted as opened, known = %d\n", stat("dir/inner", &st) == 0 && table_opened(&table, st.st_dev, st.st_ino));
+    table_touch(&table, 79, "inner", 5);
+    tell("touched: open of a known file", SYS_open, (long)"dir/inner", O_RDONLY, 0, 0, 0);
+    tell("open of a bad address", SYS_open, 16, O_RDONLY, 0, 0, 0);
     table_touch(&table, CURRENT, "other", 5);
     tell_stat("touched: relative", "other");
     *cwd = (struct stub_cwd){.changes = 2};

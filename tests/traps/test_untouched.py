@@ -48,6 +48,8 @@ ANSWERS = {
     "noted as opened": "1", "not noted as opened": "0",
     "relative, directory not known": "trap", "relative": "0",
     "relative, in a directory that is not learnt": "trap", "relative, in a directory": "0",
+    "open of a known file": "open", "noted as opened, known": "1", "touched: open of a known file": "trap",
+    "open of a bad address": "trap",
     "touched: relative": "trap", "relative, another directory": "trap",
     "a file with two names": "0", "linked: a file with two names": "trap", "forgotten: stat": "trap",
     "learnt again: stat": "0", "off here": "trap", "off": "trap",

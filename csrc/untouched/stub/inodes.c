@@ -47,7 +47,10 @@ int stat_descriptor(int fd, struct stat *st) {
 
 /* Before the open, so that whoever copies the file up learns of it. */
 void note_opened(const struct stat *st) {
-    uint32_t bit = stub_opened_bit(st->st_dev, st->st_ino);
+    note_opened_bit(stub_opened_bit(st->st_dev, st->st_ino));
+}
+
+void note_opened_bit(uint32_t bit) {
     uint64_t *at = &NOTES->opened[bit / 64], set = 1ul << bit % 64;
     if (!(load_word(at) & set))
         (void)__atomic_fetch_or(at, set, __ATOMIC_SEQ_CST);

@@ -73,12 +73,15 @@ int was_seen(const struct stat *st, int shown);
 int was_taught(const struct stat *st);
 int stat_descriptor(int fd, struct stat *st);
 void note_opened(const struct stat *st);
+void note_opened_bit(uint32_t bit);
 
 /* copy.c */
 /* Where the kernel is to write what the call tells: into the program's memory, or into room, from where copy_out()
  * brings it there.  0: not the whole of that can be written to. */
 void *write_to(word to, void *room);
 int copy_out(word to, const void *from, uint32_t size);
+/* Can it be read, and ends it in the page that it begins in? */
+int can_read(const char *text);
 
 /* shown.c */
 /* A call about a path, from before it is made. */
@@ -99,7 +102,9 @@ int may_show(struct asked *asked, int whole);
 const struct stub_entry *find_inode(const struct stat *st, word generation);
 /* The same name was found to be no symlink, and ordinary; now it is. */
 int is_plain(const struct asked *asked);
-void note_plain(const struct asked *asked);
+/* … a file of one name, and what note_opened_bit() takes of it; 0: it is not known to be one. */
+word plain_file(const struct asked *asked);
+void note_plain(const struct asked *asked, const struct stat *st);
 
 #define TABLE ((const struct stub_table *)STUB_TABLE)
 #define STATE ((struct stub_state *)STUB_STATE)

@@ -15,7 +15,7 @@ static inline uint32_t length_of(const char *text) {
         if (!*at)
             return (uint32_t)(at - text);
     while (at - text < PATH_ROOM) {
-        word bytes = stub_word(at), zero = (bytes - 0x0101010101010101ul) & ~bytes & 0x8080808080808080ul;
+        word zero = stub_has_zero(stub_word(at));
         if (zero)
             return (uint32_t)(at - text) + ((uint32_t)__builtin_ctzl(zero) >> 3);
         at += 8;
@@ -276,11 +276,24 @@ int may_show(struct asked *asked, int whole) {
     return shown;
 }
 
-int is_plain(const struct asked *asked) {
-    return asked->name && __atomic_load_n(&STATE->plain[asked->name % STUB_PLAIN], __ATOMIC_RELAXED) == asked->name;
+/* One word, so that no two threads put halves of two together. */
+static word find_plain(const struct asked *asked) {
+    word found = asked->name ? __atomic_load_n(&STATE->plain[asked->name % STUB_PLAIN], __ATOMIC_RELAXED) : 0;
+    return found && !((found ^ asked->name) & ~STUB_PLAIN_FILE) ? found : 0;
 }
 
-void note_plain(const struct asked *asked) {
+int is_plain(const struct asked *asked) {
+    return find_plain(asked) != 0;
+}
+
+word plain_file(const struct asked *asked) {
+    return find_plain(asked) & STUB_PLAIN_FILE;
+}
+
+void note_plain(const struct asked *asked, const struct stat *st) {
+    word file =
+        (st->st_mode & S_IFMT) == S_IFREG && st->st_nlink == 1 ? stub_opened_bit(st->st_dev, st->st_ino) + 1ul : 0;
     if (asked->name)
-        __atomic_store_n(&STATE->plain[asked->name % STUB_PLAIN], asked->name, __ATOMIC_RELAXED);
+        __atomic_store_n(&STATE->plain[asked->name % STUB_PLAIN], (asked->name & ~STUB_PLAIN_FILE) | file,
+                         __ATOMIC_RELAXED);
 }
