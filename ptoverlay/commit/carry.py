@@ -88,6 +88,7 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
     has made: owners, set-id bits, capabilities, devices, and what a journal says that he could have written.  Failure
     when nothing could be done, with everything as it was.
     """
+    leaves_its_parent(sandbox, to)  # that it cannot go there is told before anything else
     if not dry_run and _has_steps(sandbox) and not pending(sandbox.work):
         ask = None if ask is None else _Once(ask)
         with sandbox.change():
