@@ -99,11 +99,12 @@ class Layout:
             shown, below = join_absolute(self.shown(here), ""), f"{here}/" if here else ""
             alone = not above.lower and not above.redirect  # nothing of the lowers has a place in it
             for name, kind in self.view.upper_list(self.shown(here)):
-                path, seen = shown + name, self.survey[below + name]
+                path = shown + name
                 if alone and kind not in (0, stat.S_IFDIR):
                     entry = Entry(kind, False, 0, 0, False, False, False, False, f"{above.upper_path}/{name}", "")
                 else:
                     entry = self.view.entry(path)
+                seen = self.survey.seen(below + name, entry.upper_path)
                 self.held[path] = Held(path, entry, seen)
                 if kind == stat.S_IFDIR:
                     todo.append((below + name, entry))

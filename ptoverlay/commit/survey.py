@@ -61,6 +61,12 @@ class Survey(dict[str, Seen]):
             todo += survey._directory(tree, path)
         return survey
 
+    def seen(self, path: str, real: str) -> Seen:
+        """An object, which the layer has at `real`: elsewhere for a name that only stands for it, in a view that makes
+        no names (csrc/view/upper/links.c)."""
+        found = self.get(path)
+        return found if found is not None else _seen(os.lstat(real), real)
+
     def _directory(self, tree: Tree, path: str) -> list[str]:
         """Takes in what is in a directory; returns the paths of directories there."""
         parent, name = tree.at(path)

@@ -361,6 +361,16 @@ def test_a_commit_of_nothing_forgets_no_step(tool: Tool) -> None:
     assert (tool.sh("cat d/a new"), tool.json("log", "one")) == ("one\nx\ny\ny\n", [])
 
 
+def test_a_dry_run_of_a_commit_knows_all_names_of_a_file(tool: Tool) -> None:
+    """Those as well that only the lower has as yet."""
+    tool.sh("ln d/a other")
+    tool.box("one", "echo more >>d/a")
+    told = [f"modified  {tool.lower}/{name}  (4B -> 9B, one of 2 names)" for name in ("d/a", "other")]
+    assert tool.ok("commit", "-n", "one").splitlines() == told
+    tool.ok("commit", "one")
+    assert tool.sh("cat d/a other") == "one\nmore\n" * 2
+
+
 def test_a_broken_layer_in_the_middle(tool: Tool) -> None:
     """It is named in one line, and nothing is lost: who asks for it is no step, and undo goes below it and back."""
     for name in ("x", "y", "z"):
