@@ -24,6 +24,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../process/proc.h"
@@ -45,6 +46,7 @@ static const int asking[] = {-1};
 #define TAIL 96u            /* bytes of a trampoline behind what was replaced, at most */
 #define ENTRY 8u            /* the address of the stub, in front of the trampolines */
 #define AREA_ALIGN 16u
+#define FOUND_ROOM (4096u + SITES_MAX * TEXT_JUMP)   /* a page of trampolines, and the jumps */
 
 /* ---- instructions ---- */
 
@@ -319,6 +321,8 @@ struct mapping {
 static bool read_mapping(char *line, struct mapping *mapping) {
     unsigned major, minor;
     int path = 0;
+    if (!strstr(line, " r-xp ")) /* most lines: the other one is slow */
+        return false;
     if (sscanf(line, "%lx-%lx r-xp %lx %x:%x %lu %n", &mapping->begin, &mapping->end, &mapping->offset, &major, &minor,
                &mapping->ino, &path) < 6 ||
         !path || line[path] != '/')
@@ -329,24 +333,42 @@ static bool read_mapping(char *line, struct mapping *mapping) {
     return true;
 }
 
-static bool is_as_found(int memory, const struct patch *patch, uint64_t address) {
-    unsigned char bytes[4096];
-    return patch->length <= sizeof bytes &&
-           pread(memory, bytes, patch->length, (off_t)address) == (ssize_t)patch->length &&
-           memcmp(bytes, patch->bytes + patch->length, patch->length) == 0;
+/* What a library's patches find in a process, one after the other. */
+struct found {
+    unsigned char bytes[FOUND_ROOM];
+    size_t size;
+};
+
+/* By one call, though they lie apart: there are dozens.  What cannot be read, or has no room, is not there. */
+static void read_found(pid_t tid, const struct library *library, uint64_t moved, struct found *found) {
+    struct iovec there[SITES_MAX + 1];
+    size_t n = 0, size = 0;
+    for (; n < library->n_patches && n <= SITES_MAX && size + library->patches[n].length <= sizeof found->bytes; n++) {
+        const struct patch *patch = &library->patches[n];
+        there[n] = (struct iovec){(void *)(uintptr_t)(patch->address + moved), patch->length};
+        size += patch->length;
+    }
+    const struct iovec here = {found->bytes, size};
+    ssize_t got = process_vm_readv(tid, &here, 1, there, n, 0);
+    found->size = got < 0 ? 0 : (size_t)got;
 }
 
 /* The trampolines come first. */
-static unsigned patch_text(int memory, const struct library *library, const struct mapping *mapping) {
+static unsigned patch_text(pid_t tid, int memory, const struct library *library, const struct mapping *mapping) {
     uint64_t page = library->offset & ~(uint64_t)4095,
              moved = mapping->begin - (library->address - (library->offset - page));
+    struct found found;
     unsigned n = 0;
+    size_t at = 0;
     if (!library->n_sites || mapping->offset != page)
         return 0;
-    for (size_t i = 0; i < library->n_patches; i++) {
+    read_found(tid, library, moved, &found);
+    for (size_t i = 0; i < library->n_patches; at += library->patches[i++].length) {
         const struct patch *patch = &library->patches[i];
         uint64_t address = patch->address + moved;
-        bool written = address + patch->length <= mapping->end && is_as_found(memory, patch, address) &&
+        bool as_found = at + patch->length <= found.size &&
+                        memcmp(found.bytes + at, patch->bytes + patch->length, patch->length) == 0;
+        bool written = as_found && address + patch->length <= mapping->end &&
                        pwrite(memory, patch->bytes, patch->length, (off_t)address) == (ssize_t)patch->length;
         if (i == 0 && !written)
             return 0;
@@ -368,7 +390,7 @@ int sites_patch(struct sites *sites, struct lock *lock, pid_t tid, uint64_t entr
         if (!read_mapping(line, &mapping))
             continue;
         const struct library *library = library_of(sites, lock, mapping.dev, mapping.ino, mapping.path, entry);
-        n += library ? patch_text(memory, library, &mapping) : 0;
+        n += library ? patch_text(tid, memory, library, &mapping) : 0;
     }
     free(line);
     int error = maps ? 0 : -errno;
