@@ -60,9 +60,10 @@ struct location *settle_reading(struct call *call) {
 }
 
 bool settle_path_descriptor(struct call *call) {
-    if (!call->scratch->given[0].bare)
+    const struct given *given = &call->scratch->given[0];
+    if (!given->bare && !(given->by_fd && given->fd >= 0 && call->row->opened))
         return false;
-    int flags = descriptor_flags(call->task->tid, call->scratch->given[0].fd);
+    int flags = descriptor_flags(call->task->tid, given->fd);
     if (flags >= 0 && !(flags & O_PATH))
         return false;
     verdict_answer(call, flags < 0 ? flags : -EBADF);

@@ -39,6 +39,7 @@ static const uint32_t limits_of_ours[] = {RLIMIT_CORE, RLIMIT_LOCKS, RLIMIT_RSS,
 #define AT_WITH(d, p, f, allowed) .operand = {{d, p}, NO_OPERAND}, .at_flags = (f), .at_allowed = (allowed)
 #define FOLLOW .walk = WALK_FOLLOW
 #define PARENT .walk = WALK_PARENT
+#define OPENED .opened = true
 #define READS .reads = READS_ALWAYS
 #define REPEATS(arg) .repeats = (arg)
 #define OPENS .contents = CONTENTS_OPENED
@@ -123,21 +124,22 @@ const struct call_row table_rows[] = {
     ROW(getxattr, do_getxattr, READS, PATH(0), FOLLOW),
     ROW(lgetxattr, do_getxattr, READS, PATH(0)),
     ROW(fgetxattr, do_getxattr, READS, FD),
-    ROW(getxattrat, do_getxattrat, READS, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(getxattrat, do_getxattrat, READS, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW, OPENED),
     ROW(listxattr, do_listxattr, READS, PATH(0), FOLLOW),
     ROW(llistxattr, do_listxattr, READS, PATH(0)),
     ROW(flistxattr, do_listxattr, READS, FD),
-    ROW(listxattrat, do_listxattrat, READS, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(listxattrat, do_listxattrat, READS, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW, OPENED),
     ROW(setxattr, do_setxattr, PATH(0), FOLLOW),
     ROW(lsetxattr, do_setxattr, PATH(0)),
     ROW(fsetxattr, do_setxattr, FD),
-    ROW(setxattrat, do_setxattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
+    ROW(setxattrat, do_setxattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW, OPENED),
     ROW(removexattr, do_removexattr, PATH(0), FOLLOW),
     ROW(lremovexattr, do_removexattr, PATH(0)),
     ROW(fremovexattr, do_removexattr, FD),
-    ROW(removexattrat, do_removexattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW),
-    ROW(file_getattr, do_file_getattr, READS, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_EMPTY),
-    ROW(file_setattr, do_file_setattr, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_EMPTY),
+    ROW(removexattrat, do_removexattrat, AT_WITH(0, 1, 2, NOFOLLOW | EMPTY), FOLLOW, OPENED),
+    ROW(file_getattr, do_file_getattr, READS, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_EMPTY,
+        OPENED),
+    ROW(file_setattr, do_file_setattr, AT_WITH(0, 1, 4, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_EMPTY, OPENED),
 
     /* names */
     ROW(mkdir, do_mkdir, PATH(0), MAKES),

@@ -72,6 +72,7 @@ struct call_row {
         NULL_IS_DESCRIPTOR, /* a NULL path means the descriptor itself */
         EMPTY_IS_DESCRIPTOR, /* "" does, without a flag */
     } null_path;
+    bool opened; /* where AT_EMPTY_PATH means a descriptor, one by O_PATH is EBADF */
     int detail; /* what tells this call from others with the same handler */
 };
 #define NO_ARG (-1)

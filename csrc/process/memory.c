@@ -39,6 +39,20 @@ int memory_read(const struct memory *memory, uint64_t address, void *out, size_t
     return (size_t)n == size ? 0 : -EFAULT;
 }
 
+int memory_read_struct(const struct memory *memory, uint64_t address, size_t given, void *out, size_t size) {
+    char rest[64];
+    if (given > (size_t)sysconf(_SC_PAGESIZE))
+        return -E2BIG;
+    int error = memory_read(memory, address, out, size);
+    for (size_t at = size; !error && at < given; at += sizeof rest) {
+        size_t part = given - at < sizeof rest ? given - at : sizeof rest;
+        error = memory_read(memory, address + at, rest, part);
+        for (size_t i = 0; !error && i < part; i++)
+            error = rest[i] ? -E2BIG : 0;
+    }
+    return error;
+}
+
 int memory_write(const struct memory *memory, uint64_t address, const void *data, size_t size) {
     if (size == 0)
         return 0;

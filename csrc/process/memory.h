@@ -23,6 +23,9 @@ struct memory {
 
 /* All of size bytes, or -EFAULT (-EPERM when the tracee's memory is closed to us). */
 int memory_read(const struct memory *memory, uint64_t address, void *out, size_t size);
+/* copy_struct_from_user(), include/linux/uaccess.h: what the tracee says has `given` bytes, size or more; -E2BIG: more
+ * than we know of it is not 0. */
+int memory_read_struct(const struct memory *memory, uint64_t address, size_t given, void *out, size_t size);
 int memory_write(const struct memory *memory, uint64_t address, const void *data, size_t size);
 /* A string with its NUL: returns its length; -EFAULT; -ENAMETOOLONG when no NUL is within size
  * bytes.  Never reads past the end of the page that holds the NUL. */

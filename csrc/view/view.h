@@ -118,6 +118,7 @@ struct location {
 #define WALK_PARENT                                                                                                    \
     4u /* for a call that makes, removes or renames the name itself: a trailing slash follows no
                              * symlink and demands no directory (LOOKUP_PARENT in fs/namei.c); see loc->slash */
+#define WALK_EXECUTES 8u /* to execute what is there: loc->pass whatever its number of links is */
 
 /* From now on the view is one of a fake root: what our user owns, and nothing says otherwise of it, is root's; owners,
  * modes, devices and attributes that our user may not set are kept beside the objects.  mark: uppers say that they were
@@ -204,6 +205,7 @@ struct open_plan {
     bool opens; /* given: the caller opens it by view_open_plan(), so what is made may be open already */
     int fd; /* that descriptor, -1: none; view_open_plan() or view_open_drop() takes it */
     int flags; /* O_CREAT, O_EXCL and O_TRUNC taken out where already done, O_NOFOLLOW set */
+    int unasked; /* of these what F_GETFL is not to tell: who opens where no symlink is followed takes it out */
     bool fix_mode; /* after the open, view_open_done must be called */
     mode_t mode; /* what view_open_done sets; O_TMPFILE: the mode to open with */
 };

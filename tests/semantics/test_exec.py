@@ -6,11 +6,13 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+from support.box import Box
 from support.compare import LISTED, all_of, assert_lines
-from support.trees import Node
+from support.trees import Node, write
 from support.world import World
 
 #: Stands in the program's header for the path of its interpreter, which is known only later.
@@ -102,3 +104,36 @@ def test_box(world: World) -> None:
         lambda: assert_lines("exec in ptoverlay", plain, box, LISTED["box"], "exec", world.who.name),
         world.assert_same_tree,
     )
+
+
+def test_interpreters_of_several_names(world: World) -> None:
+    """Their number of links, which may show otherwise once another file lost a name, is nothing to who executes."""
+    nodes = [Node(".", "dir", 0o755), Node("lib", "dir", 0o755), Node("bin", "dir", 0o755), Node("one"),
+             Node("two", "hard", target="one"), Node("bin/show", mode=0o755, content=_dynamic(world)),
+             Node("lib/interpreter", mode=0o755, content=SYSTEM_INTERPRETER.read_bytes()),
+             Node("lib/again", "hard", target="lib/interpreter")]
+    for directory in (world.mount, world.plain_directory):
+        write(directory, nodes, world.owner)
+    text = """
+import os
+def run(program):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.execve(program, ["show"], {})
+        except OSError as error:
+            print("   ", error.strerror, flush=True)
+            os._exit(1)
+    print(os.waitpid(pid, 0)[1], flush=True)
+unnamed = os.memfd_create("unnamed")
+os.write(unnamed, open("bin/show", "rb").read())
+os.unlink("one")
+run(unnamed)
+writer = os.open("bin/show", os.O_WRONLY)
+run("bin/show")
+"""
+    command = [sys.executable, "-c", text]
+    plain = world.plain().check(command, env=world.env)
+    assert "Text file busy" in plain
+    box = Box(world.subjects, world.who, world.mount, [world.mount], world.upper, world.work, trap=world.trap)
+    assert box.check(command, env=world.env) == plain

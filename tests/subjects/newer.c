@@ -166,6 +166,8 @@ static void file_attributes_of(const char *path) {
     (void)say(text("file_getattr nofollow %s", path),
               SYS(file_getattr, AT_FDCWD, path, &attr, 24, AT_SYMLINK_NOFOLLOW));
     (void)say(text("file_getattr fd %s", path), SYS(file_getattr, fd, "", &attr, 24, AT_EMPTY_PATH));
+    (void)say(text("file_getattr O_PATH %s", path),
+              SYS(file_getattr, hold(path, O_PATH), "", &attr, 24, AT_EMPTY_PATH));
     (void)say(text("file_getattr no path %s", path), SYS(file_getattr, fd, NULL, &attr, 24, 0));
     (void)say(text("file_getattr empty %s", path), SYS(file_getattr, fd, "", &attr, 24, 0));
     (void)say(text("file_getattr bad flags %s", path), SYS(file_getattr, AT_FDCWD, path, &attr, 24, 4));
@@ -182,6 +184,31 @@ static void file_attributes_of(const char *path) {
     (void)say(text("flags of %s in the end", path), (long)attr.xflags);
 }
 
+/* fcntl(2) tells the flags that were asked for, whoever has opened the file. */
+static void flags_told(void) {
+    static const int flags[] = {O_RDWR,           O_WRONLY | O_APPEND,   O_TRUNC, O_RDWR | O_SYNC | O_NONBLOCK,
+                                O_RDWR | O_CREAT, O_WRONLY | O_NOFOLLOW, 3,       O_CREAT | O_RDWR | O_DIRECT};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        long fd = SYS(openat, AT_FDCWD, "file", flags[i], 0600);
+        (void)say(text("F_GETFL %o", flags[i]), SYS(fcntl, fd, F_GETFL));
+    }
+    long made = SYS(openat, AT_FDCWD, "told", O_CREAT | O_WRONLY | O_SYNC | O_NONBLOCK, 0600);
+    (void)say("F_GETFL made", SYS(fcntl, made, F_GETFL));
+    long outside = SYS(openat, AT_FDCWD, "/dev/null", O_RDWR | O_APPEND);
+    (void)say("F_GETFL outside", SYS(fcntl, outside, F_GETFL));
+}
+
+/* Which of a mount's two numbers is told, of what has changed and of what has not: STATX_MNT_ID and _UNIQUE. */
+static void mounts(void) {
+    static const char *const paths[] = {".", "file", "dir", "dir/sub/deep", "link"};
+    for (unsigned flag = 0x1000; flag <= 0x5000; flag += 0x1000)
+        for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+            struct statx stx = {0};
+            (void)SYS(statx, AT_FDCWD, paths[i], AT_SYMLINK_NOFOLLOW, flag, &stx);
+            (void)say(text("statx %x of %s tells", flag, paths[i]), (long)(stx.stx_mask & 0x5000));
+        }
+}
+
 int main(int argc, char **argv) {
     (void)subject_start(argc, argv);
     static const char *const paths[] = {"file", "dir", "link", "absent", "noaccess", "fifo"};
@@ -192,6 +219,8 @@ int main(int argc, char **argv) {
     resolve_removed("new-directory");
     resolve_removed("emptydir");
     children();
+    flags_told();
+    mounts();
     flags_seen(CLONE_UNTRACED | SIGCHLD);
     flags_seen(CLONE_UNTRACED | CLONE_FS | SIGCHLD);
     return 0;

@@ -154,6 +154,79 @@ static void part(void) {
 }
 #endif
 
+#ifdef PART_INDEX
+#define NAMES 3000u
+
+static struct index names;
+
+static const char *name_of(unsigned i, unsigned round) {
+    return text("%0*u", (int)(5 + i % 200), i * 4 + round);
+}
+
+/* What hangs on an entry: directories of lowers with paths and bits, or a symlink's target. */
+static int furnish(uint32_t d, unsigned i) {
+    struct dentry *dentry = index_at(&names, d);
+    struct lower_dir dirs[3] = {{.layer = 1}, {.layer = 2}, {.layer = 3}};
+    if (i % 3 == 0)
+        return 0;
+    if (i % 3 == 1) {
+        dentry->stack = index_text(&names, "the target", i % 10);
+        dentry->flags |= D_TARGET;
+        return dentry->stack ? 0 : -ENOMEM;
+    }
+    dirs[1].path = index_text(&names, "path", i % 4);
+    int error = index_set_stack(&names, d, dirs, 1 + i % 3);
+    struct lower_stack *stack = arena_at(&names.arena, index_at(&names, d)->stack);
+    return error ? error : index_set_names(&names, &stack->names, 1 + i % 7);
+}
+
+/* How many of them are found, and no others. */
+static unsigned found(uint32_t parent, unsigned round) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < NAMES; i++) {
+        const char *name = name_of(i, round);
+        char got[NAME_MAX + 1] = "";
+        uint32_t d = index_find(&names, parent, name, strlen(name));
+        if (d)
+            index_name(&names, d, got);
+        n += d && strcmp(got, name) == 0 && !index_find(&names, parent + 1, name, strlen(name));
+    }
+    return n;
+}
+
+/* Entries come, move with all that is below them, and go; what they took is taken again. */
+static void part(void) {
+    uint64_t live = 0, used = 0;
+    (void)say("open", index_open(&names));
+    uint32_t root = index_root(&names);
+    for (unsigned round = 0; round < 4; round++) {
+        uint32_t dir = index_add(&names, root, "dir", 3), moved = 0;
+        for (unsigned i = 0; i < NAMES; i++) {
+            const char *name = name_of(i, round);
+            if (furnish(index_add(&names, dir, name, strlen(name)), i) < 0)
+                (void)say("furnish", -ENOMEM);
+        }
+        (void)say(text("found %u", round), found(dir, round));
+        (void)say(text("count %u", round), names.count);
+        (void)say("move", index_move(&names, dir, root, "a longer name", 13, &moved));
+        (void)say("old name", index_find(&names, root, "dir", 3));
+        (void)say("found below", found(moved, round));
+        index_drop(&names, moved);
+        (void)say("left", names.count);
+        if (round == 1) {
+            live = names.arena.live;
+            used = names.arena.used;
+        }
+    }
+    (void)say("held as before", names.arena.live == live);
+    (void)say("taken as before", names.arena.used == used);
+    index_drop_root(&names, root);
+    (void)say("nothing", names.count);
+    (void)say("buckets alone", (long)(names.arena.live - names.n_buckets * sizeof(uint32_t)));
+    index_close(&names);
+}
+#endif
+
 int main(int argc, char **argv) {
     (void)subject_start(argc, argv);
     part();

@@ -3,6 +3,8 @@
  */
 #include "subject.h"
 
+#include <sys/mman.h>
+
 static void show_link(const char *what, const char *path) {
     char target[PATH_MAX] = {0};
     long n = SYS(readlink, path, target, sizeof target - 1);
@@ -169,6 +171,20 @@ static void cut(void) {
     }
 }
 
+/* map_files is for the few, and leads to the view's file, too. */
+static void mapped(const char *name) {
+    int fd = hold(name, O_RDONLY);
+    char *at = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+    const char *link = keep(text("/proc/self/map_files/%lx-%lx", (unsigned long)at, (unsigned long)at + 4096));
+    show_link(text("map of %s", name), link);
+    (void)say(text("map of %s O_PATH", name), SYS(openat, AT_FDCWD, link, O_PATH | O_NOFOLLOW) >= 0);
+    long again = ok(text("map of %s again", name), SYS(openat, AT_FDCWD, link, O_WRONLY));
+    (void)say(text("map of %s write", name), SYS(write, again, "MAP", 3));
+    (void)say(text("map of %s chmod", name), SYS(chmod, link, 0640));
+    (void)say(text("map of %s truncate", name), SYS(truncate, link, 5));
+    show_content(text("map of %s holds", name), name);
+}
+
 int main(int argc, char **argv) {
     const char *base = subject_start(argc, argv);
     reopen("file", O_RDONLY);
@@ -176,6 +192,7 @@ int main(int argc, char **argv) {
     reopen("dir/sub/deep", O_PATH | O_NOFOLLOW);
     directories(base);
     child(base);
+    mapped("dir/b");
     cut();
     others();
     deleted();

@@ -96,6 +96,15 @@ static void at_calls(void) {
     (void)say("listxattrat", SYS(listxattrat, dir, "b", 0, value, sizeof value));
     (void)say("getxattrat empty",
               SYS(getxattrat, hold("dir/b", O_RDONLY), "", AT_EMPTY_PATH, "user.at", &args, sizeof args));
+    int opath = hold("dir/b", O_PATH);
+    (void)say("setxattrat O_PATH", SYS(setxattrat, opath, "", AT_EMPTY_PATH, "user.no", &args, sizeof args));
+    (void)say("getxattrat O_PATH", SYS(getxattrat, opath, "", AT_EMPTY_PATH, "user.at", &args, sizeof args));
+    (void)say("listxattrat O_PATH", SYS(listxattrat, opath, "", AT_EMPTY_PATH, value, sizeof value));
+    (void)say("removexattrat O_PATH", SYS(removexattrat, opath, "", AT_EMPTY_PATH, "user.at"));
+    struct at_args longer[2] = {args};
+    (void)say("getxattrat longer, zero", SYS(getxattrat, dir, "b", 0, "user.at", longer, sizeof longer));
+    longer[1].flags = 1;
+    (void)say("getxattrat longer, not zero", SYS(getxattrat, dir, "b", 0, "user.at", longer, sizeof longer));
     (void)say("getxattrat flags", SYS(getxattrat, dir, "b", 0x8000, "user.at", &args, sizeof args));
     (void)say("removexattrat", SYS(removexattrat, dir, "b", 0, "user.at"));
     (void)say("removexattrat link", SYS(removexattrat, AT_FDCWD, "link", AT_SYMLINK_NOFOLLOW, "user.at"));

@@ -127,6 +127,13 @@ DIFFERENCES = (
         "the kernel writes them to memory that it shares with the program",
     ),
     Difference(
+        "The time of access of what a lower has and a program reads",
+        "stays",
+        "is set as on the host without a view, by the rules of the lower's mount (noatime, relatime)",
+        "the program opens the lower's file by itself, which is as fast as ever. A lower on a mount that is read-only, "
+        "or noatime, keeps it",
+    ),
+    Difference(
         "Leases and F_SETOWN of a descriptor opened for reading before the file was copied up",
         "stay",
         "are gone",
@@ -425,6 +432,25 @@ DIFFERENCES = (
         "changes of the view",
         "changes of the upper: a copy-up and a whiteout are made there, a new name is moved there",
         "the supervisor cannot ask the watch to be quiet meanwhile",
+    ),
+    Difference(
+        "fanotify(7) of a directory that merges",
+        "changes of the view",
+        "changes of the upper: a copy-up and a whiteout are made there (FAN_CREATE), a new name is moved there",
+        "the kernel takes nothing out of a mark for a while and loses no event; watches of inotify(7) can be quiet",
+    ),
+    Difference(
+        "With ``--trap ptrace``: F_GETFL of a descriptor of the upper that was opened for reading; F_CREATED_QUERY",
+        "the flags that were asked for; whether the open has made the file",
+        "O_NOFOLLOW besides; 0",
+        "the program opens what the supervisor has made and names, where it must follow no symlink",
+    ),
+    Difference(
+        "The mount's number in statx(2), name_to_handle_at(2) and /proc/PID/fdinfo; STATX_ATTR_MOUNT_ROOT; "
+        "statmount(2)",
+        "are the overlay's",
+        "are those of the file systems on which the layers lie; the view's root is no mount's",
+        "there is no mount; st_dev is the same in all of a view",
     ),
     Difference(
         "A descriptor that was opened before a copy-up, of a process in a network namespace of its own, where a "

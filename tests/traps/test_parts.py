@@ -21,6 +21,7 @@ CALLED = {"view/upper/copy_ahead.c": (), "trap/notify/callers.c": ("calls/compat
           "trap/restart.c": ("calls/compat.c", "calls/compat_table.c", "calls/table.c", "process/family.c",
                              "process/proc.c"),
           "trap/notify/interrupted.c": ("process/memory.c",),
+          "view/index/index.c": ("view/index/arena.c",),
           "view/layers/lock.c": (), "view/layers/private.c": (), "view/walk/steps.c": ("view/layers/fd.c",),
           "view/upper/private_set.c": ("view/layers/acl.c", "view/layers/fd.c")}
 
@@ -39,6 +40,16 @@ def test_ahead(subjects: Subjects, area: Path) -> None:
     """A copy made without the lock is taken for its own file as it was, and for nothing else."""
     assert told(subjects, area, "view/upper/copy_ahead.c") == {
         "the same": "1", "another overlay": "0", **{f"another field {i}": "0" for i in range(5)}}
+
+
+def test_index(subjects: Subjects, area: Path) -> None:
+    """Entries are found by all of their name and by nothing else, also where they have moved to, and what they and all
+    that hangs on them took is given back and taken again."""
+    rounds = {f"{what} {number}": count for number in range(4)
+              for what, count in (("found", "3000"), ("count", "3002"))}
+    assert told(subjects, area, "view/index/index.c") == {
+        "open": "0", **rounds, "move": "0", "old name": "0", "found below": "3000", "left": "1",
+        "held as before": "1", "taken as before": "1", "nothing": "0", "buckets alone": "0"}
 
 
 def test_continued(subjects: Subjects, area: Path) -> None:

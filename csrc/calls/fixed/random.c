@@ -119,6 +119,7 @@ bool random_plan(struct call *call, int flags) {
     }
     memcpy(plan->path, loc->path, loc->length + 1);
     plan->flags = flags;
+    plan->unasked = 0;
     plan->fd = ends[0];
     call->verdict = VERDICT_OPEN;
     call->open_path = plan->path;

@@ -327,17 +327,9 @@ static int attributes_size(const struct call *call) {
 }
 
 static int read_attributes(const struct call *call, struct file_attributes *attributes) {
-    char rest[64];
     int error = attributes_size(call);
-    if (!error)
-        error = memory_read(&call->memory, call->arg[2], attributes, sizeof *attributes);
-    for (size_t at = sizeof *attributes; !error && at < call->arg[3]; at += sizeof rest) {
-        size_t size = call->arg[3] - at < sizeof rest ? call->arg[3] - at : sizeof rest;
-        error = memory_read(&call->memory, call->arg[2] + at, rest, size);
-        for (size_t i = 0; !error && i < size; i++)
-            error = rest[i] ? -E2BIG : 0;
-    }
-    return error;
+    return error ? error
+                 : memory_read_struct(&call->memory, call->arg[2], call->arg[3], attributes, sizeof *attributes);
 }
 
 static bool has_flags(const struct location *loc) {
@@ -351,7 +343,7 @@ void do_file_getattr(struct call *call) {
     if (error == 0)
         error = attributes_size(call);
     struct location *loc = settle_read(call, error, &target);
-    if (!loc)
+    if (!loc || settle_path_descriptor(call))
         return;
     error = has_flags(loc) ? view_real(call->view, loc, call->scratch->real, VIEW_PATH_MAX) : -EOPNOTSUPP;
     if (error == 0 && syscall(__NR_file_getattr, AT_FDCWD, call->scratch->real, bytes, sizeof(struct file_attributes),

@@ -52,6 +52,9 @@
 #define POINTERS_MAX (6u << 20) /* bytes of argv: 3/4 of _STK_LIM, the most that any stack limit allows */
 #define POINTERS_AT_ONCE 512u
 
+/* How the kernel finds what it executes besides what it is asked for. */
+#define WALK_PROGRAM (WALK_FOLLOW | WALK_EXECUTES)
+
 struct exec {
     char given[PATH_MAX + 32];          /* what the kernel calls the program: bprm->filename */
     char path[PATH_MAX];                /* what it is given instead */
@@ -115,7 +118,7 @@ static int elf_place(struct call *call, struct exec *exec, const struct elf_file
     struct location *loc = &call->scratch->loc[1];
     if (elf_interpreter(file, name) <= 0)
         return 0;
-    int error = args_walk_path(call, name, WALK_FOLLOW, loc);
+    int error = args_walk_path(call, name, WALK_PROGRAM, loc);
     if (call->session->inputs)
         inputs_note(call, PTO_INPUT_LOADER, loc);
     if (error == 0 && loc->pass && !loc->hidden)
@@ -174,7 +177,7 @@ static int next_program(struct call *call, struct exec *exec, struct location *l
     if (!script.interpreter[0])
         return -EACCES;
     exec->scripts[exec->depth++] = script;
-    error = args_walk_path(call, script.interpreter, WALK_FOLLOW, loc);
+    error = args_walk_path(call, script.interpreter, WALK_PROGRAM, loc);
     if (error < 0 || !loc->pass || loc->hidden) {
         exec->touched = true;
         exec->alone = false;
@@ -361,7 +364,7 @@ static void execute_unnamed(struct call *call) {
     bool is_script = script_parse(file.head, &script) == 1;
     if (!is_script && elf_interpreter(&file, name) <= 0)
         return;
-    int error = args_walk_path(call, is_script ? script.interpreter : name, WALK_FOLLOW, loc);
+    int error = args_walk_path(call, is_script ? script.interpreter : name, WALK_PROGRAM, loc);
     if (error == 0 && loc->pass && !loc->hidden)
         return;
     error = error < 0 ? error : may_execute(call, loc);

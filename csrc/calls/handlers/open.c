@@ -126,7 +126,8 @@ static void open_real(struct call *call, const char *path, int flags, mode_t mod
 static void follow_none(struct call *call) {
     const struct open_plan *plan = &call->scratch->plan;
     struct open_how *how = &call->scratch->how;
-    *how = (struct open_how){.flags = (uint64_t)(unsigned)plan->flags, .resolve = RESOLVE_NO_SYMLINKS};
+    *how =
+        (struct open_how){.flags = (uint64_t)(unsigned)(plan->flags & ~plan->unasked), .resolve = RESOLVE_NO_SYMLINKS};
     if (plan->flags & (O_CREAT | O_ONLY_TMPFILE))
         how->mode = plan->mode;
     call->new_nr = SYS_openat2;
@@ -275,6 +276,7 @@ static void open_held(struct call *call, const struct location *loc, const struc
     struct open_plan *plan = &call->scratch->plan;
     memcpy(plan->path, loc->path, loc->length + 1);
     plan->flags = opening->flags | (loc->magic ? 0 : O_NOFOLLOW);
+    plan->unasked = opening->flags & (O_NOFOLLOW | O_PATH) ? 0 : O_NOFOLLOW;
     plan->mode = opening->mode;
     plan->fix_mode = false;
     open_planned(call);
@@ -422,21 +424,9 @@ void do_open(struct call *call) {
 
 /* copy_struct_from_user() */
 static int read_how(struct call *call, struct open_how *how) {
-    char extra[64];
-    uint64_t address = call->arg[2], size = call->arg[3];
-    if (size < HOW_SIZE_FIRST)
+    if (call->arg[3] < HOW_SIZE_FIRST)
         return -EINVAL;
-    if (size > 4096)
-        return -E2BIG;
-    int error = memory_read(&call->memory, address, how, sizeof *how);
-    for (uint64_t at = sizeof *how; error == 0 && at < size; at += sizeof extra) {
-        size_t part = size - at < sizeof extra ? size - at : sizeof extra;
-        error = memory_read(&call->memory, address + at, extra, part);
-        for (size_t i = 0; error == 0 && i < part; i++)
-            if (extra[i])
-                return -E2BIG;
-    }
-    return error;
+    return memory_read_struct(&call->memory, call->arg[2], call->arg[3], how, sizeof *how);
 }
 
 /* openat2 is strict where open ignores. */

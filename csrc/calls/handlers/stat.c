@@ -115,9 +115,29 @@ static bool removed_attributes(struct call *call, struct statx *stx) {
     return error == 0;
 }
 
+#define STATX_OF_VIEW (STATX_BASIC_STATS | STATX_BTIME)
+#define STATX_MOUNT 0x1000u        /* STATX_MNT_ID … */
+#define STATX_MOUNT_UNIQUE 0x4000u /* … which this one takes the place of, include/uapi/linux/stat.h */
+#define STATX_OWN_AT 0x90          /* stx_mnt_id, and all behind it */
+
+/* What was asked for besides is the real file's own: the mount's unique number, alignments of direct reads. */
+static void add_own(struct call *call, const struct location *loc, unsigned mask, struct statx *stx) {
+    struct statx own = {0};
+    mask &= ~(unsigned)(STATX_OF_VIEW | STATX_MOUNT);
+    if (!mask || view_real(call->view, loc, call->scratch->real, VIEW_PATH_MAX) < 0)
+        return;
+    CLOSE_DESCRIPTOR fd = view_open_exact(call->scratch->real, O_PATH | O_NOFOLLOW, 0);
+    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, mask, &own) < 0)
+        return;
+    if (own.stx_mask & STATX_MOUNT_UNIQUE)
+        stx->stx_mask &= ~STATX_MOUNT;
+    stx->stx_mask |= own.stx_mask & mask;
+    memcpy((char *)stx + STATX_OWN_AT, (char *)&own + STATX_OWN_AT, sizeof own - STATX_OWN_AT);
+}
+
 /* The attributes that the view shows: of what a descriptor leads to, too, though it may be of the file from before a
- * copy-up.  False: the verdict is there. */
-static bool attributes(struct call *call, struct statx *stx) {
+ * copy-up. mask: statx(2)'s. False: the verdict is there. */
+static bool attributes(struct call *call, unsigned mask, struct statx *stx) {
     struct target target;
     int error = args_resolve(call, &target);
     if (error == 0 && target.by_fd && target.kind == OBJECT_NAMED && target.loc->detached && !target.loc->upper)
@@ -128,11 +148,13 @@ static bool attributes(struct call *call, struct statx *stx) {
     if (!loc)
         return false;
     error = view_getattr(call->view, loc, stx);
-    if (error < 0)
+    if (error < 0) {
         verdict_answer(call, error);
-    else
-        userns_show(call->task, stx);
-    return error == 0;
+        return false;
+    }
+    add_own(call, loc, mask, stx);
+    userns_show(call->task, stx);
+    return true;
 }
 
 /* What no location of an overlay is: of the host, or without a name. */
@@ -179,7 +201,7 @@ void do_stat(struct call *call) {
             answer_stat(call, args_after(call), &stx);
         return;
     }
-    if (!tells_truth(call) && attributes(call, &stx))
+    if (!tells_truth(call) && attributes(call, 0, &stx))
         answer_stat(call, args_after(call), &stx);
 }
 
@@ -189,7 +211,7 @@ void do_statx(struct call *call) {
     if ((flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || (mask & STATX__RESERVED))
         return verdict_answer(call, -EINVAL);
     if (fixed_has(call->session, PTO_BUILD_FILES) ? fixed_attributes(call, &stx)
-                                                  : !tells_truth(call) && attributes(call, &stx))
+                                                  : !tells_truth(call) && attributes(call, mask, &stx))
         answer_statx(call, 4, &stx);
 }
 

@@ -201,7 +201,15 @@ void do_inotify_rm_watch(struct call *call) {
     verdict_answer(call, inotify_rm_watch(instance, (int)call->arg[1]) < 0 ? -errno : 0);
 }
 
+/* Events of inotify(7) have the same bits in both; FAN_RENAME is newer. */
+static uint32_t marked(const struct call *call) {
+    static const unsigned whole = FAN_MARK_MOUNT | 0x100u;   /* FAN_MARK_FILESYSTEM */
+    if (!(call->arg[1] & FAN_MARK_ADD) || call->arg[1] & whole)
+        return 0;
+    return ((uint32_t)call->arg[2] & IN_ALL_EVENTS) | (call->arg[2] & 0x10000000u ? IN_MOVE : 0);
+}
+
 void do_fanotify_mark(struct call *call) {
-    if (find_watched(call, !(call->arg[1] & FAN_MARK_DONT_FOLLOW), 0))
+    if (find_watched(call, !(call->arg[1] & FAN_MARK_DONT_FOLLOW), marked(call)))
         watch_real(call);
 }

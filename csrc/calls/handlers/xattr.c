@@ -19,6 +19,7 @@
 #include "../args.h"
 #include "../call.h"
 #include "../host/host.h"
+#include "../host/keeps.h"
 #include "../scratch.h"
 #include "../settle.h"
 #include "../tasks/task.h"
@@ -49,9 +50,7 @@ static int at_value(struct call *call, struct value *value) {
     struct value_arguments arguments;
     if (call->arg[5] < sizeof arguments)
         return -EINVAL;
-    if (call->arg[5] > sizeof arguments)
-        return -E2BIG;
-    int error = memory_read(&call->memory, call->arg[4], &arguments, sizeof arguments);
+    int error = memory_read_struct(&call->memory, call->arg[4], call->arg[5], &arguments, sizeof arguments);
     *value = (struct value){arguments.value, arguments.size, (int)arguments.flags};
     return error;
 }
@@ -168,6 +167,8 @@ static void set(struct call *call, unsigned name_arg, const struct value *value)
         error = stored_name(call, name, stored);
         return verdict_answer(call, error ? error : host_setxattr(call, stored, buffer, value->size, value->flags));
     }
+    if (!loc->read_only && keeps_no_capability(call->scratch))
+        return verdict_answer(call, -EINVAL);
     verdict_answer(call, view_setxattr(call->view, loc, name, buffer, value->size, value->flags, &call->task->cred));
 }
 

@@ -16,12 +16,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -351,6 +353,17 @@ int host_stat(const struct call *call, struct stat *st) {
     return error < 0 ? -errno : 0;
 }
 
+/* openat(2) of a name that is no symlink. unasked: flags that F_GETFL is not to tell, if that can be had without. */
+static int open_name(const struct host *host, int flags, int unasked, mode_t mode) {
+    bool makes = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE;
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags & ~unasked), .mode = makes ? mode : 0, .resolve = RESOLVE_NO_SYMLINKS};
+    int fd = unasked ? (int)syscall(SYS_openat2, host->dir, host->name, &how, sizeof how) : -1;
+    if (fd >= 0 || (unasked && errno != ENOSYS && errno != EPERM && errno != EINVAL))
+        return fd;
+    return openat(host->dir, host->name, flags | O_NOFOLLOW, mode);
+}
+
 int host_open(const struct call *call, int flags, mode_t mode) {
     const struct host *host = &call->scratch->host[0];
     char path[PROC_LINK];
@@ -361,6 +374,6 @@ int host_open(const struct call *call, int flags, mode_t mode) {
         return error;
     flags |= O_CLOEXEC;
     int fd = host->object >= 0 ? open(object_path(host, path), flags & ~O_NOFOLLOW, mode)
-                               : openat(host->dir, host->name, flags | O_NOFOLLOW, mode);
+                               : open_name(host, flags, call->scratch->plan.unasked, mode);
     return (int)error_of(fd);
 }

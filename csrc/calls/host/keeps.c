@@ -87,7 +87,7 @@ static bool is_impossible(const struct call *call, const struct location *loc, b
 
 /* cap_convert_nscap(), security/commoncap.c: file capabilities that mean nothing are so for everybody, and an empty
  * value is not looked at. */
-static bool is_no_capability(const struct call_scratch *scratch) {
+bool keeps_no_capability(const struct call_scratch *scratch) {
     struct vfs_ns_cap_data data = {0};
     if (!scratch->attribute || !scratch->value_size || strcmp(scratch->attribute, "security.capability") != 0)
         return false;
@@ -114,7 +114,7 @@ static bool may_not_touch(struct call *call, const struct location *loc) {
 
 /* What the kernel says before it asks the file system. 0; -errno. */
 static int before_change(struct call *call, const struct location *loc) {
-    if (is_no_capability(call->scratch))
+    if (keeps_no_capability(call->scratch))
         return -EINVAL;
     return may_not_touch(call, loc) ? -EACCES : 0;
 }

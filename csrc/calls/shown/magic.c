@@ -29,6 +29,8 @@
 #include "magic.h"
 
 #define CAP_SYS_PTRACE 19 /* linux/capability.h */
+#define CAP_SYS_ADMIN 21
+#define CAP_CHECKPOINT_RESTORE 40
 
 static const char *after(const char *text, const char *prefix) {
     size_t length = strlen(prefix);
@@ -80,6 +82,16 @@ static int may_look(const struct call *call, pid_t pid) {
     if (stat(path, &process) < 0)
         return -errno;
     return process.st_uid == task->cred.fsuid && process.st_gid == task->cred.fsgid ? 0 : -EACCES;
+}
+
+/* proc_map_files_get_link(), fs/proc/base.c: these are followed by few, and looked at by all who may. */
+static int may_follow(const struct call *call, const char *link) {
+    pid_t pid;
+    const struct cred *cred = &call->task->cred;
+    const char *rest = magic_process(link, &pid);
+    if (!after(rest, "map_files/") || cred_capable(cred, CAP_CHECKPOINT_RESTORE) || cred_capable(cred, CAP_SYS_ADMIN))
+        return 0;
+    return -EPERM;
 }
 
 /* The view's path that a removed object had: below the innermost directory that is still there, or of which is known
@@ -173,6 +185,8 @@ int magic_link(void *arg, const char *link, char *target) {
     if (!pid)
         return LEADS_BY_TEXT;
     int error = may_look(call, pid);
+    if (error == 0)
+        error = may_follow(call, link);
     if (error < 0)
         return error;
     /* Attributes and names are the view's. */

@@ -315,6 +315,7 @@ static int open_memory(const struct text *text, int flags) {
 static int plan_text(struct call *call, const struct text *text, int flags) {
     struct open_plan *plan = &call->scratch->plan;
     plan->flags = flags | O_NOFOLLOW;
+    plan->unasked = 0;
     if (call->session->opens) {
         strcpy(plan->path, call->scratch->loc[0].path);
         plan->fd = open_memory(text, flags);

@@ -120,9 +120,11 @@ int lower_path(const struct overlay *ovl, uint32_t d, const struct lower_dir *di
 int lower_statx(const struct overlay *ovl, uint32_t d, struct statx *stx);
 int lower_open(const struct overlay *ovl, uint32_t d, int flags);
 
-/* gone.c: before the directory goes from the view; after it went, when it has been put aside; view_gone() tells. */
+/* gone.c. Before any directory goes from the view; after it went, when it has been put aside; view_gone() tells. */
 void gone_note(const struct overlay *ovl, uint32_t d);
 void gone_aside(const struct overlay *ovl, const char *shown);
+/* After a directory was renamed, as paths of the view. */
+void gone_moved(pto_view *base, const char *from, const char *to, bool exchanged);
 void gone_clear(pto_view *base);
 
 /* private.c: private attributes. name is without the prefix: "opaque". All return bytes or -errno. */

@@ -29,6 +29,7 @@ static int plan_real(const struct location *loc, uint32_t d, int flags, struct o
     if (length < 0)
         return length;
     plan->flags = (flags & ~(O_CREAT | O_EXCL)) | O_NOFOLLOW;
+    plan->unasked = flags & (O_NOFOLLOW | O_PATH) ? 0 : O_NOFOLLOW;
     return 0;
 }
 
@@ -204,6 +205,7 @@ int view_open(pto_view *view, const struct location *loc, int flags, mode_t mode
               struct open_plan *plan) {
     HELD(&view->base->lock);
     plan->fix_mode = false;
+    plan->unasked = 0;
     plan->mode = 0;
     plan->fd = -1;
     if (loc->hidden)
@@ -249,5 +251,5 @@ void view_open_drop(struct open_plan *plan) {
 int view_open_plan(struct open_plan *plan, int more) {
     int fd = plan->fd;
     plan->fd = -1;
-    return fd >= 0 ? fd : view_open_exact(plan->path, plan->flags | more, plan->mode);
+    return fd >= 0 ? fd : view_open_exact(plan->path, (plan->flags & ~plan->unasked) | more, plan->mode);
 }

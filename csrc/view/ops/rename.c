@@ -409,8 +409,10 @@ static int carry_out(struct move *move) {
         return error;
     if (!(move->flags & RENAME_EXCHANGE))
         remove_forget(ovl, &look);
-    if (S_ISDIR(move->from->type) || S_ISDIR(move->to->type))
+    if (S_ISDIR(move->from->type) || S_ISDIR(move->to->type)) {
         ovl->view->generation++;
+        gone_moved(ovl->view, move->from->path, move->to->path, move->flags & RENAME_EXCHANGE);
+    }
     ovl->view->stats.whiteouts += move->whiteout;
     readdir_changed(ovl, move->from->parent);
     readdir_changed(ovl, move->to->parent);

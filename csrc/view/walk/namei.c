@@ -28,6 +28,7 @@ struct walk {
     uint32_t d;              /* ovl not NULL: the directory */
     mode_t type;             /* of where we are */
     bool pass;
+    bool executes;           /* WALK_EXECUTES */
     bool hidden;
     bool strayed;            /* on the host it went elsewhere than straight down to a place, see view.h */
     unsigned links;
@@ -73,18 +74,22 @@ static bool at_own_place(const struct overlay *ovl, uint32_t d) {
     return false;
 }
 
-/* Whether the kernel may be left to look at this very object: nothing above it, topmost in its own place. */
-static bool object_pass(const struct overlay *ovl, uint32_t d) {
+/* Whether the kernel finds this very object: nothing above it, topmost in its own place. */
+static bool object_found(const struct overlay *ovl, uint32_t d) {
     const struct dentry *dentry = at(ovl, d);
     if (dentry->upper != KIND_NONE || !ovl->own)
         return false;
     if (dentry->lower == KIND_NONE)
         return true;
-    if ((dentry->flags & D_LINKED) && ovl->n_shared)
-        return false;   /* its number of links may show otherwise */
     if (dentry->lower == KIND_WHITEOUT || dentry->lower == KIND_UNKNOWN || dentry->layer != ovl->own)
         return false;
     return !is_dir_kind(dentry->lower) || at_own_place(ovl, d);
+}
+
+/* Whether the kernel may be left to look at it, too: else its number of links may show otherwise. */
+static bool object_pass(const struct walk *walk, const struct overlay *ovl, uint32_t d) {
+    bool links = (at(ovl, d)->flags & D_LINKED) && ovl->n_shared && !walk->executes;
+    return !links && object_found(ovl, d);
 }
 
 /* The host's path of where we are, which is its own or in text[VIEW_PATH_MAX]; NULL: it is too long. */
@@ -152,7 +157,8 @@ static int enter_source(struct walk *walk, const struct place *place) {
     bool directory = is_dir_kind(shown_kind(dentry)), same = strcmp(place->path, place->source) == 0;
     walk->type = error ? 0 : kind_type(shown_kind(dentry));
     walk->loc->parent = walk->d == ovl->root ? walk->d : dentry->parent;
-    if (!same || !(directory ? at_own_place(ovl, walk->d) && !(dentry->flags & D_OPAQUE) : object_pass(ovl, walk->d)))
+    if (!same ||
+        !(directory ? at_own_place(ovl, walk->d) && !(dentry->flags & D_OPAQUE) : object_pass(walk, ovl, walk->d)))
         walk->pass = false;
     return error;
 }
@@ -278,7 +284,8 @@ static int step_overlay(struct walk *walk, const char *name, size_t length, bool
     bool directory = walk->type == S_IFDIR;
     walk->loc->parent = walk->d;
     walk->d = child;
-    if (walk->pass && !(directory ? at_own_place(ovl, child) && !(dentry->flags & D_OPAQUE) : object_pass(ovl, child)))
+    if (walk->pass &&
+        !(directory ? at_own_place(ovl, child) && !(dentry->flags & D_OPAQUE) : object_pass(walk, ovl, child)))
         walk->pass = false;
     return 0;
 }
@@ -537,7 +544,7 @@ static int finish(struct walk *walk) {
     }
     uint32_t parent = walk->d == walk->ovl->root ? walk->d : at(walk->ovl, walk->d)->parent;
     namei_fill(walk->view, walk->ovl, parent, walk->d, loc);
-    loc->pass = walk->pass && object_pass(walk->ovl, walk->d);
+    loc->pass = walk->pass && object_pass(walk, walk->ovl, walk->d);
     return 0;
 }
 
@@ -567,6 +574,7 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
     struct walk walk;
     walk_init(&walk, view, loc);
     walk.walker = walker;
+    walk.executes = flags & WALK_EXECUTES;
     walk.pass = !walker->root && (path[0] == '/' || (flags & WALK_START_PASS));
     memcpy(walk.buffer, path, length + 1);
     walk.rest = walk.buffer;
@@ -580,7 +588,7 @@ int view_walk(pto_view *view, const struct walker *walker, const char *start, co
     if (loc->missing && !(flags & WALK_PARENT))
         at(walk.ovl, walk.d)->flags |= D_PASSED;
     if (error) {
-        loc->pass = walk.pass && (!walk.ovl || object_pass(walk.ovl, walk.d) || walk.type == S_IFDIR);
+        loc->pass = walk.pass && (!walk.ovl || object_pass(&walk, walk.ovl, walk.d) || walk.type == S_IFDIR);
         return error;
     }
     return finish(&walk);
