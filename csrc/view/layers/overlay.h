@@ -198,6 +198,8 @@ static inline void view_changed(const struct overlay *ovl) {
 /* touch.c: the entry's name is about to show otherwise than in the lower; that, of no name; who may search the
  * directory. */
 void touch(struct overlay *ovl, uint32_t d);
+/* … as it is copied up. */
+void touch_copied(struct overlay *ovl, uint32_t d);
 /* … of what the upper is found to have. */
 void touch_found(struct overlay *ovl, uint32_t d);
 void touch_going(struct overlay *ovl, uint32_t d); /* … as it goes away */

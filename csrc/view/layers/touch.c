@@ -31,6 +31,13 @@ void touch(struct overlay *ovl, uint32_t d) {
     touch_name(ovl->view, dentry->parent, dentry->name, dentry->name_length, what_of(dentry));
 }
 
+/* The kernel goes through the lower's directory, as before: names in it are told each by itself. */
+void touch_copied(struct overlay *ovl, uint32_t d) {
+    const struct dentry *dentry = at(ovl, d);
+    unsigned what = what_of(dentry) & ~(is_dir_kind(dentry->lower) ? TOUCH_WAY : 0u);
+    touch_name(ovl->view, dentry->parent, dentry->name, dentry->name_length, what);
+}
+
 /* Nothing has led through it yet. */
 void touch_found(struct overlay *ovl, uint32_t d) {
     const struct dentry *dentry = at(ovl, d);

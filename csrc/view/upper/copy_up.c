@@ -309,7 +309,7 @@ static int copy_up_one(struct overlay *ovl, uint32_t d, off_t keep) {
     char name[NAME_MAX + 1];
     UPPER_DIR dir;
     int error = upper_dir_open(ovl, at(ovl, d)->parent, &dir);
-    touch(ovl, d);
+    touch_copied(ovl, d);
     odd_tell(ovl, d);
     if (!error)
         error = inode_getattr(ovl, d, &stx);
