@@ -67,6 +67,8 @@ held = opened("j"); open("j/x", "w").close(); os.unlink("j/f"); os.unlink("j/x")
 held = opened("l/m"); os.chmod("l/m", 0o700); held += opened("l/m"); os.rmdir("l/m"); os.rename("l", "l2")
 removed(*held)
 os.mkdir("n"); os.mkdir("n/o"); os.rename("l2", "n/o/l3"); removed(*held); os.rename("n", "p"); removed(*held)
+held = opened("t/u"); os.chmod("t/u", 0o700); os.rmdir("t/u"); os.rmdir("t"); os.mkdir("t"); os.rename("t", "v")
+removed(*held)
 held = opened("q/r"); os.rename("q/r", "q/s"); os.rmdir("q/s"); os.rename("q", "q2"); removed(*held)
 os.chdir("k"); os.rename("../k", "../k2"); os.rmdir("../k2"); found.append(os.readlink("/proc/self/cwd"))
 print(json.dumps(found))
@@ -96,7 +98,7 @@ def test_by_descriptor(world: World) -> None:
 def test_names_of_directories(world: World) -> None:
     """They are called what they were called last."""
     world.lay_out([*(Node(name, "dir", 0o755) for name in ("a", "b", "b/c", "e", "e/sub", "h", "i", "j", "k", "l",
-                                                          "l/m", "q", "q/r")),
+                                                          "l/m", "q", "q/r", "t", "t/u")),
                    Node("b/c/f", content=b"x"), Node("j/f", content=b"x")])
     kernel, view = both(world, NAMES)
     assert view == kernel
