@@ -11,6 +11,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from ptoverlay.console.question import ask
@@ -23,19 +24,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="only show what it would let")
     parser.add_argument("--revoke", action="store_true", help="trust it no more")
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="an object: the file, what it adds, and whether it counts")
 
 
 def run(options: argparse.Namespace) -> int:
     settings = files.read_project()
     if options.revoke:
         files.trust(settings, yes=False)
-        return 0
-    path = named(str(settings.path))
-    write("".join(f"{path}:{shown(text)}\n" for text in widens(settings)) or f"{path}: nothing in it adds to a run\n")
-    if options.dry_run:
-        return 0
-    asked = not options.yes and sys.stdin.isatty() and sys.stdout.isatty()
-    if asked and (ask("let it? [y,n] ") or "").lower()[:1] != "y":
-        return 0
-    files.trust(settings, yes=True)
+    elif not options.json:
+        path = named(str(settings.path))
+        write("".join(f"{path}:{shown(text)}\n" for text in widens(settings)) or
+              f"{path}: nothing in it adds to a run\n")
+    let = not (options.revoke or options.dry_run) and _may(options)
+    if let:
+        files.trust(settings, yes=True)
+    if options.json:
+        write(json.dumps({"path": str(settings.path), "adds": widens(settings), "trusted": let}, indent=1) + "\n")
     return 0
+
+
+def _may(options: argparse.Namespace) -> bool:
+    """Whether the user says so, where one can be asked."""
+    if options.yes or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    return not options.json and (ask("let it? [y,n] ") or "").lower()[:1] == "y"

@@ -20,6 +20,9 @@ from typing import ClassVar
 import pytest
 from support.box import front
 
+from ptoverlay.cli import SUBCOMMANDS
+from ptoverlay.commands.dispatch import make_parser
+
 pytestmark = pytest.mark.quick
 
 PTOVERLAY = [*front()]
@@ -173,6 +176,12 @@ def test_help_and_version() -> None:
         of_run = subprocess.run([*PTOVERLAY, name, "-q", "--version"], capture_output=True, text=True, timeout=LIMIT,
                                 check=False)
         assert (of_run.returncode, of_run.stdout, of_run.stderr) == (0, done.stdout, "")
+
+
+def test_every_subcommand_that_tells_something_has_json() -> None:
+    """Those have none that run a CMD, whose output is CMD's, and those that tell nothing."""
+    silent = {name for name in SUBCOMMANDS if "--json" not in make_parser(name)[0].format_help()}
+    assert silent == {"shell", "try", "build", "cached", "serve", "fork", "import", "completion"}
 
 
 def test_help_into_a_closed_pipe_is_one_line() -> None:

@@ -126,6 +126,10 @@ def test_a_profile_adds_to_a_run_once_it_is_trusted(tool: Tool) -> None:
     assert fails(tool, *words) == refused
     assert tool.ok("trust", "--dry-run", cwd=tool.lower) == (
         f"{path}:3: direct of profile build\n{path}:4: environment of profile build\n")
+    adds = ["3: direct of profile build", "4: environment of profile build"]
+    for more, trusted in ((["-n"], False), (["--revoke"], False), ([], True), (["--revoke"], False)):
+        told = json.loads(tool.ok("trust", "--json", *more, cwd=tool.lower))
+        assert told == {"path": str(path), "adds": adds, "trusted": trusted}
     assert fails(tool, *words) == refused
     tool.ok("trust", cwd=tool.lower / "d")
     assert tool.ok(*words, cwd=tool.lower) == "1\n"

@@ -132,6 +132,22 @@ def test_two_shells_and_an_undo(tool: Tool, trap: str) -> None:
     assert tool.sh("ls") == "a\n"
 
 
+@pytest.mark.parametrize(("trap", "other"), [("notify", "ptrace"), ("ptrace", "notify")])
+def test_sockets(tool: Tool, trap: str, other: str) -> None:
+    """One command binds a name in the view, another one connects to it; the host has no such name."""
+    server = "import socket; s = socket.socket(socket.AF_UNIX); s.bind('d/s'); s.listen();" \
+             "print('bound', flush=True); c = s.accept()[0]; print(c.recv(9).decode()); c.send(b'heard')"
+    client = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('d/s'); s.send(b'hello');" \
+             "print(s.recv(9).decode())"
+    one = start(tool, f'mkdir d; exec python3 -c "{server}"', "-l", tool.lower, "--trap", trap)
+    assert one.stdout is not None
+    assert one.stdout.readline() == "bound\n"
+    assert tool.ok("run", "--name", "one", "-C", tool.lower, "--trap", other, "--", "python3", "-c",
+                   client) == "heard\n"
+    assert one.communicate(timeout=LIMIT) == ("hello\n", "")
+    assert tool.sh("ls") == "a\n"
+
+
 @pytest.mark.parametrize(("trap", "other"), [("notify", "notify"), ("ptrace", "notify"), ("notify", "ptrace"),
                                              ("ptrace", "ptrace")])
 def test_descriptors_follow_a_copy_up_by_another_command(tool: Tool, trap: str, other: str) -> None:

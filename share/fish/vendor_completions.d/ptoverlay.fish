@@ -202,6 +202,7 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from trust' -s h -l help -d 'sh
 complete -c ptoverlay -n '__fish_seen_subcommand_from trust' -s n -l dry-run -d 'only show what it would let'
 complete -c ptoverlay -n '__fish_seen_subcommand_from trust' -l revoke -d 'trust it no more'
 complete -c ptoverlay -n '__fish_seen_subcommand_from trust' -s y -l yes -d 'do not ask'
+complete -c ptoverlay -n '__fish_seen_subcommand_from trust' -l json -d 'an object: the file, what it adds, and whether it counts'
 complete -c ptoverlay -n '__fish_seen_subcommand_from trust' -a '(__ptoverlay_names)' -d sandbox
 complete -c ptoverlay -n '__fish_seen_subcommand_from checkpoint' -s h -l help -d 'show this help message and exit'
 complete -c ptoverlay -n '__fish_seen_subcommand_from checkpoint' -s m -l message -x -d 'what the step is called'
