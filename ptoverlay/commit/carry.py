@@ -91,6 +91,7 @@ def commit(sandbox: Sandbox, paths: Sequence[str] = (), *, force: bool = False, 
     leaves_its_parent(sandbox, to)  # that it cannot go there is told before anything else
     if not dry_run and _has_steps(sandbox) and not pending(sandbox.work):
         ask = None if ask is None else _Once(ask)
+        leave_out = None if leave_out is None else _Left(leave_out)
         with sandbox.change():
             looked = _commit(sandbox, paths, ask, silent, leave_out, force=force, dry_run=True, trust=trust, to=to,
                              keep=keep, merge=merge)
@@ -169,6 +170,21 @@ class _Once:
         if change.path not in self._said:
             self._said[change.path] = self._ask(change)
         return self._said[change.path]
+
+
+class _Left:
+    """What is left when something was taken out, which is told once."""
+
+    def __init__(self, leave_out: Callable[[list[Change]], list[Change]]) -> None:
+        self._leave_out = leave_out
+        self._taken: set[str] | None = None
+
+    def __call__(self, found: list[Change]) -> list[Change]:
+        if self._taken is None:
+            left = self._leave_out(found)
+            self._taken = {change.path for change in found} - {change.path for change in left}
+            return left
+        return [change for change in found if change.path not in self._taken]
 
 
 def leaves_its_parent(sandbox: Sandbox, to: str) -> bool:
