@@ -349,6 +349,7 @@ int view_pivot(pto_view *view, const struct location *new_root, const struct loc
 /* The i-th place of those that show something, from the root on; false: there are no more. */
 struct view_mount {
     const char *path, *source; /* source: below what it is of */
+    const char *host; /* the real path of what is the host's own; NULL: of an overlay */
     const char *type; /* NULL: it was there before */
     const struct overlay *overlay; /* NULL: of the host */
     bool read_only;

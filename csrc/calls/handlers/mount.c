@@ -129,9 +129,21 @@ static long mount_new(struct call *call, unsigned long flags) {
     return error;
 }
 
+/* "/proc/self/exe" and the like. */
+static bool is_executable_link(const char *path) {
+    size_t length = strlen(path);
+    return strncmp(path, "/proc/", 6) == 0 && length > 4 && strcmp(path + length - 4, "/exe") == 0;
+}
+
+/* Container runtimes bind their own executable, read-only, run it from there, and look whether they were, by statfs(2)
+ * of a descriptor, which leads to the file and not to the mount: they would start themselves without end. */
 static long mount_bind(struct call *call, bool moves) {
     struct call_scratch *scratch = call->scratch;
     long error = find_both(call, true);
+    if (!error && is_executable_link(scratch->given[1].path)) {
+        verdict_refuse(call, EPERM, "a program's own executable is to be bound: programs copy it then");
+        return -EPERM;
+    }
     if (!error)
         error = view_mount_bind(call->view, &scratch->loc[1], &scratch->loc[0], NULL);
     if (!error && moves)
