@@ -187,16 +187,26 @@ static void print_below(struct listing *listing, const struct view_mount *place,
             snprintf(path, sizeof path, "%s%s", at, mount->at + length) >= (int)sizeof path ||
             mounts_id(listing->view, path) != FIRST_ID + (unsigned)i)
             continue;   /* hidden by another mount, or by a place of the view */
-        struct entry entry = {.id = listing->next++, .parent = FIRST_ID + (unsigned)i, .root = mount->root, .below = "",
-                              .path = path, .type = mount->type, .of = mount, .read_only = place->read_only};
+        struct entry entry = {.id = listing->next++,
+                              .parent = FIRST_ID + (unsigned)i,
+                              .root = mount->root,
+                              .below = "",
+                              .path = path,
+                              .type = mount->type,
+                              .of = mount,
+                              .read_only = place->read_only};
         print_entry(listing, &entry);
     }
 }
 
 static void print_mount(struct listing *listing, const struct view_mount *mount, size_t i) {
-    struct entry entry = {.id = FIRST_ID + (unsigned)i, .parent = parent_of(listing->view, mount->path, i),
-                          .root = mount->type ? "/" : mount->source, .below = "", .path = mount->path,
-                          .type = mount->type, .read_only = mount->read_only};
+    struct entry entry = {.id = FIRST_ID + (unsigned)i,
+                          .parent = parent_of(listing->view, mount->path, i),
+                          .root = mount->type ? "/" : mount->source,
+                          .below = "",
+                          .path = mount->path,
+                          .type = mount->type,
+                          .read_only = mount->read_only};
     bool host = !mount->type && mount->host;
     if (!mount->type)
         entry.type = mount->overlay ? "overlay" : "none";
@@ -219,8 +229,8 @@ static char *make_text(const pto_view *view, bool info, size_t *length) {
     while (view_mount_told(view, n, &mount))
         n++;
     HOST_MOUNTS host = read_host();
-    struct listing listing = {.view = view, .host = host, .out = open_memstream(&text, length), .info = info,
-                              .next = FIRST_ID + (unsigned)n};
+    struct listing listing = {
+        .view = view, .host = host, .out = open_memstream(&text, length), .info = info, .next = FIRST_ID + (unsigned)n};
     if (!listing.out)
         return NULL;
     if (!view_mount_told(view, 0, &mount) || strcmp(mount.path, "/") != 0) {

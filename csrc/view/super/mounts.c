@@ -503,7 +503,9 @@ bool view_mount_told(const pto_view *view, size_t i, struct view_mount *mount) {
             continue;
         *mount = (struct view_mount){.path = place->length ? place->path : "/",
                                      .source = place->source && place->source_length ? place->source : "/",
-                                     .host = place->overlay ? NULL : place->source ? place->source : place->path,
+                                     .host = place->overlay  ? NULL
+                                             : place->source ? place->source
+                                                             : place->path,
                                      .type = place->type,
                                      .overlay = place->overlay,
                                      .read_only = place_read_only(view, place->path, place->length)};
