@@ -1,5 +1,6 @@
 # what: a target built in a sandbox of its own mounts, pids and network
 # packages: bazel-bootstrap default-jdk-headless
+# users: root user
 # timeout: 200
 # ignore: ^(home|root|bazel-)
 # prepare
