@@ -291,7 +291,8 @@ DIFFERENCES = (
         "bind mounts, with all that is mounted in what is bound; tmpfs, an empty directory on the file system"
         " of the upper; proc, sysfs, devpts, mqueue and cgroup are those of the host, a new process "
         "namespace's too; MS_RDONLY holds, other options are taken and mean nothing. Block devices, overlay "
-        "and FUSE are EPERM, counted as refused, and so is a namespace by vfork with ``--trap notify``, or in"
+        "and FUSE, and a program's own executable (``/proc/self/exe``, which container runtimes copy then), are "
+        "EPERM, counted as refused, and so is a namespace by vfork with ``--trap notify``, or in"
         " a run within a run",
         "what is mounted is a place of the view that those processes have; the kernel's mounts, which are the"
         " supervisor's too, stay",
