@@ -57,6 +57,17 @@ static void reset(struct call *call) {
     call->scratch = NULL;
 }
 
+static bool row_reads(const struct call_row *row, const uint64_t arg[6]) {
+    return row->reads == READS_ALWAYS ||
+           (row->reads == READS_BY_FLAGS && !open_may_change((int)arg[row->operand[0].path + 1]));
+}
+
+/* Nothing behind the trap keeps a tracee from truncating what a path leads to. */
+static bool is_cut(const struct call *call) {
+    const struct call_row *row = call->row;
+    return call->verdict == VERDICT_PASS && row->contents != CONTENTS_STAY && !row_reads(row, call->arg);
+}
+
 static void decide(struct call *call) {
     reset(call);
     if (!nest_enter(call))
@@ -73,6 +84,8 @@ static void decide(struct call *call) {
     if (call->session->fixed)
         births_meet(call);
     call->row->handler(call);
+    if (is_cut(call))
+        verdict_refuse(call, EPERM, "what may change contents is not passed");
     if (call->compat == COMPAT_SOCKETS)
         compat_sockets_decided(call);
     if (fixed_has(call->session, PTO_BUILD_FILES))
@@ -85,11 +98,6 @@ static void decide(struct call *call) {
 bool call_is_open(int nr) {
     const struct call_row *row = table_row(nr);
     return row && row->contents == CONTENTS_OPENED;
-}
-
-static bool row_reads(const struct call_row *row, const uint64_t arg[6]) {
-    return row->reads == READS_ALWAYS ||
-           (row->reads == READS_BY_FLAGS && !open_may_change((int)arg[row->operand[0].path + 1]));
 }
 
 bool call_reads(const struct call *call) {

@@ -2,12 +2,13 @@
  *
  * Changes are the supervisor's to make, in an overlay and out of it.  So the tracees are forbidden to make them
  * anywhere (landlock(7)), and a call that raced or slipped past changes nothing.  By the trap that opens files for
- * them that covers all that Landlock knows: nothing is opened for writing, made, renamed, removed or truncated.  By
- * the other one, whose tracees open and make regular files themselves, it covers names but those of regular files;
- * and where an overlay covers the whole file system these too, and truncation, but in the upper, the work directory
- * and direct places.
+ * them nothing is opened for writing, made, renamed or removed.  By the other one, whose tracees open and make regular
+ * files themselves, it covers names but those of regular files; and where an overlay covers the whole file system these
+ * too, and truncation, but in the upper, the work directory and direct places.
  *
- * Rules: Landlock can allow below a directory but not forbid below one that it allows, so a place is allowed only
+ * Rules: a domain that knows of truncation makes the kernel walk up to the root at every open, for reading too
+ * (security/landlock/fs.c, hook_file_open()).  By the first trap none can happen: what truncates is in registers, and
+ * such a call is never passed (call.c, is_cut()).  Landlock can allow below a directory but not forbid below one that it allows, so a place is allowed only
  * where the kernel must let a tracee through. It does not know chmod, chown, times and attributes.  A kernel without
  * it, or one that refuses, is no error.
  *
@@ -116,7 +117,7 @@ static bool has_pidfd_getfd(void) {
 
 /* What is forbidden; *allowed: of that, what is let through in the places of the view. */
 static uint64_t handled(const pto_view *view, bool opens, uint64_t *allowed) {
-    uint64_t access = opens ? OF_FILES | OF_NAMES : OF_NAMES | LANDLOCK_ACCESS_FS_TRUNCATE;
+    uint64_t access = OF_NAMES | (opens ? LANDLOCK_ACCESS_FS_WRITE_FILE : LANDLOCK_ACCESS_FS_TRUNCATE);
     bool all = view_covers_all(view), socket = !has_pidfd_getfd();
     *allowed = opens || !all ? 0 : OF_MAKING;
     if (socket && all)

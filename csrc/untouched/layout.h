@@ -152,20 +152,30 @@ static inline uint64_t stub_has_zero(uint64_t word) {
     return (word - 0x0101010101010101ul) & ~word & 0x8080808080808080ul;
 }
 
+/* hash: mixed already, or a constant: of two plain numbers (7 and 12, 1 and 10) only what differs would count. */
 static inline uint64_t stub_mix(uint64_t hash, uint64_t word) {
     hash = (hash ^ word) * STUB_FACTOR;
     return hash ^ hash >> 32;
 }
 
-/* Of a text in, or a name of, a directory.  Never 0. */
+/* All bytes of a text of less than 8, some of them twice. */
+static inline uint64_t stub_short(const char *text, uint32_t length) {
+    const unsigned char *byte = (const unsigned char *)text;
+    uint32_t first, last;
+    if (length >= sizeof first) {
+        __builtin_memcpy(&first, text, sizeof first);
+        __builtin_memcpy(&last, text + length - sizeof last, sizeof last);
+        return first | (uint64_t)last << 32;
+    }
+    return length ? byte[0] | (uint64_t)byte[length / 2] << 8 | (uint64_t)byte[length - 1] << 16 : 0;
+}
+
+/* Of a text in, or a name of, a directory.  Never 0.  The last 8 bytes are taken as they lie, some of them twice. */
 static inline uint64_t stub_hash(uint64_t base, const char *text, uint32_t length) {
-    uint64_t hash = stub_mix(0x9e3779b97f4a7c15ul * (length + 1ul), base), word = 0;
-    uint32_t i = 0;
-    for (; i + 8 <= length; i += 8)
+    uint64_t hash = stub_mix(0x9e3779b97f4a7c15ul * (length + 1ul), base);
+    for (uint32_t i = 0; i + 8 < length; i += 8)
         hash = stub_mix(hash, stub_word(text + i));
-    for (; i < length; i++)
-        word = word << 8 | (unsigned char)text[i];
-    hash = stub_mix(hash, word);
+    hash = stub_mix(hash, length < 8 ? stub_short(text, length) : stub_word(text + length - 8));
     return hash ? hash : 1;
 }
 
@@ -186,12 +196,12 @@ static inline uint64_t stub_base_of(uint64_t dev, uint64_t ino) {
 }
 
 static inline uint64_t stub_mark(uint64_t dev, uint64_t ino, uint64_t inodes) {
-    uint64_t mark = stub_mix(stub_mix(stub_mix(dev, ino), inodes), dev ^ ino);
+    uint64_t mark = stub_mix(stub_mix(stub_mix(1, dev), ino), inodes);
     return mark ? mark : 1;
 }
 
 static inline uint32_t stub_opened_bit(uint64_t dev, uint64_t ino) {
-    return (uint32_t)(stub_mix(stub_mix(dev, ino), 1) >> 20) % STUB_OPENED_BITS;
+    return (uint32_t)(stub_mix(stub_mix(1, dev), ino) >> 20) % STUB_OPENED_BITS;
 }
 
 /* The two bits of a name. */

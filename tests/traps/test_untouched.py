@@ -239,6 +239,67 @@ def test_current_directories(world: World, mode: str) -> None:
     as_natively(world, {"a/x": "a", "a/sub/y": "", "b/x": "b", "b/sub/y": ""}, script, mode)
 
 
+#: What is known of a directory by its inode, while what leads there changes.
+DIRECTORIES = """
+import os
+
+def show(what, ask):
+    for _ in range(3):
+        try:
+            print(what, ask(), flush=True)
+        except OSError as error:
+            print(what, error.strerror, flush=True)
+
+def opened(path, flags, fd=None):
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | flags, dir_fd=fd)
+    names = sorted(os.listdir(fd))
+    os.close(fd)
+    return names
+
+def look(fd):
+    for name in ("sub", "link", "file", "gone", "."):
+        show(name, lambda: oct(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode))
+        for flags in (0, os.O_NOFOLLOW):
+            show(f"open {name}", lambda: opened(name, flags, fd))
+    for path in ("top/sub", "top/sub/", "top/link", "top/link/", "top/file/", "top/gone/", "top/sub//", "/", "", "//"):
+        for flags in (0, os.O_NOFOLLOW):
+            show(f"open {path}", lambda: len(path) > 2 and opened(path, flags))
+
+here = os.open(".", os.O_RDONLY)
+top = os.open("top", os.O_RDONLY)
+os.symlink("sub", "top/link")
+look(top)
+os.chmod("top", 0o755)
+look(top)
+os.chmod("top", 0o000)
+look(top)
+os.chmod("top", 0o755)
+look(top)
+os.rename("top/sub", "top/moved")
+look(top)
+os.mkdir("top/sub")
+look(top)
+os.rename("top", "other")
+look(top)
+os.rename("other", "top")
+os.rmdir("top/sub")
+os.rename("top/moved", "top/sub")
+look(top)
+os.unlink("top/link")
+os.symlink("../others", "top/link")
+look(top)
+os.chmod("others", 0o600)
+look(top)
+"""
+
+
+@needs_stub
+@pytest.mark.parametrize("mode", ["always", "check"])
+def test_directories_that_are_known(world: World, mode: str) -> None:
+    files = {"f": "", "ask": DIRECTORIES, "top/file": "text", "top/sub/inner": "", "others/one": "", "others/two": ""}
+    as_natively(world, files, "exec python3 ask", mode)
+
+
 @needs_stub
 @pytest.mark.parametrize("mode", ["always", "check"])
 def test_ways_from_the_host_into_a_view_of_a_part(world: World, mode: str) -> None:

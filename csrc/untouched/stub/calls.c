@@ -36,7 +36,16 @@ static long stat_asked(const struct asked *asked, struct stat *st, word flags) {
 
 /* From our own memory: nothing is left behind in the program's where the view says otherwise. */
 static int show_stat(const struct request *request, const struct stat *st, long *value) {
-    return copy_out(request->out, st, sizeof *st) && done(value, 0);
+    return ((word)st == request->out || copy_out(request->out, st, sizeof *st)) && done(value, 0);
+}
+
+/* What is noted of a name has been noted of its inode, too.  plain: it is no symlink. */
+static void note_shown(const struct asked *asked, const struct stat *st, int shown, int plain) {
+    if (plain && is_plain(asked))
+        return;
+    note_seen(st, asked->inodes, shown);
+    if (plain)
+        note_plain(asked, st);
 }
 
 static int ordinary_shown(struct asked *asked, const struct stat *st, int whole) {
@@ -54,12 +63,11 @@ static int do_stat(const struct request *request, long *value) {
     if (result)
         return 0;
     int whole = !(request->flags & AT_SYMLINK_NOFOLLOW) && is_link(st->st_mode);
-    int shown = ordinary_shown(&asked, st, whole);
+    int shown = !whole && (st->st_mode & S_IFMT) == S_IFDIR ? may_show_directory(&asked, st)
+                                                            : ordinary_shown(&asked, st, whole);
     if (!shown || (whole && (stat_asked(&asked, st, request->flags) != 0 || !ordinary_shown(&asked, st, 1))))
         return 0;
-    note_seen(st, asked.inodes, shown);
-    if (!is_link(st->st_mode) && !whole)
-        note_plain(&asked, st);
+    note_shown(&asked, st, shown, !whole && !is_link(st->st_mode));
     return show_stat(request, st, value);
 }
 
@@ -136,9 +144,7 @@ static int do_statx(const struct request *request, long *value) {
     if (!shown || shown == SHOWN_OWN ||
         (whole && (!statx_asked(request, flags, stx, &st, &result) || !ordinary_shown(&asked, &st, 1))))
         return 0;
-    note_seen(&st, asked.inodes, shown);
-    if (!is_link(st.st_mode) && !whole)
-        note_plain(&asked, &st);
+    note_shown(&asked, &st, shown, !whole && !is_link(st.st_mode));
     return show_statx(request, stx, value);
 }
 
@@ -179,10 +185,8 @@ static int is_ordinary_there(struct asked *asked, int follows, long result) {
     if (there || is_absent(result))
         return 0;
     int shown = ordinary_shown(asked, &st, follows && is_link(st.st_mode));
-    if (shown && !is_link(st.st_mode)) {
-        note_seen(&st, asked->inodes, shown);
-        note_plain(asked, &st);
-    }
+    if (shown && !is_link(st.st_mode))
+        note_shown(asked, &st, shown, 1);
     return shown;
 }
 
@@ -278,12 +282,59 @@ static int open_known(struct asked *asked, long *value) {
     return 0;
 }
 
+/* Does a name that leads to the same directory as the call's text lead there without a symlink at its end?  room: for
+ * the text without slashes at its end, which follow one. */
+static int is_straight(struct asked *asked, const struct stat *st, char room[MOVED_ROOM]) {
+    struct stat there;
+    uint32_t length = 0;
+    const char *text = asked->text;
+    while (text[length])
+        if (++length == MOVED_ROOM)
+            return 0;
+    int slash = length > 1 && text[length - 1] == '/';
+    if (slash) {
+        while (length > 1 && text[length - 1] == '/')
+            length--;
+        for (uint32_t i = 0; i < length; i++)
+            ((volatile char *)room)[i] = text[i];
+        room[length] = 0;
+        asked->text = room;
+    }
+    if ((asked->request->flags & O_NOFOLLOW && !slash) || (may_show(asked, 0) && is_plain(asked)))
+        return 1;
+    return stat_asked(asked, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_dev == st->st_dev &&
+           there.st_ino == st->st_ino;
+}
+
+/* Whoever opens a directory has no effect on it: so it is opened first, and then it says what it is. */
+static int do_open_directory(const struct request *request, long *value) {
+    struct asked asked;
+    struct stat st;
+    char room[MOVED_ROOM];
+    asked_begin(&asked, request);
+    long fd = stub_pass(__NR_openat, (word)(long)request->fd, (word)request->text, request->flags, request->mode, 0);
+    if (fd == -ENOENT)
+        return is_ordinary_there(&asked, 1, fd) && done(value, fd);
+    if (fd < 0)
+        return 0;
+    int shown =
+        stat_descriptor((int)fd, &st) && is_straight(&asked, &st, room) ? may_show_directory(&asked, &st) : NOT_SHOWN;
+    if (!shown) {
+        (void)close_again(fd);
+        return 0;
+    }
+    note_shown(&asked, &st, shown, 1);
+    return done(value, fd);
+}
+
 static int do_open(const struct request *request, long *value) {
     struct asked asked;
     struct stat st;
     word flags = request->flags;
     if ((uint32_t)flags & ~(uint32_t)O_ANSWERED)
         return 0;
+    if (flags & O_DIRECTORY && !(flags & O_PATH))
+        return do_open_directory(request, value);
     asked_begin(&asked, request);
     if (is_known_file(&asked))
         return open_known(&asked, value);
@@ -304,9 +355,7 @@ static int do_open(const struct request *request, long *value) {
             (void)close_again(result);
         return 0;
     }
-    note_seen(&st, asked.inodes, shown);
-    if (!link)
-        note_plain(&asked, &st);
+    note_shown(&asked, &st, shown, !link);
     return done(value, result);
 }
 

@@ -23,21 +23,41 @@ static word mark_of(const struct stat *st, word inodes, int shown) {
     return stub_mark(st->st_dev, st->st_ino, shown == SHOWN_OWN ? ~inodes : inodes);
 }
 
+/* A number of its own, whatever the two are. */
+static word way_mark(const struct stat *st, word inodes, word generation) {
+    return stub_mark(st->st_dev, st->st_ino, stub_mix(stub_mix(1, generation), inodes));
+}
+
 /* Two places for a mark: who needs the first one moves what is there to the second. */
-void note_seen(const struct stat *st, word inodes, int shown) {
-    word mark = mark_of(st, inodes, shown), at = mark % STUB_SEEN;
-    word there = __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED);
-    if (there == mark || stub_is_twice(TABLE, st->st_dev))
+static void note_mark(word mark, word dev) {
+    word at = mark % STUB_SEEN, there = __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED);
+    if (there == mark || stub_is_twice(TABLE, dev))
         return;
     if (there)
         __atomic_store_n(&STATE->seen[at ^ 1], there, __ATOMIC_RELAXED);
     __atomic_store_n(&STATE->seen[at], mark, __ATOMIC_RELAXED);
 }
 
-int was_seen(const struct stat *st, int shown) {
-    word mark = mark_of(st, load_word(&TABLE->inodes), shown), at = mark % STUB_SEEN;
+static int has_mark(word mark) {
+    word at = mark % STUB_SEEN;
     return __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED) == mark ||
            __atomic_load_n(&STATE->seen[at ^ 1], __ATOMIC_RELAXED) == mark;
+}
+
+void note_seen(const struct stat *st, word inodes, int shown) {
+    note_mark(mark_of(st, inodes, shown), st->st_dev);
+}
+
+int was_seen(const struct stat *st, int shown) {
+    return has_mark(mark_of(st, load_word(&TABLE->inodes), shown));
+}
+
+void note_way(const struct stat *st, word inodes, word generation) {
+    note_mark(way_mark(st, inodes, generation), st->st_dev);
+}
+
+int was_way(const struct stat *st, word generation) {
+    return has_mark(way_mark(st, load_word(&TABLE->inodes), generation));
 }
 
 int stat_descriptor(int fd, struct stat *st) {

@@ -69,6 +69,9 @@ int compare(const struct frame *frame, struct request *request, long *value);
 int is_ordinary(const struct stat *st, int shown);
 void note_seen(const struct stat *st, word inodes, int shown);
 int was_seen(const struct stat *st, int shown);
+/* The same of a directory and of all that leads to it. */
+void note_way(const struct stat *st, word inodes, word generation);
+int was_way(const struct stat *st, word generation);
 /* It shows as it is, whatever it is. */
 int was_taught(const struct stat *st);
 int stat_descriptor(int fd, struct stat *st);
@@ -92,12 +95,16 @@ struct asked {
     word inodes;
     struct stub_cwd cwd;
     word name;  /* after may_show(): of the last name and the directory that it is in, 0: not known */
+    word generation; /* … in which it was asked */
 };
 void asked_begin(struct asked *asked, const struct request *request);
 /* Is what the call names, and the kernel has read, as it shows?  whole: it is a symlink that is followed.  NOT_SHOWN
  * too where request->moved then says where it is. */
 enum { NOT_SHOWN, SHOWN_LOWER, SHOWN_OWN };
 int may_show(struct asked *asked, int whole);
+/* The same of a directory that the kernel has come to by a path without a symlink at its end: it has one name, so who
+ * has come there by a descriptor and a name before need not ask what directory the descriptor is of. */
+int may_show_directory(struct asked *asked, const struct stat *st);
 /* The directory that only the upper has, if the table has it. */
 const struct stub_entry *find_inode(const struct stat *st, word generation);
 /* The same name was found to be no symlink, and ordinary; now it is. */

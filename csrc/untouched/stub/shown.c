@@ -8,30 +8,43 @@
 
 /* ---- texts ---- */
 
-/* Of a string that is known to be readable: no word is read of a page that it does not reach. */
-static inline uint32_t length_of(const char *text) {
-    const char *at = text;
-    for (; (word)at & 7; at++)
-        if (!*at)
-            return (uint32_t)(at - text);
-    while (at - text < PATH_ROOM) {
-        word zero = stub_has_zero(stub_word(at));
+#define BYTES(byte) (0x0101010101010101ul * (byte))
+#define PAST(n) (~0ul << 8 * (n)) /* of a word in memory, the bytes behind the first n, which are fewer than 8 */
+
+/* In each byte that is a slash, and no other, the highest bit: carries do not go from byte to byte. */
+static inline word has_slash(word bytes) {
+    word other = bytes ^ BYTES('/');
+    return ~(((other & BYTES(0x7f)) + BYTES(0x7f)) | other) & BYTES(0x80);
+}
+
+/* The length of a string that is known to be readable, and where its last name begins; no word is read of a page that
+ * it does not reach. */
+static uint32_t length_of(const char *text, uint32_t *name) {
+    uint32_t before = (uint32_t)((word)text & 7), at = 0;
+    const char *aligned = text - before;
+    word unread = before ? BYTES(0xff) & ~PAST(before) : 0, slashes, zero;
+    *name = 0;
+    for (; at < PATH_ROOM + 8; at += 8, unread = 0) {
+        word bytes = stub_word(aligned + at) | unread;
+        zero = stub_has_zero(bytes);
+        slashes = has_slash(bytes);
         if (zero)
-            return (uint32_t)(at - text) + ((uint32_t)__builtin_ctzl(zero) >> 3);
-        at += 8;
+            slashes &= (zero & -zero) - 1;
+        if (slashes)
+            *name = at + 8 - ((uint32_t)__builtin_clzl(slashes) >> 3) - before;
+        if (zero)
+            return at + ((uint32_t)__builtin_ctzl(zero) >> 3) - before;
     }
     return PATH_ROOM;
 }
 
 static inline int same_text(const char *a, const char *b, uint32_t length) {
-    uint32_t i = 0;
-    for (; i + 8 <= length; i += 8)
+    if (length < 8)
+        return stub_short(a, length) == stub_short(b, length);
+    for (uint32_t i = 0; i + 8 < length; i += 8)
         if (stub_word(a + i) != stub_word(b + i))
             return 0;
-    for (; i < length; i++)
-        if (a[i] != b[i])
-            return 0;
-    return 1;
+    return stub_word(a + length - 8) == stub_word(b + length - 8);
 }
 
 /* A path, and its last name. */
@@ -42,9 +55,7 @@ struct path {
 };
 
 static int take_path(struct path *path, const char *text) {
-    uint32_t length = length_of(text), begin = length;
-    while (begin && text[begin - 1] != '/')
-        begin--;
+    uint32_t begin, length = length_of(text, &begin);
     *path = (struct path){.text = text, .name = text + begin, .length = length, .name_length = length - begin};
     const char *name = path->name;
     path->special = path->name_length == 0 ||
@@ -264,6 +275,7 @@ static int by_text(struct asked *asked, int whole, word generation) {
 int may_show(struct asked *asked, int whole) {
     word generation = load_word(&TABLE->generation);
     asked->name = 0;
+    asked->generation = generation;
     int shown = asked->request->is_moved ? moved_shows(asked->request->moved, whole, generation)
                                          : by_text(asked, whole, generation);
     if (asked->name)
@@ -296,4 +308,27 @@ void note_plain(const struct asked *asked, const struct stat *st) {
     if (asked->name)
         __atomic_store_n(&STATE->plain[asked->name % STUB_PLAIN], (asked->name & ~STUB_PLAIN_FILE) | file,
                          __ATOMIC_RELAXED);
+}
+
+static int is_single_name(const char *text) {
+    if (text[0] == '.' && (!text[1] || (text[1] == '.' && !text[2])))
+        return 0;
+    while (*text && *text != '/')
+        text++;
+    return !*text;
+}
+
+int may_show_directory(struct asked *asked, const struct stat *st) {
+    int by_descriptor = !asked->request->is_moved && asked->fd >= 0 && is_single_name(asked->text);
+    asked->name = 0;
+    asked->generation = load_word(&TABLE->generation);
+    if (by_descriptor && !(load_word(&TABLE->options) & (STUB_RECORDS | STUB_OFF)) && was_way(st, asked->generation)) {
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (load_word(&TABLE->generation) == asked->generation)
+            return SHOWN_LOWER;
+    }
+    int shown = may_show(asked, 0);
+    if (by_descriptor && shown == SHOWN_LOWER)
+        note_way(st, asked->inodes, asked->generation);
+    return shown;
 }

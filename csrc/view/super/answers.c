@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <string.h>
 
 #include "super.h"
 
@@ -24,9 +25,26 @@ static void tell_known(struct overlay *ovl) {
         touch_all(ovl->view, TOUCH_GONE);
 }
 
+/* Where layers lie: of the host nobody has known it, so nobody is told what is there where the view has nothing. */
+static bool holds_layer(const struct overlay *ovl, const struct place *place) {
+    bool holds = ovl->work_root && path_below(ovl->work_root, strlen(ovl->work_root), place->path, place->length);
+    for (unsigned i = 0; i <= ovl->n_layers; i++) {
+        const struct layer *layer = &ovl->layers[i];
+        holds |= layer->root && path_below(layer->root, layer->length, place->path, place->length);
+    }
+    return holds;
+}
+
+static bool is_known(const pto_view *view, const struct place *place) {
+    for (size_t i = 0; i < view->n_overlays; i++)
+        if (holds_layer(view->overlays[i], place))
+            return false;
+    return true;
+}
+
 static void tell_hidden(pto_view *view) {
     for (size_t i = 0; i < view->n_places; i++)
-        if (view->places[i].kind == PTO_HIDDEN)
+        if (view->places[i].kind == PTO_HIDDEN && is_known(view, &view->places[i]))
             touch_all(view, TOUCH_GONE);
 }
 
