@@ -8,9 +8,9 @@
  *
  * Rules: a domain that knows of truncation makes the kernel walk up to the root at every open, for reading too
  * (security/landlock/fs.c, hook_file_open()).  By the first trap none can happen: what truncates is in registers, and
- * such a call is never passed (call.c, is_cut()).  Landlock can allow below a directory but not forbid below one that it allows, so a place is allowed only
- * where the kernel must let a tracee through. It does not know chmod, chown, times and attributes.  A kernel without
- * it, or one that refuses, is no error.
+ * such a call is never passed (call.c, is_cut()).  Landlock can allow below a directory but not forbid below one that
+ * it allows, so a place is allowed only where the kernel must let a tracee through. It does not know chmod, chown,
+ * times and attributes.  A kernel without it, or one that refuses, is no error.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

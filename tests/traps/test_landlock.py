@@ -44,8 +44,8 @@ def _fill(directory: Path, who: Who) -> None:
 @pytest.mark.parametrize("covered", ["all", "part"])
 @pytest.mark.parametrize("guarded", ["names", "contents"])
 def test_what_slips_past(domain: Path, area: Path, who: Who, guarded: str, covered: str) -> None:
-    """Where the supervisor opens files for the tracees nothing changes but by truncation, which it never passes; else no
-    names but those of regular files."""
+    """Where the supervisor opens files for the tracees nothing changes but by truncation, which it never passes; else
+    no names but those of regular files."""
     for name in ("host", "upper", "work", "direct"):
         (area / name).mkdir()
         os.chown(area / name, who.uid, who.gid)
@@ -61,9 +61,9 @@ def test_what_slips_past(domain: Path, area: Path, who: Who, guarded: str, cover
     making = {f"{place} {what}" for place in ("host", "upper", "direct") for what in ["create", "link", *OF_TRUNCATE]}
     forbidden = {f"{place} {what}" for place in ("host", "upper", "direct") for what in NAMES} | making
     if guarded == "contents":
-        places = ("host", "upper", "direct")
-        forbidden |= {f"{place} {what}" for place in places for what in CONTENTS}
-        forbidden -= {f"{place} {what}" for place in places for what in OF_TRUNCATE}
+        tops = ("host", "upper", "direct")
+        forbidden |= {f"{top} {what}" for top in tops for what in CONTENTS}
+        forbidden -= {f"{top} {what}" for top in tops for what in OF_TRUNCATE}
         forbidden |= {"device", "standard output"}
     else:
         forbidden -= {what for what in making if not (covered == "all" and what.startswith("host "))}
