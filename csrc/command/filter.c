@@ -49,10 +49,10 @@ struct leaf {
     bool zero;              /* is one of values */
     unsigned given;         /* n + 1: only if argument n is not 0 */
     uint64_t cookie;        /* in argument 2: a listener's; 0: none */
-    unsigned inside;        /* TRAP: the stub may make it: INSIDE, or the number of the argument with O_* flags + 1 */
+    unsigned inside; /* TRAP, IF_IN: the stub may make it: INSIDE, or the number of its argument of O_* flags + 1 */
 };
 #define INSIDE 7u
-#define SHARES 8u           /* clone: trapped if a process then shares memory or current directory with another one */
+#define SHARES 8u /* clone: trapped if a process then shares memory or current directory with another one */
 
 /* Calls from start up to the next range's start are treated alike. */
 struct range {
@@ -63,7 +63,7 @@ struct range {
 struct builder {
     struct filter *filter;
     uint32_t trap;
-    uint64_t passing_ip;    /* 0: there is no stub */
+    uint64_t passing_ip; /* 0: there is no stub */
     bool full;
 };
 
@@ -181,10 +181,10 @@ static void emit_leaf(struct builder *b, const struct leaf *leaf) {
         emit_allow_if_0(b, leaf->given - 1);
     if (leaf->inside == SHARES && b->passing_ip)
         emit_trap_if_shares(b);
+    else if (leaf->inside && b->passing_ip)
+        emit_allow_inside(b, leaf->inside);
     switch (leaf->kind) {
     case LEAF_TRAP:
-        if (leaf->inside && leaf->inside != SHARES && b->passing_ip)
-            emit_allow_inside(b, leaf->inside);
         emit_return(b, b->trap);
         return;
     case LEAF_ERRNO:
@@ -286,11 +286,11 @@ static const struct {
     int nr;
     unsigned inside;
 } made_inside[] = {
-    {__NR_open, 1 + 1},        {__NR_openat, 2 + 1},      {__NR_stat, INSIDE},      {__NR_lstat, INSIDE},
-    {__NR_fstat, INSIDE},      {__NR_newfstatat, INSIDE}, {__NR_statx, INSIDE},     {__NR_access, INSIDE},
-    {__NR_faccessat, INSIDE},  {__NR_faccessat2, INSIDE}, {__NR_readlink, INSIDE},  {__NR_readlinkat, INSIDE},
-    {__NR_getdents64, INSIDE}, {__NR_getxattr, INSIDE},   {__NR_lgetxattr, INSIDE}, {__NR_listxattr, INSIDE},
-    {__NR_llistxattr, INSIDE}, {__NR_clone, SHARES},
+    {__NR_open, 1 + 1},        {__NR_openat, 2 + 1},      {__NR_stat, INSIDE},         {__NR_lstat, INSIDE},
+    {__NR_fstat, INSIDE},      {__NR_newfstatat, INSIDE}, {__NR_statx, INSIDE},        {__NR_access, INSIDE},
+    {__NR_faccessat, INSIDE},  {__NR_faccessat2, INSIDE}, {__NR_readlink, INSIDE},     {__NR_readlinkat, INSIDE},
+    {__NR_getdents64, INSIDE}, {__NR_getxattr, INSIDE},   {__NR_lgetxattr, INSIDE},    {__NR_listxattr, INSIDE},
+    {__NR_llistxattr, INSIDE}, {__NR_clone, SHARES},      {__NR_rt_sigaction, INSIDE},
 };
 
 static unsigned inside_of(int nr) {
@@ -312,7 +312,7 @@ static struct leaf leaf_of(int nr, unsigned features, const struct filter_extra 
     for (size_t i = 0; i < n_extras; i++)
         if (extras[i].nr == nr)
             add_extra(&leaf, &extras[i]);
-    if (leaf.kind == LEAF_TRAP || nr == __NR_clone)
+    if (leaf.kind == LEAF_TRAP || leaf.kind == LEAF_TRAP_IF_IN || nr == __NR_clone)
         leaf.inside = inside_of(nr);
 #ifdef __NR_clone3
     /* Its flags lie in memory, where no filter sees them; programs fall back to clone. */

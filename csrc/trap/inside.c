@@ -39,6 +39,13 @@ static bool executes_nothing(const struct call *call) {
     return call->nr == __NR_execve && call->scratch && call->scratch->loc[0].type == 0;
 }
 
+static enum inside_next enter(struct untouched *untouched, const struct task *task, struct inside *inside) {
+    if (!is_own(task) || untouched_here(inside, task->tid))
+        return INSIDE_NOTHING;
+    inside->never = true; /* it is tried once */
+    return untouched_ready(untouched) && untouched_can_enter(untouched, task->tid) ? INSIDE_ENTER : INSIDE_NOTHING;
+}
+
 enum inside_next inside_learn(struct run *run, struct call *call, struct inside *inside, uint64_t ip) {
     struct untouched *untouched = &run->untouched;
     pid_t tid = call->task->tid;
@@ -49,10 +56,12 @@ enum inside_next inside_learn(struct run *run, struct call *call, struct inside 
     untouched_note(untouched, call);
     if (inside->here)
         return untouched_new_site(inside, tid, ip) ? INSIDE_PATCH : INSIDE_NOTHING;
-    if (!untouched_due(untouched, inside) || !is_own(call->task) || untouched_here(inside, tid))
-        return INSIDE_NOTHING;
-    inside->never = true; /* it is tried once */
-    return untouched_ready(untouched) && untouched_can_enter(untouched, tid) ? INSIDE_ENTER : INSIDE_NOTHING;
+    return untouched_due(untouched, inside) ? enter(untouched, call->task, inside) : INSIDE_NOTHING;
+}
+
+enum inside_next inside_spawned(struct run *run, const struct call *call, struct inside *inside) {
+    return inside_possible(run) && !inside->here && !inside->never ? enter(&run->untouched, call->task, inside)
+                                                                   : INSIDE_NOTHING;
 }
 
 /* Another process than a thread, or than a child whose parent stands still, is to have its memory or its directory. */

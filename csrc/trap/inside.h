@@ -27,6 +27,9 @@ enum inside_next {
                      * stub came before the C library */
 };
 enum inside_next inside_learn(struct run *run, struct call *call, struct inside *inside, uint64_t ip);
+/* An execve is about to be passed, by a child of a program that makes many: that is to get a stub, whose memory the
+ * child has, too. */
+enum inside_next inside_spawned(struct run *run, const struct call *call, struct inside *inside);
 /* A call that changes what the stub knows of its process has been decided, and not been answered yet. */
 void inside_before(struct run *run, struct call *call, struct inside *inside);
 

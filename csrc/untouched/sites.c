@@ -33,10 +33,10 @@
 
 #ifdef __x86_64__
 #define MACHINE EM_X86_64
-static const int asking[] = {SYS_open,       SYS_openat,     SYS_stat,       SYS_lstat,     SYS_fstat,
-                             SYS_newfstatat, SYS_statx,      SYS_access,     SYS_faccessat, SYS_faccessat2,
-                             SYS_readlink,   SYS_readlinkat, SYS_getdents64, SYS_getxattr,  SYS_lgetxattr,
-                             SYS_listxattr,  SYS_llistxattr, SYS_execve};
+static const int asking[] = {SYS_open,       SYS_openat,     SYS_stat,       SYS_lstat,       SYS_fstat,
+                             SYS_newfstatat, SYS_statx,      SYS_access,     SYS_faccessat,   SYS_faccessat2,
+                             SYS_readlink,   SYS_readlinkat, SYS_getdents64, SYS_getxattr,    SYS_lgetxattr,
+                             SYS_listxattr,  SYS_llistxattr, SYS_execve,     SYS_rt_sigaction};
 #else
 #define MACHINE EM_NONE
 static const int asking[] = {-1};

@@ -14,7 +14,9 @@
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,6 +261,42 @@ static void not_restarted(void) {
     }
 }
 
+/* What signals do is set and told as ever, whatever of it needs the supervisor. */
+static void actions(void) {
+    static const int flags_of[] = {0, SA_RESTART, SA_RESTART | SA_NODEFER, 0};
+    void (*const handlers[])(int) = {on_signal, on_signal, SIG_IGN, SIG_DFL};
+    struct sigaction was, action = {.sa_handler = SIG_DFL};
+    char kernel[32] = {0};
+    HOLDS(sigaction(SIGUSR1, &action, NULL) == 0);
+    for (int i = 0; i < 40; i++) {
+        action.sa_handler = handlers[i % 4];
+        action.sa_flags = flags_of[i % 4];
+        HOLDS(sigaction(SIGUSR1, &action, &was) == 0);
+        HOLDS(was.sa_handler == (i ? handlers[(i + 3) % 4] : SIG_DFL));
+        HOLDS(i == 0 || (was.sa_flags & (SA_RESTART | SA_NODEFER)) == flags_of[(i + 3) % 4]);
+        HOLDS(sigaction(SIGUSR1, NULL, &was) == 0 && was.sa_handler == action.sa_handler);
+        if (i % 4 < 3)
+            HOLDS(raise(SIGUSR1) == 0);
+    }
+    HOLDS(signals_seen == 20);
+    FAILS(syscall(SYS_rt_sigaction, SIGUSR1, 8, NULL, sizeof(uint64_t)), EFAULT);
+    FAILS(syscall(SYS_rt_sigaction, SIGUSR1, kernel, 8, sizeof(uint64_t)), EFAULT);
+    FAILS(syscall(SYS_rt_sigaction, SIGUSR1, kernel, NULL, 4), EINVAL);
+    FAILS(syscall(SYS_rt_sigaction, SIGKILL, kernel, NULL, sizeof(uint64_t)), EINVAL);
+}
+
+/* posix_spawn(3) sets all signals in the child, which has our memory. */
+static void spawns(void) {
+    char *const argv[] = {"true", NULL};
+    for (int i = 0; i < 12; i++) {
+        int status = -1;
+        pid_t pid;
+        HOLDS(posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) == 0 && waitpid(pid, &status, 0) == pid);
+        HOLDS(status == 0);
+    }
+    ask();
+}
+
 static void profiled(void) {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
@@ -326,6 +364,8 @@ static const struct {
     {"own_filter", own_filter, 0},
     {"little_memory", little_memory, 0},
     {"not_restarted", not_restarted, 1},
+    {"actions", actions, 0},
+    {"spawns", spawns, 1},
     {"profiled", profiled, 0},
     {"after_threads", after_threads, 1},
     {"under_filter", under_filter, 1},

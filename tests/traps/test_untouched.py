@@ -448,7 +448,7 @@ def test_files_made_in_a_merged_directory_are_answered_inside(world: World, mode
 @needs_stub
 @pytest.mark.parametrize("case", ["bad_pointers", "flags", "signals", "jumps", "threads", "cancellation", "directories",
                                   "own_filter", "little_memory", "not_restarted", "profiled", "after_threads",
-                                  "wanted_place", "under_filter"])
+                                  "wanted_place", "under_filter", "actions", "spawns"])
 def test_unusual_programs(world: World, case: str) -> None:
     """What is unusual goes on as ever in a program with a stub."""
     world.lay_out([])
@@ -465,6 +465,19 @@ def test_unusual_programs(world: World, case: str) -> None:
     if case == "cancellation":  # though they are cancellation points
         assert sum(int(count) for count in re.findall(r"^openat +(\d+)", done.err, re.MULTILINE)) < 300, done.err
     assert answered == (case != "under_filter"), done.err
+
+
+@needs_stub
+@pytest.mark.parametrize("trap", ["notify"], indirect=True)
+def test_who_spawns_has_few_calls_trapped(world: World) -> None:
+    """Children set all their signals; only where a handler comes to be that the supervisor has to know of it is asked."""
+    world.lay_out([])
+    (world.mount / "file").write_text("text")
+    box = whole(world)
+    box.options.append("--stats")
+    done = box.run([world.subjects.path("untouched_robust", "-pthread"), "spawns", world.mount], env=world.env)
+    answered = re.search(r"^(\d+) calls? answered inside of 1 program", done.err, re.MULTILINE)
+    assert answered and int(answered[1]) > 9 * 60, done.err
 
 
 HAS_STUB = """

@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/syscall.h>
 
 #include "../../arch/arch.h"
 #include "../../untouched/untouched.h"
@@ -20,6 +21,9 @@
 #include "inside.h"
 #include "trap.h"
 #include "worker.h"
+
+#define ACTIONS_MANY 40u    /* of two children and a bit */
+#define STEP 64u
 
 /* In that stop.  0, or -errno: -ESRCH: it is dead.  *signal: what it is to be resumed with. */
 static int bring_in(struct attachment *at, int *signal) {
@@ -75,10 +79,36 @@ static bool bring_stub(struct worker *worker, struct caller *caller) {
     return answered;
 }
 
+/* Without a lock: who is taken for another one costs time, nothing else. */
+void inside_acted(struct worker *worker, pid_t tid, uint64_t ip) {
+    struct spawner *spawner = &worker->trap->spawners.of[ip / STEP % SPAWNERS];
+    bool same = __atomic_exchange_n(&spawner->ip, ip, __ATOMIC_RELAXED) == ip;
+    uint32_t actions = same ? __atomic_load_n(&spawner->actions, __ATOMIC_RELAXED) + 1 : 1;
+    __atomic_store_n(&spawner->actions, actions, __ATOMIC_RELAXED);
+    __atomic_store_n(&spawner->last, tid, __ATOMIC_RELAXED);
+}
+
+static bool spawns(const struct spawners *spawners, pid_t tid) {
+    for (unsigned i = 0; i < SPAWNERS; i++) {
+        const struct spawner *spawner = &spawners->of[i];
+        if (__atomic_load_n(&spawner->last, __ATOMIC_RELAXED) == tid)
+            return __atomic_load_n(&spawner->actions, __ATOMIC_RELAXED) >= ACTIONS_MANY;
+    }
+    return false;
+}
+
+static enum inside_next next_of(struct worker *worker, struct caller *caller) {
+    struct run *run = worker->trap->run;
+    struct call *call = &caller->call;
+    enum inside_next next = inside_learn(run, call, &caller->inside, worker->reply.request->data.instruction_pointer);
+    return call->nr == __NR_execve && next == INSIDE_NOTHING && spawns(&worker->trap->spawners, caller->task.tid)
+               ? inside_spawned(run, call, &caller->inside)
+               : next;
+}
+
 bool inside_passed(struct worker *worker, struct caller *caller) {
     struct run *run = worker->trap->run;
-    uint64_t ip = worker->reply.request->data.instruction_pointer;
-    switch (inside_learn(run, &caller->call, &caller->inside, ip)) {
+    switch (next_of(worker, caller)) {
     case INSIDE_ENTER:
         return bring_stub(worker, caller);
     case INSIDE_PATCH:

@@ -59,6 +59,8 @@ bool interruptible_notified(struct worker *worker) {
     case __NR_rt_sigaction:
         if (interrupts_calls(worker, compat))
             tender_process(worker, caller, data->args[0] == SIGCHLD);
+        else
+            inside_acted(worker, caller, data->instruction_pointer);
         break;
     case __NR_fcntl:
         if ((uint32_t)data->args[1] != F_SETSIG)

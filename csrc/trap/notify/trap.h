@@ -11,6 +11,7 @@
 #include "crew.h"
 #include "debugged.h"
 #include "guard.h"
+#include "inside.h"
 #include "openings.h"
 #include "tender.h"
 
@@ -23,6 +24,7 @@ struct notify_trap {
     struct tender tender;
     struct openings openings;
     struct borrowers borrowers;
+    struct spawners spawners;
     int listener;
     int cmd_pidfd;
     bool has_callers, has_crew;   /* were made, and are to be cleared */

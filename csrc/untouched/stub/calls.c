@@ -387,6 +387,20 @@ static int do_getdents(const struct request *request, long *value) {
                 stub_pass(__NR_getdents64, (word)(long)request->fd, request->out, (uint32_t)request->size, 0, 0));
 }
 
+/* The kernel's struct begins with the handler, flags and the rest follow.  It is looked at here before the kernel looks:
+ * so only on our own page, where a C library has it.  SIG_DFL and SIG_IGN interrupt no call, nor does what restarts. */
+#define SIG_IGN 1u
+#define SA_RESTART 0x10000000u
+#define ACTION_SIZE 32u
+
+static int do_sigaction(const struct request *request, long *value) {
+    const word *action = (const word *)(const void *)request->text;
+    if (!is_on_page((word)action, ACTION_SIZE) || (action[0] > SIG_IGN && !(action[1] & SA_RESTART)))
+        return 0;
+    return done(value,
+                stub_pass(__NR_rt_sigaction, (word)(long)request->fd, (word)action, request->out, request->size, 0));
+}
+
 /* ---- */
 
 int request_of(const struct frame *frame, struct request *request) {
@@ -449,6 +463,10 @@ int request_of(const struct frame *frame, struct request *request) {
     case __NR_getdents64:
         *request = (struct request){.nr = nr, .fd = (int)arg[0], .out = arg[1], .size = arg[2]};
         return 1;
+    case __NR_rt_sigaction:
+        request->out = arg[2];
+        request->size = arg[3];
+        return 1;
     case __NR_getxattr:
     case __NR_lgetxattr:
         *request = (struct request){.nr = nr,
@@ -487,6 +505,8 @@ static int answer_as(const struct request *request, long *value) {
         return do_readlink(request, value);
     case __NR_getdents64:
         return do_getdents(request, value);
+    case __NR_rt_sigaction:
+        return do_sigaction(request, value);
     default:
         return do_attribute(request, value);
     }

@@ -84,8 +84,8 @@ static void note_difference(const struct request *request) {
 
 /* What has changed between the two questions is asked again. */
 int compare(const struct frame *frame, struct request *request, long *value) {
-    if (request->nr == __NR_getdents64)
-        return 1;   /* the position has moved */
+    if (request->nr == __NR_getdents64 || request->nr == __NR_rt_sigaction)
+        return 1;   /* the position has moved, the old action is gone */
     (void)__atomic_fetch_add(&NOTES->compared, 1, __ATOMIC_RELAXED);
     for (unsigned i = 0; i < 4; i++) {
         if (is_same(frame, request, *value))

@@ -16,6 +16,11 @@ static inline word page_of(word address) {
     return address / STUB_PAGE;
 }
 
+int is_on_page(word at, word size) {
+    word page = page_of((word)__builtin_frame_address(0));
+    return page_of(at) == page && page_of(at + size - 1) == page;
+}
+
 /* The signal mask is what it can write with one argument and without an effect; at 0 it writes nothing. */
 static int can_write(word address) {
     return address && stub_ask(__NR_rt_sigprocmask, SIG_BLOCK, 0, address, SIGSET_SIZE, 0) == 0;

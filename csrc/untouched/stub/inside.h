@@ -83,6 +83,8 @@ void note_opened_bit(uint32_t bit);
  * brings it there.  0: not the whole of that can be written to. */
 void *write_to(word to, void *room);
 int copy_out(word to, const void *from, uint32_t size);
+/* Does it lie whole on the page of our own stack that is in use? */
+int is_on_page(word at, word size);
 /* Can it be read, and ends it in the page that it begins in? */
 int can_read(const char *text);
 
