@@ -29,7 +29,7 @@ struct session {
     ino_t user_ns;                  /* atomic: the supervisor's own, 0: not asked yet */
     bool securebits;                /* atomic: somebody may have set one, which execve(2) minds */
     struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
-    struct sockets *sockets;        /* shown/sockets.c: names of bound sockets */
+    bool binds;                     /* shown/sockets.c: has names of sockets there, whose lock it is under */
     struct programs *programs;      /* programs/programs.c's patched copies, and the directory of a run */
     struct identity *identity;      /* tasks/identity.c: the supervisor's own */
     struct seen_book *seen;         /* tasks/seen.c: what tasks of a fake root see; NULL: not asked yet */
@@ -45,7 +45,7 @@ struct session {
     struct inputs *inputs;          /* inputs.c; NULL: nobody wants to know */
     struct call_scratch *scratch;   /* unused ones */
     struct task *tasks;             /* all of them */
-    struct lock lock;               /* of tasks, sockets, nests and scratch; the generations are atomic.  It is taken
+    struct lock lock;               /* of tasks, nests and scratch; the generations are atomic.  It is taken
                                      * inside of the view's, never the other way */
 };
 void session_init(struct session *session, pto_view *view);

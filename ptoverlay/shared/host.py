@@ -128,6 +128,8 @@ def _become_supervisor(request: Request, starter: int, ready: int) -> NoReturn:
         _tell(ready, pack(failure))
     except OSError as error:
         _tell(ready, pack(errors.from_os_error(os.fsdecode(error.filename or "sandbox"), error)))
+    except Exception as error:  # whoever starts it is told, and not that it was killed
+        _tell(ready, pack(Failure(f"sandbox {request.name}", f"its supervisor failed: {error!r}")))
     finally:
         os._exit(0)
 

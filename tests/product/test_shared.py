@@ -134,16 +134,16 @@ def test_two_shells_and_an_undo(tool: Tool, trap: str) -> None:
 
 @pytest.mark.parametrize(("trap", "other"), [("notify", "ptrace"), ("ptrace", "notify")])
 def test_sockets(tool: Tool, trap: str, other: str) -> None:
-    """One command binds a name in the view, another one connects to it; the host has no such name."""
+    """One command binds a name in the view, another one connects to it, and is told that name; the host has none."""
     server = "import socket; s = socket.socket(socket.AF_UNIX); s.bind('d/s'); s.listen();" \
              "print('bound', flush=True); c = s.accept()[0]; print(c.recv(9).decode()); c.send(b'heard')"
     client = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('d/s'); s.send(b'hello');" \
-             "print(s.recv(9).decode())"
+             "print(s.recv(9).decode(), s.getpeername())"
     one = start(tool, f'mkdir d; exec python3 -c "{server}"', "-l", tool.lower, "--trap", trap)
     assert one.stdout is not None
     assert one.stdout.readline() == "bound\n"
     assert tool.ok("run", "--name", "one", "-C", tool.lower, "--trap", other, "--", "python3", "-c",
-                   client) == "heard\n"
+                   client) == "heard d/s\n"
     assert one.communicate(timeout=LIMIT) == ("hello\n", "")
     assert tool.sh("ls") == "a\n"
 

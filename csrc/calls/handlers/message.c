@@ -233,7 +233,7 @@ static void tell_sender(struct call *call, uint64_t at, int size) {
     name.length = header.msg_namelen;
     uint64_t name_at = (uint64_t)(uintptr_t)header.msg_name;
     if (memory_read(&call->memory, name_at, &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
-        sockets_find(call->session, &name, &asked))
+        sockets_find(&name, &asked))
         (void)socket_tell(call, name_at, length_at, size, &asked);
 }
 
@@ -251,7 +251,7 @@ static long received_messages(struct call *call, long result) {
 
 static void watch_message(struct call *call, finish_fn *finish) {
     struct msghdr header;
-    if (!sockets_any(call->session) || read_header(call, call->arg[1], &header) < 0 || !header.msg_name)
+    if (!sockets_any() || read_header(call, call->arg[1], &header) < 0 || !header.msg_name)
         return;
     call->scratch->size = (int)header.msg_namelen;
     call->watch_exit = true;

@@ -364,7 +364,7 @@ static bool told_name(struct call *call, int fd, bool of_peer, struct address *a
     struct sockaddr *un = (struct sockaddr *)&name.un;
     if ((of_peer ? getpeername(fd, un, &name.length) : getsockname(fd, un, &name.length)) < 0)
         return false;
-    return name.un.sun_family == AF_UNIX && name.length <= sizeof name.un && sockets_find(call->session, &name, asked);
+    return name.un.sun_family == AF_UNIX && name.length <= sizeof name.un && sockets_find(&name, asked);
 }
 
 /* The kernel has told a name, at `at`: of a socket of the view it becomes what the tracee asked for. */
@@ -376,7 +376,7 @@ static void retell(struct call *call, uint64_t at, uint64_t length_at) {
         return;
     name.length = (socklen_t)length;
     if (memory_read(&call->memory, at, &name.un, name.length) == 0 && name.un.sun_family == AF_UNIX &&
-        sockets_find(call->session, &name, &asked))
+        sockets_find(&name, &asked))
         (void)socket_tell(call, at, length_at, call->scratch->size, &asked);
 }
 
@@ -406,8 +406,7 @@ static long accepted(struct call *call, long result) {
 
 static void watch_name(struct call *call, unsigned length_arg, finish_fn *finish) {
     int *size = &call->scratch->size;
-    if (!sockets_any(call->session) || memory_read(&call->memory, call->arg[length_arg], size, sizeof *size) < 0 ||
-        *size < 0)
+    if (!sockets_any() || memory_read(&call->memory, call->arg[length_arg], size, sizeof *size) < 0 || *size < 0)
         return;
     call->watch_exit = true;
     call->finish = finish;
@@ -417,7 +416,7 @@ static void watch_name(struct call *call, unsigned length_arg, finish_fn *finish
 void do_socket_name(struct call *call) {
     struct address asked;
     int size;
-    if (!sockets_any(call->session))
+    if (!sockets_any())
         return;
     CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
     if (fd < 0 && fd != -EBADF)

@@ -1,7 +1,9 @@
 /* sockets.c - what AF_UNIX sockets are called, where the kernel has another name for them.
  *
  * Rules: the kernel tells the name that was given to bind(2), which for a socket in an overlay is not the one that the
- * tracee gave; the last name wins; the table is bounded, and the oldest name is forgotten first.
+ * tracee gave; the last name wins; the table is bounded, and the oldest name is forgotten first.  It is one for all
+ * sessions of this process, since programs of several runs over one view connect to each other; what the kernel has is
+ * a path of the host, so no two of them mean different sockets by it.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../process/lock.h"
 #include "../session.h"
 #include "sockets.h"
 
@@ -21,81 +24,75 @@ struct name {
     struct address asked;
 };
 
-struct sockets {
-    struct name *names;     /* newest first */
-    unsigned count;
-};
+static struct lock lock = LOCK_INITIALIZER; /* of what follows */
+static struct name *names;                  /* newest first */
+static unsigned count;                      /* atomic */
+static unsigned sessions;                   /* that have bound any, and are not over */
 
 static bool same_address(const struct address *a, const struct address *b) {
     return a->length == b->length && memcmp(&a->un, &b->un, a->length) == 0;
 }
 
-static struct name **find_name(struct sockets *sockets, const struct address *bound) {
-    struct name **at = &sockets->names;
+static struct name **find_name(const struct address *bound) {
+    HELD(&lock);
+    struct name **at = &names;
     while (*at && !same_address(&(*at)->bound, bound))
         at = &(*at)->next;
     return at;
 }
 
-static void forget_name(struct sockets *sockets, struct name **at) {
+static void forget_name(struct name **at) {
+    HELD(&lock);
     struct name *name = *at;
     *at = name->next;
     free(name);
-    sockets->count--;
+    __atomic_sub_fetch(&count, 1, __ATOMIC_RELAXED);
 }
 
-static void forget_oldest(struct sockets *sockets) {
-    struct name **at = &sockets->names;
+static void forget_oldest(void) {
+    struct name **at = &names;
     while ((*at)->next)
         at = &(*at)->next;
-    forget_name(sockets, at);
+    forget_name(at);
 }
 
 int sockets_record(struct session *session, const struct address *bound, const struct address *asked) {
     struct name *name = malloc(sizeof *name);
-    lock_take(&session->lock);
-    if (!session->sockets)
-        session->sockets = calloc(1, sizeof *session->sockets);
-    struct sockets *sockets = session->sockets;
-    if (name && sockets) {
-        struct name **known = find_name(sockets, bound);
-        if (*known)
-            forget_name(sockets, known);
-        if (sockets->count == NAMES_MAX)
-            forget_oldest(sockets);
-        *name = (struct name){sockets->names, *bound, *asked};
-        sockets->names = name;
-        sockets->count++;
-        name = NULL;
-    }
-    lock_leave(&session->lock);
-    free(name);
-    return sockets ? 0 : -ENOMEM;
+    if (!name)
+        return -ENOMEM;
+    lock_take(&lock);
+    sessions += !session->binds;
+    session->binds = true;
+    struct name **known = find_name(bound);
+    if (*known)
+        forget_name(known);
+    if (count == NAMES_MAX)
+        forget_oldest();
+    *name = (struct name){names, *bound, *asked};
+    names = name;
+    __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED);
+    lock_leave(&lock);
+    return 0;
 }
 
-bool sockets_find(struct session *session, const struct address *bound, struct address *asked) {
-    bool found = false;
-    lock_take(&session->lock);
-    if (session->sockets) {
-        const struct name *name = *find_name(session->sockets, bound);
-        found = name;
-        if (found)
-            *asked = name->asked;
-    }
-    lock_leave(&session->lock);
-    return found;
+bool sockets_find(const struct address *bound, struct address *asked) {
+    lock_take(&lock);
+    const struct name *name = *find_name(bound);
+    if (name)
+        *asked = name->asked;
+    lock_leave(&lock);
+    return name;
 }
 
-bool sockets_any(struct session *session) {
-    lock_take(&session->lock);
-    bool any = session->sockets && session->sockets->names;
-    lock_leave(&session->lock);
-    return any;
+bool sockets_any(void) {
+    return __atomic_load_n(&count, __ATOMIC_RELAXED);
 }
 
 void sockets_clear(struct session *session) {
-    while (session->sockets && session->sockets->names)
-        forget_name(session->sockets, &session->sockets->names);
-    free(session->sockets);
-    session->sockets = NULL;
+    lock_take(&lock);
+    sessions -= session->binds;
+    session->binds = false;
+    while (!sessions && names)
+        forget_name(&names);
+    lock_leave(&lock);
 }

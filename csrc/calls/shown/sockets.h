@@ -17,8 +17,9 @@ struct address {
 };
 /* bound: what the kernel has; asked: what the tracee gave, and is to be told. */
 int sockets_record(struct session *session, const struct address *bound, const struct address *asked);
-bool sockets_find(struct session *session, const struct address *bound, struct address *asked);
-bool sockets_any(struct session *session);
+bool sockets_find(const struct address *bound, struct address *asked);
+bool sockets_any(void);
+/* The session is over. */
 void sockets_clear(struct session *session);
 
 #endif
