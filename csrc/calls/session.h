@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "../process/lock.h"
+#include "programs/executed.h"
 #include "../view/view.h"
 
 /* What all tasks of one run share. */
@@ -30,6 +31,7 @@ struct session {
     bool securebits;                /* atomic: somebody may have set one, which execve(2) minds */
     struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
     bool binds;                     /* shown/sockets.c: has names of sockets there, whose lock it is under */
+    struct executed executed[EXECUTED_PROGRAMS];
     struct programs *programs;      /* programs/programs.c's patched copies, and the directory of a run */
     struct identity *identity;      /* tasks/identity.c: the supervisor's own */
     struct seen_book *seen;         /* tasks/seen.c: what tasks of a fake root see; NULL: not asked yet */

@@ -35,6 +35,7 @@
 #include "../flags.h"
 #include "../inputs.h"
 #include "../programs/elf.h"
+#include "../programs/executed.h"
 #include "../programs/programs.h"
 #include "../programs/script.h"
 #include "../reach.h"
@@ -65,6 +66,8 @@ struct exec {
     unsigned depth;                     /* scripts passed */
     struct script scripts[SCRIPTS_MAX];
     bool narrow;                        /* the last program is one of 32 bits */
+    bool plain;                         /* … is of 64, with neither set-id bits nor capabilities */
+    bool known;                         /* … was looked at */
     char interpreter[PATH_MAX];         /* real path of the ELF interpreter, when it has moved */
     unsigned n_names;                   /* what replaces argv[0] */
     const char *names[NAMES_MAX];
@@ -148,7 +151,9 @@ static int found_program(struct call *call, struct exec *exec, const struct elf_
         call->foreign = true;
         return -ENOEXEC;
     }
-    call->task->executes_plain = call->task->cred_stays && is_plain(file->fd);
+    exec->known = !exec->narrow;
+    exec->plain = is_plain(file->fd);
+    call->task->executes_plain = call->task->cred_stays && exec->plain;
     return elf_place(call, exec, file);
 }
 
@@ -336,8 +341,11 @@ static void execute(struct call *call, struct exec *exec, struct target *target)
     if (other < 0)
         return verdict_answer(call, other);
     exec->touched |= other > 0;
-    if (!exec->touched)
-        return; /* whatever it is, the kernel says the same */
+    if (!exec->touched) { /* whatever it is, the kernel says the same */
+        if (error == 0 && exec->known && !exec->depth)
+            executed_keep(call, loc, exec->plain);
+        return;
+    }
     if (error == 0)
         error = choose_path(call, exec, loc);
     verdict_leave_view(call);
@@ -375,12 +383,18 @@ static void execute_unnamed(struct call *call) {
 
 static void decide_execve(struct call *call) {
     struct target target;
-    struct exec *exec = calloc(1, sizeof *exec);
-    call->scratch->owned[0] = exec;
+    bool plain;
     call->task->executes_plain = false;
-    int error = exec ? args_resolve(call, &target) : -ENOMEM;
+    int error = args_resolve(call, &target);
     if (error < 0)
-        return exec && target.pass ? (void)0 : verdict_answer(call, error);
+        return target.pass ? (void)0 : verdict_answer(call, error);
+    if (!target.by_fd && executed_find(call, target.loc, &plain)) {
+        call->task->executes_plain = call->task->cred_stays && plain;
+        return view_executed(call->view, target.loc);
+    }
+    struct exec *exec = call->scratch->owned[0] = calloc(1, sizeof *exec);
+    if (!exec)
+        return verdict_answer(call, -ENOMEM);
     if (target.by_fd && (target.kind != OBJECT_NAMED || target.loc->detached))
         return execute_unnamed(call);
     set_given(call, exec);
