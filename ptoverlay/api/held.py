@@ -22,7 +22,8 @@ from ptoverlay.layers import Layers
 from ptoverlay.process import Process, StrPath, reap
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandboxes.named import check_asked, sandbox_of
-from ptoverlay.sandboxes.sandbox import Sandbox, check_name
+from ptoverlay.sandboxes.names import check_name
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 if TYPE_CHECKING:
     import asyncio

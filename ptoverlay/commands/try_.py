@@ -37,9 +37,10 @@ from ptoverlay.options import Request
 from ptoverlay.process import plain_command
 from ptoverlay.run import die_of
 from ptoverlay.run import run as run_request
-from ptoverlay.sandboxes.keep import Keeper
+from ptoverlay.sandboxes.keeper import Keeper
 from ptoverlay.sandboxes.named import sandbox_of
-from ptoverlay.sandboxes.sandbox import Sandbox, check_name, state_directory
+from ptoverlay.sandboxes.names import check_name
+from ptoverlay.sandboxes.sandbox import Sandbox, state_directory
 from ptoverlay.settings.ignore import Ignore
 
 _ACTIONS = ("ask", "commit", "discard", "keep")

@@ -11,7 +11,10 @@ import errno
 import fcntl
 import os
 import time
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 #: Its name in the directory of a sandbox.
 LOCK = "lock"
@@ -67,6 +70,7 @@ def say_supervisor(path: Path) -> None:
         file.write(_SUPERVISOR + b"\n")
 
 
-def says_supervisor(path: Path) -> bool:
+def says_supervisor(path: Path | str) -> bool:
     """Whether it says so.  OSError: it is not there, or not ours to read."""
-    return _SUPERVISOR in path.read_bytes()
+    with open(path, "rb") as file:
+        return _SUPERVISOR in file.read()

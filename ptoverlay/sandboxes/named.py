@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 
 from ptoverlay.errors import Failure, Missing, Taken
 from ptoverlay.options import USERXATTR, OverlaySpec
-from ptoverlay.sandboxes.sandbox import Sandbox, check_name
+from ptoverlay.sandboxes.names import check_name
+from ptoverlay.sandboxes.sandbox import Sandbox
 
 _TRIES = 20  # of opening and making a sandbox
 

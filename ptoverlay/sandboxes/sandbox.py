@@ -22,7 +22,6 @@ import errno
 import fcntl
 import json
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,11 +38,11 @@ from ptoverlay.layers import default_work
 from ptoverlay.remove import remove_tree
 from ptoverlay.sandboxes import state
 from ptoverlay.sandboxes.locking import LOCK, holder, lock_file, says_supervisor
+from ptoverlay.sandboxes.names import check_name, is_name, sandboxes_path
 
 if TYPE_CHECKING:
     import argparse
 
-_NAME = re.compile(r"\w[\w.+@-]{0,99}")
 #: What a run in the sandbox does not see.
 SERVE = "serve"
 _VERSION = 1
@@ -109,7 +108,7 @@ class Metadata:
             raise ValueError("no layers")
         if not 0 <= self.n_data < len(self.lowers) or self.flags & ~options.OVERLAY_FLAGS:
             raise ValueError("no such layers")
-        if self.parent and not _NAME.fullmatch(self.parent):
+        if self.parent and not is_name(self.parent):
             raise ValueError("no such parent")
 
     def save(self, path: Path, *, sync: bool = True) -> None:
@@ -119,22 +118,8 @@ class Metadata:
 
 
 def state_directory() -> Path:
-    """Where named sandboxes are kept; it need not exist.
-
-    Root's own home is closed to the programs that change their ids, so root's sandboxes are below /var/lib.
-    """
-    import platformdirs
-
-    site = not os.environ.get("XDG_STATE_HOME")
-    return Path(platformdirs.user_state_dir("ptoverlay", appauthor=False, use_site_for_root=site), "sandboxes")
-
-
-def check_name(name: str) -> str:
-    """The name, or Failure for one that cannot be a sandbox's."""
-    if not _NAME.fullmatch(name):
-        raise Failure(f"sandbox {name!r}", "a name is made of letters, digits and . _ + @ -, and begins with a letter "
-                      "or digit")
-    return name
+    """`sandboxes_path`."""
+    return Path(sandboxes_path())
 
 
 class Sandbox:
@@ -240,7 +225,7 @@ class Sandbox:
     def names() -> list[str]:
         """The names of all of them, sorted."""
         try:
-            return sorted(filter(_NAME.fullmatch, os.listdir(state_directory())))
+            return sorted(filter(is_name, os.listdir(state_directory())))
         except FileNotFoundError:
             return []
 

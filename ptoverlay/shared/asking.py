@@ -11,7 +11,8 @@ from ptoverlay.core import lib
 from ptoverlay.errors import Failure
 from ptoverlay.history import steps
 from ptoverlay.history.record import HistoryStep
-from ptoverlay.sandboxes.sandbox import Sandbox, check_name
+from ptoverlay.sandboxes.names import check_name
+from ptoverlay.sandboxes.sandbox import Sandbox
 from ptoverlay.sandboxes.state import of
 from ptoverlay.shared.talk import Gone, Talk
 

@@ -14,20 +14,21 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from ptoverlay import errors
 from ptoverlay.core import ffi, lib
 from ptoverlay.errors import Failure, InUse
 from ptoverlay.options import Request
 from ptoverlay.run import CoreView, carry_out, environment_of, recorded, told_elsewhere
-from ptoverlay.sandboxes.sandbox import Sandbox, check_name, state_directory
-from ptoverlay.shared import host
-from ptoverlay.shared.talk import Gone, Talk
+from ptoverlay.sandboxes.names import check_name, sandboxes_path
+from ptoverlay.shared.launch import launch, serves
+from ptoverlay.shared.talk import Gone, Talk, wishes
 from ptoverlay.signals import Signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ptoverlay.api.beginning import Beginning
 
 _MOST_LAUNCHED = 8  # supervisors, each of which was gone again
@@ -82,6 +83,8 @@ def run_as_guest(request: Request, beginning: Beginning | None = None) -> tuple[
             chdir = told_elsewhere(answer["cwd"], request)
         carry_out(request, GuestView(talk, result), chdir, result, signals, beginning, recording)
         if recording is not None:
+            from ptoverlay.sandboxes.sandbox import Sandbox
+
             box = Sandbox.open(request.name)
             recording.finish([(box.overlay(), box.upper, box.work)], result, environment_of(request))
     return result.status, result
@@ -105,8 +108,8 @@ def _entered(request: Request) -> Iterator[tuple[Talk, dict[str, Any]]]:
 
 def _enter(request: Request) -> tuple[Talk, dict[str, Any]]:
     assert request.name is not None
-    directory = state_directory() / check_name(request.name)
-    message = {"verb": "enter", **host.wishes(request)}
+    directory = f"{sandboxes_path()}/{check_name(request.name)}"
+    message = {"verb": "enter", **wishes(request)}
     begun = time.monotonic()
     launched = 0
     while True:
@@ -125,10 +128,10 @@ def _enter(request: Request) -> tuple[Talk, dict[str, Any]]:
             raise Failure(f"sandbox {request.name}", "its supervisor ends before it can be entered",
                           "ptoverlay --check tells what this machine lacks")
         try:
-            host.launch(request)
+            launch(request)
             launched += 1
         except InUse as failure:
-            patience = _LONG_PATIENCE if host.serves(directory) else _PATIENCE
+            patience = _LONG_PATIENCE if serves(directory) else _PATIENCE
             if time.monotonic() - begun > patience:
                 raise failure from None
             time.sleep(_PAUSE)

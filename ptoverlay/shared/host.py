@@ -24,7 +24,6 @@ import select
 import signal
 import socket
 import struct
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -37,10 +36,10 @@ from ptoverlay.core import STACK_SIZE, ffi, lib
 from ptoverlay.errors import Failure
 from ptoverlay.layers import Layers
 from ptoverlay.options import OverlaySpec, Request
-from ptoverlay.sandboxes.locking import LOCK, say_supervisor, says_supervisor
+from ptoverlay.sandboxes.locking import LOCK, say_supervisor
 from ptoverlay.sandboxes.sandbox import Run, Sandbox
 from ptoverlay.shared.others import is_dead, is_inside, namespaces
-from ptoverlay.shared.talk import Gone, Talk, address, pack, peer, unpack
+from ptoverlay.shared.talk import Gone, Talk, address, pack, peer, wishes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,55 +59,7 @@ class _Wanted(Exception):
     """Somebody wants to come in."""
 
 
-def wishes(request: Request) -> dict[str, Any]:
-    """What a command asks for, as `enter` takes it."""
-    overlays = [{"lowers": [os.path.abspath(path) for path in overlay.lowers], "n_data": overlay.n_data,
-                 "upper": overlay.upper and os.path.abspath(overlay.upper),
-                 "mount": overlay.mount and os.path.abspath(overlay.mount), "flags": overlay.flags}
-                for overlay in request.overlays]
-    try:
-        cwd = os.getcwd()
-    except FileNotFoundError:
-        cwd = ""
-    return {"argv": request.argv, "cwd": cwd, "overlays": overlays, "keep": request.keep_steps, "limit": request.limit,
-            "places": [[kind, os.path.abspath(path)] for kind, path in request.places],
-            "binds": [list(bind) for bind in request.binds],
-            "namespaces": namespaces()}
-
-
-def serves(directory: Path) -> bool:
-    """Whether the lock of a sandbox was taken by a supervisor."""
-    try:
-        return says_supervisor(directory / LOCK)
-    except OSError:
-        return False
-
-
-# ---- the start
-
-
-def launch(request: Request) -> None:
-    """Starts the supervisor of the sandbox that the request names; returns when it can be entered.  Failure: it cannot
-    be; InUse: somebody else has the sandbox."""
-    read, write = os.pipe()
-    sys.stdout.flush()
-    starter = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        os.close(read)
-        _become_supervisor(request, starter, write)
-    os.close(write)
-    os.waitpid(pid, 0)
-    with open(read, "rb") as told:
-        data = told.read()
-    if not data:
-        raise Failure(f"sandbox {request.name}", "its supervisor was killed")
-    answer = json.loads(data)
-    if "error" in answer:
-        raise unpack(answer)
-
-
-def _become_supervisor(request: Request, starter: int, ready: int) -> NoReturn:
+def become_supervisor(request: Request, starter: int, ready: int) -> NoReturn:
     """In a process of its own; tells by `ready` that it can be entered, or why not.  starter: as of `Host`."""
     try:
         os.setsid()

@@ -17,11 +17,17 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 from ptoverlay import errors
 from ptoverlay.errors import Failure, InUse
+from ptoverlay.shared.others import namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
+
+    from ptoverlay.options import Request
 
 SOCKET = "socket"
 _LONGEST = 8 << 20  # bytes of a line; a command line may take 2 MiB
@@ -35,7 +41,7 @@ class Gone(Exception):
 
 
 @contextmanager
-def address(directory: Path, name: str = SOCKET) -> Iterator[str]:
+def address(directory: Path | str, name: str = SOCKET) -> Iterator[str]:
     """A socket's name in a directory, by default of a sandbox's, however long the directory's is (unix(7))."""
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -61,7 +67,7 @@ class Talk:
         self.descriptors: list[int] = []  # that came along, and are the owner's of this
 
     @classmethod
-    def to(cls, directory: Path) -> Talk:
+    def to(cls, directory: Path | str) -> Talk:
         """With the supervisor of the sandbox that is kept here; `Gone` when there is none."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -136,3 +142,19 @@ def unpack(answer: dict[str, Any]) -> Failure:
     what, why, remedy = map(str, answer["error"])
     kind = InUse if answer.get("in_use") else Failure
     return kind(what, why, remedy, int(answer.get("status", errors.OWN_ERROR)), int(answer.get("number", 0)))
+
+
+def wishes(request: Request) -> dict[str, Any]:
+    """What a command asks for, as `enter` takes it."""
+    overlays = [{"lowers": [os.path.abspath(path) for path in overlay.lowers], "n_data": overlay.n_data,
+                 "upper": overlay.upper and os.path.abspath(overlay.upper),
+                 "mount": overlay.mount and os.path.abspath(overlay.mount), "flags": overlay.flags}
+                for overlay in request.overlays]
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:
+        cwd = ""
+    return {"argv": request.argv, "cwd": cwd, "overlays": overlays, "keep": request.keep_steps, "limit": request.limit,
+            "places": [[kind, os.path.abspath(path)] for kind, path in request.places],
+            "binds": [list(bind) for bind in request.binds],
+            "namespaces": namespaces()}

@@ -18,11 +18,13 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import platformdirs
 import pytest
 from support.box import ROOT_DIRECTORY as TOP
 
 from ptoverlay import cli, extras, options
 from ptoverlay.console import completions
+from ptoverlay.sandboxes import names
 
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PTOVERLAY_"))}
 # What a plain run must not pay for.
@@ -95,6 +97,26 @@ def test_a_plain_run_imports_little() -> None:
     loaded = {name.partition(".")[0] for name in done.stderr.split()}
     assert "ptoverlay" in loaded, done.stderr
     assert loaded & UNWANTED == set()
+
+
+def test_who_joins_a_sandbox_imports_little(tmp_path: Path) -> None:
+    """What it asks and is told is JSON; all else is the supervisor's."""
+    start = "import sys; from ptoverlay.__main__ import main; main(); print(*sys.modules, file=sys.stderr)"
+    words: list[str | Path] = [sys.executable, "-S", "-P", "-c", f"import sys; sys.path[:] = {sys.path!r}; {start}",
+             "--name", "one", "-l", tmp_path, "-C", "/", "--", "true"]
+    done = run(words, environment={**CLEAN, "XDG_STATE_HOME": str(tmp_path / "state")})
+    loaded = {name.partition(".")[0] for name in done.stderr.split()}
+    assert "json" in loaded, done.stderr
+    assert loaded & (UNWANTED - {"contextlib", "json", "re"}) == set()
+
+
+@pytest.mark.parametrize("named", [None, "", " ", "/state", "state"])
+def test_where_sandboxes_are(named: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    if named is not None:
+        monkeypatch.setenv("XDG_STATE_HOME", named)
+    said = platformdirs.user_state_dir("ptoverlay", appauthor=False, use_site_for_root=not named)
+    assert names.sandboxes_path() == f"{said}/sandboxes"
 
 
 # ---- building and installing ----

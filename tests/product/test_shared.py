@@ -20,7 +20,7 @@ from support.sandboxes import LIMIT, Tool, wait_for
 
 from ptoverlay.errors import Failure
 from ptoverlay.options import Request
-from ptoverlay.shared import guest, host
+from ptoverlay.shared import guest
 
 TRAPS = ("notify", "ptrace")
 #: A program that has a file open for writing, and one mapped; it says what it wrote, step by step.
@@ -200,7 +200,7 @@ def test_a_supervisor_that_never_lives(tmp_path: Path, monkeypatch: pytest.Monke
     request = Request()
     request.argv, request.name = ["true"], "one"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setattr(host, "launch", launched.append)
+    monkeypatch.setattr(guest, "launch", launched.append)
     with pytest.raises(Failure, match="its supervisor ends before it can be entered"):
         guest.run_as_guest(request)
     assert launched == [request] * 8
@@ -208,7 +208,7 @@ def test_a_supervisor_that_never_lives(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_who_starts_it_is_killed_before_coming_in(tool: Tool) -> None:
     """Another one comes in instead, and its step is its own."""
-    script = ("from ptoverlay import cli; from ptoverlay.shared.host import launch; "
+    script = ("from ptoverlay import cli; from ptoverlay.shared.launch import launch; "
               f"launch(cli.parse(['--name', 'one', '-l', {str(tool.lower)!r}, '--', 'killed']))")
     assert run([*tool.words()[:-2], "-c", script], cwd=ROOT_DIRECTORY, env=tool.env).status == 0
     tool.box("one", "echo x >x")
