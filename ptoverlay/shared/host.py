@@ -297,14 +297,22 @@ class Host:
                                     "started": each.run.started} for each in self.guests
                                    if not (each.leaves or each.over.is_set())]}
         if verb == "checkpoint":
-            with self.lock:
+            with self._running():
                 step = self.history.checkpoint(str(message["message"]), only_new=bool(message.get("only_new")))
             return {"step": None if step is None else asdict(step)}
         if verb == "fork":
-            with self.lock:
+            with self._running():
                 self._fork(str(message["new"]))
             return {}
         raise Gone
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """The lock, while a command is in.  When the last one has ended, so will we, and who asks has the layers."""
+        with self.lock:
+            if not self.guests:
+                raise Gone
+            yield
 
     def _enter(self, message: dict[str, Any], pid: int, guest: Guest | None) -> tuple[Guest, dict[str, Any]]:
         if guest is not None:
