@@ -359,7 +359,7 @@ int socket_tell(struct call *call, uint64_t at, uint64_t length_at, int size, co
 }
 
 /* The name of our descriptor fd that the tracee is to be told; false: the kernel's is right. */
-static bool told_name(struct call *call, int fd, bool of_peer, struct address *asked) {
+static bool told_name(int fd, bool of_peer, struct address *asked) {
     struct address name = {.length = sizeof name.un};
     struct sockaddr *un = (struct sockaddr *)&name.un;
     if ((of_peer ? getpeername(fd, un, &name.length) : getsockname(fd, un, &name.length)) < 0)
@@ -399,7 +399,7 @@ static long accepted(struct call *call, long result) {
     CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)result);
     if (fd < 0)
         return name_told(call, result);
-    if (told_name(call, fd, true, &asked))
+    if (told_name(fd, true, &asked))
         (void)socket_tell(call, call->arg[1], call->arg[2], call->scratch->size, &asked);
     return result;
 }
@@ -421,7 +421,7 @@ void do_socket_name(struct call *call) {
     CLOSE_DESCRIPTOR fd = task_descriptor(call, (int)call->arg[0]);
     if (fd < 0 && fd != -EBADF)
         return watch_name(call, 2, name_told);   /* pidfd_getfd(2) is refused here */
-    if (fd < 0 || !told_name(call, fd, call->row->detail == NAME_OF_PEER, &asked))
+    if (fd < 0 || !told_name(fd, call->row->detail == NAME_OF_PEER, &asked))
         return;
     int error = memory_read(&call->memory, call->arg[2], &size, sizeof size);
     if (error == 0)
