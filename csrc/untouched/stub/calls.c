@@ -388,7 +388,8 @@ static int do_getdents(const struct request *request, long *value) {
 }
 
 /* The kernel's struct begins with the handler, flags and the rest follow.  It is looked at here before the kernel
- * looks: so only on our own page, where a C library has it.  SIG_DFL and SIG_IGN interrupt no call, nor does what restarts. */
+ * looks: so only on our own page, where a C library has it.  SIG_DFL and SIG_IGN interrupt no call, nor does what
+ * restarts. */
 #define SIG_IGN 1u
 #define SA_RESTART 0x10000000u
 #define ACTION_SIZE 32u
