@@ -101,6 +101,7 @@ void pto_view_read_all(pto_view *view);
 #define PTO_BUILD_REVERSED 128   /* with LISTINGS: … from behind */
 #define PTO_BUILD_SHUFFLED 256   /* … in an order of chance that is always the same */
 #define PTO_BUILD_OTHER_HOST 512 /* the host name is neither this machine's nor the one of MACHINE */
+#define PTO_BUILD_WATCHED 1024   /* without CLOCK: that the time was asked for is recorded (PTO_INPUT_CLOCK) */
 
 /* where a run failed, if it did (the exit status follows from it: 125, 126, 127) */
 #define PTO_STAGE_NONE 0
@@ -165,6 +166,7 @@ struct pto_trace {
 #define PTO_INPUT_LOADER 5 /* what the kernel ran beside it: the interpreter of a script or of an ELF file */
 #define PTO_INPUT_CHANGED 6 /* made, written, removed or given other attributes: what was there before mattered */
 #define PTO_INPUT_SOCKET 7 /* a socket with this name was talked to; "": one of another family than AF_UNIX was made */
+#define PTO_INPUT_CLOCK 8 /* the time was asked for, which is not fixed; no path */
 /* flags */
 #define PTO_INPUT_OWN 1 /* no directory, and the upper had it: it was made by CMD, or by a run before */
 #define PTO_INPUT_FAILED 2 /* the walk ended there: it is not there, no directory, or not to be searched */

@@ -204,6 +204,10 @@ void inputs_socket(struct call *call, const char *path) {
     note(call, PTO_INPUT_SOCKET, PTO_INPUT_HOST, path, strlen(path));
 }
 
+void inputs_clock(struct call *call) {
+    note(call, PTO_INPUT_CLOCK, 0, "", 0);
+}
+
 static int kind_of_open(const struct call *call) {
     if (call->nr == __NR_openat2)
         return PTO_INPUT_READ;

@@ -25,6 +25,8 @@ void inputs_walked(struct call *call, unsigned i, int error);
 void inputs_note(struct call *call, int kind, const struct location *loc);
 /* The socket of this name was talked to, "": one that leads out of the machine's file system was made. */
 void inputs_socket(struct call *call, const char *path);
+/* The time was asked for. */
+void inputs_clock(struct call *call);
 /* A walker's `followed`; arg: the call. */
 void inputs_followed(void *arg, const struct location *link);
 

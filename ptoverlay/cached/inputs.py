@@ -16,13 +16,15 @@ from collections.abc import Iterator
 from dataclasses import astuple
 from typing import Any
 
+from ptoverlay.cached.key import has_terminal
 from ptoverlay.record.asked import Asked, Input, Question
 from ptoverlay.record.record import of_kernel
 from ptoverlay.record.states import ABSENT, State, States
 
-#: Devices and directories that are the same for everybody, or whose bytes are no input by our rules.
+#: What is the same for everybody, or comes from the run's seed.
 _SAME = frozenset(("/dev", "/proc", "/sys", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
-                   "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"))
+                   "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/proc/sys/kernel/random/uuid",
+                   "/proc/sys/kernel/random/boot_id"))
 _OF_TASK = re.compile(r"/proc/\d+(/task/\d+)?(/(.*))?")
 #: Of a task, what says no more than its program and descriptors do, or is as random as addresses are.
 _OWN = re.compile(r"(exe|cwd|root|fd|fd/\d+|fdinfo|fdinfo/\d+|maps|comm|cmdline|auxv)?")
@@ -65,6 +67,9 @@ class Found:
             return "not all of its questions are known"
         for name in asked.sockets:
             return f"it talked to {name}" if name else "it used the network"
+        for number in asked.clock:
+            return (f"{asked.programs[number]} asked for the time (--epoch SECONDS fixes it, "
+                    "--ignore-clock says that it does not matter)")
         for one in asked.inputs.values():
             why = self._take_of_kernel(one, states) if of_kernel(one.path) else self._take(one, states, times, began)
             if why:
@@ -88,7 +93,8 @@ class Found:
 
     def _take_of_kernel(self, one: Input, states: States) -> str:
         task = _OF_TASK.fullmatch(one.path)
-        if one.path in _SAME or (task is not None and _OWN.fullmatch(task[3] or "")):
+        nowhere = one.path == "/dev/tty" and not has_terminal()  # which is in the key
+        if nowhere or one.path in _SAME or (task is not None and _OWN.fullmatch(task[3] or "")):
             return ""
         if not any(question.reads or question is Question.CHANGED for question in one.questions):
             if task is None:

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from ptoverlay import __version__
 from ptoverlay.options import Request
 
-FORM = 1  # of what is kept
+FORM = 2  # of what is kept
 #: What differs from shell to shell, and is not given to CMD.
 LEFT_OUT = ("_", "OLDPWD", "SHLVL", "WINDOWID", "SSH_CLIENT", "SSH_CONNECTION", "SSH_TTY", "SSH_AUTH_SOCK",
             "XDG_SESSION_ID", "PTOVERLAY_NAME")
@@ -28,13 +28,15 @@ _LIMITS = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "NOFILE", "AS", "NPROC")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """stdin: digest of what it can be given to read, "" for nothing; times: whether times of files count."""
+    """stdin: digest of what it can be given to read, "" for nothing; times: whether times of files count; clock: what
+    is done about the time of day."""
 
     argv: tuple[str, ...]
     cwd: str
     environment: Mapping[str, str]
     stdin: str
     times: bool
+    clock: str
     settings: tuple[str, ...]
     machine: tuple[str, ...]
     version: str = field(default=f"{__version__}:{FORM}")
@@ -51,16 +53,25 @@ def _machine() -> tuple[str, ...]:
     limits = [f"{name}={resource.getrlimit(getattr(resource, f'RLIMIT_{name}'))}" for name in _LIMITS]
     return (system.sysname, system.nodename, system.release, system.version, system.machine,
             str(sorted(os.sched_getaffinity(0))), f"{os.getresuid()}{os.getresgid()}{sorted(os.getgroups())}",
-            f"{umask:03o}", str(os.nice(0)), *limits)
+            f"{umask:03o}", str(os.nice(0)), f"terminal={has_terminal()}", *limits)
 
 
-def key_of(request: Request, environment: Mapping[str, str], stdin: str, times: bool) -> Key:
+def has_terminal() -> bool:
+    """Whether /dev/tty leads anywhere."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def key_of(request: Request, environment: Mapping[str, str], stdin: str, times: bool, clock: str) -> Key:
     """The key of a request."""
     overlay = request.overlays[0]
     settings = (repr(overlay.layers()), repr(overlay.n_data), repr(overlay.mount_point()), repr(overlay.flags),
                 repr(request.places), repr(request.network), repr(request.memory), repr(request.limit))
     return Key(tuple(request.argv), os.path.abspath(request.chdir or os.getcwd()), dict(environment), stdin, times,
-               settings, _machine())
+               clock, settings, _machine())
 
 
 def inherited() -> list[int]:

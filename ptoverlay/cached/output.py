@@ -1,7 +1,8 @@
 """Standard input and output of a run that is to be remembered.
 
 CMD gets pipes for its standard output and error, whose bytes go on at once, and are kept in the order in which they
-came. It is given what its standard input has to read if that is a file, or was asked for; else /dev/null.
+came. It is given what its standard input has to read if that is a file, or was asked for; a pipe is left to it, of
+which nobody can tell what will come, and in place of a terminal it has /dev/null.
 
 SPDX-License-Identifier: GPL-2.0-or-later
 """
@@ -107,6 +108,15 @@ def _carry(pipes: dict[int, int], kept: dict[int, int], found: Captured) -> None
                 del left[reader]
 
 
+def is_stream() -> bool:
+    """Whether standard input is a pipe or the like, of which only reading tells what it holds."""
+    try:
+        status = os.fstat(0)
+    except OSError:
+        return False
+    return not (stat.S_ISREG(status.st_mode) or is_null(status) or os.isatty(0))
+
+
 def take_stdin(whole: bool) -> str:
     """Prepares what CMD reads, and tells what it is.  whole: all of a pipe, too, which is waited for."""
     try:
@@ -117,11 +127,13 @@ def take_stdin(whole: bool) -> str:
         return ""
     if stat.S_ISREG(status.st_mode):
         return _digest_of_file()
-    if not whole or os.isatty(0):
+    if os.isatty(0):
         fd = os.open(os.devnull, os.O_RDONLY)
         os.dup2(fd, 0)
         os.close(fd)
         return ""
+    if not whole:
+        return "stream"
     fd, found = os.memfd_create("ptoverlay-input"), hashlib.sha256()
     while data := os.read(0, _CHUNK):
         found.update(data)

@@ -10,6 +10,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from ptoverlay.cached import changes as kept_changes
 from ptoverlay.cached.changes import Replay, Unkept
 from ptoverlay.cached.inputs import Found
 from ptoverlay.cached.key import LEFT_OUT, inherited, key_of
-from ptoverlay.cached.output import Captured, captured, replay, take_stdin
+from ptoverlay.cached.output import Captured, captured, is_stream, replay, take_stdin
 from ptoverlay.cached.store import Damaged, Remembered, Store
 from ptoverlay.commit.carry import commit
 from ptoverlay.core import lib
@@ -54,10 +55,11 @@ class Watch:
 
 class Cached:
     """One command.  tell: gets what --explain says; times: whether times of files count; whole: all of standard input
-    is read; closes: CMD gets no descriptors but the standard ones."""
+    is read; closes: CMD gets no descriptors but the standard ones; epoch: the time of day at its start, in seconds
+    since 1970, None: the kernel's; clock: a run that asks for the kernel's is not remembered."""
 
     def __init__(self, request: Request, store: Store, tell: Callable[[str], None], *, times: bool = True,
-                 whole: bool = False, closes: bool = False) -> None:
+                 whole: bool = False, closes: bool = False, epoch: int | None = None, clock: bool = True) -> None:
         _check(request)
         if lib.pto_is_nested():
             raise Failure("cached", "inside a run the run around knows what CMD asks for", "use it outside")
@@ -75,7 +77,11 @@ class Cached:
                 os.set_inheritable(number, False)
         elif descriptors:
             self._unkept = f"CMD has descriptor {descriptors[0]} from outside (--close-descriptors keeps it from it)"
-        self._key = key_of(request, environment_of(request), take_stdin(whole), times).digest()
+        if is_stream() and not whole:
+            self._unkept = "standard input is a pipe (--stdin reads it first; </dev/null is none)"
+        kind = ("watched" if clock else "ignored") if epoch is None else str(epoch)
+        self._key = key_of(request, environment_of(request), take_stdin(whole), times, kind).digest()
+        self._fix(epoch, clock)
 
     def run(self) -> int:
         """Replays or runs; CMD's wait status."""
@@ -89,6 +95,17 @@ class Cached:
             for reason in reasons[:1] or ([] if self._unkept else ["this command is not remembered"]):
                 self._tell(f"runs: {reason}")
             return self._run(states)
+
+    def _fix(self, epoch: int | None, clock: bool) -> None:
+        """CMD's random bytes come from the store's secret and what CMD is, so that they are the same each time."""
+        switches = lib.PTO_BUILD_RANDOM | lib.PTO_BUILD_ADDRESSES
+        if epoch is not None:
+            switches |= lib.PTO_BUILD_CLOCK
+        elif clock:
+            switches |= lib.PTO_BUILD_WATCHED
+        seed = int.from_bytes(hashlib.sha256(self._store.secret() + self._key.encode()).digest()[:8])
+        self._request.features |= lib.PTO_FEATURE_BUILD
+        self._request.members = {"build": switches, "epoch": epoch or 0, "seed": seed}
 
     # ---- looking up ----
 
@@ -151,8 +168,7 @@ class Cached:
             ended = time.time_ns()
             assert watch.asked is not None
             why = self._unkept or self._remember(watch.asked, states, box, output, status, (began, ended))
-        self._tell(f"not remembered: {why}" if why else
-                   "remembered by all that it asked the file system; the time of day and random bytes are no inputs")
+        self._tell(f"not remembered: {why}" if why else "remembered by all that it asked for")
         self._apply()
         return status
 

@@ -3,6 +3,7 @@
     DIRECTORY/index.sqlite     runs by the digest of their key, files and which run has them
     DIRECTORY/files/ab/cdef…   contents, by sha256
     DIRECTORY/new/             what is being written
+    DIRECTORY/secret           of which random bytes are made
 
 Rules: a file is there before a run that has it is in the index, and is put in its place whole; what is missing, or is
 not what its name says, makes the run that has it forgotten; an index that is damaged is put aside, and a new one
@@ -32,6 +33,7 @@ _MOST_OF_A_KEY = 16  # runs of one command, with different inputs
 _ROOM = 0.9  # of the size, after the least recently used runs were forgotten
 _LEFT_BEHIND = 3600.0  # seconds after which a new file is somebody's who was killed
 _CHUNK = 1 << 20
+_SECRET = 32  # bytes
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, key TEXT NOT NULL, used REAL NOT NULL, size INTEGER NOT NULL,
                                  data BLOB NOT NULL);
@@ -199,6 +201,25 @@ class Store:
                     path.unlink()
             except OSError:
                 pass
+
+    def secret(self) -> bytes:
+        """Nobody else's, and always the same; another one each time where none can be kept."""
+        path, beside = self.directory / "secret", self.directory / f"secret-{os.getpid()}"
+        try:
+            self.directory.mkdir(0o700, parents=True, exist_ok=True)
+            if not path.exists():
+                with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                    file.write(os.urandom(_SECRET))
+                try:
+                    os.link(beside, path)
+                finally:
+                    beside.unlink()
+        except OSError:
+            pass  # somebody else was first, or there can be none
+        try:
+            return path.read_bytes()
+        except OSError:
+            return os.urandom(_SECRET)
 
     # ---- files ----
 

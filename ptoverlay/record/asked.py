@@ -56,11 +56,13 @@ class Input:
 @dataclass(slots=True)
 class Asked:
     """All of a run.  programs: by number, the first is none; sockets: names that were talked to, "" for a socket that
-    leads elsewhere than to a name; complete: nothing was lost for want of memory or in a run within the run."""
+    leads elsewhere than to a name; clock: numbers of programs that asked for a time which is not fixed; complete:
+    nothing was lost for want of memory or in a run within the run."""
 
     inputs: dict[str, Input] = field(default_factory=dict)
     programs: list[str] = field(default_factory=lambda: ["ptoverlay"])
     sockets: list[str] = field(default_factory=list)
+    clock: list[int] = field(default_factory=list)
     complete: bool = True
 
 
@@ -84,6 +86,8 @@ def parse(data: bytes) -> Asked:
             asked.programs.append(path if len(asked.programs) > 1 else "ptoverlay")
         elif kind == lib.PTO_INPUT_SOCKET:
             asked.sockets.append(path)
+        elif kind == lib.PTO_INPUT_CLOCK:
+            asked.clock.append(program)
         else:
             _take(asked, Question(kind), flags, program, path)
     return asked

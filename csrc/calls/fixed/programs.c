@@ -1,7 +1,7 @@
 /* programs.c - what the kernel tells a program at its start (getauxval(3)).
  *
- * The vDSO, by which the C library and Go's runtime tell the time without a call, is taken out of the vector, so that
- * they ask the kernel; this reaches static programs, too, which find it nowhere else.
+ * The vDSO, by which the C library and Go's runtime have the time and random bytes without a call, is taken out of the
+ * vector, so that they ask the kernel; this reaches static programs, too, which find it nowhere else.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,6 +17,7 @@
 #include "fixed.h"
 #include "random.h"
 
+#define BY_VDSO ((unsigned)(PTO_BUILD_CLOCK | PTO_BUILD_WATCHED | PTO_BUILD_RANDOM))
 #define RANDOM_BYTES 16u    /* of AT_RANDOM */
 
 void fixed_clock_program(struct call *call) {
@@ -25,7 +26,7 @@ void fixed_clock_program(struct call *call) {
     unsigned char bytes[RANDOM_BYTES];
     vector_begin(&vector, call->task->tid, false);
     while (vector_next(&vector)) {
-        if (vector.entry.a_type == AT_SYSINFO_EHDR && (fixed->switches & PTO_BUILD_CLOCK)) {
+        if (vector.entry.a_type == AT_SYSINFO_EHDR && (fixed->switches & BY_VDSO)) {
             vector.entry.a_type = AT_IGNORE;
             vector_put(&vector);
         } else if (vector.entry.a_type == AT_RANDOM && (fixed->switches & PTO_BUILD_RANDOM)) {

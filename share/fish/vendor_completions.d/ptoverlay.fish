@@ -295,6 +295,8 @@ complete -c ptoverlay -n '__fish_seen_subcommand_from cached' -l explain -d 'say
 complete -c ptoverlay -n '__fish_seen_subcommand_from cached' -l cache-size -x -d 'most that is kept of all runs; what was not used for long goes (default: 5G)'
 complete -c ptoverlay -n '__fish_seen_subcommand_from cached' -l ignore-times -d 'files whose bytes are the same are the same, whenever they were written'
 complete -c ptoverlay -n '__fish_seen_subcommand_from cached' -l stdin -d 'read standard input to its end: it is an input'
+complete -c ptoverlay -n '__fish_seen_subcommand_from cached' -l epoch -x -d 'the time of day at the start, since 1970; it goes on by use'
+complete -c ptoverlay -n '__fish_seen_subcommand_from cached' -l ignore-clock -d 'CMD may ask for the time of day, and is remembered all the same'
 complete -c ptoverlay -n '__fish_seen_subcommand_from cached' -l close-descriptors -d 'CMD gets no descriptors but the standard ones'
 complete -c ptoverlay -n '__fish_seen_subcommand_from cached' -a '(__ptoverlay_names)' -d sandbox
 complete -c ptoverlay -n '__fish_seen_subcommand_from reproduce' -s h -l help -d 'show this help message and exit'
