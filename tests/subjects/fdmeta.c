@@ -69,6 +69,12 @@ static void attributes(const char *how, long fd) {
     (void)say(text("%s lgetxattr proc", how), SYS(lgetxattr, path, "user.proc", value, sizeof value));
 }
 
+static void synced(const char *how, long fd) {
+    (void)say(text("%s fsync", how), SYS(fsync, fd));
+    (void)say(text("%s fdatasync", how), SYS(fdatasync, fd));
+    (void)say(text("%s syncfs", how), SYS(syncfs, fd));
+}
+
 static void inode_flags(const char *how, long fd) {
     int flags = 0;
     (void)say(text("%s GETFLAGS", how), SYS(ioctl, fd, FS_IOC_GETFLAGS, &flags));
@@ -97,10 +103,12 @@ static void object(const char *name) {
         long fd = ok(text("%s open", how), SYS(openat, AT_FDCWD, path, ways[i].flags | O_CLOEXEC));
         if (fd < 0)
             continue;
+        synced(how, fd);
         modes(how, fd);
         times(how, fd);
         attributes(how, fd);
         owners(how, fd);
+        synced(keep(text("%s changed", how)), fd);
         (void)SYS(close, fd);
     }
     path = keep(text("meta/%s.3", name));

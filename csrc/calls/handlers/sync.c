@@ -6,6 +6,9 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
 #include "../../process/object.h"
 #include "../../view/view.h"
 #include "../args.h"
@@ -19,7 +22,8 @@ void do_sync(struct call *call) {
     struct target target;
     int error = args_resolve(call, &target);
     const struct location *loc = target.loc;
-    if (error < 0 || !target.by_fd || target.kind != OBJECT_NAMED || !loc->overlay || settle_path_descriptor(call))
+    bool has_data = error == 0 && (loc->type == S_IFREG || loc->type == S_IFDIR || call->nr == __NR_syncfs);
+    if (!has_data || !target.by_fd || target.kind != OBJECT_NAMED || !loc->overlay || settle_path_descriptor(call))
         return;   /* also what the kernel will refuse */
     error = view_sync(call->view, loc, call->scratch->given[0].real);
     if (error != VIEW_SYNC_REAL)
