@@ -212,6 +212,20 @@ print(libc.fchmod(got, 0o600), oct(os.stat("file").st_mode))
                                   "Bad file descriptor", "0 0o100600"]
 
 
+def test_classes_of_fanotify(tree: World) -> None:
+    """What only root may have is EPERM for others, as natively, and not unknown."""
+    text = """
+import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+def init(flags, event_flags):
+    fd = libc.fanotify_init(flags, event_flags)
+    return "some" if fd >= 0 else errno.errorcode[ctypes.get_errno()]
+print(*[init(flags, 0) for flags in (0, 4, 8, 0x10, 0x200, 0x204, 0xe00)])
+"""
+    assert script(tree, text) == [
+        "some EINVAL EINVAL some some EINVAL some" if tree.who.is_root else "EPERM EPERM EPERM EPERM some EPERM some"]
+
+
 def test_descriptors_of_others(tree: World) -> None:
     """pidfd_getfd: of processes of the run, and not of others'."""
     text = """

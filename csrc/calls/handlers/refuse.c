@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fanotify.h>
@@ -49,9 +50,11 @@ void do_fanotify_init(struct call *call) {
                                   FAN_REPORT_MNT_;
     static const unsigned open_flags =
         O_KERNEL_LARGEFILE | O_CLOEXEC | O_NONBLOCK | O_DSYNC | O_SYNC | O_APPEND | O_NOATIME;
-    if ((unsigned)call->arg[0] & ~known)
-        verdict_refuse(call, EINVAL, "this class of fanotify could hold up the supervisor, or is not known");
-    else if ((unsigned)call->arg[1] & ~open_flags)
+    const struct cred *cred = task_cred(call);
+    if (cred && (unsigned)call->arg[0] & ~known)
+        verdict_refuse(call, cred_capable(cred, CAP_SYS_ADMIN) ? EINVAL : EPERM,
+                       "this class of fanotify could hold up the supervisor, or is not known");
+    else if (cred && (unsigned)call->arg[1] & ~open_flags)
         verdict_refuse(call, (unsigned)call->arg[1] & O_ACCMODE ? EPERM : EINVAL,
                        "fanotify would give descriptors of lower files for writing");
 }
