@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.headers import named
+from support.oracle import as_user, run
 from support.trees import Node
 from support.world import World
 
@@ -210,6 +211,56 @@ print(libc.fchmod(got, 0o600), oct(os.stat("file").st_mode))
 """
     assert script(tree, text) == ["EPERM EPERM EPERM", "EINVAL EINVAL EINVAL EINVAL", "0", "b'lower'",
                                   "Bad file descriptor", "0 0o100600"]
+
+
+@pytest.mark.root_only
+def test_fanotify_of_what_a_lower_has(tree: World) -> None:
+    """A mark that was set before the copy-up hears of the change; one on the directory of it, too."""
+    text = """
+import ctypes, os, select, struct
+libc = ctypes.CDLL(None, use_errno=True)
+def marked(flags, mask, path):
+    fd = libc.fanotify_init(3, 0)
+    assert libc.fanotify_mark(fd, 1 | flags, ctypes.c_ulong(mask), -100, path) == 0
+    return fd
+def heard(fd):
+    masks = 0
+    while select.select([fd], [], [], 0)[0]:
+        data = os.read(fd, 4096)
+        while data:
+            size, _, _, _, mask, got, _ = struct.unpack("=IBBHQii", data[:24])
+            masks |= mask
+            os.close(got)
+            data = data[size:]
+    return hex(masks)
+file, directory = marked(0, 2, b"file"), marked(8, 0x08000002, b".")
+os.system("echo more >>file")
+print(heard(file), heard(directory))
+os.system("echo more >>file")
+print(heard(file), heard(directory))
+"""
+    assert script(tree, text) == ["0x2 0x2", "0x2 0x2"]
+
+
+def test_capabilities_that_mean_nothing(tree: World) -> None:
+    """On a file they are EINVAL, as natively, for who may set them; on what takes none they are not."""
+    text = """
+import errno, os
+def set_on(path, value):
+    try:
+        os.setxattr(path, "security.capability", value)
+        return "set"
+    except OSError as error:
+        return errno.errorcode[error.errno]
+print(*[set_on("file", value) for value in (b"", b"x", bytes(20), bytes(8))])
+"""
+    path = tree.home / "native"
+    path.mkdir()
+    (path / "file").touch()
+    os.chown(path, *tree.owner)
+    os.chown(path / "file", *tree.owner)
+    natively = run([*as_user(tree.who), sys.executable, "-c", text], cwd=path)
+    assert script(tree, text) == natively.out.splitlines(), natively.err
 
 
 def test_classes_of_fanotify(tree: World) -> None:
