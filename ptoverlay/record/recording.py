@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from ptoverlay.errors import Failure
 from ptoverlay.layer.changes import changes
 from ptoverlay.layer.view import View
 from ptoverlay.options import OverlaySpec, Request
-from ptoverlay.record import depfile, provenance, sbom
 from ptoverlay.record.asked import Asked, Stream
 from ptoverlay.record.digests import Digests
 from ptoverlay.record.record import RunRecord, made_of, of_kernel, used_of
@@ -31,13 +31,13 @@ from ptoverlay.ship.output import replaced
 Prepared = Sequence[tuple[OverlaySpec, str | None, str | None]]
 _TRAPS = {lib.PTO_TRAP_PTRACE: "ptrace", lib.PTO_TRAP_NOTIFY: "notify"}
 
-#: Option → the text of its file.
-FORMS: dict[str, Callable[[RunRecord, States, str], bytes]] = {
-    "record": lambda record, _states, _path: record.text(),
-    "provenance": provenance.text,
-    "depfile": depfile.text,
-    "sbom": sbom.text,
-}
+
+def text_of(option: str, record: RunRecord, states: States, path: str) -> bytes:
+    """Of the file of an option; what another form needs is not imported."""
+    if option == "record":
+        return record.text()
+    form: Callable[[RunRecord, States, str], bytes] = import_module(f"ptoverlay.record.{option}").text
+    return form(record, states, path)
 
 
 class Recording:
@@ -74,7 +74,7 @@ class Recording:
                 if upper is not None:
                     record.outputs += outputs_of(base, prepared[own:], overlay, upper, work, digests)
             for option, path in self._request.records.items():
-                _write(option, path, FORMS[option](record, states, path))
+                _write(option, path, text_of(option, record, states, path))
 
 
 def kernel_of(asked: Asked) -> list[str]:

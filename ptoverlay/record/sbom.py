@@ -11,6 +11,7 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
@@ -25,6 +26,7 @@ from ptoverlay.record.record import RunRecord, Used, readable, stamp
 from ptoverlay.record.states import States
 
 DPKG = "/var/lib/dpkg"
+_CHUNK = 1 << 20
 _MERGED = ("/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin")
 
 
@@ -131,17 +133,33 @@ def cyclonedx(record: RunRecord, packages: list[Package], nobodys: list[Used], w
     }
 
 
-def spdx(record: RunRecord, packages: list[Package], nobodys: list[Used], where: System) -> dict[str, Any]:
-    """SPDX 2.3."""
+def checksums(used: Used, states: States) -> list[dict[str, str]]:
+    """Of a file, its SHA-1 first, which SPDX wants to have; that is left out where the bytes are others by now."""
+    found = [{"algorithm": "SHA256", "checksumValue": used.state.digest}]
+    try:
+        with open(states.real(used.path), "rb") as file:
+            sha1, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+            while chunk := file.read(_CHUNK):
+                sha1.update(chunk)
+                sha256.update(chunk)
+    except OSError:
+        return found
+    if sha256.hexdigest() == used.state.digest:
+        found.insert(0, {"algorithm": "SHA1", "checksumValue": sha1.hexdigest()})
+    return found
+
+
+def spdx(record: RunRecord, packages: list[Package], nobodys: list[Used], where: System,
+         states: States) -> dict[str, Any]:
+    """SPDX 2.3, in which names of files are relative."""
     listed: list[dict[str, Any]] = [
         {"SPDXID": f"SPDXRef-Package-{number}", "name": package.name, "versionInfo": package.version,
          "downloadLocation": "NOASSERTION", "filesAnalyzed": False,
          "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
                            "referenceLocator": where.purl(package)}]}
         for number, package in enumerate(packages)]
-    files: list[dict[str, Any]] = [{"SPDXID": f"SPDXRef-File-{number}", "fileName": readable(used.path),
-              "checksums": [{"algorithm": "SHA256", "checksumValue": used.state.digest}]}
-             for number, used in enumerate(nobodys)]
+    files: list[dict[str, Any]] = [{"SPDXID": f"SPDXRef-File-{number}", "fileName": f".{readable(used.path)}",
+                                    "checksums": checksums(used, states)} for number, used in enumerate(nobodys)]
     return {
         "spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT",
         "name": readable(" ".join(record.argv)), "documentNamespace": f"urn:uuid:{uuid.uuid4()}",
@@ -157,5 +175,7 @@ def text(record: RunRecord, states: States, path: str) -> bytes:
     files = {used.path: used for used in record.files()}
     whose = owners(states, files)
     nobodys = [used for name, used in files.items() if name not in whose]
-    form = spdx if path.endswith(".spdx.json") else cyclonedx
-    return json.dumps(form(record, sorted(set(whose.values())), nobodys, system(states)), indent=1).encode() + b"\n"
+    packages, where = sorted(set(whose.values())), system(states)
+    told = (spdx(record, packages, nobodys, where, states) if path.endswith(".spdx.json")
+            else cyclonedx(record, packages, nobodys, where))
+    return json.dumps(told, indent=1).encode() + b"\n"

@@ -16,9 +16,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from google.protobuf import json_format
 from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 from support.oracle import USER, Who, run
 from support.sandboxes import Tool
 
@@ -210,6 +214,11 @@ def test_sbom(tool: Tool) -> None:
     spdx = json.loads(other.read_text())
     assert (spdx["spdxVersion"], spdx["dataLicense"]) == ("SPDX-2.3", "CC0-1.0")
     assert {one["name"] for one in spdx["packages"]} == {*packages}
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(path.read_text()) is None
+    assert not validate_full_spdx_document(parse_file(str(other)))
+    one = next(one for one in spdx["files"] if one["fileName"] == f".{tool.lower}/a")
+    assert {kind["algorithm"]: kind["checksumValue"] for kind in one["checksums"]} == {
+        "SHA1": hashlib.sha1(b"a\n").hexdigest(), "SHA256": sha256(b"a\n")}
 
 
 @pytest.mark.parametrize("who", ["user"], indirect=True)
