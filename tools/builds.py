@@ -29,6 +29,7 @@ import os
 import shlex
 import shutil
 import stat
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -340,14 +341,13 @@ def table(results: dict[Recipe, Outcome | str], absent: dict[str, str]) -> str:
 def summary(results: dict[Recipe, Outcome | str]) -> list[str]:
     done = [outcome for outcome in results.values() if isinstance(outcome, Outcome)]
     equal = {way: sum(not outcome.told[way] for outcome in done) for way in ("native", "epoch", "here")}
-    native = sum(outcome.seconds for outcome in done)
-    here = sum(outcome.seconds * outcome.wall for outcome in done)
     kernel = os.uname().release.split("-")[0]
     return [f"Run on {datetime.date.today().isoformat()} by ``tools/builds`` under Linux {kernel}, on "
             f"{os.cpu_count()} CPUs with other work beside it: of {len(results)} builds",
             f"{equal['native']} are equal natively, {equal['epoch']} with SOURCE_DATE_EPOCH alone, {equal['here']} by "
             f"``ptoverlay build``;",
-            f"all of them took {here / max(native, 0.01):.1f} times as long as natively."]
+            f"in the median they took {statistics.median(one.wall for one in done):.1f} times as long as natively, and "
+            f"{statistics.median(one.cpu for one in done):.1f} times the CPU time."] if done else []
 
 
 class Kept:

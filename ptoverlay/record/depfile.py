@@ -16,6 +16,7 @@ import os
 
 from ptoverlay import errors
 from ptoverlay.console.terminal import shown
+from ptoverlay.record.asked import Question
 from ptoverlay.record.record import RunRecord
 from ptoverlay.record.states import States
 
@@ -45,10 +46,17 @@ def rule(targets: list[str], dependencies: list[str]) -> str:
     return " \\\n  ".join([head, *map(escaped, dependencies)]) + "\n"
 
 
+def _direct(record: RunRecord) -> list[str]:
+    """Files that were made where no layer is: --direct."""
+    return [used.path for used in record.inputs
+            if used.host and used.state.type == "file" and Question.CHANGED in used.questions]
+
+
 def text(record: RunRecord, _states: States, path: str) -> bytes:
     """The file; path: its own."""
     cwd = os.path.abspath(record.cwd)
-    targets = [_from(cwd, made.path) for made in record.outputs if made.state.type == "file"]
+    made = [one.path for one in record.outputs if one.state.type == "file"]
+    targets = [_from(cwd, name) for name in (*made, *_direct(record))]
     names = [name for name in (_from(cwd, used.path) for used in record.files()) if name not in targets]
     odd = [name for name in (*targets, *names) if "\n" in name]
     for name in odd:

@@ -37,13 +37,14 @@ def of_kernel(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """An input, and what it was.  by: programs."""
+    """An input, and what it was.  by: programs; host: no layer has it."""
 
     path: str
     questions: frozenset[Question]
     by: tuple[str, ...]
     state: State
     own: bool
+    host: bool = False
 
     def words(self) -> list[str]:
         """How it was asked about."""
@@ -172,7 +173,7 @@ def used_of(asked: Asked, states: States) -> list[Used]:
 def _used(one: Input, programs: Sequence[str], states: States) -> Used:
     by = tuple(sorted({programs[number] for number in one.by if number < len(programs)}))
     state = State(ABSENT) if one.own else states.of(one.path, one.questions)
-    return Used(one.path, frozenset(one.questions), by, state, one.own)
+    return Used(one.path, frozenset(one.questions), by, state, one.own, one.host)
 
 
 def made_of(changed: Iterable[Change], view: View, digests: Digests) -> list[Made]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import socket
 import sqlite3
 import subprocess
@@ -158,6 +159,29 @@ def test_depfile(tool: Tool) -> None:
         ninja = run(["ninja", "-n", "-d", "explain"], cwd=source).out
         assert "[1/1]" in ninja, ninja
         os.utime(source / name, (seconds, seconds))
+
+
+@pytest.mark.debian("make", "ninja-build")
+@pytest.mark.parametrize("trap", ["notify", "ptrace"])
+def test_depfile_of_what_is_direct(tool: Tool, trap: str) -> None:
+    """Rules of make and ninja that run ptoverlay are run again when what they read has changed, and else not."""
+    source = tool.directory("source")
+    command = shlex.join(tool.words("--trap", trap, "--direct", source, "--depfile", "out.d", "--", "sh", "-c",
+                                    "cat a >out"))
+    (source / "Makefile").write_text(f"out: a\n\t{command}\n-include out.d\n")
+    (source / "build.ninja").write_text(f"rule cat\n  command = {command}\n  depfile = out.d\nbuild out: cat\n")
+    (source / "a").write_text("1")
+    for builder in ("make", "ninja"):
+        made: list[tuple[bool, str]] = []
+        for again in (False, True, False, True):
+            if made and not again:
+                while (source / "a").stat().st_mtime_ns <= (source / "out").stat().st_mtime_ns:
+                    (source / "a").write_text("2")
+            ran = subprocess.run([builder], cwd=source, env=tool.env, capture_output=True, text=True, check=True).stdout
+            made.append((command in ran or "[1/1]" in ran, (source / "out").read_text()))
+        assert [one for one, _ in made] == [True, False, True, False], builder
+        assert made[-1][1] == "2"
+        (source / "out").unlink()
 
 
 def test_names_of_a_rule() -> None:
