@@ -20,6 +20,7 @@
 #include "session.h"
 #include "shown/sockets.h"
 #include "tasks/cwd.h"
+#include "tasks/common.h"
 #include "tasks/identity.h"
 #include "tasks/nest.h"
 #include "tasks/seen.h"
@@ -90,6 +91,7 @@ void session_clear(struct session *session) {
     watches_clear(session);
     fixed_free(session->fixed);
     session->fixed = NULL;
+    common_clear(session);
     identity_free(session->identity);
     session->identity = NULL;
     lock_destroy(&session->lock);

@@ -33,6 +33,8 @@ struct session {
     bool binds;                     /* shown/sockets.c: has names of sockets there, whose lock it is under */
     struct executed executed[EXECUTED_PROGRAMS];
     struct programs *programs;      /* programs/programs.c's patched copies, and the directory of a run */
+    struct common *common;          /* tasks/common.c: atomic: credentials of all tasks, NULL: not read yet */
+    bool varied;                    /* atomic: … a task may have others */
     struct identity *identity;      /* tasks/identity.c: the supervisor's own */
     struct seen_book *seen;         /* tasks/seen.c: what tasks of a fake root see; NULL: not asked yet */
     struct nest *nests;             /* tasks/nest.c: views within the view */

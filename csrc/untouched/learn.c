@@ -120,7 +120,7 @@ static void learn_empty(const struct learning *learning) {
         table_teach(&learning->untouched->table, st.st_dev, st.st_ino);
 }
 
-static void learn_path(const struct learning *learning, const struct split *split) {
+static void learn_path(const struct learning *learning, const struct split *split, bool asked_inside) {
     struct view_way way = {.directory = learning->base};
     const struct table *table = &learning->untouched->table;
     const struct stub_entry *entry = NULL;
@@ -131,7 +131,7 @@ static void learn_path(const struct learning *learning, const struct split *spli
         else if (!learn_text(learning, split->text, split->above, DOT, &way))
             return;
     }
-    if (entry && !learning->call->scratch->given[0].by_fd)
+    if (entry && asked_inside && !learning->call->scratch->given[0].by_fd)
         learn_empty(learning);
     bool whole = split->special || (way.directory && was_followed(learning->call, split, way.directory));
     if (whole && !table_find(table, learning->base, split->text, split->length))
@@ -145,7 +145,7 @@ static bool can_learn(const struct call *call) {
            !call->scratch->given[0].by_fd;
 }
 
-static void learn_text_of(struct untouched *untouched, struct call *call) {
+static void learn_text_of(struct untouched *untouched, struct call *call, bool asked_inside) {
     char real[PATH_MAX];
     const struct given *given = &call->scratch->given[0];
     struct split split = directory_split(given->path, given->length);
@@ -155,18 +155,22 @@ static void learn_text_of(struct untouched *untouched, struct call *call) {
         learning.start = real;
     }
     if (!split.relative || (learning.base && !(learning.base & STUB_OWN)))
-        learn_path(&learning, &split);
+        learn_path(&learning, &split, asked_inside);
+}
+
+static bool may_name_nothing(const struct call *call) {
+    if (call->nr == __NR_fstat)
+        return true;
+    if (call->nr != __NR_newfstatat && call->nr != __NR_statx)
+        return false;
+    return call->arg[call->nr == __NR_statx ? 2 : 3] & AT_EMPTY_PATH;
 }
 
 /* The call is about its descriptor, and shows what that shows natively; false: it is not known that it is. */
 static bool names_nothing(const struct call *call) {
     char first;
-    if (call->nr == __NR_fstat)
-        return true;
-    if (call->nr != __NR_newfstatat && call->nr != __NR_statx)
-        return false;
-    uint64_t flags = call->arg[call->nr == __NR_statx ? 2 : 3];
-    return flags & AT_EMPTY_PATH && memory_read_string(&call->memory, call->arg[1], &first, 1) == 0;
+    return may_name_nothing(call) &&
+           (call->nr == __NR_fstat || memory_read_string(&call->memory, call->arg[1], &first, 1) == 0);
 }
 
 /* Is the object still what the view shows, and no copy?  kind: of object_read(). */
@@ -228,9 +232,18 @@ void untouched_note(struct untouched *untouched, struct call *call) {
     view_unlock(untouched->view);
 }
 
+/* Did a stub leave the call to us, perhaps?  What one file is is learnt for it; the programs that end before they get one
+ * have each the same files to open.  Of what is executed it answers only that it is not there. */
+static bool may_have_asked(const struct call *call, const struct inside *inside) {
+    return call->nr != __NR_execve && (inside->here || !inside->fresh);
+}
+
 void untouched_learn(struct untouched *untouched, struct call *call, struct inside *inside) {
     const struct given *given = &call->scratch->given[0];
     if (!__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE) || untouched_leaves_out(inside))
+        return;
+    bool asked_inside = may_have_asked(call, inside);
+    if (!asked_inside && may_name_nothing(call))
         return;
     if (names_nothing(call))
         return learn_descriptor(untouched, call, inside);
@@ -239,7 +252,7 @@ void untouched_learn(struct untouched *untouched, struct call *call, struct insi
     view_lock(untouched->view);
     uint64_t before = untouched->table.learnt;
     if (given->absolute || given->fd == AT_FDCWD)
-        learn_text_of(untouched, call);
+        learn_text_of(untouched, call, asked_inside);
     else
         directory_learn_start(untouched, call);
     untouched_learnt(untouched, inside, before);

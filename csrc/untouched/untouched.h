@@ -29,6 +29,7 @@ struct inside {
     bool same;          /* the program's last call was an execve of what is not there: it is the same one still */
     bool asked;         /* whether its address space has a stub: fork inherits it */
     bool here;
+    bool fresh;         /* it was begun since it is known, so that it has none but what it is brought */
     bool never;
 };
 

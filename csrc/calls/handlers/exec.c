@@ -42,6 +42,7 @@
 #include "../scratch.h"
 #include "../session.h"
 #include "../table.h"
+#include "../tasks/common.h"
 #include "../tasks/seen.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
@@ -337,6 +338,8 @@ static void execute(struct call *call, struct exec *exec, struct target *target)
         error = 0;
     if (error == 0)
         view_executed(call->view, loc);
+    if (error == 0 && !call->task->executes_plain)
+        common_end(call->session);
     int other = error == 0 && seen_wanted(call->session) ? faked_execute(call, loc) : 0;
     if (other < 0)
         return verdict_answer(call, other);
@@ -365,6 +368,7 @@ static void execute_unnamed(struct call *call) {
     struct elf_file file;
     struct script script;
     struct location *loc = &call->scratch->loc[1];
+    common_end(call->session);
     descriptor_link(call->task->tid, call->scratch->given[0].fd, link);
     CLOSE_DESCRIPTOR fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || !elf_read(&file, fd))
@@ -390,6 +394,8 @@ static void decide_execve(struct call *call) {
         return target.pass ? (void)0 : verdict_answer(call, error);
     if (!target.by_fd && executed_find(call, target.loc, &plain)) {
         call->task->executes_plain = call->task->cred_stays && plain;
+        if (!call->task->executes_plain)
+            common_end(call->session);
         return view_executed(call->view, target.loc);
     }
     struct exec *exec = call->scratch->owned[0] = calloc(1, sizeof *exec);

@@ -23,6 +23,7 @@
 #include "../scratch.h"
 #include "../session.h"
 #include "../tasks/clones.h"
+#include "../tasks/common.h"
 #include "../tasks/members.h"
 #include "../tasks/nest.h"
 #include "../tasks/task.h"
@@ -33,7 +34,7 @@
 /* What the task is from now on, and its children, is asked anew. */
 static void new_user_namespace(struct call *call) {
     userns_begin(call->session);
-    call->task->cred_known = false;
+    common_forget(call);
 }
 
 /* ---- mount namespaces: a view's answer ---- */

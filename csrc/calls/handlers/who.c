@@ -15,6 +15,7 @@
 #include "../call.h"
 #include "../faked/faked.h"
 #include "../session.h"
+#include "../tasks/common.h"
 #include "../tasks/identity.h"
 #include "../tasks/nest.h"
 #include "../tasks/nest_request.h"
@@ -38,7 +39,7 @@ void do_seccomp(struct call *call) {
 static void do_capabilities(struct call *call, bool securebits) {
     if (securebits)
         __atomic_store_n(&call->session->securebits, true, __ATOMIC_SEQ_CST);
-    call->task->cred_known = false;
+    common_forget(call);
 }
 
 void do_prctl(struct call *call) {
@@ -66,5 +67,5 @@ void do_umask(struct call *call) {
 void do_set_credentials(struct call *call) {
     if (faked_set(call))
         return;
-    call->task->cred_known = false;
+    common_forget(call);
 }

@@ -23,6 +23,7 @@
 #include "../call.h"
 #include "../session.h"
 #include "../verdict.h"
+#include "common.h"
 #include "identity.h"
 #include "members.h"
 #include "seen.h"
@@ -98,10 +99,11 @@ static int load_cred(struct call *call) {
     task->cred_stays = !task->ids && status_stays(&status) &&
                        (status.uid[0] != 0 || !__atomic_load_n(&call->session->securebits, __ATOMIC_SEQ_CST));
     task->umask_generation = pending ? 0 : generation;
+    common_keep(task);
     return seen_wanted(session) ? load_seen(task) : 0;
 }
 
-const struct cred *task_cred(struct call *call) {
+static const struct cred *read_cred(struct call *call) {
     if (!call->task->cred_known && load_cred(call) < 0) {
         verdict_refuse(call, EPERM, "the credentials of the task cannot be read");
         return NULL;
@@ -109,11 +111,16 @@ const struct cred *task_cred(struct call *call) {
     return &call->task->cred;
 }
 
+const struct cred *task_cred(struct call *call) {
+    struct task *task = call->task;
+    return task->cred_known || common_take(task) ? &task->cred : read_cred(call);
+}
+
 const struct cred *task_cred_umask(struct call *call) {
     if (call->task->umask_generation != __atomic_load_n(&call->session->umask_generation, __ATOMIC_SEQ_CST) ||
         __atomic_load_n(&call->session->umask_pending, __ATOMIC_SEQ_CST) != 0)
         call->task->cred_known = false;
-    return task_cred(call);
+    return read_cred(call);
 }
 
 /* access(2) asks for the real ids; without root's the capabilities do not count, with it the permitted ones do.

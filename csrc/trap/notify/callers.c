@@ -129,10 +129,12 @@ static void close_pidfd(struct callers *callers, struct caller *caller) {
 static void identify(struct callers *callers, struct caller *caller) {
     HELD(&callers->lock);
     caller->pidfd = (int)syscall(SYS_pidfd_open, caller->task.tid, 0);
-    if (caller->pidfd >= 0)
+    if (caller->pidfd >= 0) {
+        caller->task.tgid = caller->task.tid;
         callers->run->result->stats.processes++;
-    else
+    } else {
         caller->pidfd = (int)syscall(SYS_pidfd_open, caller->task.tid, PIDFD_THREAD);
+    }
     if (caller->pidfd < 0)
         return;
     callers->pidfds++;
@@ -180,16 +182,17 @@ static void close_memory(struct callers *callers, struct caller *caller) {
 /* It runs another program, or will when it calls next. */
 static void forget_program(struct callers *callers, struct caller *caller) {
     task_exec(&caller->task);
-    caller->inside = (struct inside){0};
+    caller->inside = (struct inside){.fresh = true};
     caller->tended = false;
     close_memory(callers, caller);
 }
 
 /* Its execve is over, which mostly leaves another program there. */
 static void forget_executed(struct callers *callers, struct caller *caller) {
-    uint16_t calls = caller->inside.same ? caller->inside.calls : 0;
+    const struct inside before = caller->inside;
     forget_program(callers, caller);
-    caller->inside.calls = calls;
+    if (before.same)
+        caller->inside = (struct inside){.calls = before.calls, .fresh = before.fresh};
 }
 
 static void remove_caller(struct callers *callers, struct caller *caller) {

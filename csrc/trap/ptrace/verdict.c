@@ -418,7 +418,7 @@ void verdict_at_exit_stop(struct ptrace_trap *trap, struct tracee *tracee) {
 
 void verdict_at_exec(struct ptrace_trap *trap, struct tracee *tracee) {
     task_exec(&tracee->task);
-    tracee->inside = (struct inside){.calls = 0};
+    tracee->inside = (struct inside){.fresh = true};
     if (tracee->state != TRACEE_CALL)
         return;
     exec_done(&tracee->call);
