@@ -232,8 +232,8 @@ void untouched_note(struct untouched *untouched, struct call *call) {
     view_unlock(untouched->view);
 }
 
-/* Did a stub leave the call to us, perhaps?  What one file is is learnt for it; the programs that end before they get one
- * have each the same files to open.  Of what is executed it answers only that it is not there. */
+/* Did a stub leave the call to us, perhaps?  What one file is is learnt for it; the programs that end before they get
+ * one have each the same files to open.  Of what is executed it answers only that it is not there. */
 static bool may_have_asked(const struct call *call, const struct inside *inside) {
     return call->nr != __NR_execve && (inside->here || !inside->fresh);
 }
