@@ -10,6 +10,7 @@
 
 #include "../process/lock.h"
 #include "programs/executed.h"
+#include "shown/inodes.h"
 #include "../view/view.h"
 
 /* What all tasks of one run share. */
@@ -32,6 +33,7 @@ struct session {
     struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
     bool binds;                     /* shown/sockets.c: has names of sockets there, whose lock it is under */
     struct executed executed[EXECUTED_PROGRAMS];
+    struct shown_inodes shown_inodes;
     struct programs *programs;      /* programs/programs.c's patched copies, and the directory of a run */
     struct common *common;          /* tasks/common.c: atomic: credentials of all tasks, NULL: not read yet */
     bool varied;                    /* atomic: … a task may have others */

@@ -28,6 +28,7 @@
 #include "../scratch.h"
 #include "../session.h"
 #include "../settle.h"
+#include "../shown/inodes.h"
 #include "../table.h"
 #include "../tasks/seen.h"
 #include "../tasks/task.h"
@@ -98,7 +99,10 @@ static bool names_nothing(struct call *call) {
 }
 
 static bool tells_truth(struct call *call) {
-    return !seen_wanted(call->session) && all_real(call) && names_nothing(call);
+    bool real = !seen_wanted(call->session) && all_real(call);
+    if (!(real || inodes_may_know(call)) || !names_nothing(call))
+        return false;
+    return real || inodes_show(call, (int)call->arg[call->row->operand[0].dirfd]);
 }
 
 /* A lower object that was removed from the view has fewer names than the lower layer says. */
@@ -139,14 +143,17 @@ static void add_own(struct call *call, const struct location *loc, unsigned mask
  * copy-up. mask: statx(2)'s. False: the verdict is there. */
 static bool attributes(struct call *call, unsigned mask, struct statx *stx) {
     struct target target;
+    uint64_t changes = view_changes(call->view, 0);
     int error = args_resolve(call, &target);
     if (error == 0 && target.by_fd && target.kind == OBJECT_NAMED && target.loc->detached && !target.loc->upper)
         return removed_attributes(call, stx);
     if (seen_wanted(call->session))
         return faked_attributes(call, error, &target, stx);
     struct location *loc = settle_read(call, error, &target);
-    if (!loc)
+    if (!loc) {
+        inodes_keep(call, &target, changes);
         return false;
+    }
     error = view_getattr(call->view, loc, stx);
     if (error < 0) {
         verdict_answer(call, error);

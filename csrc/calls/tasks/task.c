@@ -141,6 +141,8 @@ const struct cred *task_real_cred(struct call *call, struct cred *out) {
 }
 
 static int get_pidfd(struct task *task) {
+    if (task->lent >= 0)
+        return task->lent;
     if (task->pidfd < 0)
         task->pidfd = family_pidfd(task->tid);
     return task->pidfd;
@@ -254,7 +256,7 @@ static gid_t *copy_groups(const struct cred *cred) {
 void task_init(struct task *task, struct session *session, pid_t tid) {
     memset(task, 0, sizeof *task);
     task->tid = tid;
-    task->pidfd = -1;
+    task->pidfd = task->lent = -1;
     enlist(session, task);
 }
 
@@ -290,6 +292,7 @@ void task_exec(struct task *task) {
     task->seen_next = NULL;
     forget_dumpable(task);
     task->program = 0;
+    task->looks = 0;
     task->birth = NULL;
     bool known = task->cred_known && task->cred_stays && task->executes_plain;
     task->executes_plain = false;

@@ -37,6 +37,8 @@ struct task {
     const struct seen *seen;    /* seen.c: of a fake root; NULL: not asked yet */
     struct seen *seen_next;     /* … and what it sees if the execve under way succeeds, NULL: the same; owned */
     int pidfd;                  /* -1: not open yet */
+    int lent;                   /* the trap's own pidfd, which does as well, -1: it has none */
+    unsigned looks;             /* shown/inodes.c: in vain, of the program */
     int dumpable;               /* what its process has set by PR_SET_DUMPABLE, + 1, or 0; session->lock's */
     uint64_t child_mark;        /* of its next child, which gets it before it begins (members.h); 0: none */
     bool executed;              /* another program, since it is known */

@@ -122,7 +122,7 @@ static void close_pidfd(struct callers *callers, struct caller *caller) {
         close(caller->pidfd);
         callers->pidfds--;
     }
-    caller->pidfd = -1;
+    caller->pidfd = caller->task.lent = -1;
 }
 
 /* A pidfd of a process's leader can be had everywhere; one that can is a new process. */
@@ -142,6 +142,7 @@ static void identify(struct callers *callers, struct caller *caller) {
         close_pidfd(callers, caller);
     else
         caller->slot = roster_enter(callers, caller->task.tid);
+    caller->task.lent = caller->pidfd;
 }
 
 static struct caller *add(struct callers *callers, pid_t tid) {
