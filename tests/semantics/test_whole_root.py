@@ -65,7 +65,7 @@ def test_what_descriptors_show(world: World) -> None:
     names = ("changed", "longer", "removed", "renamed", "linked")
     world.lay_out([Node(".", "dir", 0o755), *(Node(name, content=name.encode()) for name in names),
                    Node("linked-too", "hard", target="linked")])
-    program = ["sh", "-c", SHOWN, "sh", world.mount]
+    program = ["sh", "-c", SHOWN, "sh", str(world.mount)]
     plain = world.plain().check(program)
     root = Box(world.subjects, world.who, Path("/"), [Path("/")], world.upper, world.work, trap=world.trap)
     with on_the_host(world):
