@@ -414,11 +414,11 @@ DIFFERENCES = (
         "programs run in a Landlock domain, which guards the host where the trap could be raced",
     ),
     Difference(
-        "Opening /proc/PID/mem for writing, with ``--trap ptrace``",
+        "Opening /proc/PID/mem for writing: of a process outside of the run; with ``--trap ptrace`` of any",
         "as everywhere",
-        "EACCES, counted as refused; process_vm_writev(2) works",
-        "who writes there obeys no page protection, and what a tracee opens for writing is named in memory that nobody "
-        "may write",
+        "EACCES, counted as refused; process_vm_writev(2) works within the run",
+        "who writes there acts as that process, and obeys no page protection: what a tracee opens for writing by "
+        "``ptrace`` is named in memory that nobody may write",
     ),
     Difference(
         "inotify(7) in a view: OPEN, ACCESS and CLOSE_NOWRITE",

@@ -126,6 +126,64 @@ def test_received_descriptors_are_opened_again(world: World) -> None:
     assert box.check(["/bin/cat", directory / "file"], cwd=Path("/")) == "old\nto the readable one\n"
 
 
+OTHERS = """if True:
+    import os, sys
+    log = f"/proc/{sys.argv[1]}/fd/{sys.argv[2]}"
+    with open(log, "ab", buffering=0) as file:
+        file.write(b"appended\\n")
+    print(open(sys.argv[3]).read())
+    os.truncate(log, 3)
+    os.close(os.open(f"/proc/{sys.argv[1]}/task/{sys.argv[1]}/fd/{sys.argv[2]}", os.O_WRONLY | os.O_APPEND))
+    print(open(sys.argv[3]).read())
+"""
+
+
+def test_descriptors_of_a_process_outside(world: World) -> None:
+    """What somebody outside of the run has open for writing is not the run's: their links lead to the view's file."""
+    _lay_out(world)
+    box, directory = _box(world)
+    world.freeze()
+    with (directory / "log").open("r+") as log:
+        outside = subprocess.Popen([*as_user(world.who), "sleep", "60"], pass_fds=[log.fileno()])
+        try:
+            line = ["/usr/bin/python3", "-c", OTHERS, str(outside.pid), str(log.fileno()), str(directory / "log")]
+            assert box.check(line, cwd=Path("/")) == "old\nappended\n\nold\n"
+        finally:
+            outside.kill()
+            outside.wait()
+    world.assert_lowers_untouched()
+
+
+MEMORY = """if True:
+    import errno, os, signal, sys
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    for pid in (int(sys.argv[1]), os.getppid(), child, os.getpid()):
+        for path in (f"/proc/{pid}/mem", f"/proc/{pid}/task/{pid}/mem"):
+            try:
+                os.close(os.open(path, os.O_RDWR))
+                print("opens", end=" ")
+            except OSError as error:
+                print(errno.errorcode[error.errno], end=" ")
+    os.kill(child, 9)
+"""
+
+
+def test_memory_of_a_process_outside(world: World) -> None:
+    """It is not written: neither by who may trace the process natively nor that of the supervisor."""
+    _lay_out(world)
+    world.freeze()
+    box, _ = _box(world)
+    outside = subprocess.Popen([*as_user(world.who), "sleep", "60"])
+    try:
+        found = box.check(["/usr/bin/python3", "-c", MEMORY, str(outside.pid)], cwd=Path("/")).split()
+    finally:
+        outside.kill()
+        outside.wait()
+    assert found == ["EACCES"] * 4 + (["opens"] if world.trap == "notify" else ["EACCES"]) * 4
+
+
 #: A thread makes the number lead now to the one, now to the other, while it is opened for writing.
 FLIP = """if True:
     import os, sys, threading, time
@@ -169,8 +227,14 @@ def test_permission_is_the_callers(subjects: Subjects, area: Path, trap: str) ->
     path, box = _roots_file(subjects, area, trap)
     drop: Sequence[str] = as_user(USER)
     with path.open("w") as out:
-        done = subprocess.run(box.wrap([*drop, "/bin/sh", "-c", "echo a; echo b >>/dev/stdout"], Path("/")), stdout=out,
-                              stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            box.wrap([*drop, "/bin/sh", "-c", "echo a; echo b >>/dev/stdout"], Path("/")),
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert (path.read_text(), "Permission denied" in done.stderr) == ("a\n", True)
 
 

@@ -34,6 +34,7 @@
 #include "../scratch.h"
 #include "../session.h"
 #include "../settle.h"
+#include "../shown/magic.h"
 #include "../shown/maps.h"
 #include "../shown/mounts.h"
 #include "../table.h"
@@ -216,10 +217,23 @@ static void open_overlay(struct call *call, const struct location *loc, const st
 
 /* /proc/PID/mem, /proc/PID/task/TID/mem: whoever writes there obeys no page protection, and a tracee that opens files
  * itself has their paths in memory that nobody may write. */
-static bool is_memory(const struct location *loc) {
-    static const char proc[] = "/proc/", name[] = "/mem";
-    return loc->length > sizeof proc + sizeof name && strncmp(loc->path, proc, sizeof proc - 1) == 0 &&
-           strcmp(loc->path + loc->length - (sizeof name - 1), name) == 0;
+static bool is_memory(const struct location *loc, pid_t *pid) {
+    const char *name = magic_process(loc->path, pid);
+    return name && strcmp(name, "mem") == 0;
+}
+
+/* That of a process outside of the run, the supervisor's too, is the host's: who writes there acts as that process. */
+static bool keeps_memory(struct call *call, const struct location *loc) {
+    pid_t pid;
+    if (!is_memory(loc, &pid))
+        return false;
+    if (!call->session->opens)
+        verdict_refuse(call, EACCES, "memory of tracees is written by ptrace(2) and process_vm_writev(2) alone");
+    else if (!task_in_run(call->session, pid))
+        verdict_refuse(call, EACCES, "the process is not one of the run");
+    else
+        return false;
+    return true;
 }
 
 /* The host's own places and read-only ones: devices and fifos are written as ever, sb_permission(), fs/namei.c.  Where
@@ -228,10 +242,8 @@ static bool kept_from_open(struct call *call, const struct location *loc, int fl
     bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
     if (flags & O_PATH || (loc->type && (flags & O_EXCL)))
         return false;
-    if (writes && !call->session->opens && is_memory(loc)) {
-        verdict_refuse(call, EACCES, "memory of tracees is written by ptrace(2) and process_vm_writev(2) alone");
+    if (writes && keeps_memory(call, loc))
         return true;
-    }
     if (loc->type == 0 ? flags & O_CREAT : loc->type == S_IFDIR && (flags & O_ONLY_TMPFILE))
         return host_keeps(call, loc, loc->type == 0);
     return loc->read_only && writes && loc->type == S_IFREG && !(flags & O_DIRECTORY) && host_keeps(call, loc, false);

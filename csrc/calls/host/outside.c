@@ -6,7 +6,8 @@
  *
  * Rules: a descriptor's number may lead elsewhere at any time, so everything is asked of what we hold ourselves, and
  * that is opened; proc(5) tells the flags of a descriptor together with the file (fdinfo, Linux 5.14).  Attributes are
- * not changed there: those calls mean the view's file.
+ * not changed there: those calls mean the view's file.  What a process outside of the run has open is its own: by its
+ * links too everybody here comes to the view's file.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,6 +27,7 @@
 #include "../call.h"
 #include "../scratch.h"
 #include "../tasks/place.h"
+#include "../tasks/task.h"
 #include "../verdict.h"
 #include "acting.h"
 #include "outside.h"
@@ -67,11 +70,19 @@ static bool is_lower(struct call *call, const char *ours) {
            (view_real(call->view, loc, scratch->real, VIEW_PATH_MAX) < 0 || strcmp(scratch->real, scratch->text) != 0);
 }
 
+/* link: /proc/PID/… */
+static pid_t process_of(const char *link) {
+    size_t start = strlen("/proc/");
+    return strncmp(link, "/proc/", start) == 0 ? (pid_t)strtol(link + start, NULL, 10) : 0;
+}
+
 /* A descriptor of ours (O_PATH) of such a file; -1: link leads to something else. */
 static int hold(struct call *call, const char *link) {
     char ours[PROC_LINK];
     struct stat st;
     struct open_file theirs, held;
+    if (!task_in_run(call->session, process_of(link)))
+        return -1;
     int fd = open(link, O_PATH | O_CLOEXEC);
     if (fd < 0)
         return -1;
