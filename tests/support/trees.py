@@ -5,13 +5,14 @@ SPDX-License-Identifier: GPL-2.0-or-later
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from zlib import crc32
@@ -247,13 +248,23 @@ def write_split(layers: Sequence[Path], nodes: Sequence[Node], owner: tuple[int,
 
 
 def remove(path: Path) -> None:
-    """A whole tree, directories without permissions included."""
-    for directory, names, _ in os.walk(path):
-        for name in names:
-            below = Path(directory, name)
-            if not below.is_symlink():
-                below.chmod(0o700)
-    shutil.rmtree(path)
+    """A whole tree, directories without permissions included, and whatever of it a supervisor that is ending takes away
+    or leaves meanwhile."""
+    while path.exists():
+        for directory, names, _ in os.walk(path):
+            for name in names:
+                below = Path(directory, name)
+                with suppress(FileNotFoundError):
+                    if not below.is_symlink():
+                        below.chmod(0o700)
+        shutil.rmtree(path, onerror=_passed)
+
+
+def _passed(_function: object, _path: str, what: tuple[type[BaseException], BaseException, object]) -> None:
+    """Removing what is gone, or what somebody has just put something into: that is looked at anew."""
+    error = what[1]
+    if not (isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENOTEMPTY)):
+        raise error
 
 
 def tree(top: Path) -> dict[str, tuple[object, ...]]:
