@@ -200,8 +200,7 @@ def test_merges_killed_at_random(number: int, area: Path, who: Who) -> None:
     for kept, made in (("4\n", "four\n"), ("11\n", "eleven\n")):
         whole = whole.replace(kept, made)
     kill(tool, chance, "merge", "new")
-    if [step["kind"] for step in tool.json("log", "old")].count("merge") == 1:
-        tool.ok("merge", "new")
+    tool.ok("merge", "new")  # the log may tell of a step that was killed before it had changed anything
     tool.ok("remove", "new")
     assert tool.box("old", "cat text n/b; ls") == f"{whole}b\nn\ntext\n"
     tool.sh("sed -i s/^7$/seven/ text")
