@@ -66,6 +66,10 @@ void session_give_scratch(struct session *session, struct call_scratch *scratch)
     lock_leave(&session->lock);
 }
 
+bool session_looks_closer(const struct session *session) {
+    return session->inputs || session->fixed || seen_wanted(session);
+}
+
 void session_init(struct session *session, pto_view *view) {
     memset(session, 0, sizeof *session);
     session->view = view;
@@ -75,6 +79,7 @@ void session_init(struct session *session, pto_view *view) {
     session->identity = identity_new();
     session->securebits = prctl(PR_GET_SECUREBITS) != 0;
     (void)lock_init(&session->lock);
+    sockets_begin();
 }
 
 void session_clear(struct session *session) {
@@ -85,7 +90,7 @@ void session_clear(struct session *session) {
     }
     nest_clear(session);
     seen_clear(session);
-    sockets_clear(session);
+    sockets_end();
     programs_clear(session);
     cwd_clear(session);
     watches_clear(session);

@@ -31,7 +31,6 @@ struct session {
     ino_t user_ns;                  /* atomic: the supervisor's own, 0: not asked yet */
     bool securebits;                /* atomic: somebody may have set one, which execve(2) minds */
     struct pto_stats *stats;        /* set by the trap: only .refused is counted here */
-    bool binds;                     /* shown/sockets.c: has names of sockets there, whose lock it is under */
     struct executed executed[EXECUTED_PROGRAMS];
     struct shown_inodes shown_inodes;
     struct programs *programs;      /* programs/programs.c's patched copies, and the directory of a run */
@@ -58,6 +57,8 @@ void session_init(struct session *session, pto_view *view);
 void session_clear(struct session *session);
 /* Are calls of the 32-bit architecture carried out (compat.h)? */
 bool session_compat(const struct session *session);
+/* Are calls of interest for more than their verdicts: recorded, made equal, faked? */
+bool session_looks_closer(const struct session *session);
 /* For a call: NULL when there is no memory. */
 struct call_scratch *session_take_scratch(struct session *session);
 void session_give_scratch(struct session *session, struct call_scratch *scratch);

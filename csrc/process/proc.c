@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <string.h>
@@ -82,4 +83,21 @@ uint64_t proc_field(const char *text, const char *name, unsigned base) {
     for (at = at ? at + strlen(name) : ""; digit(*at) < base; at++)
         number = number * base + digit(*at);
     return number;
+}
+
+/* What follows a number and a slash; NULL when text is something else. */
+static const char *after_number(const char *text, pid_t *number) {
+    const char *at = text;
+    *number = 0;
+    for (; isdigit((unsigned char)*at) && at - text < 10; at++)
+        *number = *number * 10 + (*at - '0');
+    return at > text && *at == '/' ? at + 1 : NULL;
+}
+
+const char *proc_process(const char *path, pid_t *pid) {
+    static const char proc[] = "/proc/", task[] = "task/";
+    pid_t tid;
+    const char *rest = strncmp(path, proc, strlen(proc)) == 0 ? after_number(path + strlen(proc), pid) : NULL;
+    const char *below = rest && strncmp(rest, task, strlen(task)) == 0 ? after_number(rest + strlen(task), &tid) : NULL;
+    return below ? below : rest;
 }

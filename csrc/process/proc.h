@@ -26,6 +26,8 @@ uint64_t proc_auxiliary(pid_t tid, uint64_t type, bool narrow);
 static inline dev_t proc_device(uint32_t dev) {
     return makedev((dev & 0xfff00) >> 8, (dev & 0xff) | ((dev >> 12) & 0xfff00));
 }
+/* What follows "/proc/PID/" or "/proc/PID/task/TID/"; NULL: path is not of that form. */
+const char *proc_process(const char *path, pid_t *pid);
 /* Writes a number in decimal and returns its end; no NUL.  Async-signal-safe. */
 char *proc_number(char *at, unsigned number);
 

@@ -108,13 +108,8 @@ def _carry(pipes: dict[int, int], kept: dict[int, int], found: Captured) -> None
                 del left[reader]
 
 
-def is_stream() -> bool:
-    """Whether standard input is a pipe or the like, of which only reading tells what it holds."""
-    try:
-        status = os.fstat(0)
-    except OSError:
-        return False
-    return not (stat.S_ISREG(status.st_mode) or is_null(status) or os.isatty(0))
+#: What is said of a pipe or the like, of which only reading tells what it holds.
+STREAM = "stream"
 
 
 def take_stdin(whole: bool) -> str:
@@ -133,7 +128,7 @@ def take_stdin(whole: bool) -> str:
         os.close(fd)
         return ""
     if not whole:
-        return "stream"
+        return STREAM
     fd, found = os.memfd_create("ptoverlay-input"), hashlib.sha256()
     while data := os.read(0, _CHUNK):
         found.update(data)

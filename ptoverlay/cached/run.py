@@ -21,7 +21,7 @@ from ptoverlay.cached import changes as kept_changes
 from ptoverlay.cached.changes import Replay, Unkept
 from ptoverlay.cached.inputs import Found
 from ptoverlay.cached.key import LEFT_OUT, inherited, key_of
-from ptoverlay.cached.output import Captured, captured, is_stream, replay, take_stdin
+from ptoverlay.cached.output import STREAM, Captured, captured, replay, take_stdin
 from ptoverlay.cached.store import Damaged, Remembered, Store
 from ptoverlay.commit.carry import commit
 from ptoverlay.core import lib
@@ -77,10 +77,11 @@ class Cached:
                 os.set_inheritable(number, False)
         elif descriptors:
             self._unkept = f"CMD has descriptor {descriptors[0]} from outside (--close-descriptors keeps it from it)"
-        if is_stream() and not whole:
+        stdin = take_stdin(whole)
+        if stdin == STREAM:
             self._unkept = "standard input is a pipe (--stdin reads it first; </dev/null is none)"
         kind = ("watched" if clock else "ignored") if epoch is None else str(epoch)
-        self._key = key_of(request, environment_of(request), take_stdin(whole), times, kind).digest()
+        self._key = key_of(request, environment_of(request), stdin, times, kind).digest()
         self._fix(epoch, clock)
 
     def run(self) -> int:

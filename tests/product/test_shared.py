@@ -134,17 +134,20 @@ def test_two_shells_and_an_undo(tool: Tool, trap: str) -> None:
 
 @pytest.mark.parametrize(("trap", "other"), [("notify", "ptrace"), ("ptrace", "notify")])
 def test_sockets(tool: Tool, trap: str, other: str) -> None:
-    """One command binds a name in the view, another one connects to it, and is told that name; the host has none."""
+    """One command binds a name in the view, another one connects to it, and is told that name, also when the first one
+    is over; the host has none."""
     server = "import socket; s = socket.socket(socket.AF_UNIX); s.bind('d/s'); s.listen();" \
              "print('bound', flush=True); c = s.accept()[0]; print(c.recv(9).decode()); c.send(b'heard')"
     client = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('d/s'); s.send(b'hello');" \
-             "print(s.recv(9).decode(), s.getpeername())"
+             "print(s.recv(9).decode(), flush=True); input(); print(s.getpeername())"
     one = start(tool, f'mkdir d; exec python3 -c "{server}"', "-l", tool.lower, "--trap", trap)
     assert one.stdout is not None
     assert one.stdout.readline() == "bound\n"
-    assert tool.ok("run", "--name", "one", "-C", tool.lower, "--trap", other, "--", "python3", "-c",
-                   client) == "heard d/s\n"
+    two = start(tool, f'exec python3 -c "{client}"', "--trap", other)
+    assert two.stdout is not None
+    assert two.stdout.readline() == "heard\n"
     assert one.communicate(timeout=LIMIT) == ("hello\n", "")
+    assert two.communicate("\n", timeout=LIMIT) == ("d/s\n", "")
     assert tool.sh("ls") == "a\n"
 
 

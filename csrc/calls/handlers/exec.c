@@ -67,8 +67,7 @@ struct exec {
     unsigned depth;                     /* scripts passed */
     struct script scripts[SCRIPTS_MAX];
     bool narrow;                        /* the last program is one of 32 bits */
-    bool plain;                         /* … is of 64, with neither set-id bits nor capabilities */
-    bool known;                         /* … was looked at */
+    bool plain;                         /* … was looked at, and has neither set-id bits nor capabilities */
     char interpreter[PATH_MAX];         /* real path of the ELF interpreter, when it has moved */
     unsigned n_names;                   /* what replaces argv[0] */
     const char *names[NAMES_MAX];
@@ -144,7 +143,8 @@ static bool is_plain(int fd) {
 }
 
 /* The last program, which is what the kernel runs. */
-static int found_program(struct call *call, struct exec *exec, const struct elf_file *file) {
+static int found_program(struct call *call, struct exec *exec, const struct elf_file *file,
+                         const struct location *loc) {
     exec->narrow = elf_is_compat(file);
     if (elf_is_foreign(file) || (exec->narrow && !session_compat(call->session))) {
         exec->touched = true;
@@ -152,10 +152,11 @@ static int found_program(struct call *call, struct exec *exec, const struct elf_
         call->foreign = true;
         return -ENOEXEC;
     }
-    exec->known = !exec->narrow;
     exec->plain = is_plain(file->fd);
-    call->task->executes_plain = call->task->cred_stays && exec->plain;
-    return elf_place(call, exec, file);
+    int error = elf_place(call, exec, file);
+    if (error == 0 && !exec->touched && !exec->narrow && !exec->depth)
+        executed_keep(call, loc, exec->plain);
+    return error;
 }
 
 /* Follows one script. 1: there was one, and loc is now its interpreter. 0: loc is the program itself. */
@@ -175,7 +176,7 @@ static int next_program(struct call *call, struct exec *exec, struct location *l
     if (error == -ENOEXEC && exec->depth == 0)
         return 0;
     if (error <= 0)
-        return error < 0 ? error : found_program(call, exec, &file);
+        return error < 0 ? error : found_program(call, exec, &file, loc);
     if (exec->unreachable)
         return -ENOENT;
     if (exec->depth == SCRIPTS_MAX)
@@ -326,6 +327,14 @@ static bool only_check(const struct call *call) {
     return call->row->at_flags != NO_ARG && (call->arg[call->row->at_flags] & AT_EXECVE_CHECK);
 }
 
+/* The program there will run, if nothing of the kernel's is in the way. */
+static void executes(struct call *call, const struct location *loc, bool plain) {
+    call->task->executes_plain = call->task->cred_stays && plain;
+    if (!call->task->executes_plain)
+        common_end(call->session);
+    view_executed(call->view, loc);
+}
+
 static void execute(struct call *call, struct exec *exec, struct target *target) {
     struct location *loc = target->loc;
     size_t argv_size = 0;
@@ -337,18 +346,13 @@ static void execute(struct call *call, struct exec *exec, struct target *target)
     while (error == 0 && (error = next_program(call, exec, loc)) == 1)
         error = 0;
     if (error == 0)
-        view_executed(call->view, loc);
-    if (error == 0 && !call->task->executes_plain)
-        common_end(call->session);
+        executes(call, loc, exec->plain);
     int other = error == 0 && seen_wanted(call->session) ? faked_execute(call, loc) : 0;
     if (other < 0)
         return verdict_answer(call, other);
     exec->touched |= other > 0;
-    if (!exec->touched) { /* whatever it is, the kernel says the same */
-        if (error == 0 && exec->known && !exec->depth)
-            executed_keep(call, loc, exec->plain);
-        return;
-    }
+    if (!exec->touched)
+        return; /* whatever it is, the kernel says the same */
     if (error == 0)
         error = choose_path(call, exec, loc);
     verdict_leave_view(call);
@@ -392,12 +396,8 @@ static void decide_execve(struct call *call) {
     int error = args_resolve(call, &target);
     if (error < 0)
         return target.pass ? (void)0 : verdict_answer(call, error);
-    if (!target.by_fd && executed_find(call, target.loc, &plain)) {
-        call->task->executes_plain = call->task->cred_stays && plain;
-        if (!call->task->executes_plain)
-            common_end(call->session);
-        return view_executed(call->view, target.loc);
-    }
+    if (!target.by_fd && executed_find(call, target.loc, &plain))
+        return executes(call, target.loc, plain);
     struct exec *exec = call->scratch->owned[0] = calloc(1, sizeof *exec);
     if (!exec)
         return verdict_answer(call, -ENOMEM);

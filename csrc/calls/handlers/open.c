@@ -18,6 +18,7 @@
 
 #include "../../process/descriptor.h"
 #include "../../process/memory.h"
+#include "../../process/proc.h"
 #include "../../view/view.h"
 #include "../args.h"
 #include "../call.h"
@@ -34,7 +35,6 @@
 #include "../scratch.h"
 #include "../session.h"
 #include "../settle.h"
-#include "../shown/magic.h"
 #include "../shown/maps.h"
 #include "../shown/mounts.h"
 #include "../table.h"
@@ -218,7 +218,7 @@ static void open_overlay(struct call *call, const struct location *loc, const st
 /* /proc/PID/mem, /proc/PID/task/TID/mem: whoever writes there obeys no page protection, and a tracee that opens files
  * itself has their paths in memory that nobody may write. */
 static bool is_memory(const struct location *loc, pid_t *pid) {
-    const char *name = magic_process(loc->path, pid);
+    const char *name = proc_process(loc->path, pid);
     return name && strcmp(name, "mem") == 0;
 }
 

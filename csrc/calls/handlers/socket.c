@@ -210,7 +210,7 @@ static int bound(struct call *call, mode_t mode) {
     if (lstat(scratch->real, &st) < 0 || ((st.st_mode & 07777) != wanted && chmod(scratch->real, wanted) < 0))
         return -errno;
     int error = view_bind_done(call->view, &scratch->loc[0], scratch->real, &call->task->cred);
-    return error < 0 ? error : sockets_record(call->session, &scratch->address, &scratch->asked);
+    return error < 0 ? error : sockets_record(&scratch->address, &scratch->asked);
 }
 
 static int bind_real(struct call *call, int fd) {
@@ -250,7 +250,7 @@ static void bind_overlay(struct call *call, int fd) {
 
 static long host_bound(struct call *call, long result) {
     if (result == 0)
-        (void)sockets_record(call->session, &call->scratch->address, &call->scratch->asked);
+        (void)sockets_record(&call->scratch->address, &call->scratch->asked);
     return result;
 }
 

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -70,18 +69,13 @@ static bool is_lower(struct call *call, const char *ours) {
            (view_real(call->view, loc, scratch->real, VIEW_PATH_MAX) < 0 || strcmp(scratch->real, scratch->text) != 0);
 }
 
-/* link: /proc/PID/… */
-static pid_t process_of(const char *link) {
-    size_t start = strlen("/proc/");
-    return strncmp(link, "/proc/", start) == 0 ? (pid_t)strtol(link + start, NULL, 10) : 0;
-}
-
 /* A descriptor of ours (O_PATH) of such a file; -1: link leads to something else. */
 static int hold(struct call *call, const char *link) {
     char ours[PROC_LINK];
     struct stat st;
     struct open_file theirs, held;
-    if (!task_in_run(call->session, process_of(link)))
+    pid_t process;
+    if (!proc_process(link, &process) || !task_in_run(call->session, process))
         return -1;
     int fd = open(link, O_PATH | O_CLOEXEC);
     if (fd < 0)

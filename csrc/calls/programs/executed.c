@@ -12,13 +12,11 @@
 
 #include "../call.h"
 #include "../session.h"
-#include "../tasks/seen.h"
 
-/* Not where each execve is looked at for more than its program. */
 static struct executed *entry_of(const struct call *call, const struct location *loc) {
     struct session *session = call->session;
     bool may = loc->pass && loc->overlay && !loc->upper && !loc->hidden && loc->type == S_IFREG && !call->nest &&
-               !call->compat && !session->inputs && !session->fixed && !seen_wanted(session);
+               !call->compat && !session_looks_closer(session);
     return may ? &session->executed[loc->dentry % EXECUTED_PROGRAMS] : NULL;
 }
 

@@ -20,7 +20,6 @@
 #include "../args.h"
 #include "../call.h"
 #include "../session.h"
-#include "../tasks/seen.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
 
@@ -32,8 +31,8 @@ static struct shown_inode *entry_of(struct session *session, ino_t ino) {
 
 bool inodes_may_know(const struct call *call) {
     struct session *session = call->session;
-    return call->task->looks < LOOKS && !call->nest && !call->root && !call->compat && !session->inputs &&
-           !session->fixed && !seen_wanted(session) && view_is_plain(session->view);
+    return call->task->looks < LOOKS && !call->nest && !call->root && !call->compat && !session_looks_closer(session) &&
+           view_is_plain(session->view);
 }
 
 bool inodes_show(struct call *call, int fd) {

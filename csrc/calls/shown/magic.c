@@ -7,7 +7,6 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 #define _GNU_SOURCE
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 
 #include "../../process/descriptor.h"
 #include "../../process/object.h"
+#include "../../process/proc.h"
 #include "../../view/view.h"
 #include "../call.h"
 #include "../host/outside.h"
@@ -37,31 +37,11 @@ static const char *after(const char *text, const char *prefix) {
     return strncmp(text, prefix, length) == 0 ? text + length : NULL;
 }
 
-/* What follows a number and a slash; NULL when text is something else. */
-static const char *after_number(const char *text, pid_t *number) {
-    const char *at = text;
-    *number = 0;
-    for (; isdigit((unsigned char)*at) && at - text < 10; at++)
-        *number = *number * 10 + (*at - '0');
-    return at > text && *at == '/' ? at + 1 : NULL;
-}
-
-const char *magic_process(const char *path, pid_t *pid) {
-    pid_t tid;
-    const char *rest = after(path, "/proc/");
-    if (!rest || !(rest = after_number(rest, pid)))
-        return NULL;
-    const char *task = after(rest, "task/");
-    if (task && (task = after_number(task, &tid)))
-        rest = task;
-    return rest;
-}
-
 /* "cwd", "root", "exe", "fd/N", "map_files/RANGE", "ns/KIND" below a process or a task of it: whose it is; 0: it is
  * none. */
 static pid_t owner(const char *link) {
     pid_t pid;
-    const char *rest = magic_process(link, &pid);
+    const char *rest = proc_process(link, &pid);
     if (!rest)
         return 0;
     static const char *const names[] = {"cwd", "root", "exe"};
@@ -88,7 +68,7 @@ static int may_look(const struct call *call, pid_t pid) {
 static int may_follow(const struct call *call, const char *link) {
     pid_t pid;
     const struct cred *cred = &call->task->cred;
-    const char *rest = magic_process(link, &pid);
+    const char *rest = proc_process(link, &pid);
     if (!after(rest, "map_files/") || cred_capable(cred, CAP_CHECKPOINT_RESTORE) || cred_capable(cred, CAP_SYS_ADMIN))
         return 0;
     return -EPERM;

@@ -13,8 +13,6 @@ struct call;
 int magic_link(void *arg, const char *link, char *target);
 /* Text that readlink of a magic link shows in the view, into out[VIEW_PATH_MAX]; 0: it is no such link. -errno. */
 int magic_text(struct call *call, const char *link, char *out);
-/* What follows "/proc/PID/" or "/proc/PID/task/TID/"; NULL: path is not of that form. */
-const char *magic_process(const char *path, pid_t *pid);
 /* From a real path, without " (deleted)", to what the view has there, both in path[VIEW_PATH_MAX]; *kind:
  * OBJECT_NAMED or OBJECT_DELETED; *same: the kernel comes to the same object by that path.  -errno. */
 int magic_shown(struct call *call, char *path, int *kind, bool *same);

@@ -23,6 +23,7 @@
 #include "../../arch/arch.h"
 #include "../../process/descriptor.h"
 #include "../../process/object.h"
+#include "../../process/proc.h"
 #include "../../view/view.h"
 #include "../call.h"
 #include "../flags.h"
@@ -262,7 +263,7 @@ static bool mend(struct mending *mending, const struct text *in) {
 
 /* What is written as \ooo in the file; NULL: it is none of these. */
 static const char *escaped_in(const char *path, pid_t *pid) {
-    const char *name = magic_process(path, pid);
+    const char *name = proc_process(path, pid);
     if (!name)
         return NULL;
     if (strcmp(name, "maps") == 0 || strcmp(name, "smaps") == 0)
@@ -272,7 +273,7 @@ static const char *escaped_in(const char *path, pid_t *pid) {
 
 /* The status of a task of a fake root tells what that sees. */
 static bool is_status(const struct call *call, const char *path, pid_t *pid) {
-    const char *name = seen_wanted(call->session) ? magic_process(path, pid) : NULL;
+    const char *name = seen_wanted(call->session) ? proc_process(path, pid) : NULL;
     return name && strcmp(name, "status") == 0;
 }
 

@@ -12,11 +12,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../../process/proc.h"
 #include "../../view/view.h"
 #include "../call.h"
 #include "../scratch.h"
 #include "../verdict.h"
-#include "magic.h"
 #include "maps.h"
 #include "mounts.h"
 
@@ -250,7 +250,7 @@ bool mounts_plan(struct call *call, int flags) {
     pid_t pid;
     if (!view_has_mounts(call->view) || loc->overlay || loc->hidden || loc->type != S_IFREG)
         return false;
-    const char *name = magic_process(loc->path, &pid);
+    const char *name = proc_process(loc->path, &pid);
     bool info = name && strcmp(name, "mountinfo") == 0;
     if (!info && !(name && strcmp(name, "mounts") == 0))
         return false;

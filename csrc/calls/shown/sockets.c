@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "../../process/lock.h"
-#include "../session.h"
 #include "sockets.h"
 
 #define NAMES_MAX 4096u
@@ -27,7 +26,7 @@ struct name {
 static struct lock lock = LOCK_INITIALIZER; /* of what follows */
 static struct name *names;                  /* newest first */
 static unsigned count;                      /* atomic */
-static unsigned sessions;                   /* that have bound any, and are not over */
+static unsigned sessions;                   /* that are not over: any of them may have a peer of a name */
 
 static bool same_address(const struct address *a, const struct address *b) {
     return a->length == b->length && memcmp(&a->un, &b->un, a->length) == 0;
@@ -56,13 +55,11 @@ static void forget_oldest(void) {
     forget_name(at);
 }
 
-int sockets_record(struct session *session, const struct address *bound, const struct address *asked) {
+int sockets_record(const struct address *bound, const struct address *asked) {
     struct name *name = malloc(sizeof *name);
     if (!name)
         return -ENOMEM;
     lock_take(&lock);
-    sessions += !session->binds;
-    session->binds = true;
     struct name **known = find_name(bound);
     if (*known)
         forget_name(known);
@@ -88,10 +85,15 @@ bool sockets_any(void) {
     return __atomic_load_n(&count, __ATOMIC_RELAXED);
 }
 
-void sockets_clear(struct session *session) {
+void sockets_begin(void) {
     lock_take(&lock);
-    sessions -= session->binds;
-    session->binds = false;
+    sessions++;
+    lock_leave(&lock);
+}
+
+void sockets_end(void) {
+    lock_take(&lock);
+    sessions--;
     while (!sessions && names)
         forget_name(&names);
     lock_leave(&lock);

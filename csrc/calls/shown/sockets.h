@@ -9,17 +9,16 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-struct session;
-
 struct address {
     socklen_t length;
     struct sockaddr_un un;
 };
 /* bound: what the kernel has; asked: what the tracee gave, and is to be told. */
-int sockets_record(struct session *session, const struct address *bound, const struct address *asked);
+int sockets_record(const struct address *bound, const struct address *asked);
 bool sockets_find(const struct address *bound, struct address *asked);
 bool sockets_any(void);
-/* The session is over. */
-void sockets_clear(struct session *session);
+/* A session begins, or is over. */
+void sockets_begin(void);
+void sockets_end(void);
 
 #endif

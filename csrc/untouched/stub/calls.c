@@ -282,28 +282,32 @@ static int open_known(struct asked *asked, long *value) {
     return 0;
 }
 
-/* Does a name that leads to the same directory as the call's text lead there without a symlink at its end?  room: for
- * the text without slashes at its end, which follow one. */
-static int is_straight(struct asked *asked, const struct stat *st, char room[MOVED_ROOM]) {
-    struct stat there;
+/* Slashes at the end demand a directory and follow a symlink: the text without them, in room, that it has none.  0: it
+ * does not fit. */
+static int take_slashes(struct asked *asked, char room[MOVED_ROOM]) {
     uint32_t length = 0;
     const char *text = asked->text;
     while (text[length])
         if (++length == MOVED_ROOM)
             return 0;
-    int slash = length > 1 && text[length - 1] == '/';
-    if (slash) {
-        while (length > 1 && text[length - 1] == '/')
-            length--;
-        for (uint32_t i = 0; i < length; i++)
-            ((volatile char *)room)[i] = text[i];
-        room[length] = 0;
-        asked->text = room;
-    }
-    if ((asked->request->flags & O_NOFOLLOW && !slash) || (may_show(asked, 0) && is_plain(asked)))
+    if (length < 2 || text[length - 1] != '/')
+        return 1;
+    while (length > 1 && text[length - 1] == '/')
+        length--;
+    for (uint32_t i = 0; i < length; i++)
+        ((volatile char *)room)[i] = text[i];
+    room[length] = 0;
+    asked->text = room;
+    return 1;
+}
+
+/* Is there no symlink at the end of the text, by which the kernel has come to this directory? */
+static int is_straight(struct asked *asked, const struct stat *st) {
+    struct stat there;
+    if ((asked->request->flags & O_NOFOLLOW && asked->text == asked->request->text) || is_plain(asked))
         return 1;
     return stat_asked(asked, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_dev == st->st_dev &&
-           there.st_ino == st->st_ino;
+           there.st_ino == st->st_ino && may_show(asked, 0);
 }
 
 /* Whoever opens a directory has no effect on it: so it is opened first, and then it says what it is. */
@@ -318,8 +322,8 @@ static int do_open_directory(const struct request *request, long *value) {
     if (fd < 0)
         return 0;
     int shown =
-        stat_descriptor((int)fd, &st) && is_straight(&asked, &st, room) ? may_show_directory(&asked, &st) : NOT_SHOWN;
-    if (!shown) {
+        stat_descriptor((int)fd, &st) && take_slashes(&asked, room) ? may_show_directory(&asked, &st) : NOT_SHOWN;
+    if (!shown || !is_straight(&asked, &st)) {
         (void)close_again(fd);
         return 0;
     }
