@@ -43,11 +43,20 @@ struct stub_head {
 #define STUB_PLAIN_FILE ((1ul << 20) - 1) /* the low bits of one in `plain` */
 #define STUB_TAUGHT 16384u
 #define STUB_KINDS 32u
+
+/* How much of an array of words is used, which begins with STUB_FIRST and grows with what is noted: each page costs a
+ * program a fault or two, and most programs ask about little.  What was noted before may be lost by it. */
+#define STUB_FIRST 256u
+struct stub_growth {
+    uint32_t noted, doubled;
+};
+
 struct stub_state {
     uint64_t off; /* not 0: nothing is answered in this process */
     uint32_t missed[STUB_KINDS]; /* by call number: calls in a row that were not answered */
-    uint64_t seen[STUB_SEEN]; /* marks of inodes that untouched names led to */
     uint32_t strange; /* opens in a row of names that were not in `plain` */
+    struct stub_growth seen_growth, plain_growth;
+    uint64_t seen[STUB_SEEN]; /* marks of inodes that untouched names led to */
     uint64_t plain[STUB_PLAIN]; /* hashes of names that were no symlinks, mixed with the generation, and in the low bits
                                  * the bit of `opened` and 1: of a file that may be opened; 0: of another one */
 };

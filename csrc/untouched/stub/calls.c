@@ -30,6 +30,11 @@ static inline int is_link(word mode) {
     return (mode & S_IFMT) == S_IFLNK;
 }
 
+/* A file or a symlink: of the upper's part of a directory nothing else is as it shows. */
+static inline int is_file(const struct stat *st) {
+    return (st->st_mode & S_IFMT) == S_IFREG || is_link(st->st_mode);
+}
+
 static long stat_asked(const struct asked *asked, struct stat *st, word flags) {
     return stub_pass(__NR_newfstatat, (word)(long)asked->fd, (word)asked->text, (word)st, flags, 0);
 }
@@ -58,9 +63,10 @@ static int do_stat(const struct request *request, long *value) {
     struct stat room, *st = write_to(request->out, &room);
     asked_begin(&asked, request);
     long result = stat_asked(&asked, st, request->flags | AT_SYMLINK_NOFOLLOW);
+    int merged = request->is_moved && request->moved->merged;
     if (is_absent(result))
-        return may_show(&asked, 0) && done(value, result);
-    if (result)
+        return !merged && may_show(&asked, 0) && done(value, result);
+    if (result || (merged && !is_file(st)))
         return 0;
     int whole = !(request->flags & AT_SYMLINK_NOFOLLOW) && is_link(st->st_mode);
     int shown = !whole && (st->st_mode & S_IFMT) == S_IFDIR ? may_show_directory(&asked, st)
@@ -161,10 +167,15 @@ static int do_readlink(const struct request *request, long *value) {
     int shown = result < 0 && result != -EINVAL && !is_absent(result) ? NOT_SHOWN : may_show(&asked, 0);
     if (!shown)
         return 0;
-    if (!is_absent(result) && (result < 0 || load_word(&TABLE->options) & STUB_LINKED) &&
-        (stat_asked(&asked, &st, AT_SYMLINK_NOFOLLOW) != 0 || !is_ordinary(&st, shown) ||
-         is_link(st.st_mode) != (result >= 0)))
-        return 0;
+    if (result == -EINVAL && is_plain(&asked))
+        return done(value, result);
+    if (!is_absent(result) && (result < 0 || load_word(&TABLE->options) & STUB_LINKED)) {
+        if (stat_asked(&asked, &st, AT_SYMLINK_NOFOLLOW) != 0 || !is_ordinary(&st, shown) ||
+            is_link(st.st_mode) != (result >= 0))
+            return 0;
+        if (result < 0)
+            note_shown(&asked, &st, shown, 1);
+    }
     if (result >= 0 && (result == (long)sizeof text || !copy_out(request->out, text, (uint32_t)result))) {
         result =
             stub_pass(__NR_readlinkat, (word)(long)request->fd, (word)request->text, request->out, request->size, 0);
@@ -517,11 +528,10 @@ static int answer_as(const struct request *request, long *value) {
     }
 }
 
-/* A file or a symlink.  What takes its place meanwhile the view shows, too. */
-static int is_file(const char *text) {
+/* What takes its place meanwhile the view shows, too. */
+static int is_file_there(const char *text) {
     struct stat st;
-    return stub_pass(__NR_newfstatat, AT_FDCWD, (word)text, (word)&st, AT_SYMLINK_NOFOLLOW, 0) == 0 &&
-           ((st.st_mode & S_IFMT) == S_IFREG || is_link(st.st_mode));
+    return stub_pass(__NR_newfstatat, AT_FDCWD, (word)text, (word)&st, AT_SYMLINK_NOFOLLOW, 0) == 0 && is_file(&st);
 }
 
 /* The same of what the text means. */
@@ -541,7 +551,7 @@ static __attribute__((noinline)) int answer_moved(const struct request *request,
     there.fd = AT_FDCWD;
     there.text = text;
     there.is_moved = 1;
-    if (moved->merged && !is_file(text))
+    if (moved->merged && request->nr != __NR_newfstatat && !is_file_there(text)) /* stat sees for itself */
         return 0;
     return answer_as(&there, value);
 }

@@ -30,16 +30,17 @@ static word way_mark(const struct stat *st, word inodes, word generation) {
 
 /* Two places for a mark: who needs the first one moves what is there to the second. */
 static void note_mark(word mark, word dev) {
-    word at = mark % STUB_SEEN, there = __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED);
+    word at = place_in(&STATE->seen_growth, mark), there = __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED);
     if (there == mark || stub_is_twice(TABLE, dev))
         return;
     if (there)
         __atomic_store_n(&STATE->seen[at ^ 1], there, __ATOMIC_RELAXED);
     __atomic_store_n(&STATE->seen[at], mark, __ATOMIC_RELAXED);
+    grow(&STATE->seen_growth, STUB_SEEN);
 }
 
 static int has_mark(word mark) {
-    word at = mark % STUB_SEEN;
+    word at = place_in(&STATE->seen_growth, mark);
     return __atomic_load_n(&STATE->seen[at], __ATOMIC_RELAXED) == mark ||
            __atomic_load_n(&STATE->seen[at ^ 1], __ATOMIC_RELAXED) == mark;
 }

@@ -124,6 +124,21 @@ static inline word load_word(const uint64_t *at) {
     return __atomic_load_n(at, __ATOMIC_ACQUIRE);
 }
 
+/* Where in what is used of an array that grows. */
+static inline word place_in(const struct stub_growth *growth, word hash) {
+    return hash & (((word)STUB_FIRST << __atomic_load_n(&growth->doubled, __ATOMIC_RELAXED)) - 1);
+}
+
+/* One more is noted there.  most: words of the array. */
+static inline void grow(struct stub_growth *growth, word most) {
+    uint32_t noted = __atomic_load_n(&growth->noted, __ATOMIC_RELAXED) + 1;
+    uint32_t doubled = __atomic_load_n(&growth->doubled, __ATOMIC_RELAXED);
+    word size = (word)STUB_FIRST << doubled;
+    __atomic_store_n(&growth->noted, noted, __ATOMIC_RELAXED);
+    if (noted > size / 2 && size < most)
+        __atomic_store_n(&growth->doubled, doubled + 1, __ATOMIC_RELAXED);
+}
+
 static inline long close_again(long fd) {
     return stub_ask(__NR_close, (word)fd, 0, 0, 0, 0);
 }

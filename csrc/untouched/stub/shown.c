@@ -289,8 +289,12 @@ int may_show(struct asked *asked, int whole) {
 }
 
 /* One word, so that no two threads put halves of two together. */
+static uint64_t *plain_of(const struct asked *asked) {
+    return &STATE->plain[place_in(&STATE->plain_growth, asked->name)];
+}
+
 static word find_plain(const struct asked *asked) {
-    word found = asked->name ? __atomic_load_n(&STATE->plain[asked->name % STUB_PLAIN], __ATOMIC_RELAXED) : 0;
+    word found = asked->name ? __atomic_load_n(plain_of(asked), __ATOMIC_RELAXED) : 0;
     return found && !((found ^ asked->name) & ~STUB_PLAIN_FILE) ? found : 0;
 }
 
@@ -305,9 +309,10 @@ word plain_file(const struct asked *asked) {
 void note_plain(const struct asked *asked, const struct stat *st) {
     word file =
         (st->st_mode & S_IFMT) == S_IFREG && st->st_nlink == 1 ? stub_opened_bit(st->st_dev, st->st_ino) + 1ul : 0;
-    if (asked->name)
-        __atomic_store_n(&STATE->plain[asked->name % STUB_PLAIN], (asked->name & ~STUB_PLAIN_FILE) | file,
-                         __ATOMIC_RELAXED);
+    if (!asked->name)
+        return;
+    __atomic_store_n(plain_of(asked), (asked->name & ~STUB_PLAIN_FILE) | file, __ATOMIC_RELAXED);
+    grow(&STATE->plain_growth, STUB_PLAIN);
 }
 
 static int is_single_name(const char *text) {
