@@ -34,7 +34,8 @@ struct stub_head {
     uint64_t magic;
     uint64_t entry;      /* where trampolines call */
     uint64_t passing_ip; /* behind the one system call instruction that the filter lets pass */
-    uint64_t boot; /* maps the rest: first argument: descriptor of the table, second: of the notes; ends with a trap */
+    uint64_t boot; /* maps the rest: arguments: descriptor of the table, of the notes, stub_state.report; ends with a
+                    * trap */
     uint64_t size; /* bytes of code */
 };
 
@@ -55,6 +56,7 @@ struct stub_state {
     uint64_t off; /* not 0: nothing is answered in this process */
     uint32_t missed[STUB_KINDS]; /* by call number: calls in a row that were not answered */
     uint32_t strange; /* opens in a row of names that were not in `plain` */
+    uint32_t report, answered; /* not 0: after STUB_MANY answers this place of `reached`, less 1, is told */
     struct stub_growth seen_growth, plain_growth;
     uint64_t seen[STUB_SEEN]; /* marks of inodes that untouched names led to */
     uint64_t plain[STUB_PLAIN]; /* hashes of names that were no symlinks, mixed with the generation, and in the low bits
@@ -72,9 +74,12 @@ struct stub_cwd {
 
 #define STUB_OPENED_BITS (1u << 19)
 #define STUB_CALLS 512u
+#define STUB_PROGRAMS 256u
+#define STUB_MANY 16u
 struct stub_notes {
     uint64_t opened[STUB_OPENED_BITS / 64]; /* inodes of files that stubs have opened, or are about to */
     uint64_t answered[STUB_CALLS]; /* by call number, with STUB_COUNTS */
+    uint32_t reached[STUB_PROGRAMS]; /* by program: stubs that have answered so much */
     uint64_t differences; /* with STUB_CHECKS: answers that the supervisor would have given otherwise */
     uint64_t compared;
     uint64_t different_call;

@@ -97,10 +97,11 @@ static int map_code(struct entering *entering, int fd) {
     return address == (long)STUB_BASE ? 0 : address < 0 ? (int)address : -EEXIST;
 }
 
-static int run_boot(struct entering *entering, int table_fd, int notes_fd) {
+static int run_boot(struct entering *entering, int table_fd, int notes_fd, uint32_t report) {
     struct registers regs = *entering->stopped;
     registers_set_arg(&regs, 0, (uint64_t)(unsigned)table_fd);
     registers_set_arg(&regs, 1, (uint64_t)(unsigned)notes_fd);
+    registers_set_arg(&regs, 2, report);
     registers_set_ip(&regs, stub_head()->boot);
     int error = registers_write(entering->tid, &regs, -1);
     if (!error)
@@ -115,14 +116,15 @@ static void unmap_there(struct entering *entering, uint64_t address, uint64_t si
     (void)call_there(entering, __NR_munmap, args);
 }
 
-static int come_in(struct untouched *untouched, struct entering *entering, int table_fd, int notes_fd) {
+static int come_in(struct untouched *untouched, struct entering *entering, int table_fd, int notes_fd,
+                   uint32_t report) {
     int error = notes_fd < 0 ? -EMFILE : map_code(entering, table_fd);
     if (error) {
         close_there(entering, table_fd);
         close_there(entering, notes_fd);
         return error;
     }
-    error = run_boot(entering, table_fd, notes_fd);
+    error = run_boot(entering, table_fd, notes_fd, report);
     if (error) {
         unmap_there(entering, STUB_BASE, STUB_CODE_SIZE);
         return error;
@@ -206,8 +208,10 @@ int entering_end(struct entering *entering) {
     return entering->stop;
 }
 
-int untouched_enter(struct untouched *untouched, struct entering *entering, int table_fd, int notes_fd) {
-    int error = come_in(untouched, entering, table_fd, notes_fd);
+int untouched_enter(struct untouched *untouched, struct entering *entering, const struct inside *inside, int table_fd,
+                    int notes_fd) {
+    uint32_t report = inside->early ? early_report(inside->program) : 0;
+    int error = come_in(untouched, entering, table_fd, notes_fd, report);
     if (!error)
         __atomic_add_fetch(&untouched->programs, 1, __ATOMIC_RELAXED);
     return error;

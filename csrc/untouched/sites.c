@@ -27,7 +27,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "../process/proc.h"
+#include "../process/descriptor.h"
+#include "../process/mappings.h"
+#include "../process/memory.h"
 #include "sites.h"
 #include "text.h"
 
@@ -46,6 +48,7 @@ static const int asking[] = {-1};
 #define TAIL 96u            /* bytes of a trampoline behind what was replaced, at most */
 #define ENTRY 8u            /* the address of the stub, in front of the trampolines */
 #define AREA_ALIGN 16u
+#define PATCH_BEGIN 16u     /* bytes of trampolines that tell them from what was there */
 #define FOUND_ROOM (4096u + SITES_MAX * TEXT_JUMP)   /* a page of trampolines, and the jumps */
 
 /* ---- instructions ---- */
@@ -280,16 +283,17 @@ static void learn_file(struct library *library, const char *path, uint64_t entry
 }
 
 /* NULL: out of memory. */
-static const struct library *library_of(struct sites *sites, struct lock *lock, dev_t dev, ino_t ino, const char *path,
-                                        uint64_t entry) {
+static const struct library *library_of(struct sites *sites, struct lock *lock, const struct mappings *mappings,
+                                        const struct mapping *mapping, uint64_t entry) {
+    char path[PATH_MAX];
     lock_take(lock);
     struct library *library = sites->libraries;
-    while (library && (library->dev != dev || library->ino != ino))
+    while (library && (library->dev != mapping->dev || library->ino != mapping->ino))
         library = library->next;
     if (!library && (library = calloc(1, sizeof *library))) {
-        library->dev = dev;
-        library->ino = ino;
-        learn_file(library, path, entry);
+        library->dev = mapping->dev;
+        library->ino = mapping->ino;
+        learn_file(library, mappings_path(mappings, mapping, path), entry);
         library->next = sites->libraries;
         sites->libraries = library;
     }
@@ -309,29 +313,6 @@ void sites_clear(struct sites *sites) {
 }
 
 /* ---- a process ---- */
-
-/* A line of /proc/PID/maps that is of a file's text. */
-struct mapping {
-    uint64_t begin, end, offset;
-    dev_t dev;
-    ino_t ino;
-    char *path;
-};
-
-static bool read_mapping(char *line, struct mapping *mapping) {
-    unsigned major, minor;
-    int path = 0;
-    if (!strstr(line, " r-xp ")) /* most lines: the other one is slow */
-        return false;
-    if (sscanf(line, "%lx-%lx r-xp %lx %x:%x %lu %n", &mapping->begin, &mapping->end, &mapping->offset, &major, &minor,
-               &mapping->ino, &path) < 6 ||
-        !path || line[path] != '/')
-        return false;
-    mapping->dev = makedev(major, minor);
-    mapping->path = line + path;
-    mapping->path[strcspn(mapping->path, "\n")] = '\0';
-    return true;
-}
 
 /* What a library's patches find in a process, one after the other. */
 struct found {
@@ -353,6 +334,14 @@ static void read_found(pid_t tid, const struct library *library, uint64_t moved,
     found->size = got < 0 ? 0 : (size_t)got;
 }
 
+/* Have the trampolines been written, which come first? */
+static bool is_patched(pid_t tid, const struct library *library, uint64_t moved) {
+    unsigned char there[PATCH_BEGIN];
+    const struct patch *first = &library->patches[0];
+    return memory_read(&MEMORY(tid), first->address + moved, there, sizeof there) == 0 &&
+           memcmp(there, first->bytes, sizeof there) == 0;
+}
+
 /* The trampolines come first. */
 static unsigned patch_text(pid_t tid, int memory, const struct library *library, const struct mapping *mapping) {
     uint64_t page = library->offset & ~(uint64_t)4095,
@@ -360,7 +349,7 @@ static unsigned patch_text(pid_t tid, int memory, const struct library *library,
     struct found found;
     unsigned n = 0;
     size_t at = 0;
-    if (!library->n_sites || mapping->offset != page)
+    if (!library->n_sites || mapping->offset != page || is_patched(tid, library, moved))
         return 0;
     read_found(tid, library, moved, &found);
     for (size_t i = 0; i < library->n_patches; at += library->patches[i++].length) {
@@ -378,25 +367,19 @@ static unsigned patch_text(pid_t tid, int memory, const struct library *library,
 }
 
 int sites_patch(struct sites *sites, struct lock *lock, pid_t tid, uint64_t entry) {
-    char path[48], *line = NULL;
-    size_t room = 0;
+    char path[48];
+    struct mappings mappings;
     struct mapping mapping;
     unsigned n = 0;
     snprintf(path, sizeof path, "/proc/%d/mem", tid);
-    int memory = open(path, O_RDWR | O_CLOEXEC);
-    snprintf(path, sizeof path, "/proc/%d/maps", tid);
-    FILE *maps = memory < 0 ? NULL : fopen(path, "re");
-    while (maps && getline(&line, &room, maps) > 0) {
-        if (!read_mapping(line, &mapping))
-            continue;
-        const struct library *library = library_of(sites, lock, mapping.dev, mapping.ino, mapping.path, entry);
+    CLOSE_DESCRIPTOR memory = open(path, O_RDWR | O_CLOEXEC);
+    int error = memory < 0 ? -errno : mappings_open(&mappings, tid);
+    if (error)
+        return error;
+    while (mappings_next(&mappings, &mapping)) {
+        const struct library *library = library_of(sites, lock, &mappings, &mapping, entry);
         n += library ? patch_text(tid, memory, library, &mapping) : 0;
     }
-    free(line);
-    int error = maps ? 0 : -errno;
-    if (maps)
-        (void)fclose(maps);
-    if (memory >= 0)
-        close(memory);
-    return error ? error : (int)n;
+    mappings_close(&mappings);
+    return (int)n;
 }

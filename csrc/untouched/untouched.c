@@ -94,6 +94,20 @@ bool untouched_here(struct inside *inside, pid_t tid) {
     return inside->here;
 }
 
+void untouched_executed(struct untouched *untouched, struct inside *inside, uint32_t program) {
+    const struct stub_notes *notes =
+        __atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE) ? untouched->table.notes : NULL;
+    bool early = untouched_wanted(untouched) && early_begin(&untouched->early, notes, program);
+    *inside = (struct inside){.fresh = true, .early = early, .program = program};
+}
+
+void untouched_entered(struct untouched *untouched, struct inside *inside, int error) {
+    inside->here = inside->asked = error == 0;
+    if (!error && !inside->early)
+        early_asked(&untouched->early, inside->program);
+    untouched_failed(untouched, error);
+}
+
 #define FRUITLESS 8u    /* from so many on, one of two calls is looked at, of four, … */
 #define FRUITLESS_MOST 4u
 
@@ -117,7 +131,7 @@ bool untouched_due(const struct untouched *untouched, struct inside *inside) {
         return false;
     if (inside->calls < UINT16_MAX)
         inside->calls++;
-    return inside->calls > untouched->threshold;
+    return inside->early || inside->calls > untouched->threshold;
 }
 
 void untouched_stop(const struct untouched *untouched, pid_t tid) {

@@ -16,6 +16,7 @@
 
 #include "../calls/call.h"
 #include "../process/lock.h"
+#include "early.h"
 #include "sites.h"
 #include "table.h"
 
@@ -31,6 +32,8 @@ struct inside {
     bool here;
     bool fresh;         /* it was begun since it is known, so that it has none but what it is brought */
     bool never;
+    bool early;         /* it gets one at its first call */
+    uint32_t program;   /* the number of its file in the view, 0: not known */
 };
 
 struct untouched {
@@ -45,6 +48,7 @@ struct untouched {
     struct table table;
     struct view_answers answers;
     struct sites sites;
+    struct early early;
     int error;                      /* atomic: why a program has got none, the last one, -errno or 0 */
     uint64_t programs;              /* atomic: that have got one */
 };
@@ -63,6 +67,10 @@ bool untouched_wanted(const struct untouched *untouched);
 /* The calls of stubs that the filter may let pass: where they come from; 0: none. */
 uint64_t untouched_passing_ip(const struct untouched *untouched);
 
+/* The program of that number begins. */
+void untouched_executed(struct untouched *untouched, struct inside *inside, uint32_t program);
+/* The program has got a stub, or not: error. */
+void untouched_entered(struct untouched *untouched, struct inside *inside, int error);
 /* A call is about to be passed that a stub might have answered: whether its program is to get one. */
 bool untouched_due(const struct untouched *untouched, struct inside *inside);
 /* The memory is there; false: there will be none. */
@@ -104,7 +112,8 @@ int entering_begin(struct entering *entering, pid_t tid, const struct registers 
 int entering_wait(struct entering *entering, int request);
 /* With the two descriptors in the task's table (they are closed): its memory is as before then, but for the stub and
  * the patched sites.  0, or -errno: it has got nothing; -ESRCH: it is dead. */
-int untouched_enter(struct untouched *untouched, struct entering *entering, int table_fd, int notes_fd);
+int untouched_enter(struct untouched *untouched, struct entering *entering, const struct inside *inside, int table_fd,
+                    int notes_fd);
 /* The signal that it is to be resumed with: one that stops it came meanwhile; 0: none.  Only that way a SIGCONT that
  * comes later ends that stop.  Its registers are the caller's to write. */
 int entering_end(struct entering *entering);

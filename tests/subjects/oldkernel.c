@@ -60,6 +60,7 @@ static const struct {
     {__NR_seccomp, 1, 1u << 5, 1u << 5, EINVAL, VERSION(5, 19)}, /* …_WAIT_KILLABLE_RECV */
     {__NR_ioctl, 1, ANY, 0x40182103, EINVAL, VERSION(5, 9)}, /* SECCOMP_IOCTL_NOTIF_ADDFD */
     {__NR_ioctl, 1, ANY, 0x40082104, EINVAL, VERSION(6, 6)}, /* SECCOMP_IOCTL_NOTIF_SET_FLAGS */
+    {__NR_ioctl, 1, ANY, 0xc0686611, ENOTTY, VERSION(6, 11)}, /* PROCMAP_QUERY */
     {__NR_ptrace, 0, ANY, PTRACE_GET_SYSCALL_INFO, EIO, VERSION(5, 3)},
 };
 

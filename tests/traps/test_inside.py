@@ -112,6 +112,23 @@ def test_what_only_the_upper_has(world: World, mode: str) -> None:
         assert mode == "check" or trapped["newfstatat"] < 2500
 
 
+def test_programs_known_to_ask_much(world: World) -> None:
+    """They get a stub at their first call; who asks little gets none, also who asked much some time ago."""
+    lay_out(world)
+    much = "i=0; while [ $i -lt 40 ]; do [ -e /usr/none$i ]; i=$((i + 1)); done"
+    lists = "i=0; while [ $i -lt 20 ]; do ls -l /etc >/dev/null; i=$((i + 1)); done"
+    little = f"i=0; while [ $i -lt 4 ]; do sh -c '{much}'; i=$((i + 1)); done; " \
+             "while [ $i -lt 40 ]; do sh -c :; i=$((i + 1)); done"
+    _, trapped, told = whole(world, "16", "sh", "-c", lists)
+    if "answered inside" not in told:
+        return
+    assert trapped["total"] < 20 * 16
+    _, trapped, told = whole(world, "16", "sh", "-c", little)
+    programs = re.search(r"answered inside of (\d+) programs", told)
+    assert programs
+    assert 4 <= int(programs[1]) <= 10, told
+
+
 @pytest.mark.parametrize("mode", ["16", "check"])
 def test_no_answer_about_the_upper_is_older_than_the_last_change(world: World, mode: str) -> None:
     """Eight threads ask while names change that only the upper has."""

@@ -329,6 +329,7 @@ static bool only_check(const struct call *call) {
 
 /* The program there will run, if nothing of the kernel's is in the way. */
 static void executes(struct call *call, const struct location *loc, bool plain) {
+    call->task->executes = loc->dentry;
     call->task->executes_plain = call->task->cred_stays && plain;
     if (!call->task->executes_plain)
         common_end(call->session);
@@ -393,6 +394,7 @@ static void decide_execve(struct call *call) {
     struct target target;
     bool plain;
     call->task->executes_plain = false;
+    call->task->executes = 0;
     int error = args_resolve(call, &target);
     if (error < 0)
         return target.pass ? (void)0 : verdict_answer(call, error);

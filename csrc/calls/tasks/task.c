@@ -296,6 +296,7 @@ void task_exec(struct task *task) {
     task->birth = NULL;
     bool known = task->cred_known && task->cred_stays && task->executes_plain;
     task->executes_plain = false;
+    task->executes = 0;
     task->cred_known = known;
     if (!known)
         __atomic_store_n(&task->tgid, 0, __ATOMIC_RELAXED);

@@ -26,6 +26,7 @@ struct task {
     bool cred_known;            /* cleared by exec and by the set*id calls */
     bool cred_stays;            /* by executing a plain program it would not change */
     bool executes_plain;        /* … which is what it has asked for last */
+    uint32_t executes;          /* the number in the view of what it has asked for last, 0: of nothing */
     uint64_t umask_generation;  /* cred.umask was read in this generation, 0: never */
     uid_t uid;                  /* real ids, for access(2); valid while cred_known */
     gid_t gid;

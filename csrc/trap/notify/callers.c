@@ -182,8 +182,8 @@ static void close_memory(struct callers *callers, struct caller *caller) {
 
 /* It runs another program, or will when it calls next. */
 static void forget_program(struct callers *callers, struct caller *caller) {
+    untouched_executed(&callers->run->untouched, &caller->inside, caller->task.executes);
     task_exec(&caller->task);
-    caller->inside = (struct inside){.fresh = true};
     caller->tended = false;
     close_memory(callers, caller);
 }
@@ -193,7 +193,8 @@ static void forget_executed(struct callers *callers, struct caller *caller) {
     const struct inside before = caller->inside;
     forget_program(callers, caller);
     if (before.same)
-        caller->inside = (struct inside){.calls = before.calls, .fresh = before.fresh};
+        caller->inside = (struct inside){
+            .calls = before.calls, .fresh = before.fresh, .early = before.early, .program = before.program};
 }
 
 static void remove_caller(struct callers *callers, struct caller *caller) {

@@ -41,7 +41,7 @@ static int bring_in(struct attachment *at, int *signal) {
     error = entering_begin(&entering, tid, &base);
     if (error)
         return error;
-    error = untouched_enter(untouched, &entering, at->visit_fds[0], at->visit_fds[1]);
+    error = untouched_enter(untouched, &entering, &at->caller->inside, at->visit_fds[0], at->visit_fds[1]);
     if (error == -ESRCH)
         return error;
     *signal = entering_end(&entering);
@@ -61,10 +61,8 @@ static void hand_over(struct attachment *at) {
 }
 
 static int enter(struct attachment *at, int *signal) {
-    struct inside *inside = &at->caller->inside;
     int error = bring_in(at, signal);
-    inside->here = inside->asked = error == 0;
-    untouched_failed(&at->worker->trap->run->untouched, error);
+    untouched_entered(&at->worker->trap->run->untouched, &at->caller->inside, error);
     return error;
 }
 

@@ -417,8 +417,8 @@ void verdict_at_exit_stop(struct ptrace_trap *trap, struct tracee *tracee) {
 }
 
 void verdict_at_exec(struct ptrace_trap *trap, struct tracee *tracee) {
+    untouched_executed(&trap->run->untouched, &tracee->inside, tracee->task.executes);
     task_exec(&tracee->task);
-    tracee->inside = (struct inside){.fresh = true};
     if (tracee->state != TRACEE_CALL)
         return;
     exec_done(&tracee->call);

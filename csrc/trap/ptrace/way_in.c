@@ -158,7 +158,8 @@ static int bring_in(struct untouched *untouched, struct visit *visit) {
     error = get_descriptors(visit);
     if (!error)
         error = visit->table_fd < 0 ? visit->table_fd
-                                    : untouched_enter(untouched, &visit->entering, visit->table_fd, visit->notes_fd);
+                                    : untouched_enter(untouched, &visit->entering, &visit->tracee->inside,
+                                                      visit->table_fd, visit->notes_fd);
     if (error == -ESRCH)
         return error;
     visit->tracee->stop = entering_end(&visit->entering);
@@ -186,8 +187,7 @@ bool way_in_passed(struct ptrace_trap *trap, struct tracee *tracee) {
             return false;
         }
         error = bring_in(untouched, &visit);
-        untouched_failed(untouched, error);
-        tracee->inside.here = tracee->inside.asked = error == 0;
+        untouched_entered(untouched, &tracee->inside, error);
         return true;
     case INSIDE_PATCH:
         untouched_patch(untouched, tracee->task.tid);

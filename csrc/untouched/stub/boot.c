@@ -12,7 +12,7 @@ struct area {
     word address, size, protection, flags;
 };
 
-long stub_map_all(long table, long notes) {
+long stub_map_all(long table, long notes, long report) {
     const struct area areas[] = {
         {STUB_TABLE, STUB_TABLE_SIZE, 1, MAP_SHARED_HERE},
         {STUB_NOTES, STUB_NOTES_SIZE, 3, MAP_SHARED_HERE},
@@ -36,7 +36,7 @@ long stub_map_all(long table, long notes) {
     while (failed && n-- > 0)
         (void)stub_ask(__NR_munmap, areas[n].address, areas[n].size, 0, 0, 0);
     if (!failed) { /* written first: one fault each in place of two */
-        __atomic_store_n(&STATE->off, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&STATE->report, (uint32_t)report, __ATOMIC_RELAXED);
         __atomic_store_n(&STATE->plain[0], 0, __ATOMIC_RELAXED);
     }
     (void)close_again(table);

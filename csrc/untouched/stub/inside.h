@@ -33,7 +33,7 @@ long stub_ask(long nr, word a, word b, word c, word d, word e);  /* it is trappe
 long stub_map(word address, word size, word protection, word flags, long fd, word offset);
 
 /* boot.c.  0, or not: then what was mapped here is gone again, and what the program has there is as it was. */
-long stub_map_all(long table, long notes);
+long stub_map_all(long table, long notes, long report);
 
 /* A call in the form that has them all: newfstatat for stat.  out: what it writes to; mode: also what is asked for. */
 struct request {
