@@ -290,7 +290,7 @@ static const struct {
     {__NR_fstat, INSIDE},      {__NR_newfstatat, INSIDE}, {__NR_statx, INSIDE},        {__NR_access, INSIDE},
     {__NR_faccessat, INSIDE},  {__NR_faccessat2, INSIDE}, {__NR_readlink, INSIDE},     {__NR_readlinkat, INSIDE},
     {__NR_getdents64, INSIDE}, {__NR_getxattr, INSIDE},   {__NR_lgetxattr, INSIDE},    {__NR_listxattr, INSIDE},
-    {__NR_llistxattr, INSIDE}, {__NR_clone, SHARES},      {__NR_rt_sigaction, INSIDE},
+    {__NR_llistxattr, INSIDE}, {__NR_clone, SHARES},      {__NR_rt_sigaction, INSIDE}, {__NR_getcwd, INSIDE},
 };
 
 static unsigned inside_of(int nr) {

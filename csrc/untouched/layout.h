@@ -18,7 +18,7 @@
 
 /* In the tracee; below where anything is mapped by itself, and outside of what sanitizers keep for themselves. */
 #define STUB_BASE 0x7e9000000000ul
-#define STUB_CODE_SIZE 0x4000ul
+#define STUB_CODE_SIZE 0x8000ul /* x86_64.ld asserts it */
 #define STUB_STATE (STUB_BASE + 0x40000ul) /* struct stub_state: private, a fork's child has a copy */
 #define STUB_CWD (STUB_BASE + 0x10000ul)  /* struct stub_cwd: private, a fork's child has zeros */
 #define STUB_NOTES (STUB_BASE + 0x20000ul) /* struct stub_notes: shared by all tracees, which write it */

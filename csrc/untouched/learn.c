@@ -195,6 +195,17 @@ static void learn_descriptor(struct untouched *untouched, const struct call *cal
     view_unlock(untouched->view);
 }
 
+static void learn_current(struct untouched *untouched, struct call *call, struct inside *inside) {
+    char real[PATH_MAX];
+    if (!untouched_here(inside, call->task->tid) || !call->task->cred_known || !call->task->cred.own)
+        return;
+    view_lock(untouched->view);
+    uint64_t before = untouched->table.learnt;
+    (void)directory_current(untouched, call, real);
+    untouched_learnt(untouched, inside, before);
+    view_unlock(untouched->view);
+}
+
 /* ---- questions ---- */
 
 static unsigned asks_of(const struct call *call) {
@@ -247,6 +258,8 @@ void untouched_learn(struct untouched *untouched, struct call *call, struct insi
         return;
     if (names_nothing(call))
         return learn_descriptor(untouched, call, inside);
+    if (call->nr == __NR_getcwd)
+        return learn_current(untouched, call, inside);
     if (!can_learn(call) || (!given->absolute && !untouched_here(inside, call->task->tid)))
         return;
     view_lock(untouched->view);

@@ -35,10 +35,10 @@
 
 #ifdef __x86_64__
 #define MACHINE EM_X86_64
-static const int asking[] = {SYS_open,       SYS_openat,     SYS_stat,       SYS_lstat,       SYS_fstat,
-                             SYS_newfstatat, SYS_statx,      SYS_access,     SYS_faccessat,   SYS_faccessat2,
-                             SYS_readlink,   SYS_readlinkat, SYS_getdents64, SYS_getxattr,    SYS_lgetxattr,
-                             SYS_listxattr,  SYS_llistxattr, SYS_execve,     SYS_rt_sigaction};
+static const int asking[] = {SYS_open,       SYS_openat,     SYS_stat,       SYS_lstat,        SYS_fstat,
+                             SYS_newfstatat, SYS_statx,      SYS_access,     SYS_faccessat,    SYS_faccessat2,
+                             SYS_readlink,   SYS_readlinkat, SYS_getdents64, SYS_getxattr,     SYS_lgetxattr,
+                             SYS_listxattr,  SYS_llistxattr, SYS_execve,     SYS_rt_sigaction, SYS_getcwd};
 #else
 #define MACHINE EM_NONE
 static const int asking[] = {-1};
@@ -92,6 +92,20 @@ static bool is_site(const struct text *file, const struct text_site *site) {
            text_syscall_after(file, site->at) == site->syscall;
 }
 
+/* The room for trampolines may not do for all: what is asked least comes last. */
+static void put_rare_last(const struct text *file, struct text_site sites[SITES_MAX], size_t n) {
+    struct text_site rare[SITES_MAX];
+    size_t n_often = 0, n_rare = 0;
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char *code = file->bytes + sites[i].at;
+        if (code[0] == 0xb8 && text_number(code + 1) == SYS_getcwd)
+            rare[n_rare++] = sites[i];
+        else
+            sites[n_often++] = sites[i];
+    }
+    memcpy(sites + n_often, rare, n_rare * sizeof *rare);
+}
+
 /* Text is large, and calls are few: what is looked for is the second byte of their instruction, which is rare. */
 static size_t find_sites(const struct text *file, struct text_site sites[SITES_MAX]) {
     size_t n = 0;
@@ -110,6 +124,7 @@ static size_t find_sites(const struct text *file, struct text_site sites[SITES_M
         if (found)
             sites[n++] = site;
     }
+    put_rare_last(file, sites, n);
     return n;
 }
 

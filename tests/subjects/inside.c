@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -73,6 +74,22 @@ static void ask_file(const char *path) {
     tell("statx of it", statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &stx) ? -1 : (long)stx.stx_size);
     tell("read", read(fd, value, sizeof value));
     close(fd);
+}
+
+static char top[4096];
+
+/* Where it is told what it is called depends on where it runs. */
+static void current(void) {
+    char path[4096], small[8];
+    tell("getcwd", getcwd(path, sizeof path) ? strcmp(path, top) == 0 : -1);
+    tell("too short", syscall(SYS_getcwd, small, sizeof small));
+    tell("nothing of it", syscall(SYS_getcwd, path, 0));
+    tell("nowhere", syscall(SYS_getcwd, nowhere, sizeof path));
+    if (chdir("sub") < 0)
+        return tell("chdir", -1);
+    tell("below", getcwd(path, sizeof path) ? strcmp(path + strlen(top), "/sub") == 0 : -1);
+    tell("again", getcwd(path, sizeof path) ? strcmp(path + strlen(top), "/sub") == 0 : -1);
+    tell("and back", chdir(".."));
 }
 
 static void answers(void) {
@@ -138,10 +155,11 @@ static void buffers(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3 || chdir(argv[2]) < 0)
+    if (argc != 3 || chdir(argv[2]) < 0 || !realpath(argv[2], top))
         errx(1, "usage: inside CASE DIR");
     void (*ask)(void) = strcmp(argv[1], "answers") == 0   ? answers
                         : strcmp(argv[1], "buffers") == 0 ? buffers
+                        : strcmp(argv[1], "current") == 0 ? current
                                                           : descriptors;
     held = open("file", O_RDONLY | O_CLOEXEC);
     if (pipe2(pipes, O_CLOEXEC) < 0 || held < 0)

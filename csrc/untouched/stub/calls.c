@@ -417,6 +417,19 @@ static int do_sigaction(const struct request *request, long *value) {
                 stub_pass(__NR_rt_sigaction, (word)(long)request->fd, (word)action, request->out, request->size, 0));
 }
 
+/* Where the current directory is the lower's own place, the kernel's name for it is the view's. */
+static int do_getcwd(const struct request *request, long *value) {
+    struct asked asked;
+    char room[LINK_ROOM];
+    asked_begin(&asked, request);
+    long result = stub_pass(__NR_getcwd, (word)room, sizeof room, 0, 0, 0);
+    if (result <= 0 || room[0] != '/' || !may_show_current(&asked))
+        return 0;
+    if ((word)result > request->size)
+        return done(value, -ERANGE);
+    return copy_out(request->out, room, (uint32_t)result) && done(value, result);
+}
+
 /* ---- */
 
 int request_of(const struct frame *frame, struct request *request) {
@@ -483,6 +496,9 @@ int request_of(const struct frame *frame, struct request *request) {
         request->out = arg[2];
         request->size = arg[3];
         return 1;
+    case __NR_getcwd:
+        *request = (struct request){.nr = nr, .fd = AT_FDCWD, .out = arg[0], .size = arg[1]};
+        return 1;
     case __NR_getxattr:
     case __NR_lgetxattr:
         *request = (struct request){.nr = nr,
@@ -523,6 +539,8 @@ static int answer_as(const struct request *request, long *value) {
         return do_getdents(request, value);
     case __NR_rt_sigaction:
         return do_sigaction(request, value);
+    case __NR_getcwd:
+        return do_getcwd(request, value);
     default:
         return do_attribute(request, value);
     }

@@ -36,6 +36,7 @@ static void find_written(const struct request *request, long value, struct writt
             break;
         __attribute__((fallthrough));
     case __NR_readlinkat:
+    case __NR_getcwd:
         written->size = value > (long)sizeof written->bytes ? (uint32_t)sizeof written->bytes : (uint32_t)value;
         break;
     default:

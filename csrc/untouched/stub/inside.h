@@ -107,6 +107,8 @@ int may_show(struct asked *asked, int whole);
 /* The same of a directory that the kernel has come to by a path without a symlink at its end: it has one name, so who
  * has come there by a descriptor and a name before need not ask what directory the descriptor is of. */
 int may_show_directory(struct asked *asked, const struct stat *st);
+/* Is the current directory called by the kernel as it shows? */
+int may_show_current(const struct asked *asked);
 /* The directory that only the upper has, if the table has it. */
 const struct stub_entry *find_inode(const struct stat *st, word generation);
 /* The same name was found to be no symlink, and ordinary; now it is. */

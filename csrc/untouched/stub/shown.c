@@ -337,3 +337,10 @@ int may_show_directory(struct asked *asked, const struct stat *st) {
         note_way(st, asked->inodes, asked->generation);
     return shown;
 }
+
+int may_show_current(const struct asked *asked) {
+    word generation = load_word(&TABLE->generation), base = base_of_cwd(asked, generation);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return base && !(base & STUB_OWN) && !(load_word(&TABLE->options) & (STUB_RECORDS | STUB_OFF)) &&
+           load_word(&TABLE->generation) == generation;
+}
