@@ -129,7 +129,8 @@ static int come_in(struct untouched *untouched, struct entering *entering, int t
         unmap_there(entering, STUB_BASE, STUB_CODE_SIZE);
         return error;
     }
-    error = sites_patch(&untouched->sites, &untouched->lock, entering->tid, stub_head()->entry);
+    error = sites_patch(&untouched->sites, &untouched->lock, entering->tid, stub_head()->entry,
+                        registers_ip(entering->stopped));
     return error < 0 ? error : 0;   /* a stub that nobody asks is harmless */
 }
 
@@ -169,6 +170,7 @@ unsigned long untouched_filters(void) {
 }
 
 #define JUMP_BEFORE 7       /* bytes from a jump to behind the syscall */
+#define IN_VAIN 8u          /* looks at a program's text that found nothing to patch, then there are no more */
 
 bool untouched_has(pid_t tid) {
     uint64_t magic;
@@ -178,6 +180,8 @@ bool untouched_has(pid_t tid) {
 bool untouched_new_site(struct inside *inside, pid_t tid, uint64_t ip) {
     unsigned char before = 0;
     const unsigned n = sizeof inside->ips / sizeof *inside->ips;
+    if (inside->in_vain >= IN_VAIN)
+        return false;
     for (unsigned i = 0; i < n; i++)
         if (inside->ips[i] == ip)
             return false;
@@ -187,9 +191,11 @@ bool untouched_new_site(struct inside *inside, pid_t tid, uint64_t ip) {
 }
 
 /* Who is alone and has the stub has not been replaced by an execve of another thread's. */
-void untouched_patch(struct untouched *untouched, pid_t tid) {
+void untouched_patch(struct untouched *untouched, struct inside *inside, pid_t tid, uint64_t ip) {
+    int patched = 0;
     if (untouched_can_enter(untouched, tid) && untouched_has(tid))
-        (void)sites_patch(&untouched->sites, &untouched->lock, tid, stub_head()->entry);
+        patched = sites_patch(&untouched->sites, &untouched->lock, tid, stub_head()->entry, ip);
+    inside->in_vain = patched > 0 ? 0 : inside->in_vain + 1;
 }
 
 int entering_begin(struct entering *entering, pid_t tid, const struct registers *stopped) {

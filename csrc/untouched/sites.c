@@ -297,15 +297,16 @@ static void learn_file(struct library *library, const char *path, uint64_t entry
     close(fd);
 }
 
-/* NULL: out of memory. */
+/* A program's own text may be tens of megabytes, and the calls are its C library's: so only what has called is looked
+ * through, by whichever program it was.  NULL: it has not been, or there is no memory. */
 static const struct library *library_of(struct sites *sites, struct lock *lock, const struct mappings *mappings,
-                                        const struct mapping *mapping, uint64_t entry) {
+                                        const struct mapping *mapping, uint64_t entry, bool calls) {
     char path[PATH_MAX];
     lock_take(lock);
     struct library *library = sites->libraries;
     while (library && (library->dev != mapping->dev || library->ino != mapping->ino))
         library = library->next;
-    if (!library && (library = calloc(1, sizeof *library))) {
+    if (!library && calls && (library = calloc(1, sizeof *library))) {
         library->dev = mapping->dev;
         library->ino = mapping->ino;
         learn_file(library, mappings_path(mappings, mapping, path), entry);
@@ -381,7 +382,7 @@ static unsigned patch_text(pid_t tid, int memory, const struct library *library,
     return n;
 }
 
-int sites_patch(struct sites *sites, struct lock *lock, pid_t tid, uint64_t entry) {
+int sites_patch(struct sites *sites, struct lock *lock, pid_t tid, uint64_t entry, uint64_t ip) {
     char path[48];
     struct mappings mappings;
     struct mapping mapping;
@@ -392,7 +393,8 @@ int sites_patch(struct sites *sites, struct lock *lock, pid_t tid, uint64_t entr
     if (error)
         return error;
     while (mappings_next(&mappings, &mapping)) {
-        const struct library *library = library_of(sites, lock, &mappings, &mapping, entry);
+        bool calls = ip >= mapping.begin && ip < mapping.end;
+        const struct library *library = library_of(sites, lock, &mappings, &mapping, entry, calls);
         n += library ? patch_text(tid, memory, library, &mapping) : 0;
     }
     mappings_close(&mappings);

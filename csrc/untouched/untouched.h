@@ -24,7 +24,8 @@
 struct inside {
     uint16_t calls;     /* that a stub might have answered */
     uint8_t next_ip;
-    uint64_t ips[4];    /* call sites that were looked at with the stub there */
+    uint64_t ips[4];    /* call sites that were looked at with the stub there … */
+    uint8_t in_vain;    /* … in a row, and nothing was patched */
     uint8_t fruitless;  /* calls in a row that the stub had left to us, and that there was nothing to learn from … */
     uint8_t left_out;   /* … and that were not even looked at since then */
     bool same;          /* the program's last call was an execve of what is not there: it is the same one still */
@@ -120,7 +121,7 @@ int entering_end(struct entering *entering);
 /* Of a task with a stub, whose call came from there: has nobody looked at that site yet, and is it not patched?  Then
  * its text is. */
 bool untouched_new_site(struct inside *inside, pid_t tid, uint64_t ip);
-void untouched_patch(struct untouched *untouched, pid_t tid);
+void untouched_patch(struct untouched *untouched, struct inside *inside, pid_t tid, uint64_t ip);
 /* Has the address space of the task a stub?  The other one remembers the answer. */
 bool untouched_has(pid_t tid);
 bool untouched_here(struct inside *inside, pid_t tid);

@@ -111,7 +111,8 @@ bool inside_passed(struct worker *worker, struct caller *caller) {
         return bring_stub(worker, caller);
     case INSIDE_PATCH:
         if (reply_awaited(&worker->reply) == 0)
-            untouched_patch(&run->untouched, caller->task.tid);
+            untouched_patch(&run->untouched, &caller->inside, caller->task.tid,
+                            worker->reply.request->data.instruction_pointer);
         break;
     case INSIDE_NOTHING:
         break;

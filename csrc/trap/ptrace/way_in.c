@@ -190,7 +190,7 @@ bool way_in_passed(struct ptrace_trap *trap, struct tracee *tracee) {
         untouched_entered(untouched, &tracee->inside, error);
         return true;
     case INSIDE_PATCH:
-        untouched_patch(untouched, tracee->task.tid);
+        untouched_patch(untouched, &tracee->inside, tracee->task.tid, tracee->ip);
         return false;
     case INSIDE_NOTHING:
         break;
