@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,6 +89,15 @@ uint64_t family_filters(pid_t pid) {
 bool family_filtered(pid_t tid) {
     long parent;
     return count_filters(tid, &parent) > count_filters(gettid(), &parent) + 1;
+}
+
+/* proc_task_getattr(), fs/proc/base.c: two links and one a thread.  status says the same, and much else that takes
+ * long. */
+bool family_alone(pid_t tid) {
+    char path[48];
+    struct stat st;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)tid);
+    return stat(path, &st) == 0 && st.st_nlink == 3;
 }
 
 char family_state(pid_t tid) {

@@ -21,6 +21,8 @@ int family_pidfd(pid_t tid);
 int family_take(pid_t tid, int number);
 /* Has it filters beside those that this thread has, and the one of the trap? */
 bool family_filtered(pid_t tid);
+/* Is it the only thread of its process? */
+bool family_alone(pid_t tid);
 /* Its state as proc(5) names it (R, S, D …); 0 when it is gone. */
 char family_state(pid_t tid);
 /* It is there, and more than what its parent has not waited for. */

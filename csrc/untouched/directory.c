@@ -22,7 +22,6 @@
 #include "../process/family.h"
 #include "../process/memory.h"
 #include "../process/object.h"
-#include "../process/proc.h"
 #include "directory.h"
 #include "untouched.h"
 
@@ -151,11 +150,9 @@ uint32_t directory_current(struct untouched *untouched, struct call *call, char 
 
 void untouched_moves(const struct untouched *untouched, pid_t tid) {
     struct stub_cwd cwd;
-    char text[4096];
     if (!__atomic_load_n(&untouched->open, __ATOMIC_ACQUIRE) || read_cwd(tid, &cwd) < 0 ||
         cwd.generation == STUB_CWD_OFF)
         return;
-    bool alone = proc_read(tid, "status", text, sizeof text) && proc_field(text, "\nThreads:\t", 10) == 1;
-    cwd.generation = alone ? 0 : STUB_CWD_OFF;
+    cwd.generation = family_alone(tid) ? 0 : STUB_CWD_OFF;
     write_cwd(tid, &cwd);
 }

@@ -35,8 +35,8 @@ struct sites {
 void sites_clear(struct sites *sites);
 
 /* Patches the text of the task, which is alone in its address space and stands at a call: the file that ip is in the
- * text of, and those that have called before, in whatever task.  How many call sites more ask the stub now; -errno: some
- * may, and all others are as they were. */
+ * text of, and those that have called before, in whatever task.  How many call sites more ask the stub now; -errno:
+ * some may, and all others are as they were. */
 int sites_patch(struct sites *sites, struct lock *lock, pid_t tid, uint64_t entry, uint64_t ip);
 
 #endif

@@ -424,10 +424,23 @@ def become_user():
     os.setuid(int(sys.argv[1]))
 def nothing():
     pass
+def keep():
+    os.setresuid(-1, 0, -1)
+    os.setregid(0, -1)
+    os.setuid(0)
+    os.setgid(0)
+def keep_and_become():
+    keep()
+    os.setgroups([])
+    os.setresgid(-1, -1, int(sys.argv[1]))
+    os.setgid(int(sys.argv[1]))
+    os.setreuid(-1, int(sys.argv[1]))
+    os.setreuid(os.geteuid(), os.geteuid())
 os.chmod("secret", 0o600)
 os.chmod("of-group", 0o040)
 os.setxattr("capable", "security.capability", bytes.fromhex("0100000202000000" + 24 * "0"))
 for change, program in ((nothing, "plain"), (nothing, "setuid"), (nothing, "setgid"), (nothing, "capable"),
+                        (keep, "plain"), (keep, "setuid"), (keep_and_become, "plain"),
                         (lose_bounding, "plain"), (lose_root, "plain"), (become_user, "plain"), (become_user, "setgid"),
                         (become_user, "capable")):
     for name in ("secret", "of-group"):

@@ -63,9 +63,24 @@ void do_umask(struct call *call) {
     verdict_watch(call, &call->session->umask_generation, &call->session->umask_pending);
 }
 
+/* make(1) and others set the ids that they have.  A task of which each id is the same in all places (cred_stays)
+ * changes nothing by giving that, or -1, which leaves it. */
+static bool gives_own_ids(struct call *call) {
+    static const uint8_t n_given[FAKED_GROUP] = {
+        [FAKED_SET] = 1, [FAKED_SET_RE] = 2, [FAKED_SET_RES] = 3, [FAKED_SET_FS] = 1};
+    const struct task *task = call->task;
+    unsigned n = n_given[call->row->detail % FAKED_GROUP];
+    if (!n || !(task->cred_known || common_take(call->task)) || !task->cred_stays)
+        return false;
+    uint32_t own = call->row->detail & FAKED_GROUP ? task->gid : task->uid;
+    for (unsigned i = 0; i < n; i++)
+        if ((uint32_t)call->arg[i] != own && (uint32_t)call->arg[i] != UINT32_MAX)
+            return false;
+    return true;
+}
+
 /* The set*id calls and capset: the thread's next call asks anew. */
 void do_set_credentials(struct call *call) {
-    if (faked_set(call))
-        return;
-    common_forget(call);
+    if (!faked_set(call) && !gives_own_ids(call))
+        common_forget(call);
 }

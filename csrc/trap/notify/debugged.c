@@ -79,11 +79,6 @@ static bool is_found(const struct borrowing *b) {
 
 /* ---- who else may look ---- */
 
-static bool has_one_thread(pid_t pid) {
-    char status[4096];
-    return proc_read(pid, "status", status, sizeof status) && proc_field(status, "\nThreads:\t", 10) == 1;
-}
-
 /* A program that is running or open already, or another's, cannot be leased. */
 static int take_lease(const char *real) {
     int fd = open(real, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
@@ -104,11 +99,11 @@ static void end_lease(struct borrowing *b) {
 /* After vfork the memory is the parent's, who waits; he may run before we have put it back, and his other threads do
  * all the time. */
 static bool may_grow(struct borrowing *b) {
-    if (!has_one_thread(b->tid))
+    if (!family_alone(b->tid))
         return false;
     if (syscall(SYS_kcmp, b->tid, b->parent, KCMP_VM, 0, 0) > 0)
         return true;
-    return has_one_thread(b->parent) && (b->lease = take_lease(b->real)) >= 0;
+    return family_alone(b->parent) && (b->lease = take_lease(b->real)) >= 0;
 }
 
 /* ---- the path that leads through a descriptor ---- */
