@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ gc.disable()
 IS_ROOT = os.geteuid() == 0
 #: What tests need without saying so: to become another user, to compile subjects, to mount.
 ALWAYS = ("gcc", "libc6-dev", "mount", "util-linux")
+#: Seconds in which what the last test started has to be gone.
+ENDING = 10
 PACKAGES = Path(__file__).with_name("debian-packages.txt")
 
 
@@ -278,10 +281,18 @@ def open_bench(make_world: Callable[..., World]) -> Iterator[Callable[..., Bench
     assert os.listdir("/proc/self/fd") == held, "descriptors are left"
 
 
+def _running(base: Path) -> list[str]:
+    """The processes that name the tests' directory."""
+    done = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=False)
+    return [line for line in done.stdout.splitlines() if str(base) in line]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_left_running(base: Path) -> Iterator[None]:
-    """Every process that a test started has ended when the suite ends."""
+    """Every process that a test started has ended when the suite ends, or is ending: a supervisor outlives the command
+    that it answered by a moment."""
     yield
-    done = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=False)
-    ours = [line for line in done.stdout.splitlines() if str(base) in line]
+    end = time.monotonic() + ENDING
+    while (ours := _running(base)) and time.monotonic() < end:
+        time.sleep(0.05)
     assert not ours, "left running:\n" + "\n".join(ours)
