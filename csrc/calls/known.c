@@ -131,17 +131,17 @@ bool known_is_of_files(uint32_t request) {
 #define F_DUPFD_QUERY 1027
 #endif
 #define F_CREATED_QUERY_ 1028
+#define F_GETOWNER_UIDS_ 17
 #define F_GET_WRITE_HINT 1035 /* F_SET_RW_HINT changes a lower's inode, if only in memory */
 #define F_GET_FILE_WRITE_HINT 1037
 #define F_SET_FILE_WRITE_HINT 1038
 
 static const uint32_t commands[] = {
-    F_GETFL,      F_SETFL,     F_GETFD,     F_SETFD,          F_DUPFD_CLOEXEC,       F_SETLK,
-    F_SETLKW,     F_GETLK,     F_DUPFD,     F_OFD_SETLK,      F_OFD_SETLKW,          F_OFD_GETLK,
-    F_SETOWN,     F_GETOWN,    F_SETSIG,    F_GETSIG,         F_SETOWN_EX,           F_GETOWN_EX,
-    17, /* F_GETOWNER_UIDS */
-    F_SETLEASE,   F_GETLEASE,  F_NOTIFY,    F_DUPFD_QUERY,    F_CREATED_QUERY_,      F_SETPIPE_SZ,
-    F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS, F_GET_WRITE_HINT, F_GET_FILE_WRITE_HINT, F_SET_FILE_WRITE_HINT,
+    F_GETFL,          F_SETFL,     F_GETFD,     F_SETFD,          F_DUPFD_CLOEXEC,       F_SETLK,
+    F_SETLKW,         F_GETLK,     F_DUPFD,     F_OFD_SETLK,      F_OFD_SETLKW,          F_OFD_GETLK,
+    F_SETOWN,         F_GETOWN,    F_SETSIG,    F_GETSIG,         F_SETOWN_EX,           F_GETOWN_EX,
+    F_GETOWNER_UIDS_, F_GETLEASE,  F_NOTIFY,    F_DUPFD_QUERY,    F_CREATED_QUERY_,      F_SETPIPE_SZ,
+    F_GETPIPE_SZ,     F_ADD_SEALS, F_GET_SEALS, F_GET_WRITE_HINT, F_GET_FILE_WRITE_HINT, F_SET_FILE_WRITE_HINT,
 };
 const struct known_values known_commands = {commands, sizeof commands / sizeof *commands, NULL, 0};
 

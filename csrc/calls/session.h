@@ -27,6 +27,7 @@ struct session {
     bool guarded;                   /* Landlock keeps tracees from making names by themselves */
     bool lower_removed;             /* a lower object lost its name: descriptors may be of it.  view_lock's */
     bool filtered;                  /* atomic: a task has asked for a seccomp filter of its own */
+    bool leased;                    /* atomic: a task has asked for a lease */
     bool user_namespaces;           /* atomic: a task may be in another user namespace than the supervisor */
     ino_t user_ns;                  /* atomic: the supervisor's own, 0: not asked yet */
     bool securebits;                /* atomic: somebody may have set one, which execve(2) minds */

@@ -100,7 +100,7 @@ const struct call_row table_rows[] = {
     ROW(futimesat, do_utimes, AT(0, 1), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
     ROW(utimensat, do_utimensat, AT_WITH(0, 1, 3, NOFOLLOW | EMPTY), FOLLOW, .null_path = NULL_IS_DESCRIPTOR),
     ROW(ioctl, do_ioctl, FD, UNLESS(1, known_requests), .more = known_to_grow, .more_needs = PTO_FEATURE_LIMIT),
-    ROW(fcntl, do_unknown, FD, UNLESS(1, known_commands), .detail = EINVAL),
+    ROW(fcntl, do_fcntl, FD, UNLESS(1, known_commands), .detail = EINVAL),
 
     ROW(fsync, do_sync, FD),
     ROW(fdatasync, do_sync, FD),

@@ -268,6 +268,7 @@ int view_bind_done(pto_view *view, const struct location *loc, const char *real,
 #define ATTR_MTIME 32u
 #define ATTR_TIMES_NOW 64u /* utimensat with NULL or UTIME_NOW for both: write permission is enough */
 #define ATTR_FLAGS 128u /* FS_IOC_SETFLAGS */
+#define ATTR_LEASED 1024u /* with ATTR_SIZE: somebody may have a lease on the file, and is not waited for: -EINTR */
 #define ATTR_LIMIT 512u /* with ATTR_SIZE: a file grows to size_limit, else -EFBIG (RLIMIT_FSIZE) */
 #define ATTR_OWNER 256u /* chown(2): even with neither id the ctime and set-id bits change */
 struct attr_change {
@@ -281,6 +282,8 @@ struct attr_change {
     unsigned fsflags;
 };
 int view_setattr(pto_view *view, const struct location *loc, const struct attr_change *change, const struct cred *cred);
+/* truncate(2) of a real file; leased: as ATTR_LEASED, by an open, which inotify(7) hears. */
+int view_cut(const char *path, off_t size, bool leased);
 
 /* xattr(7); size 0 asks for the size; private attributes of the overlay are hidden. */
 ssize_t view_getxattr(pto_view *view, const struct location *loc, const char *name, void *value, size_t size,

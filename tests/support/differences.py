@@ -140,6 +140,18 @@ DIFFERENCES = (
         "they belong to the open file description, which is another one then. Position, status flags and locks stay",
     ),
     Difference(
+        "A lease for writing (F_SETLEASE with F_WRLCK) on what a lower has",
+        "is given, if nobody else has it open",
+        "EAGAIN, as where somebody has; counted as refused",
+        "copying the file up would break it, and the supervisor would wait for its holder",
+    ),
+    Difference(
+        "truncate(2) by path of a file that a process of the run has a lease on",
+        "waits until the holder gives it up, 45 seconds at most",
+        "EINTR at once; the holder is told",
+        "the supervisor would wait, and so the holder for it. Opening the file waits",
+    ),
+    Difference(
         "A descriptor opened for reading before a run inside the run copied the file up",
         "reads what was written since",
         "stays with the lower file",

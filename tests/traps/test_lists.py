@@ -186,6 +186,40 @@ print("unshare", call(SYS_unshare, 1 << 40), call(SYS_unshare, 0x200))
     os.close(fd)
 
 
+def test_leases(tree: World) -> None:
+    """Who holds one is told, and can still be served: the run does not wait for it as the kernel would, for 45 s."""
+    text = """
+import errno, fcntl, os, signal, time
+def lease(name, kind):
+    fd = os.open(name, os.O_RDONLY)
+    try:
+        return fcntl.fcntl(fd, fcntl.F_SETLEASE, kind), fd
+    except OSError as error:
+        return errno.errorcode[error.errno], fd
+print(lease("file", fcntl.F_WRLCK)[0], lease("file", fcntl.F_RDLCK)[0], flush=True)
+os.chmod("file", 0o640)
+ready, told = os.pipe(), []
+if os.fork() == 0:
+    signal.signal(signal.SIGIO, lambda *_: told.append(1))
+    given, fd = lease("upper", fcntl.F_WRLCK)
+    print(given, fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK), flush=True)
+    os.write(ready[1], b"x")
+    while not told:
+        signal.pause()
+    print(os.stat("upper").st_size, fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK), flush=True)
+    os._exit(0)
+os.read(ready[0], 1)
+while True:
+    try:
+        os.truncate("upper", 3)
+        break
+    except InterruptedError:
+        time.sleep(0.01)
+print(os.stat("upper").st_size, os.WEXITSTATUS(os.wait()[1]))
+"""
+    assert script(tree, text) == ["EAGAIN 0", "0 0", "6 0", "3 0"]
+
+
 @pytest.mark.root_only
 def test_descriptors_of_fanotify(tree: World) -> None:
     """Its events come with descriptors of the lower's files: for reading, or not at all."""

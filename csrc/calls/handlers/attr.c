@@ -34,6 +34,7 @@
 #include "../host/outside.h"
 #include "../known.h"
 #include "../scratch.h"
+#include "../session.h"
 #include "../settle.h"
 #include "../tasks/place.h"
 #include "../tasks/seen.h"
@@ -97,6 +98,8 @@ void do_truncate(struct call *call) {
     if (!host_held(call, 0) && loc->type && loc->type != S_IFREG)
         return verdict_answer(call, loc->type == S_IFDIR ? -EISDIR : -EINVAL);
     struct attr_change attr = {.valid = ATTR_SIZE, .size = length};
+    if (__atomic_load_n(&call->session->leased, __ATOMIC_RELAXED))
+        attr.valid |= ATTR_LEASED;
     struct rlimit limit;
     if (rlimit_get(call->task->tid, RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
         attr.valid |= ATTR_LIMIT;

@@ -24,7 +24,7 @@ handler_fn do_write, do_pwrite, do_writev, do_pwritev, do_sendfile, do_move, do_
     do_grow_request;
 handler_fn do_statfs, do_inotify_add_watch, do_inotify_rm_watch, do_fanotify_mark;
 handler_fn do_umask, do_set_credentials, do_prctl, do_seccomp, do_rlimit, do_nest;
-handler_fn do_refuse, do_unknown, do_fanotify_init, do_pidfd_getfd;
+handler_fn do_refuse, do_unknown, do_fcntl, do_fanotify_init, do_pidfd_getfd;
 handler_fn do_clock_gettime, do_gettimeofday, do_time, do_times, do_sleep, do_futex, do_poll, do_wait, do_select;
 handler_fn do_getrandom, do_uname, do_sysinfo, do_sched_getaffinity, do_getcpu;
 handler_fn do_fork, do_born, do_clone, do_unshare, do_setns, do_mount, do_umount, do_pivot_root;

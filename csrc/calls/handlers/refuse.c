@@ -11,14 +11,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/stat.h>
 
 #include "../../process/descriptor.h"
 #include "../../process/object.h"
 #include "../../process/proc.h"
+#include "../../view/view.h"
 #include "../call.h"
 #include "../flags.h"
 #include "../known.h"
 #include "../scratch.h"
+#include "../session.h"
+#include "../settle.h"
 #include "../table.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
@@ -39,6 +43,19 @@ void do_refuse(struct call *call) {
 void do_unknown(struct call *call) {
     if (!known_holds(call->row->filter_known, (uint32_t)call->arg[call->row->filter_arg]))
         verdict_refuse(call, call->row->detail, "this command is not known to change nothing");
+}
+
+/* Whoever copies a lower file up would have to break a lease for writing on it, while the view waits; such a lease is
+ * given to nobody where somebody else has the file open. */
+void do_fcntl(struct call *call) {
+    if ((uint32_t)call->arg[1] != F_SETLEASE)
+        return do_unknown(call);
+    __atomic_store_n(&call->session->leased, true, __ATOMIC_RELAXED);
+    if ((int)call->arg[2] != F_WRLCK)
+        return;
+    const struct location *loc = settle_reading(call);
+    if (loc && loc->type == S_IFREG && !loc->upper)
+        verdict_refuse(call, EAGAIN, "a lease for writing on what a lower has would hold up the copy-up");
 }
 
 /* Events come with descriptors of the real files, which must not be for writing, and permission events

@@ -293,7 +293,7 @@ static long apply_size(const struct host *host, const struct attr_change *change
     if (beyond && stat(path, &st) == 0 && S_ISREG(st.st_mode) && change->size > st.st_size &&
         faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
         return -EFBIG;
-    return error_of(truncate(path, change->size));
+    return view_cut(path, change->size, change->valid & ATTR_LEASED);
 }
 
 long host_setattr(struct call *call, const struct attr_change *change) {

@@ -25,6 +25,7 @@
 #include "../../view/view.h"
 #include "../call.h"
 #include "../scratch.h"
+#include "../session.h"
 #include "../tasks/place.h"
 #include "../tasks/task.h"
 #include "../verdict.h"
@@ -116,6 +117,7 @@ bool outside_truncate(struct call *call, const char *link, off_t length) {
     descriptor_own_link(held, ours);
     ACTING acting;
     int error = acting_begin(&acting, call, false);
-    verdict_answer(call, error < 0 ? error : truncate(ours, length) < 0 ? -errno : 0);
+    verdict_answer(call, error < 0 ? error
+                                   : view_cut(ours, length, __atomic_load_n(&call->session->leased, __ATOMIC_RELAXED)));
     return true;
 }

@@ -201,16 +201,25 @@ static int change_flags(const char *path, unsigned fsflags) {
     return fd < 0 || ioctl(fd, FS_IOC_SETFLAGS, &flags) < 0 ? -errno : 0;
 }
 
-static int resize(struct overlay *ovl, const char *path, const struct stat *st, off_t size) {
+int view_cut(const char *path, off_t size, bool leased) {
+    if (!leased)
+        return truncate(path, size) < 0 ? -errno : 0;
+    CLOSE_FD fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EWOULDBLOCK ? -EINTR : -errno;
+    return ftruncate(fd, size) < 0 ? -errno : 0;
+}
+
+static int resize(struct overlay *ovl, const char *path, const struct stat *st, off_t size, bool leased) {
     bool grows = size > st->st_size;
     int error = grows ? quota_resize(ovl, st, (uint64_t)size) : 0;
     if (error)
         return error;
     struct stat now = *st;
     now.st_size = grows ? size : st->st_size;
-    if (truncate(path, size) == 0)
+    error = view_cut(path, size, leased);
+    if (!error)
         return grows ? 0 : quota_resize(ovl, st, (uint64_t)size);
-    error = -errno;
     return quota_resize(ovl, &now, (uint64_t)st->st_size) < 0 ? -ENOSPC : error;
 }
 
@@ -227,7 +236,7 @@ static int apply(struct overlay *ovl, uint32_t d, const struct attr_change *chan
     const struct shown *shown = shown_find(&ovl->shown, st.st_ino);
     fd_path(fd, path);
     if (!error && (change->valid & ATTR_SIZE))
-        error = resize(ovl, path, &st, change->size);
+        error = resize(ovl, path, &st, change->size, change->valid & ATTR_LEASED);
     if (!error && (change->valid & ATTR_OWNER))
         error = change_owner(ovl, fd, path, change, shown, shown ? without_set_id(shown->mode, stx, cred) : 0);
     if (!error && (change->valid & ATTR_MODE)) {
