@@ -141,12 +141,13 @@ class _Reader:
         self._marks: dict[str, dict[str, bytes]] = {}
         self._made: set[str] = set()
         self._cleared: set[str] = set()
+        self._removed: set[str] = set()
         self._parent: str | None = None  # the directory that is known to be there
 
     def layer(self, source: IO[bytes], name: str, checked: bool) -> None:
         """Reads one (decompressed) archive; Failure when it is none."""
         self.name = name
-        self._made, self._cleared = set(), set()
+        self._made, self._cleared, self._removed = set(), set(), set()
         try:
             archive = tar.Reader(source, whole=checked)
             for entry in archive:
@@ -166,7 +167,9 @@ class _Reader:
         if base == private.OPAQUE:
             self.hide_lowers(parent)
         elif base.startswith(private.WHITEOUT):
-            self.whiteout(join(parent, base.removeprefix(private.WHITEOUT)), entry)
+            removed = join(parent, base.removeprefix(private.WHITEOUT))
+            self.whiteout(removed, entry)
+            self._removed.add(removed)
         elif entry.type == tar.CHARACTER and entry.device == (0, 0):
             self.whiteout(path, entry)
         else:
@@ -242,13 +245,20 @@ class _Reader:
             raise Failure(self.name, f"an entry leads outside: {entry.name!r}")
         self.remove(path)
         if entry.type == tar.LINK:
-            self.tree.link(self.path(entry.target), path)
+            self.link(entry, self.path(entry.target), path)
             return
         if not self.make(archive, entry, path):
             return
         wanted, marks = self.attributes(entry)
         self.set_marks(path, marks)
         self.give(path, wanted)
+
+    def link(self, entry: tar.Member, target: str, path: str) -> None:
+        """A whiteout has several names in layers of overlayfs (a device), but not by its name in others."""
+        status = self.tree.lstat(target)
+        if target in self._removed and status is not None and stat.S_ISCHR(status.st_mode):
+            raise Failure(self.name, f"{entry.name} is a link to {entry.target}, which the archive removes")
+        self.tree.link(target, path)
 
     def directory(self, entry: tar.Member, path: str) -> None:
         status = self.tree.lstat(path)
@@ -296,7 +306,11 @@ class _Reader:
 
     def give(self, path: str, wanted: Attributes) -> None:
         """Attributes, and where the owner is not this user's to give, a note of it, as the core makes one."""
-        attributes.apply(self.tree, path, wanted, any_owner=True)
+        try:
+            attributes.apply(self.tree, path, wanted, any_owner=True)
+        except OSError as error:
+            error.filename = path
+            raise
         status = self.tree.lstat(path)
         if status is not None and (status.st_uid, status.st_gid) != (wanted.uid, wanted.gid) and \
                 not self.keep(path, wanted, status.st_mode):

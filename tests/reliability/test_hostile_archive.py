@@ -92,6 +92,8 @@ BROKEN = {
     "below-a-symlink": header(b"l", b"2", link=b"/tmp") + file(b"x", b"l/f") + END,
     "below-a-file": F + file(b"x", b"f/g") + END,
     "link-to-nothing": header(b"l", b"1", link=b"nothing") + END,
+    "link-to-what-is-removed": file(b"", b".wh.g") + header(b"l", b"1", link=b"g") + END,
+    "acl-of-no-meaning": pax((b"SCHILY.xattr.system.posix_acl_access", b"x")) + F + END,
     "link-to-itself": F + header(b"f", b"1", link=b"f") + END,
     "link-to-directory": header(b"d", b"5") + header(b"l", b"1", link=b"d") + END,
     "root-is-a-file": file(b"x", b".") + END,
@@ -147,6 +149,8 @@ def test_nothing_is_made_of_what_is_broken(tool: Tool) -> None:
         tool.fails("import", "-l", tool.lower, "-u", upper, archive)
         assert not (tool.state / "ptoverlay/sandboxes/new").exists(), name
         assert not upper.exists(), name
+    archive.write_bytes(BROKEN["acl-of-no-meaning"])
+    assert ": f: Invalid argument" in tool.fails("import", "-l", tool.lower, "new", archive)
     upper.mkdir(0o750)
     if os.geteuid() == 0:
         os.chown(upper, tool.who.uid, tool.who.gid)
@@ -283,13 +287,16 @@ def test_zeros_become_a_hole(tool: Tool) -> None:
 
 
 def test_types(tool: Tool) -> None:
-    """A file of the type for contiguous ones; a link with a size, after which no data comes; a fifo."""
+    """A file of the type for contiguous ones; a link with a size, after which no data comes; a fifo; a whiteout of two
+    names, as layers of overlayfs have them."""
     upper = imported(tool, file(b"x", b"c", type=b"7") + header(b"l", b"2", 100, link=b"c")
-                     + header(b"h", b"1", 100, link=b"c") + header(b"p", b"6") + END)
+                     + header(b"h", b"1", 100, link=b"c") + header(b"p", b"6")
+                     + header(b"w", b"3", major=b"0000000\0", minor=b"0000000\0") + header(b"v", b"1", link=b"w") + END)
     assert (upper / "c").read_bytes() == b"x"
     assert os.readlink(upper / "l") == "c"
     assert (upper / "h").stat().st_ino == (upper / "c").stat().st_ino
     assert stat.S_ISFIFO((upper / "p").lstat().st_mode)
+    assert [((upper / name).lstat().st_rdev, (upper / name).lstat().st_nlink) for name in ("w", "v")] == [(0, 2)] * 2
 
 
 @pytest.mark.quick
