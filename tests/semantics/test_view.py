@@ -586,3 +586,16 @@ def test_index_holds_what_the_upper_has(open_bench: Callable[..., Bench]) -> Non
         b.view.stat(b.mount / f"dir/{i:04}")
     assert len(b.view.list(b.mount / "dir")) == 2000
     assert b.view.index_size()[0] < 100
+
+
+def test_what_a_killed_run_left_to_be_made_is_removed(tmp_path: Path) -> None:
+    """Objects that did not get to their place are gone when the layer is opened again, of any kind and depth."""
+    lower, upper, work = (tmp_path / name for name in ("lower", "upper", "work"))
+    for path in (lower, upper, work / "work/#1/deep"):
+        path.mkdir(parents=True)
+    (work / "work/#2").write_text("half")
+    (work / "work/#1/deep/link").symlink_to(lower)
+    with View() as view:
+        view.lay([lower], upper, work, lower)
+        assert os.listdir(work / "work") == []
+    assert os.listdir(tmp_path / "lower") == []
