@@ -27,7 +27,7 @@ from support import box as box_module
 from support import faults, host
 from support.bench import OWNER, SELF, Bench
 from support.oracle import ROOT, USER, Who
-from support.subjects import Subjects
+from support.subjects import Subjects, shared_directory
 from support.trees import Node, remove, write
 from support.world import World
 
@@ -201,12 +201,13 @@ def sequence_settings(request: pytest.FixtureRequest) -> settings:
 
 
 @pytest.fixture(scope="session")
-def subjects(base: Path) -> Subjects:
+def subjects(base: Path) -> Iterator[Subjects]:
     """The C programs of tests/subjects."""
     directory = base / "subjects"
     directory.mkdir()
     directory.chmod(0o755)
-    return Subjects(directory)
+    with shared_directory() as shared:
+        yield Subjects(directory, shared)
 
 
 @pytest.fixture(scope="session")
