@@ -185,3 +185,18 @@ def test_runs_upon_runs_inside(make_world: Callable[[Who, str], World], trap: st
     tree_ = "a\na/s\na/s/t\ne\ne/dy\ne/dy/f\ne/dy/n\n"
     assert found == f"{tree_}{world.mount}/e/dy\nn\nf{tree_}n\nt"
     world.assert_lowers_untouched()
+
+
+def test_whiteouts_with_nothing_below(make_world: Callable[[Who, str], World], trap: str) -> None:
+    """A layer without the one that it was made over: its whiteouts are no names in what was copied up."""
+    world = make_world(ROOT, trap)
+    for lower in (world.add_lower(), world.add_lower()):
+        (lower / "both").mkdir()
+    directory = world.lowers[0] / "both/a"
+    directory.mkdir()
+    (directory / "there").touch()
+    os.mknod(directory / "gone", stat.S_IFCHR, 0)
+    os.setxattr(directory, "trusted.overlay.origin", b"")
+    world.freeze()
+    assert world.kernel().check(["ls", "both/a"], env=world.env) == "there\n"
+    assert world.box().check(["sh", "-c", "ls both/a; rm -r both/a; ls both"], env=world.env) == "there\n"

@@ -20,6 +20,14 @@ static bool lies_in_parent(const struct overlay *ovl, uint32_t d, const struct l
     return !dir->path && lower_dirs(ovl, at(ovl, d)->parent, above) && above[0].layer == dir->layer;
 }
 
+/* What was copied up in an overlay may hold whiteouts, also where no layer of this one lies below: ovl_get_inode() in
+ * fs/overlayfs/inode.c goes by the same attribute. */
+static bool may_hold_whiteouts(const struct overlay *ovl, uint32_t d, const struct lower_dir *dir) {
+    char path[VIEW_PATH_MAX];
+    int error = lower_path(ovl, d, dir, path);
+    return error < 0 || private_get_at(&ovl->layers[dir->layer], path, "origin", NULL, 0) >= 0;
+}
+
 bool view_dir_is_real(pto_view *view, const struct location *loc) {
     struct overlay *ovl = loc->overlay;
     struct lower_dir dirs[LOWERS_MAX];
@@ -31,7 +39,8 @@ bool view_dir_is_real(pto_view *view, const struct location *loc) {
     if (dentry->upper == KIND_NONE) {
         uint32_t count = lower_dirs(ovl, loc->dentry, dirs);
         return count == 1 && !ovl->layers[dirs[0].layer].dot_form && lies_in_parent(ovl, loc->dentry, &dirs[0]) &&
-               (dirs[0].layer == ovl->own || ovl->layers[dirs[0].layer].dev == ovl->dev);
+               (dirs[0].layer == ovl->own ||
+                (ovl->layers[dirs[0].layer].dev == ovl->dev && !may_hold_whiteouts(ovl, loc->dentry, &dirs[0])));
     }
     if (ovl->layers[0].dot_form)
         return false;
