@@ -269,24 +269,30 @@ def _passed(_function: object, _path: str, what: tuple[type[BaseException], Base
 
 
 def tree(top: Path) -> dict[str, tuple[object, ...]]:
-    """What is there: kind, mode, contents or target, which names are one file."""
+    """What is there: kind, mode, contents or target, which names are one file.  What a process that ends takes away
+    while it is looked at (its socket) is not there."""
     found: dict[str, tuple[object, ...]] = {}
     first: dict[int, str] = {}
     for directory, names, files in os.walk(top):
         names.sort()  # the first name of a file is the same whatever order the directory is in
         for name in sorted((*names, *files)):
             path = Path(directory, name)
-            status = path.lstat()
             shown = str(path.relative_to(top))
-            content: object = ""
-            if path.is_symlink():
-                content = os.readlink(path)
-            elif path.is_file():
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-            group = first.setdefault(status.st_ino, shown) if not path.is_dir() else ""
-            xattrs = tuple(sorted(os.listxattr(path, follow_symlinks=False)))
-            found[shown] = (oct(status.st_mode), content, group, xattrs)
+            with suppress(FileNotFoundError):
+                found[shown] = _entry(path, shown, first)
     return found
+
+
+def _entry(path: Path, shown: str, first: dict[int, str]) -> tuple[object, ...]:
+    status = path.lstat()
+    content: object = ""
+    if path.is_symlink():
+        content = os.readlink(path)
+    elif path.is_file():
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+    group = first.setdefault(status.st_ino, shown) if not path.is_dir() else ""
+    xattrs = tuple(sorted(os.listxattr(path, follow_symlinks=False)))
+    return oct(status.st_mode), content, group, xattrs
 
 
 @contextmanager
