@@ -9,12 +9,13 @@
 #include "mappings.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "proc.h"
 
 /* struct procmap_query of linux/fs.h, which older headers have not. */
 struct query {
@@ -38,10 +39,8 @@ static bool ask(const struct mappings *mappings, struct query *query, uint64_t a
 }
 
 int mappings_open(struct mappings *mappings, pid_t pid) {
-    char path[48];
     struct query query = {.size = 0};
-    snprintf(path, sizeof path, "/proc/%d/maps", pid);
-    *mappings = (struct mappings){.fd = open(path, O_RDONLY | O_CLOEXEC)};
+    *mappings = (struct mappings){.fd = proc_open(pid, "maps")};
     if (mappings->fd < 0)
         return -errno;
     if (ask(mappings, &query, 0) || errno == ENOENT)

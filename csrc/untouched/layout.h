@@ -75,7 +75,7 @@ struct stub_cwd {
 #define STUB_OPENED_BITS (1u << 19)
 #define STUB_CALLS 512u
 #define STUB_PROGRAMS 256u
-#define STUB_MANY 16u
+#define STUB_MANY 16u /* calls after which a program gets a stub */
 struct stub_notes {
     uint64_t opened[STUB_OPENED_BITS / 64]; /* inodes of files that stubs have opened, or are about to */
     uint64_t answered[STUB_CALLS]; /* by call number, with STUB_COUNTS */

@@ -17,7 +17,7 @@ _Static_assert(ARCH_STUB_BEGIN == STUB_BASE && ARCH_STUB_BEGIN + ARCH_STUB_SIZE 
                "the stub is where arch.h says");
 #endif
 
-#define THRESHOLD 16u   /* with fewer, programs that do little get slower */
+#define THRESHOLD STUB_MANY /* with fewer, programs that do little get slower */
 #define VARIABLE "PTOVERLAY_INJECT"
 
 static void read_variable(struct untouched *untouched) {

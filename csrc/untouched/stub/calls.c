@@ -432,92 +432,6 @@ static int do_getcwd(const struct request *request, long *value) {
 
 /* ---- */
 
-int request_of(const struct frame *frame, struct request *request) {
-    const word *arg = frame->arg;
-    word nr = (uint32_t)frame->nr;
-    *request = (struct request){.nr = nr, .fd = (int)arg[0], .text = (const char *)arg[1]};
-    switch (nr) {
-#ifdef __NR_open   /* and the others that newer machines have in one form alone */
-    case __NR_open:
-        *request = (struct request){
-            .nr = __NR_openat, .fd = AT_FDCWD, .text = (const char *)arg[0], .flags = arg[1], .mode = arg[2]};
-        return 1;
-    case __NR_stat:
-        *request = (struct request){.nr = __NR_newfstatat, .fd = AT_FDCWD, .text = (const char *)arg[0], .out = arg[1]};
-        return 1;
-    case __NR_lstat:
-        *request = (struct request){.nr = __NR_newfstatat,
-                                    .fd = AT_FDCWD,
-                                    .text = (const char *)arg[0],
-                                    .out = arg[1],
-                                    .flags = AT_SYMLINK_NOFOLLOW};
-        return 1;
-    case __NR_access:
-        *request = (struct request){
-            .nr = __NR_faccessat, .fd = AT_FDCWD, .text = (const char *)arg[0], .mode = (uint32_t)arg[1]};
-        return 1;
-    case __NR_readlink:
-        *request = (struct request){
-            .nr = __NR_readlinkat, .fd = AT_FDCWD, .text = (const char *)arg[0], .out = arg[1], .size = arg[2]};
-        return 1;
-#endif
-    case __NR_execve:
-        *request = (struct request){.nr = nr, .fd = AT_FDCWD, .text = (const char *)arg[0]};
-        return 1;
-    case __NR_openat:
-        request->flags = arg[2];
-        request->mode = arg[3];
-        return 1;
-    case __NR_fstat:
-        *request = (struct request){.nr = nr, .fd = (int)arg[0], .out = arg[1]};
-        return 1;
-    case __NR_newfstatat:
-        request->out = arg[2];
-        request->flags = (uint32_t)arg[3];
-        return 1;
-    case __NR_statx:
-        request->out = arg[4];
-        request->flags = (uint32_t)arg[2];
-        request->mode = (uint32_t)arg[3];
-        return 1;
-    case __NR_faccessat:
-    case __NR_faccessat2:
-        request->mode = (uint32_t)arg[2];
-        request->flags = nr == __NR_faccessat2 ? (uint32_t)arg[3] : 0;
-        return 1;
-    case __NR_readlinkat:
-        request->out = arg[2];
-        request->size = arg[3];
-        return 1;
-    case __NR_getdents64:
-        *request = (struct request){.nr = nr, .fd = (int)arg[0], .out = arg[1], .size = arg[2]};
-        return 1;
-    case __NR_rt_sigaction:
-        request->out = arg[2];
-        request->size = arg[3];
-        return 1;
-    case __NR_getcwd:
-        *request = (struct request){.nr = nr, .fd = AT_FDCWD, .out = arg[0], .size = arg[1]};
-        return 1;
-    case __NR_getxattr:
-    case __NR_lgetxattr:
-        *request = (struct request){.nr = nr,
-                                    .fd = AT_FDCWD,
-                                    .text = (const char *)arg[0],
-                                    .name = (const char *)arg[1],
-                                    .out = arg[2],
-                                    .size = arg[3]};
-        return 1;
-    case __NR_listxattr:
-    case __NR_llistxattr:
-        *request =
-            (struct request){.nr = nr, .fd = AT_FDCWD, .text = (const char *)arg[0], .out = arg[1], .size = arg[2]};
-        return 1;
-    default:
-        return 0;
-    }
-}
-
 static int answer_as(const struct request *request, long *value) {
     switch (request->nr) {
     case __NR_execve:
@@ -607,9 +521,9 @@ static inline int note_missed(uint32_t *missed, int answered) {
 /* Once; another thread may do it, too. */
 static inline void report_answer(void) {
     uint32_t report = __atomic_load_n(&STATE->report, __ATOMIC_RELAXED);
-    uint32_t answered = __atomic_load_n(&STATE->answered, __ATOMIC_RELAXED) + 1;
     if (!report)
         return;
+    uint32_t answered = __atomic_load_n(&STATE->answered, __ATOMIC_RELAXED) + 1;
     __atomic_store_n(&STATE->answered, answered, __ATOMIC_RELAXED);
     if (answered < STUB_MANY)
         return;

@@ -55,9 +55,11 @@ struct moved {
     int merged; /* the upper's part of a directory: what is not there may be, and directories show otherwise */
 };
 
+/* request.c.  0: it is none that is answered here. */
+int request_of(const struct frame *frame, struct request *request);
+
 /* calls.c.  1: frame->nr is what the call returns; 0: it is to be made, and trapped. */
 long stub_decide(struct frame *frame);
-int request_of(const struct frame *frame, struct request *request);
 /* 1: the call returns *value. */
 int answer(struct request *request, long *value);
 
